@@ -1,0 +1,5 @@
+export * from './casing.ts'
+export * from './errors.ts'
+export * from './events.ts'
+export * from './frame.ts'
+export * from './limits.ts'

@@ -1,0 +1,71 @@
+/**
+ * What Holdfast asks of a store, and nothing more: strict-serialisable, durable compare-and-swap.
+ * `etcd`, `lmdb` and `memory` implement it; `conformance.ts` is the contract as tests.
+ */
+
+/** The key must be at exactly this revision; 0: the key must be absent. */
+export type Check = { key: string; modRevision: number }
+
+export type Write =
+  | { key: string; value: Uint8Array }
+  | { key: string; delete: true }
+  /** Deletes `from ≤ key < to`. */
+  | { from: string; to: string; delete: true }
+
+export type KeyValue = { key: string; value: Uint8Array; modRevision: number }
+
+export type Listing = {
+  pairs: KeyValue[]
+  /** The revision at which the listing was read. */
+  revision: number
+  /** True if keys of the prefix lie beyond the last pair. */
+  more: boolean
+}
+
+export type CommitResult =
+  | { ok: true; revision: number }
+  /** Nothing was written. `found` has, for each check in order, what its key holds now (null: absent). */
+  | { ok: false; revision: number; found: (KeyValue | null)[] }
+
+export type EngineSize = { usedBytes: number; quotaBytes: number | null }
+
+export interface Engine {
+  readonly name: 'memory' | 'lmdb' | 'etcd'
+  /** A read is a hint: nothing may be decided on it that a later commit does not check. */
+  read(key: string): Promise<KeyValue | null>
+  /** Pairs whose key starts with `prefix`, in byte order, beyond `after`. At most `limit`, which is 1 to 10,000. */
+  list(options: { prefix: string; limit: number; after?: string }): Promise<Listing>
+  /**
+   * All or nothing; durable when it resolves. When it throws, the outcome is **unknown** unless the error is an
+   * `EngineRefusal`. Revisions only grow; every write of one commit gets the commit's revision.
+   */
+  commit(request: { checks: Check[]; writes: Write[] }): Promise<CommitResult>
+  /** A hint that something under the prefix changed; may lie, repeat, be late. Ends when the signal aborts. */
+  watch(options: { prefix: string; signal: AbortSignal }): AsyncIterable<void>
+  size(): Promise<EngineSize>
+  /** Resolves when nothing more will touch the store. */
+  close(): Promise<void>
+}
+
+/** A definite refusal: nothing was written, and the same commit will be refused again. */
+export class EngineRefusal extends Error {
+  override readonly name = 'EngineRefusal'
+  readonly reason: 'too_large' | 'too_many_operations' | 'storage_full' | 'bad_request'
+  constructor(reason: EngineRefusal['reason'], message: string) {
+    super(message)
+    this.reason = reason
+  }
+}
+
+/** The store can no longer be trusted (a failed sync, a panic): the process must end. */
+export class EngineFatal extends Error {
+  override readonly name = 'EngineFatal'
+}
+
+/** One commit: bytes of its keys and values. etcd refuses 1.5 MiB; half a MiB is left for framing. */
+export const COMMIT_BYTES_MAX = 1024 * 1024
+/** Checks plus writes of one commit: etcd's default of 128 operations a transaction. */
+export const COMMIT_OPERATIONS_MAX = 128
+/** Keys are text of at most this many bytes (LMDB's limit is 1,978, less our framing). */
+export const KEY_BYTES_MAX = 1024
+export const LIST_LIMIT_MAX = 10_000
