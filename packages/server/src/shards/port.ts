@@ -1,0 +1,55 @@
+/**
+ * What the doors (http/) may ask of the shards, and nothing else. One server or many, embedded or over etcd: the same.
+ */
+import type { HoldfastError } from '@holdfast/protocol/errors'
+import type { LockEvent } from '@holdfast/protocol/events'
+import type { Command, Push, Reply } from '../locks/model.ts'
+
+export type Answer = Exclude<Reply, { ok: 'queued' }>
+
+/** Exactly one of `answer` and `fail` is called, exactly once, never before `submit` has returned, and only when durable. */
+export type Asking = {
+  answer(reply: Answer): void
+  /** `unavailable`: the outcome is unknown, ask again with the same request id. Or another failure of the table. */
+  fail(error: HoldfastError): void
+  /** The command waits in line. Called at most once, before `answer` or `fail`; durable too. */
+  queued?(place: { ticket: number; session: string; position: number }): void
+  /**
+   * While this acquire waits, its open connection is the session's proof of life (REST), for at most REST_WAIT_MS_MAX. Without it the
+   * session must be renewed by other messages, and the wait outlives this `Asking`: a repeat under the same request id attaches to it.
+   */
+  keepsSessionAlive?: boolean
+}
+
+export type Submitted = {
+  /** The connection of the asker has gone: nothing will be answered. A wait that kept its session alive is given up; another goes on. */
+  detach(): void
+}
+
+export type WatchSink = {
+  /** In order, none missing. Return false when the buffer is full: the watch ends, to be resumed by cursor. */
+  event(event: LockEvent): boolean
+  reset(cursor: string): void
+  /** The server is stopping or the shard has moved; resume elsewhere. */
+  ended(): void
+}
+
+export type SessionPush =
+  | { type: 'preempting'; lock: string; token: number; by: string; reason: string; graceMs: number; changes: number }
+  | { type: 'lost'; lock: string; token: number; reason: string; changes: number }
+  | Omit<Push, 'session'>
+
+export interface Shards {
+  /** Takes the command into the next turn of the instance's shard. */
+  submit(instance: string, command: Command, asking: Asking): Submitted
+  /** Watches the instance's locks under `prefix` (or `name` alone). `after` is a cursor; without it, from now on. Returns the cursor it starts after, and a way to stop. */
+  watch(instance: string, filter: { prefix?: string; name?: string; after?: string }, sink: WatchSink): { cursor: string; stop(): void }
+  /** Past events of one lock, newest first, as far as they are kept. */
+  history(instance: string, options: { lock: string; limit: number; before?: string }): { events: LockEvent[]; more: boolean }
+  /** Pushes for one session, while its connection lives. The newest listener of a session replaces the one before. */
+  listen(instance: string, session: string, push: (push: SessionPush) => void): { stop(): void }
+  /** Whether this server would answer now: it owns its shards and its own deadline has not passed. */
+  health(): { isReady: boolean; reason: string | null; shards: { shard: number; epoch: number; seq: number; locks: number; sessions: number; waiters: number; logBytes: number }[] }
+  /** Stops taking commands, drains the batch in flight, ends watches, gives the shards up in good order. */
+  close(): Promise<void>
+}
