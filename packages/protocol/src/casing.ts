@@ -2,13 +2,19 @@
  * The only bridge between the wire (snake_case) and the code (camelCase). Keys are renamed after validation and before
  * serialising. Fields that users fill (`labels`, `metadata`, `value`) are opaque: carried over, never looked into.
  */
-type CamelKey<Text extends string> = Text extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelKey<Tail>>}` : Text
+type CamelKey<Text extends string> = Text extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelKey<Tail>>}`
+  : Text
 type Opaque = 'labels' | 'metadata' | 'value'
 
 export type Camel<Value> = Value extends readonly (infer Item)[]
   ? Camel<Item>[]
   : Value extends object
-    ? { [Key in keyof Value as Key extends string ? CamelKey<Key> : Key]: Key extends Opaque ? Value[Key] : Camel<Value[Key]> }
+    ? {
+        [Key in keyof Value as Key extends string ? CamelKey<Key> : Key]: Key extends Opaque
+          ? Value[Key]
+          : Camel<Value[Key]>
+      }
     : Value
 
 const opaque = new Set(['labels', 'metadata', 'value'])
@@ -35,13 +41,15 @@ function rename(value: unknown, keyOf: (key: string) => string): unknown {
 
 /** Wire → code. The caller has validated `value` against the schema that `Value` is derived from. */
 export function toCamel<Value>(value: Value): Camel<Value> {
-  const keyOf = (key: string) => cached(camelKeys, key, text => text.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()))
+  const keyOf = (key: string) =>
+    cached(camelKeys, key, text => text.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()))
   // The mapped type says what `rename` does; the compiler cannot follow it through a loop.
   return rename(value, keyOf) as Camel<Value>
 }
 
 /** Code → wire. */
 export function toSnake(value: unknown): unknown {
-  const keyOf = (key: string) => cached(snakeKeys, key, text => text.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`))
+  const keyOf = (key: string) =>
+    cached(snakeKeys, key, text => text.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`))
   return rename(value, keyOf)
 }

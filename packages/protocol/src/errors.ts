@@ -7,26 +7,58 @@ export type LostReason = (typeof lostReasons)[number]
  * Routes, the library, the command line and the reference page all derive from it; a new code is a decision.
  */
 export const errors = {
-  invalid_request: { status: 400, retry: false, summary: 'The request is malformed; the error names the field and what was expected.' },
+  invalid_request: {
+    status: 400,
+    retry: false,
+    summary: 'The request is malformed; the error names the field and what was expected.',
+  },
   unauthenticated: { status: 401, retry: false, summary: 'No credential, or one that is not valid here.' },
   forbidden: { status: 403, retry: false, summary: 'The credential does not permit this.' },
-  not_found: { status: 404, retry: false, summary: 'There is no such thing, or it may not be seen with this credential.' },
+  not_found: {
+    status: 404,
+    retry: false,
+    summary: 'There is no such thing, or it may not be seen with this credential.',
+  },
   method_not_allowed: { status: 405, retry: false, summary: 'The path exists, the method does not.' },
-  lock_held: { status: 409, retry: true, summary: 'Somebody else holds the lock; the error says who, since when, and how many wait.' },
+  lock_held: {
+    status: 409,
+    retry: true,
+    summary: 'Somebody else holds the lock; the error says who, since when, and how many wait.',
+  },
   lock_lost: { status: 409, retry: false, summary: 'The grant has ended; the reason says how.' },
-  deadlock: { status: 409, retry: true, summary: 'Waiting would never end: the cycle of holders and waiters is spelled out.' },
-  frozen: { status: 409, retry: true, summary: 'An operator has frozen the lock; the error says until when, by whom and why.' },
+  deadlock: {
+    status: 409,
+    retry: true,
+    summary: 'Waiting would never end: the cycle of holders and waiters is spelled out.',
+  },
+  frozen: {
+    status: 409,
+    retry: true,
+    summary: 'An operator has frozen the lock; the error says until when, by whom and why.',
+  },
   stale_token: { status: 409, retry: false, summary: 'The token is not that of a current grant of this lock.' },
-  precondition_failed: { status: 412, retry: false, summary: 'The lock has changed since the `ETag` in `If-Match` was read.' },
+  precondition_failed: {
+    status: 412,
+    retry: false,
+    summary: 'The lock has changed since the `ETag` in `If-Match` was read.',
+  },
   body_too_large: { status: 413, retry: false, summary: 'The body is larger than the limit that the error names.' },
   path_too_long: { status: 414, retry: false, summary: 'The path is longer than 8,000 bytes.' },
   unsupported_media_type: { status: 415, retry: false, summary: 'The body must be `application/json`.' },
-  quota_exceeded: { status: 429, retry: true, summary: 'A limit on how much may exist at once has been reached; the error names it.' },
+  quota_exceeded: {
+    status: 429,
+    retry: true,
+    summary: 'A limit on how much may exist at once has been reached; the error names it.',
+  },
   rate_limited: { status: 429, retry: true, summary: 'Too many requests; `Retry-After` says when to come back.' },
   queue_full: { status: 429, retry: true, summary: 'The queue of the lock is at its limit.' },
   headers_too_large: { status: 431, retry: false, summary: 'The header fields are larger than the server accepts.' },
   internal: { status: 500, retry: false, summary: 'A bug in the service; the trace finds it in the log.' },
-  storage_full: { status: 507, retry: true, summary: 'The store is nearly full: nothing new is granted; releases and renewals still work.' },
+  storage_full: {
+    status: 507,
+    retry: true,
+    summary: 'The store is nearly full: nothing new is granted; releases and renewals still work.',
+  },
   unavailable: { status: 503, retry: true, summary: 'The outcome is unknown; retry with the same request id.' },
 } as const satisfies Record<string, { status: number; retry: boolean; summary: string }>
 
