@@ -111,7 +111,7 @@ export type ServerMessage =
       server: string
       /** Where the owner of this client's locks listens, when that is elsewhere. */
       owner_url?: string
-      /** On resume: all that the session holds. The client releases what it does not know. */
+      /** On resume: all that the session holds. The client releases what it does not know, unless it came by transfer (no `request_id`). */
       grants?: WireGrant[]
     }
   | { type: 'reply'; id: number; error: WireError }
@@ -121,6 +121,8 @@ export type ServerMessage =
   | { type: 'preempting'; name: string; token: number; by: string; reason: string; grace_ms: number; changes: number }
   | { type: 'expiring'; name: string; token: number; ends_in_ms: number }
   | { type: 'lost'; name: string; token: number; reason: string; changes: number }
+  /** Another session has handed this one a grant; the next list of grants has it. */
+  | { type: 'received'; name: string; token: number; changes: number }
   | { type: 'event'; watch: number; event: LockEvent }
   /** The cursor was too old (or foreign): events have been missed, the next one comes after `cursor`. */
   | { type: 'reset'; watch: number; cursor: string }

@@ -37,7 +37,15 @@ export type Session = {
   seenChanges: number
 }
 
-export type Notice = { kind: 'preempt' | 'operator'; by: string; reason: string; sinceMs: number; endsMs: number; change: number }
+export type Notice = {
+  by: string
+  reason: string
+  /** The grant ends here. */
+  endsMs: number
+  /** The session's deadline as it stood when the notice was given; the next grant waits for it unless `change` has been seen. */
+  promiseUntilMs: number
+  change: number
+}
 
 export type Grant = {
   lock: string
@@ -66,7 +74,14 @@ export type Grant = {
   notice: Notice | null
 }
 
-export type Claim = { lock: string; mode: Mode; permits: number; limit: number; maxHoldMs: number | null; lockDelayMs: number | null }
+export type Claim = {
+  lock: string
+  mode: Mode
+  permits: number
+  limit: number
+  maxHoldMs: number | null
+  lockDelayMs: number | null
+}
 
 export type Waiter = {
   ticket: number
@@ -139,16 +154,38 @@ export type Remembered =
   | { did: 'cancel' }
 
 /** A `/v1` idempotency key: the session it made, and a digest of the body that it came with. */
-export type IdempotencyKey = { key: string; digest: string; session: string; lock: string; token: number; sinceMs: number; number: number }
+export type IdempotencyKey = { key: string; digest: string; session: string; lock: string; sinceMs: number }
 
 // ---------------------------------------------------------------------------------------------------- entries
 
 export type Happening =
   // What watchers read (protocol/events.ts) …
-  | 'granted' | 'queued' | 'dequeued' | 'released' | 'expired' | 'preempting' | 'preempted' | 'forced' | 'max_hold' | 'session_closed'
-  | 'transferred' | 'delayed' | 'freed' | 'frozen' | 'thawed' | 'value_changed' | 'configured' | 'deleted'
+  | 'granted'
+  | 'queued'
+  | 'dequeued'
+  | 'released'
+  | 'expired'
+  | 'preempting'
+  | 'preempted'
+  | 'forced'
+  | 'max_hold'
+  | 'session_closed'
+  | 'transferred'
+  | 'delayed'
+  | 'freed'
+  | 'frozen'
+  | 'thawed'
+  | 'value_changed'
+  | 'configured'
+  | 'deleted'
   // … and what they do not.
-  | 'reentered' | 'session_opened' | 'session_changed' | 'session_ended' | 'remembered' | 'settled' | 'forgotten'
+  | 'reentered'
+  | 'session_opened'
+  | 'session_changed'
+  | 'session_ended'
+  | 'remembered'
+  | 'settled'
+  | 'forgotten'
 
 /** Why it happened, for the audit trail and the events. `holder` etc. stand here where the record itself is gone. */
 export type Why = {
@@ -159,13 +196,15 @@ export type Why = {
   holder?: string
   session?: string
   cycle?: Cycle
-  queueLength?: number
+  /** Of the grant that ended: the session's `changes` after it. */
+  change?: number
 }
 
 /** Sets (`value`) or removes (`value: null`) one record and says what happened. */
 export type Entry =
   | { type: Happening; record: 'grant'; lock: string; token: number; value: Grant | null; why?: Why }
-  | { type: Happening; record: 'wait'; ticket: number; locks: string[]; value: Waiter | null; why?: Why }
+  /** `gone` is the waiter that was removed, and what it was granted: for the one who answers it (answers.ts), never logged. */
+  | { type: Happening; record: 'wait'; ticket: number; locks: string[]; value: Waiter | null; why?: Why; gone?: Gone }
   | { type: Happening; record: 'session'; session: string; value: Session | null; why?: Why }
   | { type: Happening; record: 'delay'; lock: string; token: number; value: Delay | null; why?: Why }
   | { type: Happening; record: 'config'; lock: string; value: Config | null; why?: Why }
@@ -175,6 +214,8 @@ export type Entry =
   /** All numbered requests of the session below `value` are forgotten: their replies have arrived. */
   | { type: Happening; record: 'settled'; session: string; value: number | null; why?: Why }
   | { type: Happening; record: 'key'; key: string; value: IdempotencyKey | null; why?: Why }
+
+export type Gone = { waiter: Waiter; grants: Grant[] | null }
 
 /** `waiter` waits for `lock`, which `holder` holds or is before it in line for. */
 export type Cycle = { waiter: string; task: string; lock: string; holder: string }[]
@@ -189,7 +230,9 @@ export type NewSession = { ttlMs: number; labels: Labels | null }
 export type Acquire = {
   type: 'acquire'
   /** An existing session, or one to be made for this grant alone (`/v1`); `ttlMs` null: the lock's default, else `defaultTtlMs`. */
-  session: string | { ttlMs: number | null; defaultTtlMs: number; holder: string | null; key: { key: string; digest: string } | null }
+  session:
+    | string
+    | { ttlMs: number | null; defaultTtlMs: number; holder: string | null; key: { key: string; digest: string } | null }
   claims: Claim[]
   /** 0: try; null: without limit. */
   waitMs: number | null
@@ -230,6 +273,7 @@ export type Command = Asker &
     | { type: 'thaw'; prefix: string }
     // What time makes due. Each checks again that it is.
     | { type: 'expire_session'; session: string }
+    | { type: 'warn_hold'; lock: string; token: number }
     | { type: 'end_hold'; lock: string; token: number }
     | { type: 'end_delay'; lock: string; token: number }
     | { type: 'end_wait'; ticket: number }
@@ -268,7 +312,19 @@ export type GrantView = {
   notice: { by: string; reason: string } | null
 }
 
-export type WaiterView = { ticket: number; session: string; holder: string; mode: Mode; permits: number; priority: number; at: number; waitedMs: number; position: number; labels: Labels | null; locks: string[] }
+export type WaiterView = {
+  ticket: number
+  session: string
+  holder: string
+  mode: Mode
+  permits: number
+  priority: number
+  at: number
+  waitedMs: number
+  position: number
+  labels: Labels | null
+  locks: string[]
+}
 
 export type LockView = {
   lock: string
@@ -287,7 +343,14 @@ export type LockView = {
 /** Time that this reply confers: the session lives at least `ttlMs` from the reading made for this very request. */
 export type Confers = { ttlMs: number; changes: number }
 
-export type Held = { holder: string; at: number; labels: Labels | null; queueLength: number; estimateMs: number | null; lock: string }
+export type Held = {
+  holder: string
+  at: number
+  labels: Labels | null
+  queueLength: number
+  estimateMs: number | null
+  lock: string
+}
 
 export type Refusal =
   | { ok: false; code: 'lock_held'; held: Held | null; reason: 'held' | 'delayed' | 'timeout' | 'cancelled' | 'queued' }
@@ -337,5 +400,6 @@ export type Decision = {
   /** The session whose liveness this request proves (its deadline moves to the reading + TTL), if any. */
   touches: string | null
   followUps: Command[]
+  pushes: Push[]
   reports: Report[]
 }

@@ -37,6 +37,8 @@ export type WatchSink = {
 export type SessionPush =
   | { type: 'preempting'; lock: string; token: number; by: string; reason: string; graceMs: number; changes: number }
   | { type: 'lost'; lock: string; token: number; reason: string; changes: number }
+  /** Another session has handed this one its grant. */
+  | { type: 'received'; lock: string; token: number; changes: number }
   | Omit<Push, 'session'>
 
 export interface Shards {

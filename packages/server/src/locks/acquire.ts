@@ -1,0 +1,262 @@
+/** Asking for locks: one or a set, in one step or none. */
+import {
+  IDEMPOTENCY_KEYS_MAX,
+  QUEUE_WAITERS_MAX,
+  REENTRY_MAX,
+  SESSION_GRANTS_MAX,
+  SESSION_REQUESTS_MAX,
+  SESSION_WAITS_MAX,
+  SESSIONS_MAX,
+} from '@holdfast/protocol/limits'
+import { breakDeadlocks, noteOrder } from './deadlock.ts'
+import type { Draft } from './draft.ts'
+import { freezeOf, grantAll, pump } from './grants.ts'
+import type { Acquire, Claim, Grant, Refusal, Reply, Session, Waiter } from './model.ts'
+import { canGrantAtOnce, limitOf, rankOf } from './queue.ts'
+import {
+  alreadySettled,
+  grantedReply,
+  isFull,
+  lost,
+  recall,
+  remember,
+  repeatAcquire,
+  repeatWait,
+  usedOtherwise,
+} from './requests.ts'
+import { type Lock, liveSession, type State } from './state.ts'
+import { heldView, positionOf, reasonNotFree } from './views.ts'
+
+type Asked = { id: string; number: number; holder: string; isNew: boolean; ttlMs: number }
+
+export function acquire(draft: Draft, command: Acquire): Reply {
+  const repeated = repeat(draft, command)
+  if (repeated) return repeated
+  const refused = refusal(draft.state, command)
+  if (refused) return refused
+  const entered = command.isReentrant ? reenter(draft, command) : null
+  if (entered) return entered
+  const full = overLimit(draft.state, command)
+  if (full) return full
+  const asked = sessionOf(draft, command)
+  const rank = rankOf(draft.now, command.priority)
+  draft.touches = asked.id
+  if (canGrantAtOnce(draft.state, command.claims, rank)) {
+    open(draft, command, asked)
+    noteOrder(draft, { session: asked.id, task: command.task, claims: command.claims })
+    const request = { ...command, session: asked.id, holder: asked.holder, request: requestOf(command) }
+    return grantedReply(draft, asked.id, grantAll(draft, request, command.claims), 0)
+  }
+  if (command.waitMs === 0) return held(draft, command)
+  return enqueue(draft, command, asked, rank)
+}
+
+function requestOf(command: Acquire) {
+  return typeof command.session === 'string' ? command.request : (command.session.key?.key ?? null)
+}
+
+/** The answer to a request that has been made before; null if it has not. */
+function repeat(draft: Draft, command: Acquire): Reply | null {
+  const { state } = draft
+  if (typeof command.session !== 'string') return repeatKey(draft, command.session.key)
+  const session = liveSession(state, command.session)
+  if (!session) return { ok: false, code: 'not_found', what: 'session' }
+  draft.touches = command.session
+  const did = recall(session, command.request)
+  if (did === 'settled') return alreadySettled
+  if (did?.did === 'acquire') return repeatAcquire(draft, command.session, did.grants)
+  // A cancel that overtook its acquire.
+  if (did?.did === 'cancel') return { ok: false, code: 'lock_held', reason: 'cancelled', held: null }
+  return did ? usedOtherwise : repeatWait(state, session, command.request)
+}
+
+function repeatKey(draft: Draft, asked: { key: string; digest: string } | null): Reply | null {
+  const known = asked && draft.state.keys.get(asked.key)
+  if (!asked || !known) return null
+  if (known.digest !== asked.digest) {
+    return {
+      ok: false,
+      code: 'invalid_request',
+      field: 'Idempotency-Key',
+      message: 'This key has been used with another body; use a new key for a new request.',
+    }
+  }
+  const session = liveSession(draft.state, known.session)
+  const waiter = session?.waits[0]
+  if (waiter)
+    return { ok: 'queued', ticket: waiter.ticket, session: known.session, position: positionOf(draft.state, waiter) }
+  const grant = session?.grants[0]
+  if (!grant) return lost(draft.state, null)
+  draft.touches = known.session
+  return grantedReply(draft, known.session, [grant], 0)
+}
+
+/** Refusals that no waiting would change. */
+function refusal(state: State, command: Acquire): Refusal | null {
+  const names = new Set(command.claims.map(claim => claim.lock))
+  if (names.size < command.claims.length) {
+    return { ok: false, code: 'invalid_request', field: 'locks', message: 'Each lock can be named once in a set.' }
+  }
+  for (const claim of command.claims) {
+    const freeze = state.freezes.size > 0 ? freezeOf(state, claim.lock) : null
+    if (freeze) return { ok: false, code: 'frozen', untilAt: freeze.untilAt, by: freeze.by, reason: freeze.reason }
+    const lock = state.locks.get(claim.lock)
+    const misfit = misfitOf(lock, claim)
+    if (misfit) return misfit
+    if (command.waitMs !== 0 && lock && lock.queue.length >= (lock.config?.queueMax ?? QUEUE_WAITERS_MAX)) {
+      // Only a request that would have to wait is turned away.
+      if (!canGrantAtOnce(state, command.claims, Number.NEGATIVE_INFINITY))
+        return { ok: false, code: 'queue_full', limit: lock.config?.queueMax ?? QUEUE_WAITERS_MAX }
+    }
+  }
+  return null
+}
+
+/** A semaphore is not a read-write lock: what a name is, its configuration and its present users say. */
+function misfitOf(lock: Lock | undefined, claim: Claim): Refusal | null {
+  const invalid = (field: string, message: string): Refusal => ({ ok: false, code: 'invalid_request', field, message })
+  const present =
+    lock?.grants[0]?.mode ??
+    lock?.delays[0]?.mode ??
+    lock?.queue[0]?.claims.find(other => other.lock === claim.lock)?.mode
+  if (claim.mode !== 'permits') {
+    if (present === 'permits' || lock?.config?.limit) {
+      return invalid('mode', `\`${claim.lock}\` is a semaphore: acquire it with \`mode: "permits"\`.`)
+    }
+    return null
+  }
+  if (present && present !== 'permits')
+    return invalid('mode', `\`${claim.lock}\` is in use as an ordinary lock, not as a semaphore.`)
+  const limit = limitOf(lock, claim)
+  if (limit < 1)
+    return invalid('limit', `\`${claim.lock}\` has no limit yet: name one with \`limit\`, or configure the lock.`)
+  if (claim.limit > 0 && claim.limit !== limit)
+    return invalid('limit', `The limit of \`${claim.lock}\` is ${limit}, not ${claim.limit}.`)
+  if (claim.permits > limit) return invalid('permits', `\`${claim.lock}\` has only ${limit} permits in all.`)
+  return null
+}
+
+function overLimit(state: State, command: Acquire): Refusal | null {
+  const quota = (limit: string, max: number): Refusal => ({ ok: false, code: 'quota_exceeded', limit, max })
+  if (typeof command.session !== 'string') {
+    if (state.sessionCount >= SESSIONS_MAX) return quota('sessions', SESSIONS_MAX)
+    return command.session.key && state.keys.size >= IDEMPOTENCY_KEYS_MAX
+      ? quota('idempotency_keys', IDEMPOTENCY_KEYS_MAX)
+      : null
+  }
+  const session = state.sessions.get(command.session)
+  if (!session) return null
+  if (session.grants.length + command.claims.length > SESSION_GRANTS_MAX)
+    return quota('session_grants', SESSION_GRANTS_MAX)
+  if (command.waitMs !== 0 && session.waits.length >= SESSION_WAITS_MAX)
+    return quota('session_waits', SESSION_WAITS_MAX)
+  return command.request !== null && isFull(session) ? quota('session_requests', SESSION_REQUESTS_MAX) : null
+}
+
+/** Counted reentrancy, where asked for: the session's own grant, if it is at least as strong as what is asked. */
+function reenter(draft: Draft, command: Acquire): Reply | null {
+  const [claim] = command.claims
+  if (!claim || command.claims.length > 1 || typeof command.session !== 'string') return null
+  const lock = draft.state.locks.get(claim.lock)
+  const covers = (grant: Grant) => grant.mode === claim.mode || (grant.mode === 'exclusive' && claim.mode === 'shared')
+  const grant = lock?.grants.find(
+    held => held.session === command.session && covers(held) && held.permits >= claim.permits,
+  )
+  if (!grant) return null
+  if (grant.count >= REENTRY_MAX) return { ok: false, code: 'quota_exceeded', limit: 'reentry', max: REENTRY_MAX }
+  const value = { ...grant, count: grant.count + 1 }
+  draft.put({ type: 'reentered', record: 'grant', lock: grant.lock, token: grant.token, value })
+  remember(draft, command.session, command.request, {
+    did: 'acquire',
+    grants: [{ lock: grant.lock, token: grant.token }],
+  })
+  return grantedReply(draft, command.session, [value], 0)
+}
+
+/** The session that asks; for `/v1`, the one that will be made. */
+function sessionOf(draft: Draft, command: Acquire): Asked {
+  if (typeof command.session === 'string') {
+    const record = draft.state.sessions.get(command.session)?.record
+    return {
+      id: command.session,
+      number: 0,
+      holder: record?.labels?.holder ?? command.session,
+      isNew: false,
+      ttlMs: record?.ttlMs ?? 0,
+    }
+  }
+  const { ttlMs, defaultTtlMs, holder } = command.session
+  const config = draft.state.locks.get(command.claims[0]?.lock ?? '')?.config
+  const number = draft.number()
+  const id = sessionId(number)
+  return { id, number, holder: holder ?? id, isNew: true, ttlMs: ttlMs ?? config?.defaultTtlMs ?? defaultTtlMs }
+}
+
+/** Session ids come from the one sequence of numbers, so that none comes twice, over restarts and restores (SAFETY O4). */
+export function sessionId(number: number): string {
+  return `s-${number.toString(36)}`
+}
+
+/** Puts the session that `/v1` makes for a grant, and the key that names it. */
+function open(draft: Draft, command: Acquire, asked: Asked): void {
+  if (!asked.isNew || typeof command.session === 'string') return
+  const record: Session = {
+    number: asked.number,
+    id: asked.id,
+    ttlMs: asked.ttlMs,
+    labels: null,
+    isSingle: true,
+    by: draft.by,
+    changes: 0,
+    seenChanges: 0,
+  }
+  draft.put({ type: 'session_opened', record: 'session', session: asked.id, value: record })
+  const { key } = command.session
+  if (!key) return
+  const value = { ...key, session: asked.id, lock: command.claims[0]?.lock ?? '', sinceMs: draft.now }
+  draft.put({ type: 'remembered', record: 'key', key: key.key, value })
+}
+
+function held(draft: Draft, command: Acquire): Reply {
+  // A session that was to be made for it has not been.
+  if (typeof command.session !== 'string') draft.touches = null
+  return {
+    ok: false,
+    code: 'lock_held',
+    reason: reasonNotFree(draft.state, command.claims),
+    held: heldView(draft.state, command.claims, draft.now),
+  }
+}
+
+function enqueue(draft: Draft, command: Acquire, asked: Asked, rank: number): Reply {
+  open(draft, command, asked)
+  const waiter: Waiter = {
+    ticket: draft.number(),
+    session: asked.id,
+    holder: asked.holder,
+    task: command.task,
+    claims: command.claims,
+    priority: command.priority,
+    preempt: command.preempt,
+    rank,
+    at: draft.at,
+    sinceMs: draft.now,
+    waitMs: command.waitMs,
+    request: requestOf(command),
+    labels: command.labels,
+    metadata: command.metadata,
+    value: command.value,
+  }
+  const locks = command.claims.map(claim => claim.lock)
+  draft.put({ type: 'queued', record: 'wait', ticket: waiter.ticket, locks, value: waiter, why: { by: draft.by } })
+  noteOrder(draft, { session: asked.id, task: command.task, claims: command.claims })
+  const cycle = breakDeadlocks(draft, waiter)
+  if (cycle) return { ok: false, code: 'deadlock', cycle }
+  for (const lock of locks) pump(draft, lock)
+  // A preemption may have made room at once.
+  const gone = draft.entries.find(
+    entry => entry.record === 'wait' && entry.ticket === waiter.ticket && entry.value === null,
+  )
+  if (gone?.record === 'wait' && gone.gone?.grants) return grantedReply(draft, asked.id, gone.gone.grants, 0)
+  return { ok: 'queued', ticket: waiter.ticket, session: asked.id, position: positionOf(draft.state, waiter) }
+}

@@ -1,0 +1,40 @@
+/** What a waiter is told when its wait has ended, from the entry that ended it. */
+import type { Moment } from './draft.ts'
+import type { Entry, Reply } from './model.ts'
+import { grantedReply, lost } from './requests.ts'
+import { grantOf, type State } from './state.ts'
+import { heldView, reasonNotFree } from './views.ts'
+
+/** `entry` is a removed `wait` record with its `gone`, applied to the state. The answer is what is true now, not what was. */
+export function waitAnswer(
+  state: State,
+  entry: Extract<Entry, { record: 'wait' }>,
+  moment: Moment,
+): Exclude<Reply, { ok: 'queued' }> {
+  const { gone, why } = entry
+  if (!gone) throw new Error('a wait has ended without its waiter')
+  const { waiter, grants } = gone
+  if (grants) {
+    // Granted and ended within one batch: the holder must not hear of the first without the second.
+    const ended = grants.find(grant => grantOf(state.locks.get(grant.lock), grant.token)?.session !== waiter.session)
+    if (ended) return lost(state, ended.token)
+    return grantedReply({ state, now: moment.now }, waiter.session, grants, moment.now - waiter.sinceMs)
+  }
+  switch (why?.reason) {
+    case 'deadlock':
+      return { ok: false, code: 'deadlock', cycle: why.cycle ?? [] }
+    case 'expired':
+      return { ok: false, code: 'lock_lost', reason: 'expired' }
+    case 'session_closed':
+      return { ok: false, code: 'lock_lost', reason: 'session_closed' }
+    default: {
+      const reason =
+        why?.reason === 'cancelled'
+          ? 'cancelled'
+          : why?.reason === 'timeout'
+            ? 'timeout'
+            : reasonNotFree(state, waiter.claims)
+      return { ok: false, code: 'lock_held', reason, held: heldView(state, waiter.claims, moment.now) }
+    }
+  }
+}

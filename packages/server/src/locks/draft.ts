@@ -1,0 +1,71 @@
+/**
+ * A decision in the making. Entries are applied as they are put, so that each step of a decision sees those before it: a
+ * release that hands over to three readers decides the second on the state that the first left (decision 0001).
+ */
+import { apply } from './apply.ts'
+import type { Asker, Command, Entry, Push, Report, Session } from './model.ts'
+import { liveSession, nextNumber, type State } from './state.ts'
+
+export type Moment = {
+  /** ms on the shard's clock. */
+  now: number
+  /** Wall time, a label. */
+  at: number
+}
+
+export class Draft {
+  readonly state: State
+  readonly now: number
+  readonly at: number
+  readonly by: string
+  readonly entries: Entry[] = []
+  touches: string | null = null
+  followUps: Command[] = none
+  pushes: Push[] = none
+  reports: Report[] = none
+
+  constructor(state: State, asker: Asker, moment: Moment) {
+    this.state = state
+    this.now = moment.now
+    this.at = moment.at
+    this.by = asker.by
+  }
+
+  put(entry: Entry): void {
+    apply(this.state, entry)
+    this.entries.push(entry)
+  }
+
+  /** Later, in a turn of its own. */
+  follow(command: Command): void {
+    if (this.followUps === none) this.followUps = []
+    this.followUps.push(command)
+  }
+
+  /** Tells a session's connection, beside the log. */
+  tell(push: Push): void {
+    if (this.pushes === none) this.pushes = []
+    this.pushes.push(push)
+  }
+
+  report(report: Report): void {
+    if (this.reports === none) this.reports = []
+    this.reports.push(report)
+  }
+
+  number(count = 1): number {
+    return nextNumber(this.state, count)
+  }
+
+  /** Counts a notice or an end that the session did not ask for; the number is what its client must say it has seen. */
+  change(id: string): number {
+    const session = liveSession(this.state, id)
+    if (!session) return 0
+    const record: Session = { ...session.record, changes: session.record.changes + 1 }
+    this.put({ type: 'session_changed', record: 'session', session: id, value: record })
+    return record.changes
+  }
+}
+
+/** Shared by all that have none. */
+const none: never[] = []

@@ -1,0 +1,234 @@
+/**
+ * How grants begin, end, and pass on: the one place that makes each of these entries.
+ *
+ * When a grant ends otherwise than by its holder, the lock may stay occupied by a *delay*, which holds what the grant held:
+ * until the lock-delay is over (an unclean end), and until the last promise made to the holder is (SAFETY P14), unless its client
+ * has said that it knows. So "who may come next" has one answer: whoever is compatible with the grants and the delays.
+ */
+import { noteHold } from './apply.ts'
+import type { Draft } from './draft.ts'
+import type {
+  Claim,
+  Command,
+  Delay,
+  Gone,
+  Grant,
+  Happening,
+  Labels,
+  Metadata,
+  RequestId,
+  Waiter,
+  Why,
+} from './model.ts'
+import { giveNotices } from './preemption.ts'
+import { canGrantWaiter, freeSlots, limitOf } from './queue.ts'
+import { liveSession, type State } from './state.ts'
+
+export type Request = {
+  session: string
+  holder: string
+  task: string
+  priority: number
+  request: RequestId | null
+  labels: Labels | null
+  metadata: Metadata | null
+  value: string | null
+}
+
+/** Grants all the claims in one step. The caller has seen that each can be. */
+export function grantAll(draft: Draft, request: Request, claims: readonly Claim[]): Grant[] {
+  const grants: Grant[] = []
+  for (const claim of claims) {
+    const lock = draft.state.locks.get(claim.lock)
+    const config = lock?.config
+    const grant: Grant = {
+      lock: claim.lock,
+      token: draft.number(claim.permits),
+      mode: claim.mode,
+      permits: claim.permits,
+      slots: claim.mode === 'permits' ? freeSlots(lock, claim.permits) : null,
+      limit: claim.mode === 'permits' ? limitOf(lock, claim) : 0,
+      session: request.session,
+      holder: request.holder,
+      task: request.task,
+      priority: request.priority,
+      at: draft.at,
+      sinceMs: draft.now,
+      maxHoldMs: shorter(claim.maxHoldMs, config?.maxHoldMs),
+      lockDelayMs: claim.lockDelayMs ?? config?.lockDelayMs ?? 0,
+      request: request.request,
+      count: 1,
+      labels: request.labels,
+      metadata: request.metadata,
+      notice: null,
+    }
+    draft.put({
+      type: 'granted',
+      record: 'grant',
+      lock: grant.lock,
+      token: grant.token,
+      value: grant,
+      why: { by: draft.by },
+    })
+    if (request.value !== null) putValue(draft, grant, request.value)
+    grants.push(grant)
+  }
+  if (request.request !== null && liveSession(draft.state, request.session)?.record.isSingle === false) {
+    const did = { did: 'acquire' as const, grants: grants.map(({ lock, token }) => ({ lock, token })) }
+    draft.put({ type: 'remembered', record: 'request', session: request.session, request: request.request, value: did })
+  }
+  return grants
+}
+
+/** 0 means no limit. */
+function shorter(asked: number | null, configured: number | null | undefined): number {
+  if (!asked) return configured ?? 0
+  return configured ? Math.min(asked, configured) : asked
+}
+
+export function putValue(draft: Draft, grant: Grant, text: string): void {
+  const value = { lock: grant.lock, value: text, token: grant.token, at: draft.at, version: draft.number() }
+  draft.put({
+    type: 'value_changed',
+    record: 'value',
+    lock: grant.lock,
+    value,
+    why: { by: draft.by, holder: grant.holder },
+  })
+}
+
+export type Ended = {
+  type: Extract<
+    Happening,
+    'released' | 'expired' | 'preempted' | 'forced' | 'max_hold' | 'session_closed' | 'transferred'
+  >
+  reason?: string
+  /** Neither asked for nor agreed to by the holder: the lock-delay applies. */
+  isUnclean?: boolean
+  /** On the shard's clock: until when the holder may go on believing, as it does not know. */
+  promiseUntilMs?: number
+  /** The change that told of it, if that was before. */
+  change?: number
+}
+
+/** Ends one grant. Those who wait are served by a `pump` of the lock, which is the caller's to make. */
+export function endGrant(draft: Draft, grant: Grant, ended: Ended): void {
+  const lock = draft.state.locks.get(grant.lock)
+  if (lock && lock.queue.length > 0) noteHold(lock, draft.now - grant.sinceMs)
+  const isOwnDoing = ended.type === 'released' || ended.type === 'session_closed' || ended.type === 'expired'
+  const change = isOwnDoing || ended.type === 'transferred' ? 0 : draft.change(grant.session)
+  const why: Why = { holder: grant.holder, session: grant.session }
+  if (!isOwnDoing) why.by = draft.by
+  if (ended.reason !== undefined) why.reason = ended.reason
+  if (change > 0) why.change = change
+  draft.put({ type: ended.type, record: 'grant', lock: grant.lock, token: grant.token, value: null, why })
+  if (ended.type === 'released' || ended.type === 'session_closed' || ended.type === 'transferred') return
+  const delay: Delay = {
+    lock: grant.lock,
+    token: grant.token,
+    mode: grant.mode,
+    permits: grant.permits,
+    slots: grant.slots,
+    limit: grant.limit,
+    session: grant.session,
+    reason: ended.type,
+    delayUntilMs: ended.isUnclean ? draft.now + grant.lockDelayMs : 0,
+    promiseUntilMs: ended.promiseUntilMs ?? 0,
+    change: ended.change ?? change,
+  }
+  if (delayEndMs(draft.state, delay) <= draft.now) return
+  draft.put({
+    type: 'delayed',
+    record: 'delay',
+    lock: grant.lock,
+    token: grant.token,
+    value: delay,
+    why: { reason: ended.type },
+  })
+}
+
+/** When the delay is over: a promise no longer counts once the session has ended or has said that it knows. */
+export function delayEndMs(state: State, delay: Delay): number {
+  const session = liveSession(state, delay.session)
+  const isPromised = session !== null && session.record.seenChanges < delay.change
+  return Math.max(delay.delayUntilMs, isPromised ? delay.promiseUntilMs : 0)
+}
+
+/** Frees the delay if it is over. Returns whether it was. */
+export function endDelay(draft: Draft, delay: Delay, options: { now: boolean } = { now: false }): boolean {
+  if (!options.now && delayEndMs(draft.state, delay) > draft.now) return false
+  draft.put({
+    type: 'freed',
+    record: 'delay',
+    lock: delay.lock,
+    token: delay.token,
+    value: null,
+    why: { reason: delay.reason },
+  })
+  return true
+}
+
+/** Removes a waiter from all its queues. */
+function dequeue(draft: Draft, waiter: Waiter, why: Why): Gone {
+  const locks = waiter.claims.map(claim => claim.lock)
+  const gone: Gone = { waiter, grants: null }
+  draft.put({ type: 'dequeued', record: 'wait', ticket: waiter.ticket, locks, value: null, why, gone })
+  return gone
+}
+
+/** Ends a wait without a grant; a session that was made for it, and the key that names it, go with it. */
+export function giveUp(draft: Draft, waiter: Waiter, why: Why): void {
+  dequeue(draft, waiter, { holder: waiter.holder, session: waiter.session, ...why })
+  const session = liveSession(draft.state, waiter.session)
+  if (!session?.record.isSingle) return
+  // Refusals are not remembered.
+  if (typeof waiter.request === 'string')
+    draft.put({ type: 'forgotten', record: 'key', key: waiter.request, value: null })
+  draft.put({ type: 'session_ended', record: 'session', session: waiter.session, value: null })
+}
+
+/** Grants the lock to whoever is next, as long as there is somebody it can be granted to. */
+export function pump(draft: Draft, name: string): void {
+  const names = [name]
+  for (let next = names.pop(); next !== undefined; next = names.pop()) {
+    const lock = draft.state.locks.get(next)
+    for (let head = lock?.queue[0]; head; head = lock?.queue[0]) {
+      if (isFrozen(draft.state, head)) break
+      if (!canGrantWaiter(draft.state, head)) {
+        giveNotices(draft, head)
+        // An immediate preemption may have made room at once.
+        if (!canGrantWaiter(draft.state, head)) break
+      }
+      const gone = dequeue(draft, head, { reason: 'granted' })
+      gone.grants = grantAll(draft, head, head.claims)
+      // Behind a set that has been granted, others may now be first.
+      for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
+    }
+  }
+}
+
+function isFrozen(state: State, waiter: Waiter): boolean {
+  return state.freezes.size > 0 && waiter.claims.some(claim => freezeOf(state, claim.lock) !== null)
+}
+
+/** The freeze in force for the lock that lasts longest. */
+export function freezeOf(state: State, name: string) {
+  let found = null
+  for (const freeze of state.freezes.values()) {
+    if (name.startsWith(freeze.prefix) && (!found || freeze.untilAt > found.untilAt)) found = freeze
+  }
+  return found
+}
+
+/** Pumps made within the decision that frees the locks; the others follow in turns of their own, so that one command fits one batch. */
+const PUMPS_INLINE = 32
+
+export function pumpAll(draft: Draft, names: Iterable<string>): void {
+  let count = 0
+  for (const name of new Set(names)) {
+    if (!draft.state.locks.get(name)?.queue.length) continue
+    const command: Command = { type: 'pump', lock: name, by: 'service' }
+    if (count++ < PUMPS_INLINE) pump(draft, name)
+    else draft.follow(command)
+  }
+}

@@ -1,0 +1,92 @@
+/** What a holder can do with its grant, by token: pass it on, write the lock's value, have it confirmed. */
+import { SESSION_GRANTS_MAX } from '@holdfast/protocol/limits'
+import type { Draft } from './draft.ts'
+import { endGrant, putValue } from './grants.ts'
+import type { Command, Grant, Reply } from './model.ts'
+import { notify } from './preemption.ts'
+import { alreadySettled, recall, remember, usedOtherwise } from './requests.ts'
+import { endingOf, grantOf, liveSession } from './state.ts'
+import { grantView } from './views.ts'
+
+type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
+
+/** Hands the grant to another session in one step, under a new token: whoever still uses the old one is fenced (SAFETY O5). */
+export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
+  const from = liveSession(draft.state, command.session)
+  if (!from) return { ok: false, code: 'not_found', what: 'session' }
+  draft.touches = command.session
+  const did = recall(from, command.request)
+  if (did === 'settled') return alreadySettled
+  if (did) return did.did === 'transfer' ? { ok: true, type: 'transferred', token: did.token } : usedOtherwise
+  const grant = ownGrant(draft, command)
+  if (!('token' in grant)) return grant
+  const to = liveSession(draft.state, command.toSession)
+  if (!to || to.record.isSingle) {
+    return {
+      ok: false,
+      code: 'invalid_request',
+      field: 'to_session',
+      message: 'There is no such session to transfer to.',
+    }
+  }
+  if (to.grants.length >= SESSION_GRANTS_MAX)
+    return { ok: false, code: 'quota_exceeded', limit: 'session_grants', max: SESSION_GRANTS_MAX }
+  const { notice } = grant
+  endGrant(draft, grant, { type: 'transferred', reason: 'transferred' })
+  const holder = to.record.labels?.holder ?? command.toSession
+  // The hold goes on: a longest hold counts from its beginning.
+  const value: Grant = {
+    ...grant,
+    token: draft.number(grant.permits),
+    session: command.toSession,
+    holder,
+    task: '',
+    request: null,
+    count: 1,
+    notice: null,
+  }
+  const change = draft.change(command.toSession)
+  const why = { by: grant.holder, reason: 'transferred', session: command.toSession, change }
+  draft.put({ type: 'granted', record: 'grant', lock: value.lock, token: value.token, value, why })
+  if (notice)
+    notify(draft, value, { by: notice.by, reason: notice.reason, graceMs: Math.max(0, notice.endsMs - draft.now) })
+  remember(draft, command.session, command.request, { did: 'transfer', token: value.token })
+  return { ok: true, type: 'transferred', token: value.token }
+}
+
+/** The grant that the command's token names, if the session holds it; else why it does not. */
+function ownGrant(
+  draft: Draft,
+  command: { session: string; lock: string; token: number },
+): Grant | (Reply & { ok: false }) {
+  const grant = grantOf(draft.state.locks.get(command.lock), command.token)
+  if (grant && grant.session === command.session) return grant
+  const ending = endingOf(draft.state, command.token)
+  if (ending && ending !== 'released' && !grant) return { ok: false, code: 'lock_lost', reason: ending }
+  return { ok: false, code: 'stale_token' }
+}
+
+export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
+  const session = liveSession(draft.state, command.session)
+  if (!session) return { ok: false, code: 'not_found', what: 'session' }
+  draft.touches = command.session
+  const did = recall(session, command.request)
+  if (did === 'settled') return alreadySettled
+  const lock = draft.state.locks.get(command.lock)
+  if (did) return did.did === 'write' && lock?.value ? { ok: true, type: 'written', value: lock.value } : usedOtherwise
+  const grant = grantOf(lock, command.token)
+  if (!grant || grant.session !== command.session) return { ok: false, code: 'stale_token' }
+  putValue(draft, grant, command.value)
+  const value = draft.state.locks.get(command.lock)?.value
+  if (!value) throw new Error('a value that was put is not there')
+  remember(draft, command.session, command.request, { did: 'write', version: value.version })
+  return { ok: true, type: 'written', value }
+}
+
+/** True when answered, not when acted upon: the resource must still compare tokens. */
+export function validate(draft: Draft, command: Of<'validate'>): Reply {
+  const grant = grantOf(draft.state.locks.get(command.lock), command.token)
+  return grant
+    ? { ok: true, type: 'valid', grant: grantView(draft.state, grant, draft.now) }
+    : { ok: false, code: 'stale_token' }
+}

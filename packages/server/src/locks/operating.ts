@@ -1,0 +1,189 @@
+/** What operators do: configure, end by force, freeze, and look. Every change carries its reason into the log. */
+import { FREEZES_MAX } from '@holdfast/protocol/limits'
+import type { Draft } from './draft.ts'
+import { endDelay, endGrant, pump } from './grants.ts'
+import type { Command, Config, LockView, Reply } from './model.ts'
+import { grantOf, type Lock, liveSession } from './state.ts'
+import { heldView, lockView, waiterView } from './views.ts'
+
+type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
+
+const empty: Omit<Config, 'lock' | 'version' | 'createdAt' | 'changedAt'> = {
+  description: null,
+  defaultTtlMs: null,
+  maxHoldMs: null,
+  lockDelayMs: null,
+  preemption: null,
+  graceMs: null,
+  minHoldMs: null,
+  limit: null,
+  queueMax: null,
+  labels: null,
+}
+
+export function configure(draft: Draft, command: Of<'configure'>): Reply {
+  const lock = draft.state.locks.get(command.lock)
+  const before = lock?.config ?? null
+  if (!matches(before, command.ifVersion)) return { ok: false, code: 'precondition_failed' }
+  const misfit = limitMisfit(lock, command)
+  if (misfit) return misfit
+  const fields = command.replaces || !before ? empty : before
+  const config: Config = {
+    ...fields,
+    ...command.fields,
+    lock: command.lock,
+    version: draft.number(),
+    createdAt: before?.createdAt ?? draft.at,
+    changedAt: draft.at,
+  }
+  draft.put({ type: 'configured', record: 'config', lock: command.lock, value: config, why: { by: draft.by } })
+  pump(draft, command.lock)
+  const view = lockView(draft.state, command.lock, draft.now)
+  if (!view) throw new Error('a lock that was configured is not there')
+  return { ok: true, type: 'configured', isNew: before === null, lock: view }
+}
+
+function matches(config: Config | null, ifVersion: number | '*' | null): boolean {
+  if (ifVersion === null) return true
+  return ifVersion === '*' ? config !== null : config?.version === ifVersion
+}
+
+function limitMisfit(lock: Lock | undefined, command: Of<'configure'>): (Reply & { ok: false }) | null {
+  const present = lock?.grants[0]?.mode ?? lock?.queue[0]?.claims.find(claim => claim.lock === command.lock)?.mode
+  if (!command.fields.limit || !present || present === 'permits') return null
+  return {
+    ok: false,
+    code: 'invalid_request',
+    field: 'limit',
+    message: 'The lock is in use as an ordinary lock; it cannot become a semaphore now.',
+  }
+}
+
+/** Forgets the configuration and the value of a lock that nobody holds or waits for. */
+export function deleteLock(draft: Draft, command: Of<'delete_lock'>): Reply {
+  const lock = draft.state.locks.get(command.lock)
+  if (!lock) return { ok: false, code: 'not_found', what: 'lock' }
+  if (!matches(lock.config, command.ifVersion)) return { ok: false, code: 'precondition_failed' }
+  if (lock.grants.length > 0 || lock.queue.length > 0 || lock.delays.length > 0) {
+    const reason = lock.grants.length > 0 ? 'held' : lock.queue.length > 0 ? 'queued' : 'delayed'
+    return { ok: false, code: 'lock_held', reason, held: heldView(draft.state, [{ lock: command.lock }], draft.now) }
+  }
+  const { config, value } = lock
+  if (value)
+    draft.put({
+      type: config ? 'forgotten' : 'deleted',
+      record: 'value',
+      lock: command.lock,
+      value: null,
+      why: { by: draft.by },
+    })
+  if (config) draft.put({ type: 'deleted', record: 'config', lock: command.lock, value: null, why: { by: draft.by } })
+  return { ok: true, type: 'done' }
+}
+
+/** Ends grants over their holders' heads. The next grant still waits for the last promise made to them, unless `now` says otherwise. */
+export function forceRelease(draft: Draft, command: Of<'force_release'>): Reply {
+  const lock = draft.state.locks.get(command.lock)
+  if (!lock) return { ok: false, code: 'not_found', what: 'lock' }
+  const named = command.token === null ? null : grantOf(lock, command.token)
+  if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
+  const grants = named ? [named] : [...lock.grants]
+  for (const grant of grants) {
+    const promiseUntilMs = command.now ? 0 : (liveSession(draft.state, grant.session)?.deadlineMs ?? draft.now)
+    // The operator's `now` means now: no lock-delay either.
+    endGrant(draft, grant, { type: 'forced', reason: command.reason, isUnclean: !command.now, promiseUntilMs })
+  }
+  if (command.now) for (const delay of [...lock.delays]) endDelay(draft, delay, { now: true })
+  pump(draft, command.lock)
+  return {
+    ok: true,
+    type: 'ended',
+    grants: grants.map(({ lock: name, token, holder }) => ({ lock: name, token, holder })),
+  }
+}
+
+export function freeze(draft: Draft, command: Of<'freeze'>): Reply {
+  const { state } = draft
+  if (!state.freezes.has(command.prefix) && state.freezes.size >= FREEZES_MAX) {
+    return { ok: false, code: 'quota_exceeded', limit: 'freezes', max: FREEZES_MAX }
+  }
+  if (command.untilAt <= draft.at)
+    return { ok: false, code: 'invalid_request', field: 'until', message: '`until` must lie in the future.' }
+  const value = {
+    prefix: command.prefix,
+    number: draft.number(),
+    untilAt: command.untilAt,
+    reason: command.reason,
+    by: draft.by,
+    at: draft.at,
+  }
+  draft.put({
+    type: 'frozen',
+    record: 'freeze',
+    prefix: command.prefix,
+    value,
+    why: { by: draft.by, reason: command.reason },
+  })
+  return { ok: true, type: 'frozen', freeze: value }
+}
+
+/** Lifts a freeze, by an operator or because its time has come; those who waited are served in the next turns. */
+export function thaw(draft: Draft, command: Of<'thaw'>): Reply {
+  if (!draft.state.freezes.has(command.prefix)) return { ok: false, code: 'not_found', what: 'freeze' }
+  draft.put({ type: 'thawed', record: 'freeze', prefix: command.prefix, value: null, why: { by: draft.by } })
+  const waiting = new Set<string>()
+  for (const waiter of draft.state.tickets.values()) {
+    for (const claim of waiter.claims) if (claim.lock.startsWith(command.prefix)) waiting.add(claim.lock)
+  }
+  for (const lock of waiting) draft.follow({ type: 'pump', lock, by: 'service' })
+  return { ok: true, type: 'done' }
+}
+
+export function show(draft: Draft, command: Of<'show'>): Reply {
+  const lock = lockView(draft.state, command.lock, draft.now)
+  return lock ? { ok: true, type: 'lock', lock } : { ok: false, code: 'not_found', what: 'lock' }
+}
+
+export function showQueue(draft: Draft, command: Of<'queue'>): Reply {
+  const lock = lockView(draft.state, command.lock, draft.now)
+  if (!lock) return { ok: false, code: 'not_found', what: 'lock' }
+  const queue = draft.state.locks.get(command.lock)?.queue ?? []
+  const waiters = queue
+    .slice(0, QUEUE_SHOWN_MAX)
+    .map((waiter, index) => waiterView(waiter, { lock: command.lock, position: index + 1 }, draft.now))
+  return { ok: true, type: 'queue', lock, waiters }
+}
+
+/** Of a longer queue only the front is shown: one reply, one page. */
+const QUEUE_SHOWN_MAX = 1_000
+
+/** The locks under the prefix, by name. */
+export function list(draft: Draft, command: Of<'list'>): Reply {
+  const names = firstNames(draft.state.locks.keys(), command)
+  const locks: LockView[] = []
+  for (const name of names.slice(0, command.limit)) {
+    const view = lockView(draft.state, name, draft.now)
+    if (view) locks.push(view)
+  }
+  return { ok: true, type: 'locks', locks, more: names.length > command.limit }
+}
+
+/** The first `limit + 1` names beyond `after`, in order, in one pass over all: a page of a million locks must not sort them. */
+function firstNames(names: Iterable<string>, page: { prefix: string; after: string | null; limit: number }): string[] {
+  const keep = page.limit + 1
+  let found: string[] = []
+  let highest: string | null = null
+  for (const name of names) {
+    if (!name.startsWith(page.prefix) || (page.after !== null && name <= page.after)) continue
+    if (highest !== null && name >= highest) continue
+    found.push(name)
+    if (found.length < keep * 2) continue
+    found = found.sort(byCode).slice(0, keep)
+    highest = found[keep - 1] ?? null
+  }
+  return found.sort(byCode).slice(0, keep)
+}
+
+function byCode(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0
+}

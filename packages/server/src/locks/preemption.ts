@@ -1,0 +1,120 @@
+/**
+ * Taking a lock from a holder that is still alive. Never silently: the holder gets a notice with who, why and how long; it may
+ * clean up and release; then the grant ends, its token is refused, and the next holder still waits for the last promise made to this
+ * one unless its client has acknowledged the notice (SAFETY P14). `immediate` is a notice without grace. A grant younger than the
+ * lock's `min_hold_ms` lasts at least until that, so that preemption cannot starve anybody.
+ */
+import { GRACE_MS_DEFAULT } from '@holdfast/protocol/limits'
+import type { Draft } from './draft.ts'
+import { endGrant, pump } from './grants.ts'
+import type { Command, Grant, Preemption, Reply, Waiter } from './model.ts'
+import { isCompatible } from './queue.ts'
+import { grantOf, type Lock, liveSession } from './state.ts'
+
+const strength: Record<Preemption, number> = { never: 0, graceful: 1, immediate: 2 }
+
+/** Gives notice to all who hold what the first waiter wants, if it asked to preempt and ranks above them. */
+export function giveNotices(draft: Draft, waiter: Waiter): void {
+  if (waiter.preempt === 'never') return
+  for (const claim of waiter.claims) {
+    const lock = draft.state.locks.get(claim.lock)
+    if (!lock || lock.queue[0] !== waiter || isCompatible(lock, claim)) continue
+    const how = preemptionOf(lock, waiter.preempt)
+    if (how === 'never') continue
+    const graceMs = how === 'immediate' ? 0 : (lock.config?.graceMs ?? GRACE_MS_DEFAULT)
+    const below = lock.grants.filter(grant => grant.priority < waiter.priority)
+    // Taking from some of those who block while others stay would cost them and help nobody.
+    if (claim.mode !== 'permits' && below.length < lock.grants.filter(grant => blocks(grant, claim.mode)).length)
+      continue
+    for (const grant of below)
+      notify(draft, grant, { by: waiter.holder, reason: `a request of priority ${waiter.priority}`, graceMs })
+  }
+}
+
+function blocks(grant: Grant, mode: Waiter['claims'][number]['mode']): boolean {
+  return mode !== 'shared' || grant.mode !== 'shared'
+}
+
+/** What the lock's configuration permits at the most; without one, the request decides. */
+function preemptionOf(lock: Lock, asked: Preemption): Preemption {
+  const permitted = lock.config?.preemption ?? asked
+  return strength[permitted] < strength[asked] ? permitted : asked
+}
+
+/** Puts the grant under notice, or shortens the notice it is under. Ends it if its time is over already. */
+export function notify(draft: Draft, grant: Grant, notice: { by: string; reason: string; graceMs: number }): void {
+  const minHoldMs = draft.state.locks.get(grant.lock)?.config?.minHoldMs ?? 0
+  const endsMs = Math.max(draft.now + notice.graceMs, grant.sinceMs + minHoldMs)
+  if (grant.notice && grant.notice.endsMs <= endsMs) return
+  const session = liveSession(draft.state, grant.session)
+  // Its deadline as it stands now: whatever was promised before this notice does not reach beyond it.
+  const promiseUntilMs = session?.deadlineMs ?? draft.now
+  if (endsMs <= draft.now) {
+    endGrant(draft, grant, { type: 'preempted', reason: notice.reason, isUnclean: true, promiseUntilMs })
+    return
+  }
+  const change = draft.change(grant.session)
+  const value: Grant = { ...grant, notice: { by: notice.by, reason: notice.reason, endsMs, promiseUntilMs, change } }
+  const why = { by: notice.by, reason: notice.reason, session: grant.session, holder: grant.holder, change }
+  draft.put({ type: 'preempting', record: 'grant', lock: grant.lock, token: grant.token, value, why })
+}
+
+/** When the grant ends by itself, on the shard's clock; null: only with its session. */
+export function endOfHold(grant: Grant): number | null {
+  const maxMs = grant.maxHoldMs > 0 ? grant.sinceMs + grant.maxHoldMs : null
+  if (!grant.notice) return maxMs
+  return maxMs === null ? grant.notice.endsMs : Math.min(maxMs, grant.notice.endsMs)
+}
+
+/** How long before its end the holder of a longest hold is warned: a tenth of it, at most this. */
+const WARNING_MS_MAX = 10_000
+
+/** When to warn; null: the grant has no longest hold. */
+export function warningOf(grant: Grant): number | null {
+  return grant.maxHoldMs > 0 ? grant.sinceMs + grant.maxHoldMs - Math.min(grant.maxHoldMs / 10, WARNING_MS_MAX) : null
+}
+
+/** Tells the holder that its longest hold is about to end. */
+export function warnHold(draft: Draft, command: Extract<Command, { type: 'warn_hold' }>): Reply {
+  const grant = grantOf(draft.state.locks.get(command.lock), command.token)
+  const endMs = grant && endOfHold(grant)
+  if (grant && endMs !== null) {
+    const endsInMs = Math.max(0, Math.floor(endMs - draft.now))
+    draft.tell({ session: grant.session, type: 'expiring', lock: grant.lock, token: grant.token, endsInMs })
+  }
+  return { ok: true, type: 'done' }
+}
+
+/** Time is up for a grant under notice or with a longest hold. */
+export function endHold(draft: Draft, command: Extract<Command, { type: 'end_hold' }>): Reply {
+  const lock = draft.state.locks.get(command.lock)
+  const grant = grantOf(lock, command.token)
+  const endMs = grant && endOfHold(grant)
+  if (!grant || endMs === null || endMs > draft.now) return { ok: true, type: 'done' }
+  const { notice } = grant
+  if (notice && notice.endsMs <= draft.now) {
+    const { promiseUntilMs, change, reason } = notice
+    endGrant(draft, grant, { type: 'preempted', reason, isUnclean: true, promiseUntilMs, change })
+  } else {
+    // The holder was told when it was granted: every promise to it ends with the hold.
+    endGrant(draft, grant, { type: 'max_hold', reason: 'max_hold', isUnclean: true })
+  }
+  pump(draft, command.lock)
+  return { ok: true, type: 'done' }
+}
+
+/** An operator's preemption: of all grants of the lock, or of the one named. */
+export function preempt(draft: Draft, command: Extract<Command, { type: 'preempt' }>): Reply {
+  const lock = draft.state.locks.get(command.lock)
+  if (!lock) return { ok: false, code: 'not_found', what: 'lock' }
+  const named = command.token === null ? null : grantOf(lock, command.token)
+  const grants = command.token === null ? [...lock.grants] : named ? [named] : []
+  if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
+  for (const grant of grants) notify(draft, grant, { by: draft.by, reason: command.reason, graceMs: command.graceMs })
+  pump(draft, command.lock)
+  return {
+    ok: true,
+    type: 'ended',
+    grants: grants.map(({ lock: name, token, holder }) => ({ lock: name, token, holder })),
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Order of waiting. A waiter's rank is its arrival on the shard's clock, less ten seconds for each point of priority. So
+ * higher priorities go first, equal ones in order of arrival, and nobody starves: whoever has waited ten seconds longer is worth
+ * a point more. Since all age alike, the order of two waiters never changes, and the queue is a sorted list that time does not touch.
+ *
+ * The order is strict: nobody is granted a lock past a waiter before it in line, whatever the modes. A waiter for a set of locks
+ * stands in all their queues and is granted when it is first in each and each is compatible; since all queues order alike,
+ * two sets never wait for each other.
+ */
+import { AGEING_MS_PER_PRIORITY } from '@holdfast/protocol/limits'
+import type { Claim, Waiter } from './model.ts'
+import type { Lock, State } from './state.ts'
+
+export function rankOf(now: number, priority: number): number {
+  return now - priority * AGEING_MS_PER_PRIORITY
+}
+
+type Place = { rank: number; ticket: number }
+
+export function beforeInQueue(one: Place, other: Place): boolean {
+  return one.rank < other.rank || (one.rank === other.rank && one.ticket < other.ticket)
+}
+
+/** Whether the claim could be granted beside what is held and delayed, the queue apart. */
+export function isCompatible(lock: Lock | undefined, claim: Claim): boolean {
+  if (!lock) return claim.mode !== 'permits' || claim.permits <= claim.limit
+  switch (claim.mode) {
+    case 'exclusive':
+      return lock.grants.length === 0 && lock.delays.length === 0
+    case 'shared':
+      return lock.grants.every(held => held.mode === 'shared') && lock.delays.every(held => held.mode === 'shared')
+    case 'permits':
+      return usedPermits(lock) + claim.permits <= limitOf(lock, claim)
+  }
+}
+
+export function usedPermits(lock: Lock): number {
+  let used = 0
+  for (const grant of lock.grants) used += grant.permits
+  for (const delay of lock.delays) used += delay.permits
+  return used
+}
+
+/** A semaphore's limit: what is configured, else what its present users named, else what this claim names. */
+export function limitOf(lock: Lock | undefined, claim: { limit: number; lock: string }): number {
+  if (!lock) return claim.limit
+  const waiting = lock.queue[0]?.claims.find(other => other.lock === lock.name)
+  return lock.config?.limit ?? lock.grants[0]?.limit ?? lock.delays[0]?.limit ?? waiting?.limit ?? claim.limit
+}
+
+/** The lowest slots that neither a grant nor a delay occupies. */
+export function freeSlots(lock: Lock | undefined, count: number): number[] {
+  const taken = new Set<number>()
+  for (const grant of lock?.grants ?? []) for (const slot of grant.slots ?? []) taken.add(slot)
+  for (const delay of lock?.delays ?? []) for (const slot of delay.slots ?? []) taken.add(slot)
+  const slots: number[] = []
+  for (let slot = 0; slots.length < count; slot++) if (!taken.has(slot)) slots.push(slot)
+  return slots
+}
+
+/** Whether a request of this rank would be first in line for every claim and find every one compatible. */
+export function canGrantAtOnce(state: State, claims: readonly Claim[], rank: number): boolean {
+  return claims.every(claim => {
+    const lock = state.locks.get(claim.lock)
+    const head = lock?.queue[0]
+    // An equal rank has come later.
+    return (!head || head.rank > rank) && isCompatible(lock, claim)
+  })
+}
+
+/** Whether the waiter is first in all its queues and all its locks are compatible. */
+export function canGrantWaiter(state: State, waiter: Waiter): boolean {
+  return waiter.claims.every(claim => {
+    const lock = state.locks.get(claim.lock)
+    return lock?.queue[0] === waiter && isCompatible(lock, claim)
+  })
+}

@@ -1,0 +1,129 @@
+/** Giving up what one holds or waits for. Always by token: the token names the grant, so a late retry cannot end the one after it. */
+import type { Draft } from './draft.ts'
+import { endGrant, giveUp, pump, pumpAll } from './grants.ts'
+import type { Command, Grant, Reply } from './model.ts'
+import { alreadySettled, lost, recall, remember, usedOtherwise } from './requests.ts'
+import { endingOf, grantOf, liveSession } from './state.ts'
+
+type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
+
+/** All of the named grants or, when one of them has been lost, none. A grant that is entered more than once is left once. */
+export function release(draft: Draft, command: Of<'release'>): Reply {
+  const session = liveSession(draft.state, command.session)
+  if (!session) return { ok: false, code: 'not_found', what: 'session' }
+  draft.touches = command.session
+  const { ttlMs, changes } = session.record
+  const did = recall(session, command.request)
+  if (did === 'settled') return alreadySettled
+  if (did?.did === 'release') return { ok: true, type: 'released', left: did.left, confers: { ttlMs, changes } }
+  if (did) return usedOtherwise
+  const grants: Grant[] = []
+  for (const { lock, token } of command.grants) {
+    const grant = grantOf(draft.state.locks.get(lock), token)
+    if (grant && grant.session === command.session) grants.push(grant)
+    // Released before: nothing to do, and true. Somebody else's, or ended otherwise: the holder must hear it.
+    else if (grant || endingOf(draft.state, token) !== 'released') return lost(draft.state, token)
+  }
+  let left = 0
+  for (const grant of new Set(grants)) left = Math.max(left, leave(draft, grant))
+  remember(draft, command.session, command.request, { did: 'release', left })
+  for (const grant of grants) pump(draft, grant.lock)
+  return { ok: true, type: 'released', left, confers: { ttlMs, changes } }
+}
+
+/** Leaves a grant once; returns how often it is still entered. */
+function leave(draft: Draft, grant: Grant): number {
+  if (grant.count > 1) {
+    const value = { ...grant, count: grant.count - 1 }
+    draft.put({ type: 'reentered', record: 'grant', lock: grant.lock, token: grant.token, value })
+    return value.count
+  }
+  endGrant(draft, grant, { type: 'released' })
+  return 0
+}
+
+/** `/v1`: the one grant of the session that was made for it; both end. */
+export function releaseSingle(draft: Draft, command: Of<'release_single'>): Reply {
+  const session = liveSession(draft.state, command.session)
+  const grant = session?.grants.find(held => held.lock === command.lock)
+  if (!session?.record.isSingle || !grant) {
+    const ending = endingOf(draft.state, command.session)
+    return ending === 'released'
+      ? { ok: true, type: 'released', left: 0, confers: null }
+      : lost(draft.state, command.session)
+  }
+  endGrant(draft, grant, { type: 'released' })
+  draft.put({ type: 'session_ended', record: 'session', session: command.session, value: null })
+  pump(draft, command.lock)
+  return { ok: true, type: 'released', left: 0, confers: null }
+}
+
+/** Ends the session and all that it holds and waits for, in one batch; those who waited for it are served at once or in the next turns. */
+export function endSession(draft: Draft, id: string, how: 'expired' | 'session_closed'): void {
+  const session = liveSession(draft.state, id)
+  if (!session) return
+  const names: string[] = []
+  for (const waiter of [...session.waits]) {
+    giveUp(draft, waiter, { reason: how === 'expired' ? 'expired' : 'session_closed' })
+    for (const claim of waiter.claims) names.push(claim.lock)
+  }
+  for (const grant of [...session.grants]) {
+    endGrant(draft, grant, { type: how, isUnclean: how === 'expired' })
+    names.push(grant.lock)
+  }
+  const delays = [...session.delays]
+  // A session made for one wait has gone with it.
+  if (liveSession(draft.state, id))
+    draft.put({ type: 'session_ended', record: 'session', session: id, value: null, why: { reason: how } })
+  // No promise outlives its session.
+  for (const delay of delays) draft.follow({ type: 'end_delay', lock: delay.lock, token: delay.token, by: 'service' })
+  pumpAll(draft, names)
+}
+
+export function closeSession(draft: Draft, command: Of<'close_session'>): Reply {
+  if (!liveSession(draft.state, command.session)) return { ok: false, code: 'not_found', what: 'session' }
+  endSession(draft, command.session, 'session_closed')
+  return { ok: true, type: 'done' }
+}
+
+/** A session whose deadline has passed. Checked here once more: a renewal may have come since the timer was set. */
+export function expireSession(draft: Draft, command: Of<'expire_session'>): Reply {
+  const session = liveSession(draft.state, command.session)
+  if (session && session.deadlineMs <= draft.now) endSession(draft, command.session, 'expired')
+  return { ok: true, type: 'done' }
+}
+
+/** Takes a request back: out of the queue, or what it was granted is released. An acquire that arrives after its cancel is refused. */
+export function cancel(draft: Draft, command: Of<'cancel'>): Reply {
+  const session = liveSession(draft.state, command.session)
+  if (!session) return { ok: false, code: 'not_found', what: 'session' }
+  draft.touches = command.session
+  const waiter = session.waits.find(wait => wait.request === command.cancels)
+  if (waiter) {
+    giveUp(draft, waiter, { reason: 'cancelled' })
+    for (const claim of waiter.claims) pump(draft, claim.lock)
+  }
+  const did = recall(session, command.cancels)
+  if (did === 'settled') return { ok: true, type: 'done' }
+  if (did?.did === 'acquire') {
+    for (const { lock, token } of did.grants) {
+      const grant = grantOf(draft.state.locks.get(lock), token)
+      if (!grant || grant.session !== command.session) continue
+      leave(draft, grant)
+      pump(draft, lock)
+    }
+  }
+  if (did?.did !== 'cancel') remember(draft, command.session, command.cancels, { did: 'cancel' })
+  return { ok: true, type: 'done' }
+}
+
+/** The connection on which somebody waited has gone, or the wait's time is up. */
+export function endWait(draft: Draft, command: Of<'abandon'> | Of<'end_wait'>): Reply {
+  const waiter = draft.state.tickets.get(command.ticket)
+  const isDue =
+    command.type === 'abandon' || (waiter && waiter.waitMs !== null && waiter.sinceMs + waiter.waitMs <= draft.now)
+  if (!waiter || !isDue) return { ok: true, type: 'done' }
+  giveUp(draft, waiter, { reason: command.type === 'abandon' ? 'cancelled' : 'timeout' })
+  for (const claim of waiter.claims) pump(draft, claim.lock)
+  return { ok: true, type: 'done' }
+}

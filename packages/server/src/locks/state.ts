@@ -1,0 +1,145 @@
+/**
+ * The state of one instance: the records, and the indexes that connect them. Changed by `apply` alone, but for two fields
+ * that the shard sets: `seq` (the batch being built or replayed) and a session's `deadlineMs` (renewals make no entry).
+ */
+import type {
+  Config,
+  Delay,
+  Freeze,
+  Grant,
+  IdempotencyKey,
+  Remembered,
+  RequestId,
+  Session,
+  Value,
+  Waiter,
+} from './model.ts'
+
+/** Sequence number of the batch that wrote the record. A symbol, so that it never reaches the log. */
+export const writtenIn = Symbol('writtenIn')
+export type Stamped = { [writtenIn]?: number }
+
+/** All that is known of one name. Exists while held, waited for, delayed, configured, or carrying a value. */
+export class Lock {
+  readonly name: string
+  /** By token. */
+  grants: Grant[] = []
+  /** By token. */
+  delays: Delay[] = none
+  /** By rank, then ticket: the first goes next. */
+  queue: Waiter[] = none
+  config: Config | null = null
+  value: Value | null = null
+  /** Moving average of how long grants lasted, while the lock has been contended: for estimates. */
+  typicalHoldMs: number | null = null
+  constructor(name: string) {
+    this.name = name
+  }
+}
+
+/** A session's record with what belongs to it. Records of other keys may come first, so `record` can be null for a while. */
+export class SessionState {
+  record: Session | null = null
+  /** On the shard's clock; set by the shard alone. Zero until it has. */
+  deadlineMs = 0
+  grants: Grant[] = []
+  waits: Waiter[] = none
+  delays: Delay[] = none
+  requests: Map<RequestId, Remembered> | null = null
+  settled = 0
+  settledIn = 0
+}
+
+/** Shared by all that have none, as a million locks do; never written to. */
+const none: never[] = []
+
+/** The list to insert into: the shared empty one is never written to. */
+export function own<Item>(list: Item[]): Item[] {
+  return list === none ? [] : list
+}
+
+export type State = {
+  /** Of the ownership under which decisions are made now. */
+  epoch: number
+  /** Highest number given out: tokens, tickets, sessions, versions. */
+  lastNumber: number
+  seq: number
+  sessions: Map<string, SessionState>
+  locks: Map<string, Lock>
+  tickets: Map<number, Waiter>
+  freezes: Map<string, Freeze>
+  keys: Map<string, IdempotencyKey>
+  /** How many sessions have a record, and how many grants there are. */
+  sessionCount: number
+  grantCount: number
+  /** How recent grants ended, by token or single session: a courtesy to those who ask late, two generations so that it stays bounded. */
+  ended: { young: Map<number | string, Ending>; old: Map<number | string, Ending> }
+  /** Which lock was taken while which was held, to report inversions. Two generations too. */
+  orders: { young: Set<string>; old: Set<string> }
+}
+
+export type Ending = 'released' | 'expired' | 'preempted' | 'forced' | 'transferred' | 'session_closed' | 'max_hold'
+
+/** 2^32 numbers an epoch: half a day of grants at full speed. */
+export const NUMBERS_PER_EPOCH = 2 ** 32
+
+export function newState(epoch: number): State {
+  return {
+    epoch,
+    lastNumber: 0,
+    seq: 0,
+    sessions: new Map(),
+    locks: new Map(),
+    tickets: new Map(),
+    freezes: new Map(),
+    keys: new Map(),
+    sessionCount: 0,
+    grantCount: 0,
+    ended: { young: new Map(), old: new Map() },
+    orders: { young: new Set(), old: new Set() },
+  }
+}
+
+/** The first of `count` fresh numbers. Nothing is reserved: they count as given out once an entry has carried them. */
+export function nextNumber(state: State, count = 1): number {
+  const first = Math.max(state.lastNumber, state.epoch * NUMBERS_PER_EPOCH) + 1
+  // The owner takes a new epoch long before; a number of the next epoch could come twice.
+  if (Math.floor((first + count) / NUMBERS_PER_EPOCH) !== state.epoch)
+    throw new Error(`epoch ${state.epoch} has no numbers left`)
+  if (!Number.isSafeInteger(first + count)) throw new Error('numbers have run past 2^53')
+  return first
+}
+
+/** A live session: one whose record exists. */
+export function liveSession(state: State, id: string): (SessionState & { record: Session }) | null {
+  const session = state.sessions.get(id)
+  // The check is on the very field that the type names.
+  return session?.record ? (session as SessionState & { record: Session }) : null
+}
+
+/** Index of `token` in a list sorted by token, or of where it would go, as `-1 - place`. */
+export function placeOf(list: readonly { token: number }[], token: number): number {
+  let low = 0
+  let high = list.length - 1
+  while (low <= high) {
+    const middle = (low + high) >>> 1
+    const found = list[middle]!.token
+    if (found === token) return middle
+    if (found < token) low = middle + 1
+    else high = middle - 1
+  }
+  return -1 - low
+}
+
+/** The grant that `token` belongs to: a semaphore's grant of n permits has n tokens. */
+export function grantOf(lock: Lock | undefined, token: number): Grant | null {
+  if (!lock) return null
+  const place = placeOf(lock.grants, token)
+  const grant = lock.grants[place >= 0 ? place : -2 - place]
+  return grant && token >= grant.token && token < grant.token + grant.permits ? grant : null
+}
+
+/** How a grant that is no longer there ended, as far as is remembered: by its token, or by the session made for it alone. */
+export function endingOf(state: State, name: number | string): Ending | null {
+  return state.ended.young.get(name) ?? state.ended.old.get(name) ?? null
+}
