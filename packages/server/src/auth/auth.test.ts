@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { systemRandom } from '../random.ts'
+import { keyOf, rootAuthenticator } from './caller.ts'
+import { readOrCreateKey } from './key-file.ts'
+import { sessionSecrets } from './secrets.ts'
+
+test('a key is read from a bearer token, or from the password of basic credentials', () => {
+  const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`
+  const cases: [string | undefined, string | null][] = [
+    [undefined, null],
+    ['', null],
+    ['Bearer', null],
+    ['Bearer ', null],
+    ['Bearer abc', 'abc'],
+    ['bearer abc', 'abc'],
+    [basic('any:abc'), 'abc'],
+    [basic(':a:b'), 'a:b'],
+    [basic('abc'), null],
+    [basic('abc:'), null],
+    ['Digest abc', null],
+    [`Bearer ${'x'.repeat(5000)}`, null],
+  ]
+  for (const [header, key] of cases) assert.equal(keyOf(header), key, String(header).slice(0, 40))
+})
+
+test('only the root key is let in', () => {
+  const authenticate = rootAuthenticator('the-key-of-this-test')
+  assert.equal(authenticate('Bearer the-key-of-this-test')?.subject, 'root')
+  assert.equal(authenticate('Bearer the-key-of-this-tesT'), null)
+  assert.equal(authenticate('Bearer the-key-of-this-test2'), null)
+  assert.equal(authenticate(undefined), null)
+})
+
+test('a session secret opens its own session only', () => {
+  const secrets = sessionSecrets('cluster-key')
+  const secret = secrets.secretOf('default', 's-1')
+  assert.ok(secret.length >= 22)
+  assert.equal(secrets.open('default', `s-1.${secret}`), 's-1')
+  assert.equal(secrets.open('default', `s-2.${secret}`), null)
+  assert.equal(secrets.open('other', `s-1.${secret}`), null)
+  assert.equal(sessionSecrets('another-key').open('default', `s-1.${secret}`), null)
+  for (const bad of ['', '.', 's-1', 's-1.', `.${secret}`, `s-1.${secret}x`, `s-1.${secret.slice(1)}`])
+    assert.equal(secrets.open('default', bad), null, bad)
+})
+
+test('a key file is made once, for its owner only, and its line break does not matter', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-auth-'))
+  try {
+    const path = join(directory, 'data', 'root.key')
+    const key = readOrCreateKey(path, systemRandom)
+    assert.ok(Buffer.from(key, 'base64url').length >= 16)
+    assert.equal(statSync(path).mode & 0o777, 0o600)
+    assert.equal(readOrCreateKey(path, systemRandom), key)
+    writeFileSync(path, `${key}\r\n`)
+    assert.equal(readOrCreateKey(path, systemRandom), key)
+    writeFileSync(path, 'short\n')
+    assert.throws(() => readOrCreateKey(path, systemRandom), /fewer than 16/)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+})

@@ -1,0 +1,42 @@
+/**
+ * Secrets that are derived, never stored: a session's is an HMAC of its id under the key of the cluster, so that a retry
+ * gets the same one and whoever reads the store learns none.
+ */
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+
+/** 24 characters of base64url: 144 bits. */
+const SECRET_CHARS = 24
+/** Ids look like `s-2gosa7pa2gw`; a longer one is none of ours. */
+const SESSION_ID_CHARS_MAX = 128
+
+export type SessionSecrets = {
+  secretOf(instance: string, session: string): string
+  /** `<id>.<secret>`: the id, if the secret is that session's. Says nothing of whether such a session exists. */
+  open(instance: string, handle: string): string | null
+}
+
+export function sessionSecrets(clusterKey: string): SessionSecrets {
+  const secretOf = (instance: string, session: string) =>
+    createHmac('sha256', clusterKey)
+      .update(`${instance}\0session\0${session}`)
+      .digest('base64url')
+      .slice(0, SECRET_CHARS)
+  return {
+    secretOf,
+    open(instance, handle) {
+      const dot = handle.indexOf('.')
+      if (dot < 1 || dot > SESSION_ID_CHARS_MAX) return null
+      const session = handle.slice(0, dot)
+      return isSame(handle.slice(dot + 1), secretOf(instance, session)) ? session : null
+    },
+  }
+}
+
+/** Compares in a time that does not depend on where the two differ, nor on their lengths. */
+export function isSame(one: string, other: string): boolean {
+  return timingSafeEqual(digestOf(one), digestOf(other))
+}
+
+export function digestOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { ConfigError, distance, readConfig, usage } from './config.ts'
+
+const read = (args: string[] = [], env: Record<string, string> = {}) => readConfig({ args, env })
+const fails = (message: RegExp, args: string[], env: Record<string, string> = {}) =>
+  assert.throws(
+    () => read(args, env),
+    error => error instanceof ConfigError && message.test(error.message),
+  )
+
+test('with nothing said the server listens on loopback and stores in ./data', () => {
+  const config = read()
+  assert.deepEqual(config.listen, { host: '127.0.0.1', port: 7420 })
+  assert.equal(config.dataDirectory, './data')
+  assert.equal(config.engine, 'lmdb')
+  assert.equal(config.rootKey, null)
+})
+
+test('a flag wins over the environment, that over the file, that over the default', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-config-'))
+  try {
+    const file = join(directory, 'holdfast.json')
+    writeFileSync(
+      file,
+      JSON.stringify({
+        log_level: 'error',
+        engine: 'memory',
+        data: '/from-file',
+        member_ttl_ms: 3000,
+        log_requests: true,
+      }),
+    )
+    const config = read(['--config', file, '--data=/from-flag'], {
+      HOLDFAST_DATA: '/from-env',
+      HOLDFAST_LOG_LEVEL: 'debug',
+    })
+    assert.equal(config.dataDirectory, '/from-flag')
+    assert.equal(config.logLevel, 'debug')
+    assert.equal(config.engine, 'memory')
+    assert.equal(config.memberTtlMs, 3000)
+    assert.equal(config.logsRequests, true)
+    writeFileSync(file, '{"log_levle":"info"}')
+    fails(/`log_levle` in .* Did you mean `log_level`/, ['--config', file])
+    writeFileSync(file, '[]')
+    fails(/one JSON object/, [], { HOLDFAST_CONFIG: file })
+    fails(/cannot be read/, ['--config', join(directory, 'missing.json')])
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+})
+
+test('an unknown setting names the nearest known one', () => {
+  fails(/`--lisen`.*`--listen`/, ['--lisen', '1:1'])
+  fails(/`HOLDFAST_DATE`.*`HOLDFAST_DATA`/, [], { HOLDFAST_DATE: 'x' })
+  fails(/`HOLDFAST_APIKEY`.*`HOLDFAST_API_KEY`/, [], { HOLDFAST_APIKEY: 'x' })
+  // A key on the command line could be read by everybody on the machine.
+  fails(/no setting `--root-key`/, ['--root-key', 'x'.repeat(20)])
+  assert.doesNotThrow(() => read([], { HOLDFAST_URL: 'x', HOLDFAST_API_KEY: 'y', PATH: '/bin' }))
+})
+
+test('values that are not valid are refused', () => {
+  fails(/HOST:PORT/, ['--listen', 'nowhere'])
+  fails(/HOST:PORT/, ['--listen', '127.0.0.1:70000'])
+  fails(/needs a value/, ['--listen'])
+  fails(/needs a value/, ['--listen', '--data'])
+  fails(/given twice/, ['--data', 'a', '--data', 'b'])
+  fails(/one of lmdb, memory/, ['--engine', 'mysql'])
+  fails(/go together/, ['--tls-cert', 'a.pem'])
+  fails(/from 1000 to 60000/, ['--member-ttl-ms', '999'])
+  fails(/at least 16/, [], { HOLDFAST_ROOT_KEY: 'short' })
+  fails(/one of true, false/, ['--log-requests=yes'])
+})
+
+test('beyond loopback TLS is needed, unless refused by a flag', () => {
+  fails(/needs TLS/, ['--listen', '0.0.0.0:7420'])
+  fails(/needs TLS/, ['--listen', '[::]:7420'])
+  fails(/needs TLS/, ['--listen', 'example.org:7420'])
+  for (const listen of ['127.0.0.1:0', '127.8.9.1:0', 'localhost:1', '[::1]:7420'])
+    assert.doesNotThrow(() => read(['--listen', listen]))
+  assert.equal(read(['--listen', '0.0.0.0:1', '--insecure-listen']).isInsecureListen, true)
+  assert.deepEqual(read(['--listen', '0.0.0.0:1', '--tls-cert', 'c', '--tls-key', 'k']).tls, {
+    certificateFile: 'c',
+    keyFile: 'k',
+  })
+})
+
+test('the usage names every flag, and no secret as a flag', () => {
+  assert.match(usage(), /--member-ttl-ms VALUE/)
+  assert.match(usage(), /HOLDFAST_ROOT_KEY/)
+  assert.doesNotMatch(usage(), /--root-key/)
+})
+
+test('the distance counts changed, added and missing letters', () => {
+  assert.equal(distance('kitten', 'sitting'), 3)
+  assert.equal(distance('', 'abc'), 3)
+  assert.equal(distance('same', 'same'), 0)
+})

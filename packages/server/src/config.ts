@@ -1,0 +1,259 @@
+/** The only place that knows flags, environment and file. A flag wins over the environment, that over the file, that over the default. */
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { hostname } from 'node:os'
+import { KEY_CHARS_MIN } from './auth/key-file.ts'
+
+export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const
+export const engines = ['lmdb', 'memory'] as const
+
+export type Config = {
+  listen: { host: string; port: number }
+  isInsecureListen: boolean
+  tls: { certificateFile: string; keyFile: string } | null
+  dataDirectory: string
+  engine: (typeof engines)[number]
+  logLevel: (typeof logLevels)[number]
+  logsRequests: boolean
+  /** null: from `<data>/root.key`, made if need be. */
+  rootKey: string | null
+  /** Session secrets are derived from it; null: from `<data>/cluster.key`. */
+  clusterKey: string | null
+  /** How long a server that stopped without a word is waited for. */
+  memberTtlMs: number
+  serverName: string
+  /** Labels of the tenant's metrics. */
+  serviceName: string
+  location: string
+}
+
+type Setting = { name: string; default: string; isSecret?: true; isSwitch?: true; help: string }
+
+/** Named as in the file; the flag is `--like-this`, the variable `HOLDFAST_LIKE_THIS`. */
+const settings = [
+  { name: 'listen', default: '127.0.0.1:7420', help: 'Where to listen; port 0 takes a free one.' },
+  {
+    name: 'insecure_listen',
+    default: 'false',
+    isSwitch: true,
+    help: 'Listen beyond loopback without TLS: keys and locks travel in the clear.',
+  },
+  { name: 'tls_cert', default: '', help: 'File of the certificate chain (PEM).' },
+  { name: 'tls_key', default: '', help: "File of the certificate's key (PEM)." },
+  { name: 'data', default: './data', help: 'Directory of the data and the keys.' },
+  {
+    name: 'engine',
+    default: 'lmdb',
+    help: `The store: ${engines.join(' or ')}. What is in memory is gone when the server stops.`,
+  },
+  { name: 'log_level', default: 'info', help: `One of ${logLevels.join(', ')}.` },
+  { name: 'log_requests', default: 'false', isSwitch: true, help: 'A line in the log for each request.' },
+  { name: 'root_key', default: '', isSecret: true, help: 'The root API key; else it is in <data>/root.key.' },
+  {
+    name: 'cluster_key',
+    default: '',
+    isSecret: true,
+    help: 'What session secrets are derived from; else it is in <data>/cluster.key.',
+  },
+  { name: 'member_ttl_ms', default: '2000', help: 'How long a server that stopped without a word is waited for.' },
+  { name: 'server_name', default: hostname(), help: 'What this server calls itself.' },
+  { name: 'service_name', default: 'go-etcd-lock', help: "The service's name in the labels of the tenant's metrics." },
+  { name: 'location', default: 'local', help: "The location in the labels of the tenant's metrics." },
+] as const satisfies Setting[]
+type SettingName = (typeof settings)[number]['name']
+
+/** Variables of the library and the command line: not settings of the server, but not mistakes either. */
+const foreignVariables = [
+  'HOLDFAST_URL',
+  'HOLDFAST_API_KEY',
+  'HOLDFAST_INSTANCE',
+  'HOLDFAST_TOKEN',
+  'HOLDFAST_LOCK',
+  'HOLDFAST_DEADLINE',
+  'HOLDFAST_SESSION',
+]
+const MEMBER_TTL_MS_MIN = 1_000
+const MEMBER_TTL_MS_MAX = 60_000
+
+/** A setting that is unknown or not valid; the message is for people. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/** @throws {ConfigError} */
+export function readConfig(sources: { args: readonly string[]; env: Record<string, string | undefined> }): Config {
+  const flags = fromFlags(sources.args)
+  const environment = fromEnvironment(sources.env)
+  const path = flags.get('config') ?? environment.get('config')
+  const file = path === undefined ? new Map<string, string>() : fromFile(path)
+  const get = (name: SettingName) =>
+    flags.get(name) ??
+    environment.get(name) ??
+    file.get(name) ??
+    settings.find(setting => setting.name === name)!.default
+  const config: Config = {
+    listen: listenOf(get('listen')),
+    isInsecureListen: switchOf('insecure_listen', get('insecure_listen')),
+    tls: tlsOf(get('tls_cert'), get('tls_key')),
+    dataDirectory: get('data'),
+    engine: oneOf('engine', engines, get('engine')),
+    logLevel: oneOf('log_level', logLevels, get('log_level')),
+    logsRequests: switchOf('log_requests', get('log_requests')),
+    rootKey: keyOf('root_key', get('root_key')),
+    clusterKey: keyOf('cluster_key', get('cluster_key')),
+    memberTtlMs: memberTtlOf(get('member_ttl_ms')),
+    serverName: get('server_name'),
+    serviceName: get('service_name'),
+    location: get('location'),
+  }
+  refuseOpenDoor(config)
+  return config
+}
+
+export function usage(): string {
+  const rows = settings.map(setting => {
+    const flag =
+      'isSecret' in setting
+        ? variableOf(setting.name)
+        : `${flagOf(setting.name)}${'isSwitch' in setting ? '' : ' VALUE'}`
+    return `  ${flag.padEnd(28)} ${setting.help}${setting.default === '' ? '' : ` Default: ${setting.default}.`}`
+  })
+  return [
+    'Settings (each also as HOLDFAST_… in the environment, or in the file):',
+    '  --config FILE                A JSON file with settings, named like "log_level".',
+    ...rows,
+  ].join('\n')
+}
+
+const flagOf = (name: string) => `--${name.replaceAll('_', '-')}`
+const variableOf = (name: string) => `HOLDFAST_${name.toUpperCase()}`
+const byName = new Map<string, Setting>(settings.map(setting => [setting.name, setting]))
+
+function fromFlags(args: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>()
+  const flags = new Map(
+    ['config', ...settings.filter(setting => !('isSecret' in setting)).map(setting => setting.name)].map(name => [
+      flagOf(name),
+      name,
+    ]),
+  )
+  for (let index = 0; index < args.length; index++) {
+    const [flag = '', ...rest] = args[index]!.split('=')
+    const name = flags.get(flag)
+    if (name === undefined) throw unknown(flag, [...flags.keys()])
+    if (found.has(name)) throw new ConfigError(`${flag} is given twice.`)
+    const inline = rest.length > 0 ? rest.join('=') : undefined
+    const isSwitch = byName.get(name)?.isSwitch
+    const value = inline ?? (isSwitch ? 'true' : args[++index])
+    if (value === undefined || (inline === undefined && !isSwitch && value.startsWith('--')))
+      throw new ConfigError(`${flag} needs a value.`)
+    found.set(name, value)
+  }
+  return found
+}
+
+function fromEnvironment(env: Record<string, string | undefined>): Map<string, string> {
+  const known = new Map(['config', ...byName.keys()].map(name => [variableOf(name), name]))
+  const found = new Map<string, string>()
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith('HOLDFAST_') || value === undefined || foreignVariables.includes(variable)) continue
+    const name = known.get(variable)
+    if (name === undefined) throw unknown(variable, [...known.keys(), ...foreignVariables])
+    found.set(name, value)
+  }
+  return found
+}
+
+function fromFile(path: string): Map<string, string> {
+  let content: unknown
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new ConfigError(
+      `The file ${path} cannot be read as JSON: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    )
+  }
+  if (content === null || typeof content !== 'object' || Array.isArray(content))
+    throw new ConfigError(`The file ${path} must hold one JSON object.`)
+  const found = new Map<string, string>()
+  for (const [name, value] of Object.entries(content)) {
+    if (!byName.has(name)) throw unknown(name, [...byName.keys()], ` in ${path}`)
+    if (!['string', 'number', 'boolean'].includes(typeof value))
+      throw new ConfigError(`\`${name}\` in ${path} must be text, a number, true or false.`)
+    found.set(name, String(value))
+  }
+  return found
+}
+
+function unknown(given: string, known: readonly string[], where = ''): ConfigError {
+  const nearest = [...known].sort((one, other) => distance(given, one) - distance(given, other))[0]
+  return new ConfigError(`There is no setting \`${given}\`${where}. Did you mean \`${nearest}\`?`)
+}
+
+/** Levenshtein's: how many letters must be changed, added or taken away. */
+export function distance(one: string, other: string): number {
+  let above = Array.from({ length: other.length + 1 }, (_, column) => column)
+  for (let row = 1; row <= one.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= other.length; column++) {
+      const replaced = above[column - 1]! + (one[row - 1] === other[column - 1] ? 0 : 1)
+      current.push(Math.min(replaced, above[column]! + 1, current[column - 1]! + 1))
+    }
+    above = current
+  }
+  return above[other.length]!
+}
+
+function listenOf(text: string): Config['listen'] {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (!match || port > 65_535)
+    throw new ConfigError(`\`listen\` must be HOST:PORT, like 127.0.0.1:7420 or [::1]:7420, not \`${text}\`.`)
+  return { host: match[1] ?? match[2]!, port }
+}
+
+function switchOf(name: string, text: string): boolean {
+  return oneOf(name, ['true', 'false'] as const, text) === 'true'
+}
+
+function oneOf<const Values extends readonly string[]>(name: string, values: Values, text: string): Values[number] {
+  const found = values.find(value => value === text)
+  if (found === undefined) throw new ConfigError(`\`${name}\` must be one of ${values.join(', ')}, not \`${text}\`.`)
+  return found
+}
+
+function tlsOf(certificateFile: string, keyFile: string): Config['tls'] {
+  if (certificateFile === '' && keyFile === '') return null
+  if (certificateFile === '' || keyFile === '')
+    throw new ConfigError('`tls_cert` and `tls_key` go together: one is missing.')
+  return { certificateFile, keyFile }
+}
+
+function keyOf(name: string, text: string): string | null {
+  const key = text.trim()
+  if (key === '') return null
+  if (key.length < KEY_CHARS_MIN || !/^[\x21-\x7e]+$/.test(key)) {
+    throw new ConfigError(`\`${name}\` must have at least ${KEY_CHARS_MIN} printable characters and no spaces.`)
+  }
+  return key
+}
+
+function memberTtlOf(text: string): number {
+  const ttl = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN
+  if (!(ttl >= MEMBER_TTL_MS_MIN && ttl <= MEMBER_TTL_MS_MAX)) {
+    throw new ConfigError(
+      `\`member_ttl_ms\` must be a whole number from ${MEMBER_TTL_MS_MIN} to ${MEMBER_TTL_MS_MAX}, not \`${text}\`.`,
+    )
+  }
+  return ttl
+}
+
+function refuseOpenDoor({ listen, tls, isInsecureListen }: Config): void {
+  const isLoopback =
+    listen.host === 'localhost' || listen.host === '::1' || (isIP(listen.host) === 4 && listen.host.startsWith('127.'))
+  if (isLoopback || tls || isInsecureListen) return
+  throw new ConfigError(
+    `Listening on ${listen.host} needs TLS: give --tls-cert and --tls-key, or say --insecure-listen if keys and locks may travel in the clear.`,
+  )
+}
