@@ -253,8 +253,9 @@ function sessionFor(state: State, id: string): SessionState {
 }
 
 function dropSession(state: State, id: string, session: SessionState): void {
-  const isUsed = session.record || session.grants.length > 0 || session.waits.length > 0 || session.delays.length > 0
-  if (!isUsed) state.sessions.delete(id)
+  if (session.record || session.grants.length > 0 || session.waits.length > 0 || session.delays.length > 0) return
+  // What is remembered may come before the session's own record, when that has been carried.
+  if (session.requests === null && session.settled === 0) state.sessions.delete(id)
 }
 
 function putByToken<Item extends { token: number }>(list: Item[], item: Item): void {
