@@ -57,7 +57,8 @@ export class Judge {
     const before = holders.get(entry.token)
     if (entry.type !== 'granted') {
       if (!before) throw new Violation(`I1: ${entry.type} for a grant that is not there: ${entry.lock} ${entry.token}`)
-      if (before.session !== grant.session || before.mode !== grant.mode) throw new Violation('I10: a grant changed hands without a new token')
+      if (before.session !== grant.session || before.mode !== grant.mode)
+        throw new Violation('I10: a grant changed hands without a new token')
       put(this.grants, entry.lock, entry.token, grant)
       return
     }
@@ -74,41 +75,50 @@ export class Judge {
   /** I1: nothing that is held, or still promised, conflicts. */
   private legal(lock: string, grant: Grant, isTransfer: boolean): void {
     const present: Holding[] = [...(this.grants.get(lock)?.values() ?? []), ...(this.delays.get(lock)?.values() ?? [])]
-    if (grant.mode === 'exclusive' && present.length > 0) throw new Violation(`I1: exclusive grant of ${lock} beside another`)
-    if (grant.mode === 'shared' && present.some(other => other.mode !== 'shared')) throw new Violation(`I1: shared grant of ${lock} beside a writer`)
+    if (grant.mode === 'exclusive' && present.length > 0)
+      throw new Violation(`I1: exclusive grant of ${lock} beside another`)
+    if (grant.mode === 'shared' && present.some(other => other.mode !== 'shared'))
+      throw new Violation(`I1: shared grant of ${lock} beside a writer`)
     if (grant.mode !== 'permits') return
     const used = present.reduce((sum, other) => sum + other.permits, 0)
     const limit = this.configs.get(lock)?.limit ?? grant.limit
     // A limit may have been lowered since the permits were granted; handing them on takes no more.
-    if (used + grant.permits > limit && !isTransfer) throw new Violation(`I1: ${used} + ${grant.permits} permits of ${limit} on ${lock}`)
+    if (used + grant.permits > limit && !isTransfer)
+      throw new Violation(`I1: ${used} + ${grant.permits} permits of ${limit} on ${lock}`)
     const taken = new Set(present.flatMap(other => other.slots ?? []))
-    if (grant.slots?.length !== grant.permits || grant.slots.some(slot => taken.has(slot))) throw new Violation(`I1: a slot of ${lock} is taken twice`)
+    if (grant.slots?.length !== grant.permits || grant.slots.some(slot => taken.has(slot)))
+      throw new Violation(`I1: a slot of ${lock} is taken twice`)
   }
 
   /** I7: nobody who waits for the lock goes before; and no freeze is in force. */
   private inOrder(lock: string, grant: Grant, now: number): void {
-    for (const freeze of this.freezes.values()) if (lock.startsWith(freeze.prefix)) throw new Violation(`I1: ${lock} granted while frozen`)
+    for (const freeze of this.freezes.values())
+      if (lock.startsWith(freeze.prefix)) throw new Violation(`I1: ${lock} granted while frozen`)
     if (this.next?.left.delete(lock)) {
-      if (this.next.waiter.session !== grant.session) throw new Violation('I7: the place in line of one was given to another')
+      if (this.next.waiter.session !== grant.session)
+        throw new Violation('I7: the place in line of one was given to another')
       if (this.next.left.size === 0) this.next = null
       return
     }
     const rank = now - grant.priority * AGEING_MS
     for (const waiter of this.waiters.values()) {
-      if (waiter.claims.some(claim => claim.lock === lock) && waiter.rank <= rank) throw new Violation(`I7: ${grant.session} overtook ${waiter.session} on ${lock}`)
+      if (waiter.claims.some(claim => claim.lock === lock) && waiter.rank <= rank)
+        throw new Violation(`I7: ${grant.session} overtook ${waiter.session} on ${lock}`)
     }
   }
 
   private ended(entry: Extract<Entry, { record: 'grant' }>): void {
     if (!endings.has(entry.type)) throw new Violation(`I15: a grant ended by ${entry.type}`)
-    if (!this.grants.get(entry.lock)?.has(entry.token)) throw new Violation(`I1: ${entry.type} of a grant that is not there: ${entry.lock} ${entry.token}`)
+    if (!this.grants.get(entry.lock)?.has(entry.token))
+      throw new Violation(`I1: ${entry.type} of a grant that is not there: ${entry.lock} ${entry.token}`)
     put(this.grants, entry.lock, entry.token, null)
   }
 
   private waited(entry: Extract<Entry, { record: 'wait' }>, now: number): void {
     if (entry.value) {
       if (!this.sessions.has(entry.value.session)) throw new Violation('I11: a wait without a session')
-      if (entry.value.rank !== now - entry.value.priority * AGEING_MS) throw new Violation('I7: a rank that is not arrival less priority')
+      if (entry.value.rank !== now - entry.value.priority * AGEING_MS)
+        throw new Violation('I7: a rank that is not arrival less priority')
       this.waiters.set(entry.ticket, entry.value)
       return
     }
@@ -116,7 +126,8 @@ export class Judge {
     if (!waiter) throw new Violation(`I7: ticket ${entry.ticket} left a queue it was not in`)
     if (entry.why?.reason === 'granted') {
       for (const claim of waiter.claims) {
-        if (this.first(claim.lock) !== waiter) throw new Violation(`I7: ${waiter.session} was granted ${claim.lock} out of turn`)
+        if (this.first(claim.lock) !== waiter)
+          throw new Violation(`I7: ${waiter.session} was granted ${claim.lock} out of turn`)
       }
       this.next = { waiter, left: new Set(waiter.claims.map(claim => claim.lock)) }
     }
@@ -127,7 +138,8 @@ export class Judge {
     let first: Waiter | null = null
     for (const waiter of this.waiters.values()) {
       if (!waiter.claims.some(claim => claim.lock === lock)) continue
-      if (!first || waiter.rank < first.rank || (waiter.rank === first.rank && waiter.ticket < first.ticket)) first = waiter
+      if (!first || waiter.rank < first.rank || (waiter.rank === first.rank && waiter.ticket < first.ticket))
+        first = waiter
     }
     return first
   }
@@ -136,11 +148,16 @@ export class Judge {
   settle(): void {
     if (this.next) throw new Violation('I14: a set was granted in part')
     for (const [lock, holders] of this.grants) {
-      for (const grant of holders.values()) if (!this.sessions.has(grant.session)) throw new Violation(`I11: ${lock} is held by ${grant.session}, which has ended`)
+      for (const grant of holders.values())
+        if (!this.sessions.has(grant.session))
+          throw new Violation(`I11: ${lock} is held by ${grant.session}, which has ended`)
     }
     for (const waiter of this.waiters.values()) {
       if (!this.sessions.has(waiter.session)) throw new Violation(`I11: ${waiter.session} waits, and has ended`)
-      if (this.couldBeGranted(waiter)) throw new Violation(`I8: ${waiter.session} is first in line for what is free: ${waiter.claims.map(claim => claim.lock)}`)
+      if (this.couldBeGranted(waiter))
+        throw new Violation(
+          `I8: ${waiter.session} is first in line for what is free: ${waiter.claims.map(claim => claim.lock)}`,
+        )
     }
   }
 
@@ -148,7 +165,10 @@ export class Judge {
     return waiter.claims.every(claim => {
       for (const freeze of this.freezes.values()) if (claim.lock.startsWith(freeze.prefix)) return false
       if (this.first(claim.lock) !== waiter) return false
-      const present: Holding[] = [...(this.grants.get(claim.lock)?.values() ?? []), ...(this.delays.get(claim.lock)?.values() ?? [])]
+      const present: Holding[] = [
+        ...(this.grants.get(claim.lock)?.values() ?? []),
+        ...(this.delays.get(claim.lock)?.values() ?? []),
+      ]
       if (claim.mode === 'exclusive') return present.length === 0
       if (claim.mode === 'shared') return present.every(other => other.mode === 'shared')
       const limit = this.configs.get(claim.lock)?.limit ?? claim.limit

@@ -18,7 +18,11 @@ export const claimOf = (lock: string, fields: Partial<Claim> = {}): Claim => ({
   ...fields,
 })
 
-export const acquireOf = (session: Acquire['session'], claims: (string | Claim)[], fields: Partial<Acquire> = {}): Command => ({
+export const acquireOf = (
+  session: Acquire['session'],
+  claims: (string | Claim)[],
+  fields: Partial<Acquire> = {},
+): Command => ({
   type: 'acquire',
   by: 'test',
   session,
@@ -57,7 +61,9 @@ export class World {
   private decide(command: Command): Reply {
     this.state.seq++
     const decision = decide(this.state, command, { now: this.now, at: 1_700_000_000_000 + this.now })
-    const entries = decision.entries.map(entry => JSON.parse(JSON.stringify(entry, (key, value) => (key === 'gone' ? undefined : value))) as Entry)
+    const entries = decision.entries.map(
+      entry => JSON.parse(JSON.stringify(entry, (key, value) => (key === 'gone' ? undefined : value))) as Entry,
+    )
     if (entries.length > 0) this.log.push({ seq: this.state.seq, entries })
     for (const entry of decision.entries) {
       this.judge.entry(entry, this.now)
@@ -85,9 +91,15 @@ export class World {
   pass(ms: number): void {
     const until = this.now + ms
     for (;;) {
-      const next = this.due.reduce<Wakeup | null>((first, wakeup) => (!first || wakeup.dueMs < first.dueMs ? wakeup : first), null)
+      const next = this.due.reduce<Wakeup | null>(
+        (first, wakeup) => (!first || wakeup.dueMs < first.dueMs ? wakeup : first),
+        null,
+      )
       const deadlines = [...this.state.sessions.entries()].filter(([, session]) => session.record)
-      const dying = deadlines.reduce<[string, number] | null>((first, [id, session]) => (!first || session.deadlineMs < first[1] ? [id, session.deadlineMs] : first), null)
+      const dying = deadlines.reduce<[string, number] | null>(
+        (first, [id, session]) => (!first || session.deadlineMs < first[1] ? [id, session.deadlineMs] : first),
+        null,
+      )
       const at = Math.min(next?.dueMs ?? Number.POSITIVE_INFINITY, dying?.[1] ?? Number.POSITIVE_INFINITY)
       if (at > until) break
       this.now = Math.max(this.now, at)

@@ -21,8 +21,13 @@ function pick<Item>(items: readonly Item[], index: number): Item {
 }
 
 function claim(lock: string, n: number) {
-  if (lock === 's') return claimOf(lock, { mode: 'permits', permits: 1 + (n % 3), limit: 3, lockDelayMs: n % 4 === 0 ? 500 : null })
-  return claimOf(lock, { mode: pick(modes, n), maxHoldMs: n % 5 === 0 ? 4_000 : null, lockDelayMs: n % 4 === 0 ? 700 : null })
+  if (lock === 's')
+    return claimOf(lock, { mode: 'permits', permits: 1 + (n % 3), limit: 3, lockDelayMs: n % 4 === 0 ? 500 : null })
+  return claimOf(lock, {
+    mode: pick(modes, n),
+    maxHoldMs: n % 5 === 0 ? 4_000 : null,
+    lockDelayMs: n % 4 === 0 ? 700 : null,
+  })
 }
 
 function acquire(sessions: string[], { who, lock, other, n }: Step, request: number): Command {
@@ -53,18 +58,63 @@ function commandOf(world: World, sessions: string[], one: Step, request: number)
   const grant = pick([...grantsOf(world), null], n + lock)
   if (what < 40) return acquire(sessions, one, request)
   if (what < 60) return grant && { type: 'release', by, session: grant.session, grants: [grant], request }
-  if (what < 63) return { type: 'release', by, session, grants: [{ lock: pick(names, lock), token: 4_294_967_297 + n }], request }
-  if (what < 70) return { type: 'renew', by, session, seenChanges: world.state.sessions.get(session)?.record?.changes ?? 0, settled: request - 3 }
-  if (what < 74) return grant && { type: 'transfer', by, session: grant.session, lock: grant.lock, token: grant.token, toSession: session, request }
+  if (what < 63)
+    return { type: 'release', by, session, grants: [{ lock: pick(names, lock), token: 4_294_967_297 + n }], request }
+  if (what < 70)
+    return {
+      type: 'renew',
+      by,
+      session,
+      seenChanges: world.state.sessions.get(session)?.record?.changes ?? 0,
+      settled: request - 3,
+    }
+  if (what < 74)
+    return (
+      grant && {
+        type: 'transfer',
+        by,
+        session: grant.session,
+        lock: grant.lock,
+        token: grant.token,
+        toSession: session,
+        request,
+      }
+    )
   if (what < 77) return { type: 'cancel', by, session, cancels: Math.max(0, request - n), request: null }
-  if (what < 79) return { type: 'force_release', by, lock: pick(names, lock), token: null, reason: 'test', now: n % 2 === 0 }
+  if (what < 79)
+    return { type: 'force_release', by, lock: pick(names, lock), token: null, reason: 'test', now: n % 2 === 0 }
   if (what < 81) return { type: 'preempt', by, lock: pick(names, lock), token: null, reason: 'test', graceMs: n * 200 }
-  if (what < 83) return { type: 'freeze', by, prefix: pick(['a', 'a/', 's'], lock), untilAt: 2_000_000_000_000, reason: 'test' }
+  if (what < 83)
+    return { type: 'freeze', by, prefix: pick(['a', 'a/', 's'], lock), untilAt: 2_000_000_000_000, reason: 'test' }
   if (what < 86) return { type: 'thaw', by, prefix: pick(['a', 'a/', 's'], lock) }
-  if (what < 88) return { type: 'configure', by, lock: pick(names, lock), fields: { minHoldMs: n * 100, graceMs: 300, preemption: pick(preempts, n), ...(lock === 3 ? { limit: 2 + (n % 3) } : {}) }, replaces: true, ifVersion: null }
+  if (what < 88)
+    return {
+      type: 'configure',
+      by,
+      lock: pick(names, lock),
+      fields: {
+        minHoldMs: n * 100,
+        graceMs: 300,
+        preemption: pick(preempts, n),
+        ...(lock === 3 ? { limit: 2 + (n % 3) } : {}),
+      },
+      replaces: true,
+      ifVersion: null,
+    }
   if (what < 89) return { type: 'delete_lock', by, lock: pick(names, lock), ifVersion: null }
   if (what < 91) return { type: 'close_session', by, session }
-  if (what < 92) return grant && { type: 'write_value', by, session: grant.session, lock: grant.lock, token: grant.token, value: `${n}`, request }
+  if (what < 92)
+    return (
+      grant && {
+        type: 'write_value',
+        by,
+        session: grant.session,
+        lock: grant.lock,
+        token: grant.token,
+        value: `${n}`,
+        request,
+      }
+    )
   return null
 }
 
@@ -77,9 +127,11 @@ function judgeLosses(world: World, command: Command, before: Grant[], from: numb
     const grant = held.get(entry.token)
     if (entry.value || !grant) continue
     const isOwn = 'session' in command && (command.session === grant.session || command.type === 'acquire')
-    if (entry.type === 'released' || entry.type === 'session_closed' || entry.type === 'transferred') assert(isOwn, `${command.type} ended a grant of ${grant.session}`)
+    if (entry.type === 'released' || entry.type === 'session_closed' || entry.type === 'transferred')
+      assert(isOwn, `${command.type} ended a grant of ${grant.session}`)
     if (entry.type === 'forced') assert.equal(command.type, 'force_release')
-    if (entry.type === 'preempted') assert(command.type === 'preempt' || command.type === 'end_hold' || grant.priority < 6, 'preempted by nobody')
+    if (entry.type === 'preempted')
+      assert(command.type === 'preempt' || command.type === 'end_hold' || grant.priority < 6, 'preempted by nobody')
     assert.notEqual(entry.type, 'expired', `${command.type} expired a grant`)
   }
 }
@@ -113,7 +165,10 @@ test('under random commands every decision keeps the rules, and the cleaned log 
       for (const prefix of ['a', 'a/', 's']) world.do({ type: 'thaw', by: 'test', prefix })
       world.pass(10 * 60_000)
       const { grantCount, sessionCount, tickets } = world.state
-      assert.deepEqual({ grantCount, sessionCount, waiting: tickets.size }, { grantCount: 0, sessionCount: 0, waiting: 0 })
+      assert.deepEqual(
+        { grantCount, sessionCount, waiting: tickets.size },
+        { grantCount: 0, sessionCount: 0, waiting: 0 },
+      )
     }),
     { numRuns: RUNS },
   )

@@ -24,7 +24,13 @@ function refused(reply: Reply): string {
 }
 
 const wait = { waitMs: null }
-const release = (grant: GrantView, request: number | null = null): Command => ({ type: 'release', by, session: grant.session, grants: [grant], request })
+const release = (grant: GrantView, request: number | null = null): Command => ({
+  type: 'release',
+  by,
+  session: grant.session,
+  grants: [grant],
+  request,
+})
 
 /** Types of the entries of the last batch. */
 function last(world: World): string[] {
@@ -86,17 +92,22 @@ test('shared holders share, and a waiting writer is not starved by readers who c
 test('a semaphore grants slots, each with a token of its own, up to its limit', () => {
   const world = new World()
   const [a, b, c] = [world.open(), world.open(), world.open()]
-  const permits = (session: string, count: number, fields = {}) => acquireOf(session, [claimOf('s', { mode: 'permits', permits: count, limit: 3 })], fields)
+  const permits = (session: string, count: number, fields = {}) =>
+    acquireOf(session, [claimOf('s', { mode: 'permits', permits: count, limit: 3 })], fields)
   const two = granted(world.do(permits(a, 2)))
   assert.deepEqual(two.slots, [0, 1])
   const one = granted(world.do(permits(b, 1)))
   assert.deepEqual(one.slots, [2])
   assert.equal(one.token, two.token + 2)
-  for (const token of [two.token, two.token + 1]) assert.equal(world.do({ type: 'validate', by, lock: 's', token }).ok, true)
+  for (const token of [two.token, two.token + 1])
+    assert.equal(world.do({ type: 'validate', by, lock: 's', token }).ok, true)
   const ticket = queued(world.do(permits(c, 1, wait)))
   world.do(release(two))
   assert.deepEqual(granted(told(world, ticket)!).slots, [0])
-  assert.equal(refused(world.do(acquireOf(a, [claimOf('s', { mode: 'permits', permits: 1, limit: 4 })]))), 'invalid_request')
+  assert.equal(
+    refused(world.do(acquireOf(a, [claimOf('s', { mode: 'permits', permits: 1, limit: 4 })]))),
+    'invalid_request',
+  )
   assert.equal(refused(world.do(acquireOf(a, ['s']))), 'invalid_request')
   assert.equal(refused(world.do(permits(a, 4))), 'invalid_request')
 })
@@ -132,7 +143,11 @@ test('a bounded wait ends in time, a cancelled one at once, and neither leaves a
   world.do({ type: 'cancel', by, session: c, cancels: 7, request: null })
   assert.equal(refused(told(world, cancelled)!), 'lock_held cancelled')
   assert.equal(world.state.tickets.size, 0)
-  assert.equal(refused(world.do(acquireOf(c, ['x'], { ...wait, request: 7 }))), 'lock_held cancelled', 'an acquire that arrives after its cancel')
+  assert.equal(
+    refused(world.do(acquireOf(c, ['x'], { ...wait, request: 7 }))),
+    'lock_held cancelled',
+    'an acquire that arrives after its cancel',
+  )
 })
 
 test('a queue is full at its limit, and not one before', () => {
@@ -190,7 +205,10 @@ test('a longest hold ends a live holder, who was told from the start and is warn
   const a = world.open(60_000)
   const grant = granted(world.do(acquireOf(a, [claimOf('x', { maxHoldMs: 1_000 })])))
   assert.equal(grant.endsInMs, 1_000)
-  assert.equal(world.due.some(({ dueMs, command }) => command.type === 'warn_hold' && dueMs === world.now + 900), true)
+  assert.equal(
+    world.due.some(({ dueMs, command }) => command.type === 'warn_hold' && dueMs === world.now + 900),
+    true,
+  )
   world.pass(1_000)
   assert.equal(refused(world.do(release(grant))), 'lock_lost max_hold')
 })
@@ -219,7 +237,10 @@ test('graceful preemption gives notice with who, why and how long, then ends the
   assert.deepEqual(last(world), ['queued', 'session_changed', 'preempting'])
   const renewed = world.do({ type: 'renew', by, session: a, seenChanges: 0 })
   assert(renewed.ok === true && renewed.type === 'renewed')
-  assert.deepEqual(renewed.grants?.map(({ endsInMs, notice }) => [endsInMs, notice?.by]), [[300, b]])
+  assert.deepEqual(
+    renewed.grants?.map(({ endsInMs, notice }) => [endsInMs, notice?.by]),
+    [[300, b]],
+  )
   world.do({ type: 'renew', by, session: a, seenChanges: renewed.confers.changes })
   world.pass(300)
   granted(told(world, ticket)!)
@@ -248,7 +269,10 @@ test('preemption: only by a higher priority, only as far as the lock permits, ne
   const a = world.open(60_000)
   for (const lock of ['no', 'min', 'x']) granted(world.do(acquireOf(a, [lock], { priority: 3 })))
   const b = world.open(60_000)
-  for (const [lock, priority] of [['no', 9], ['x', 3]] as const) {
+  for (const [lock, priority] of [
+    ['no', 9],
+    ['x', 3],
+  ] as const) {
     queued(world.do(acquireOf(b, [lock], { ...wait, priority, preempt: 'immediate' })))
     assert.deepEqual(last(world), ['queued'])
   }
@@ -293,9 +317,17 @@ test('a set is granted whole or not at all, and waits without holding', () => {
   world.do(release(x))
   const reply = told(world, ticket)
   assert(reply?.ok === true && reply.type === 'granted')
-  assert.deepEqual(reply.grants.map(grant => grant.lock), ['x', 'y'])
+  assert.deepEqual(
+    reply.grants.map(grant => grant.lock),
+    ['x', 'y'],
+  )
   assert.equal(told(world, after), null)
-  assert.equal(refused(world.do({ type: 'release', by, session: b, grants: [reply.grants[0]!, { lock: 'y', token: 1 }], request: null })), 'lock_lost expired')
+  assert.equal(
+    refused(
+      world.do({ type: 'release', by, session: b, grants: [reply.grants[0]!, { lock: 'y', token: 1 }], request: null }),
+    ),
+    'lock_lost expired',
+  )
   assert.equal(world.state.grantCount, 2, 'a release in part is refused whole')
   world.do({ type: 'release', by, session: b, grants: reply.grants, request: null })
   granted(told(world, after)!)
@@ -335,7 +367,10 @@ test('a contradictory lock order is reported even when nothing came of it', () =
     const one = granted(world.do(acquireOf(session, [first])))
     const before = world.state.orders.young.size
     const two = granted(world.do(acquireOf(session, [second])))
-    reports.push(world.state.orders.young.size - before, ...world.reports.splice(0).map(({ first: x, second: y }) => [x, y]))
+    reports.push(
+      world.state.orders.young.size - before,
+      ...world.reports.splice(0).map(({ first: x, second: y }) => [x, y]),
+    )
     world.do(release(two))
     world.do(release(one))
   }
@@ -348,7 +383,8 @@ test('the value of a lock is written by its holder alone, and outlives the grant
   const world = new World()
   const [a, b] = [world.open(), world.open()]
   const grant = granted(world.do(acquireOf(a, ['x'], { value: 'first' })))
-  const write = (session: string, token: number, value: string) => world.do({ type: 'write_value', by, session, lock: 'x', token, value, request: null })
+  const write = (session: string, token: number, value: string) =>
+    world.do({ type: 'write_value', by, session, lock: 'x', token, value, request: null })
   assert.equal(write(a, grant.token, 'second').ok, true)
   assert.equal(refused(write(b, grant.token, 'stolen')), 'stale_token')
   world.do(release(grant))
@@ -363,7 +399,10 @@ test('a transfer gives a new token in one step; the old one is fenced', () => {
   const grant = granted(world.do(acquireOf(a, ['x'])))
   const reply = world.do({ type: 'transfer', by, session: a, lock: 'x', token: grant.token, toSession: b, request: 3 })
   assert(reply.ok === true && reply.type === 'transferred' && reply.token > grant.token)
-  assert.deepEqual(world.do({ type: 'transfer', by, session: a, lock: 'x', token: grant.token, toSession: b, request: 3 }), reply)
+  assert.deepEqual(
+    world.do({ type: 'transfer', by, session: a, lock: 'x', token: grant.token, toSession: b, request: 3 }),
+    reply,
+  )
   assert.equal(refused(world.do(release(grant))), 'lock_lost transferred')
   world.do({ type: 'release', by, session: b, grants: [{ lock: 'x', token: reply.token }], request: null })
   assert.equal(world.state.grantCount, 0)
@@ -392,7 +431,9 @@ test('a forced release frees the lock at once when the holder says that it knows
   const ticket = queued(world.do(acquireOf(b, ['x'], wait)))
   world.do({ type: 'force_release', by, lock: 'x', token: null, reason: 'stuck', now: false })
   const renewed = world.do({ type: 'renew', by, session: a, seenChanges: 0 })
-  assert(renewed.ok === true && renewed.type === 'renewed' && renewed.grants?.length === 0 && renewed.confers.changes === 1)
+  assert(
+    renewed.ok === true && renewed.type === 'renewed' && renewed.grants?.length === 0 && renewed.confers.changes === 1,
+  )
   assert.equal(told(world, ticket), null, 'the list has been sent, not seen')
   world.do({ type: 'renew', by, session: a, seenChanges: 1 })
   granted(told(world, ticket)!)
@@ -431,7 +472,8 @@ test('the same request id has one effect, and is answered with what is true now'
 
 test('a v1 key gives the same grant again, another body is refused, a refusal is not remembered', () => {
   const world = new World()
-  const single = (lock: string, fields = {}) => acquireOf({ ttlMs: 2_000, defaultTtlMs: 30_000, holder: 'cron', key: { key: 'k', digest: lock } }, [lock], fields)
+  const single = (lock: string, fields = {}) =>
+    acquireOf({ ttlMs: 2_000, defaultTtlMs: 30_000, holder: 'cron', key: { key: 'k', digest: lock } }, [lock], fields)
   const holder = granted(world.do(acquireOf(world.open(60_000), ['x'])))
   assert.equal(refused(world.do(single('x'))), 'lock_held held')
   world.do(release(holder))
@@ -441,7 +483,10 @@ test('a v1 key gives the same grant again, another body is refused, a refusal is
   const releaseIt = () => world.do({ type: 'release_single', by, session: grant.session, lock: 'x' })
   assert.equal(releaseIt().ok, true)
   assert.equal(releaseIt().ok, true)
-  assert.equal(refused(world.do({ type: 'renew_single', by, session: grant.session, lock: 'x' })), 'lock_lost session_closed')
+  assert.equal(
+    refused(world.do({ type: 'renew_single', by, session: grant.session, lock: 'x' })),
+    'lock_lost session_closed',
+  )
 })
 
 test('a session can hold and wait for as much as fits one batch, and no more', () => {
@@ -465,13 +510,23 @@ test('why am I waiting: the queue says who holds, since when, and who is before'
   world.now += 40
   const reply = world.do({ type: 'queue', by, lock: 'x' })
   assert(reply.ok === true && reply.type === 'queue')
-  assert.deepEqual(reply.waiters.map(({ holder, position, waitedMs }) => [holder, position, waitedMs]), [['cat', 1, 40], ['bob', 2, 40]])
-  assert.deepEqual(reply.lock.grants.map(({ holder, labels }) => [holder, labels?.job]), [['ann', 'import']])
+  assert.deepEqual(
+    reply.waiters.map(({ holder, position, waitedMs }) => [holder, position, waitedMs]),
+    [
+      ['cat', 1, 40],
+      ['bob', 2, 40],
+    ],
+  )
+  assert.deepEqual(
+    reply.lock.grants.map(({ holder, labels }) => [holder, labels?.job]),
+    [['ann', 'import']],
+  )
 })
 
 test('configuration is versioned; a lock in use cannot be deleted; listing pages by name', () => {
   const world = new World()
-  const put = (lock: string, ifVersion: number | null = null) => world.do({ type: 'configure', by, lock, fields: { description: lock }, replaces: true, ifVersion })
+  const put = (lock: string, ifVersion: number | null = null) =>
+    world.do({ type: 'configure', by, lock, fields: { description: lock }, replaces: true, ifVersion })
   const first = put('b')
   assert(first.ok === true && first.type === 'configured' && first.isNew)
   const version = first.lock.config!.version
@@ -480,7 +535,10 @@ test('configuration is versioned; a lock in use cannot be deleted; listing pages
   for (const lock of ['a', 'c', 'a/b']) put(lock)
   const page = world.do({ type: 'list', by, prefix: '', after: 'a', limit: 2 })
   assert(page.ok === true && page.type === 'locks' && page.more)
-  assert.deepEqual(page.locks.map(lock => lock.lock), ['a/b', 'b'])
+  assert.deepEqual(
+    page.locks.map(lock => lock.lock),
+    ['a/b', 'b'],
+  )
   const grant = granted(world.do(acquireOf(world.open(), ['b'])))
   assert.equal(refused(world.do({ type: 'delete_lock', by, lock: 'b', ifVersion: null })), 'lock_held held')
   world.do(release(grant))

@@ -1,0 +1,3 @@
+export const root: string
+export const nodeFlags: string[]
+export function findNode(): string
