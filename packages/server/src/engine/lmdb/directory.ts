@@ -1,0 +1,64 @@
+/** The directory that an LMDB store lives in: private to its user, on a local disk, and on that disk for good. */
+import { chmod, mkdir, open, statfs } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+
+/** Readable by nobody but the one who runs the server: the store holds what secrets are derived from. */
+const DIRECTORY_MODE = 0o700
+const FILE_MODE = 0o600
+
+/**
+ * Memory maps and locks are not coherent between machines, and a sync on them proves little. FUSE is among them because what
+ * lies behind it cannot be known.
+ */
+const networkFileSystems = new Map([
+  [0x6969, 'NFS'],
+  [0x517b, 'SMB'],
+  [0xfe534d42, 'SMB 2'],
+  [0xff534d42, 'CIFS'],
+  [0x00c36400, 'Ceph'],
+  [0x5346414f, 'AFS'],
+  [0x6b414653, 'AFS'],
+  [0x01021997, '9P'],
+  [0x73757245, 'Coda'],
+  [0x0bd00bd0, 'Lustre'],
+  [0x47504653, 'GPFS'],
+  [0x65735546, 'FUSE'],
+])
+
+/** Makes the directory if need be, and refuses one that LMDB cannot be trusted on. */
+export async function prepareDirectory(path: string): Promise<void> {
+  const directory = resolve(path)
+  const created = await mkdir(directory, { recursive: true, mode: DIRECTORY_MODE })
+  const network = networkFileSystem((await statfs(directory)).type)
+  if (network) {
+    throw new Error(
+      `The data directory ${directory} is on a network file system (${network}). Its syncs and locks cannot be trusted; use a local disk.`,
+    )
+  }
+  await chmod(directory, DIRECTORY_MODE)
+  if (created !== undefined) await syncPath(dirname(created))
+}
+
+/** The name of the network file system of this `statfs` type, if it is one. */
+export function networkFileSystem(type: number): string | null {
+  // Node gives the type as a signed or unsigned number, by platform.
+  return networkFileSystems.get(type >>> 0) ?? null
+}
+
+/** Makes the new files private, and their names in the directory durable. */
+export async function secureFiles(path: string): Promise<void> {
+  await chmod(`${path}/data.mdb`, FILE_MODE)
+  await chmod(`${path}/lock.mdb`, FILE_MODE)
+  await syncPath(path)
+}
+
+async function syncPath(path: string): Promise<void> {
+  // Windows knows no sync of a directory; its file system journals names.
+  if (process.platform === 'win32') return
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
