@@ -7,7 +7,8 @@
  *   The answer is `welcome`, or a `reply` with `id: 0` and an error, after which the server closes.
  * - Every request has an `id`, a positive integer that only grows within the session, over reconnects too. It **is** the request
  *   id: a repeat (after a reconnect) does not act twice, is attached to the wait it began, and is answered with what is true now.
- *   `settled` (in any request) says that all ids below it have been answered and will not be repeated.
+ *   `settled` (in any request) says that all ids below it have been answered and will not be repeated; except waits that were told
+ *   `queued`, which may go on for hours: a repeat of such an id is found by the waiter or the grant that carries it.
  * - Any message renews the session, and a `reply` confers time: the client may believe from before it handed the request to the
  *   transport. Pushes confer nothing.
  * - `changes` counts the notices and the ends that the client did not ask for. A reply whose `changes` is above what the client has
@@ -93,7 +94,7 @@ export type WireGrant = {
   count?: number
   labels?: Record<string, string>
   metadata?: Record<string, unknown>
-  /** The end is known (max hold, or a notice): this long from when the request was received, at the most. */
+  /** The end is known (max hold, or a notice): this long from when the reply was decided, which is `waited_ms` after the request was received. */
   ends_in_ms?: number
   /** Under notice: by whom and why. */
   notice?: { by: string; reason: string }

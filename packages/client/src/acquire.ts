@@ -1,0 +1,218 @@
+/** Asking for locks: what may be said, how it is written on the wire, and how a grant becomes a handle. */
+import { HoldfastError } from '@holdfast/protocol/errors'
+import type {
+  AcquireFields,
+  ClientRequest,
+  WireClaim,
+  WireGrant,
+  WireMode,
+  WirePreempt,
+} from '@holdfast/protocol/frame'
+import type { Instant } from './clock.ts'
+import type { Holding } from './holding.ts'
+import { Lock } from './lock.ts'
+import { ANSWER_MS_MAX, type Body, Request, type SuccessReply } from './requests.ts'
+import type { Session } from './session.ts'
+
+export type AcquireOptions = {
+  /** How long to stand in line, in ms. 0: only try. Default: without limit. */
+  waitMs?: number
+  /** Ends the wait (not the lock): the promise rejects with the signal's reason, and a grant that crosses it is given back. */
+  signal?: AbortSignal
+  /** Higher goes first, from -100 to 100; who waits ages, so that nobody starves. Default 0. */
+  priority?: number
+  /** Ask holders of lower priority to give way, or take the lock from them. Needs the permission. */
+  preempt?: WirePreempt
+  /** The grant ends after this long even if its holder lives. */
+  maxHoldMs?: number
+  /** After an unclean end nobody gets the lock for this long. */
+  lockDelayMs?: number
+  /** If this session holds it already, enter it once more: it must be released as often. */
+  reentrant?: boolean
+  /** For people who look at the lock. */
+  metadata?: Record<string, unknown>
+  labels?: Record<string, string>
+  /** Part of the work that holds this lock: so that deadlocks between lines of work are found. Inside `using` that is known. */
+  within?: { readonly task: string }
+}
+
+export type Claim = {
+  name: string
+  mode?: WireMode
+  permits?: number
+  limit?: number
+  maxHoldMs?: number
+  lockDelayMs?: number
+}
+
+export type SingleClaim = Claim & { value?: string }
+
+type AcquireBody = Extract<ClientRequest, { type: 'acquire' | 'acquire_all' }>
+
+/** One claim, answered by one handle. The hot path of the library: one promise, one request. */
+export function acquire(session: Session, claim: SingleClaim, options: AcquireOptions): Promise<Lock> {
+  const body: AcquireBody = { id: 0, type: 'acquire', name: claim.name, task: taskOf(session, options) }
+  writeClaim(body, claim, options)
+  if (claim.value !== undefined) body.value = claim.value
+  return new Promise((resolve, reject) => {
+    const request = new AcquireRequest(session, body, options, { granted: locks => resolve(locks[0] as Lock), reject }) // one claim, one grant
+    request.submit()
+  })
+}
+
+/** Several claims, granted in one step or not at all; no other wait holds any of them meanwhile, so no deadlock can come of it. */
+export function acquireSet(session: Session, claims: readonly Claim[], options: AcquireOptions): Promise<Lock[]> {
+  const locks = claims.map(claim => {
+    const wire: WireClaim = { name: claim.name }
+    writeClaim(wire, claim, options)
+    return wire
+  })
+  const body: AcquireBody = { id: 0, type: 'acquire_all', locks, task: taskOf(session, options) }
+  return new Promise((resolve, reject) => {
+    new AcquireRequest(session, body, options, { granted: resolve, reject }).submit()
+  })
+}
+
+function taskOf(session: Session, options: AcquireOptions): string {
+  return options.within?.task ?? session.tasks.current() ?? session.newTask()
+}
+
+function writeClaim(wire: WireClaim, claim: Claim, options: AcquireOptions): void {
+  if (claim.mode !== undefined) wire.mode = claim.mode
+  if (claim.permits !== undefined) wire.permits = claim.permits
+  if (claim.limit !== undefined) wire.limit = claim.limit
+  const maxHoldMs = claim.maxHoldMs ?? options.maxHoldMs
+  if (maxHoldMs !== undefined) wire.max_hold_ms = maxHoldMs
+  const lockDelayMs = claim.lockDelayMs ?? options.lockDelayMs
+  if (lockDelayMs !== undefined) wire.lock_delay_ms = lockDelayMs
+}
+
+function writeOptions(body: AcquireFields, options: AcquireOptions): void {
+  if (options.priority !== undefined) body.priority = options.priority
+  if (options.preempt !== undefined) body.preempt = options.preempt
+  if (options.reentrant !== undefined) body.reentrant = options.reentrant
+  if (options.metadata !== undefined) body.metadata = options.metadata
+  if (options.labels !== undefined) body.labels = options.labels
+}
+
+/** null: without limit. What JSON could not carry is refused here, for it would read as something else. */
+function waitOf(waitMs: number | undefined): number | null {
+  if (waitMs === undefined || waitMs === Number.POSITIVE_INFINITY) return null
+  if (waitMs >= 0) return Math.ceil(waitMs)
+  throw new HoldfastError('invalid_request', `waitMs must be a number of milliseconds, 0 or more, not ${waitMs}.`)
+}
+
+type Outcome = { granted: (locks: Lock[]) => void; reject: (error: unknown) => void }
+
+/** Reads the grants of a reply to either kind of acquire. */
+type GrantsReply = { grant?: WireGrant; grants?: WireGrant[]; waited_ms?: number; ttl_ms?: number }
+
+export class AcquireRequest extends Request {
+  declare readonly body: AcquireBody
+  readonly #session: Session
+  readonly #outcome: Outcome
+  readonly #signal: AbortSignal | undefined
+  readonly #waitMs: number | null
+  #isAbandoned = false
+
+  constructor(session: Session, body: AcquireBody, options: AcquireOptions, outcome: Outcome) {
+    super(body as Body)
+    writeOptions(body, options)
+    this.#waitMs = waitOf(options.waitMs)
+    if (this.#waitMs !== null) body.wait_ms = this.#waitMs
+    this.#session = session
+    this.#outcome = outcome
+    this.#signal = options.signal
+  }
+
+  /** Nobody wants the grant any more: if one comes it is given back. */
+  get isAbandoned(): boolean {
+    return this.#isAbandoned
+  }
+
+  get name(): string {
+    return this.body.type === 'acquire' ? this.body.name : this.body.locks.map(claim => claim.name).join(', ')
+  }
+
+  submit(): void {
+    if (this.#signal?.aborted) {
+      this.#outcome.reject(this.#signal.reason)
+      return
+    }
+    this.#signal?.addEventListener('abort', this.#aborted)
+    this.#session.submit(this)
+  }
+
+  readonly #aborted = () => this.abandon(this.#signal?.reason)
+
+  override timeoutMs(): number | null {
+    return this.#waitMs === null ? null : this.#waitMs + ANSWER_MS_MAX
+  }
+
+  /** In a new session it starts at the end of the line, with the time that is left to it. */
+  override moveToNewSession(): boolean {
+    super.moveToNewSession()
+    if (this.#isAbandoned) return false
+    if (this.#waitMs !== null) {
+      const elapsedMs = Math.floor(this.#session.monotonicMs() - this.madeAtMs)
+      this.body.wait_ms = Math.max(0, this.#waitMs - elapsedMs)
+    }
+    return true
+  }
+
+  /** Rejects now. The server is told to take the request back; whichever of its grant and the cancel is first, nothing stays held. */
+  abandon(reason: unknown): void {
+    if (this.#isAbandoned) return
+    this.#isAbandoned = true
+    this.#settled()
+    this.#outcome.reject(reason)
+    this.#session.cancel(this)
+  }
+
+  fail(error: HoldfastError): void {
+    if (this.#isAbandoned) return
+    this.#settled()
+    this.#outcome.reject(error)
+  }
+
+  succeed(reply: SuccessReply, now: Instant): void {
+    // The reply to an acquire, by the frame contract.
+    const { grant, grants = grant ? [grant] : [], waited_ms: waitedMs = 0 } = reply as GrantsReply
+    if (this.#isAbandoned) {
+      this.#session.giveBack(grants)
+      return
+    }
+    const holdings: Holding[] = []
+    for (const one of grants) holdings.push(this.#session.hold(one, this, waitedMs))
+    // It may have arrived after its deadline: then it is nobody's, and the line is joined again (SAFETY P16).
+    if (holdings.some(holding => this.#session.remainingMs(holding, now) <= 0)) {
+      for (const holding of holdings) this.#session.forget(holding)
+      this.#session.giveBack(grants)
+      this.#again()
+      return
+    }
+    this.#settled()
+    const made = { task: this.body.task ?? '', waitedMs }
+    this.#outcome.granted(holdings.map(holding => new Lock(this.#session, holding, made)))
+  }
+
+  #again(): void {
+    const elapsedMs = this.#session.monotonicMs() - this.madeAtMs
+    const timeoutMs = this.timeoutMs()
+    if (timeoutMs !== null && elapsedMs > timeoutMs) {
+      this.fail(
+        new HoldfastError(
+          'unavailable',
+          `Lock ${this.name}: its grant arrived too late to be relied on, and was given back. Try again.`,
+        ),
+      )
+      return
+    }
+    this.moveToNewSession()
+    this.#session.submit(this)
+  }
+
+  #settled(): void {
+    this.#signal?.removeEventListener('abort', this.#aborted)
+  }
+}

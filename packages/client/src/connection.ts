@@ -1,0 +1,137 @@
+/**
+ * One connection that is always there, as far as that goes: it opens when first needed, and when it is lost it is opened again, at
+ * once the first time, then after growing pauses drawn by chance, so that a service that comes back is not met by everybody at once.
+ * It knows nothing of locks. Losing it loses nothing: the session lives on at the server until its TTL has passed.
+ */
+import type { Cancel, Clock } from './clock.ts'
+import type { Random } from './random.ts'
+import type { OpenTransport, Transport } from './transport.ts'
+
+const BACKOFF_MS_MIN = 100
+const BACKOFF_MS_MAX = 5_000
+/** A connection that lasted this long has worked: the next reconnect is immediate again. */
+const STABLE_MS = 1_000
+/** From the start of an attempt to the server's welcome. */
+const GREETING_MS_MAX = 5_000
+
+export type ConnectionListener = {
+  /** The transport is open: say hello. */
+  opened(): void
+  received(text: string): void
+  /** Nothing that was handed over and not answered is known to have arrived. Another attempt follows by itself. */
+  lost(why: string): void
+}
+
+type State = 'idle' | 'pausing' | 'connecting' | 'greeting' | 'open' | 'closed'
+
+export class Connection {
+  readonly url: string
+  /** Why the last attempt or connection ended. */
+  lastFailure = ''
+  readonly #openTransport: OpenTransport
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #listener: ConnectionListener
+  #state: State = 'idle'
+  #transport: Transport | null = null
+  #failures = 0
+  #openedAtMs = 0
+  #cancelTimer: Cancel = () => {}
+
+  constructor(parts: {
+    url: string
+    openTransport: OpenTransport
+    clock: Clock
+    random: Random
+    listener: ConnectionListener
+  }) {
+    this.url = parts.url
+    this.#openTransport = parts.openTransport
+    this.#clock = parts.clock
+    this.#random = parts.random
+    this.#listener = parts.listener
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Begins to connect, unless it has. */
+  start(): void {
+    if (this.#state === 'idle') this.#connect()
+  }
+
+  send(text: string): void {
+    this.#transport?.send(text)
+  }
+
+  /** The server has welcomed us. */
+  greeted(): void {
+    if (this.#state !== 'greeting') return
+    this.#cancelTimer()
+    this.#state = 'open'
+    this.#openedAtMs = this.#clock.monotonicMs()
+  }
+
+  /** Gives this transport up and connects again. */
+  drop(why: string): void {
+    const transport = this.#transport
+    if (!transport) return
+    this.#lose(transport, why)
+    transport.close()
+  }
+
+  /** Gives the transport up and stays idle until the next `start`. */
+  rest(why: string): void {
+    this.drop(why)
+    this.#cancelTimer()
+    if (this.#state !== 'closed') this.#state = 'idle'
+  }
+
+  close(): void {
+    this.#state = 'closed'
+    this.#cancelTimer()
+    this.#transport?.close()
+    this.#transport = null
+  }
+
+  #connect(): void {
+    this.#state = 'connecting'
+    this.#cancelTimer()
+    this.#cancelTimer = this.#clock.after(GREETING_MS_MAX, () => this.drop('the server did not answer in time'))
+    let transport: Transport | null = null
+    const isCurrent = () => transport !== null && this.#transport === transport
+    transport = this.#openTransport(this.url, {
+      opened: () => {
+        if (!isCurrent()) return
+        this.#state = 'greeting'
+        this.#listener.opened()
+      },
+      received: text => {
+        if (isCurrent()) this.#listener.received(text)
+      },
+      closed: why => {
+        if (isCurrent() && transport) this.#lose(transport, why)
+      },
+    })
+    this.#transport = transport
+  }
+
+  #lose(transport: Transport, why: string): void {
+    if (this.#transport !== transport) return
+    const wasStable = this.#state === 'open' && this.#clock.monotonicMs() - this.#openedAtMs >= STABLE_MS
+    this.#transport = null
+    this.#cancelTimer()
+    this.#failures = wasStable ? 0 : this.#failures + 1
+    this.#state = 'pausing'
+    this.lastFailure = why
+    this.#cancelTimer = this.#clock.after(this.#pauseMs(), () => this.#connect())
+    this.#listener.lost(why)
+  }
+
+  /** Full jitter: anywhere between at once and the pause that has grown so far. */
+  #pauseMs(): number {
+    if (this.#failures === 0) return 0
+    return this.#random.fraction() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(this.#failures - 1, 16))
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * What can go wrong, as classes: `instanceof` narrows, `code` is that of the wire's error table, and the message says what to do.
+ */
+import { toCamel } from '@holdfast/protocol/casing'
+import { type ErrorCode, HoldfastError, type LostReason, type WireError } from '@holdfast/protocol/errors'
+
+export { type ErrorCode, HoldfastError } from '@holdfast/protocol/errors'
+
+/**
+ * Why a handle no longer holds. Beyond the wire's reasons: `connection` (the service could not be reached before the deadline),
+ * `released` (by this process).
+ */
+export type LockLostReason = LostReason | 'connection' | 'released'
+
+const lostSentences: Record<LockLostReason, string> = {
+  expired:
+    'its session was not renewed in time (a stalled process or machine); let the resource check the token, or use a longer ttlMs',
+  preempted: 'somebody with a higher priority took it; listen to `preempting` to finish in time',
+  forced: 'an operator ended it by force; its history says who and why',
+  transferred: 'it was transferred to another session',
+  session_closed: 'this connection has been closed',
+  max_hold: 'its longest hold is over; ask for a longer maxHoldMs or do less under the lock',
+  connection: 'the service could not be reached before the deadline; stop, and acquire again when it is back',
+  released: 'this process has released it',
+}
+
+/** The lock is, or may be, no longer held. The reason of `lock.signal`. */
+export class LockLostError extends HoldfastError {
+  override readonly name = 'LockLostError'
+  declare readonly code: 'lock_lost'
+  readonly lock: string
+  readonly token: number
+  readonly reason: LockLostReason
+  constructor(lost: { lock: string; token: number; reason: LockLostReason }) {
+    super('lock_lost', `Lock ${quote(lost.lock)} (token ${lost.token}) is lost: ${lostSentences[lost.reason]}.`, {
+      details: lost,
+    })
+    this.lock = lost.lock
+    this.token = lost.token
+    this.reason = lost.reason
+  }
+}
+
+/** Somebody else has it. */
+export class LockHeldError extends HoldfastError {
+  override readonly name: string = 'LockHeldError'
+  declare readonly code: 'lock_held'
+  readonly lock: string
+  readonly holder: string | null
+  /** RFC 3339. */
+  readonly since: string | null
+  readonly labels: Readonly<Record<string, string>>
+  readonly queueLength: number
+  readonly estimateMs: number | null
+  constructor(lock: string, message: string, details: Record<string, unknown>) {
+    super('lock_held', message, { details })
+    this.lock = text(details.lock) ?? lock
+    this.holder = text(details.holder)
+    this.since = text(details.since)
+    this.labels = labelsOf(details.labels)
+    this.queueLength = number(details.queueLength) ?? 0
+    this.estimateMs = number(details.estimateMs)
+  }
+}
+
+/** It was not granted within `waitMs`. */
+export class TimeoutError extends LockHeldError {
+  override readonly name = 'TimeoutError'
+}
+
+/** Waiting would never have ended. Release what you hold, then try again. */
+export class DeadlockError extends HoldfastError {
+  override readonly name = 'DeadlockError'
+  declare readonly code: 'deadlock'
+  readonly lock: string
+  /** Each waits for a lock that the next one holds; the last one's holder is the first waiter. */
+  readonly cycle: readonly { waiter: string; task: string; lock: string; holder: string }[]
+  constructor(lock: string, message: string, details: Record<string, unknown>) {
+    super('deadlock', message, { details })
+    this.lock = lock
+    this.cycle = Array.isArray(details.cycle) ? details.cycle : []
+  }
+}
+
+/** An operator keeps everybody out for now. */
+export class FrozenError extends HoldfastError {
+  override readonly name = 'FrozenError'
+  declare readonly code: 'frozen'
+  readonly lock: string
+  readonly until: string | null
+  readonly by: string | null
+  readonly reason: string | null
+  constructor(lock: string, message: string, details: Record<string, unknown>) {
+    super('frozen', message, { details })
+    this.lock = lock
+    this.until = text(details.until)
+    this.by = text(details.by)
+    this.reason = text(details.reason)
+  }
+}
+
+/** Too many wait already. */
+export class QueueFullError extends HoldfastError {
+  override readonly name = 'QueueFullError'
+  declare readonly code: 'queue_full'
+  readonly lock: string
+  readonly limit: number | null
+  constructor(lock: string, message: string, details: Record<string, unknown>) {
+    super('queue_full', message, { details })
+    this.lock = lock
+    this.limit = number(details.limit)
+  }
+}
+
+/** The service did not answer: whether the request took effect is unknown, unless it was an acquire, which is then taken back. */
+export class UnavailableError extends HoldfastError {
+  override readonly name = 'UnavailableError'
+  declare readonly code: 'unavailable'
+  constructor(message: string, options: { details?: Record<string, unknown>; cause?: unknown } = {}) {
+    super('unavailable', message, options)
+  }
+}
+
+/** `close()` has been called on the connection. */
+export class ClosedError extends HoldfastError {
+  override readonly name = 'ClosedError'
+  constructor() {
+    super('invalid_request', 'This connection has been closed by close(). Call connect() again.')
+  }
+}
+
+/** One error of the wire as the class that says most about it. `lock`: what was asked for. */
+export function errorOf(wire: WireError, lock = ''): HoldfastError {
+  const { code, message, more_info: _moreInfo, target, ...rest } = wire
+  const details: Record<string, unknown> = toCamel(rest)
+  if (target !== undefined) details.target = target
+  const sentence = `${lock === '' ? '' : `Lock ${quote(lock)}: `}${message}`
+  switch (code) {
+    case 'lock_held':
+      return details.reason === 'timeout'
+        ? new TimeoutError(lock, sentence, details)
+        : new LockHeldError(lock, sentence, details)
+    case 'lock_lost':
+      return new LockLostError({ lock, token: number(details.token) ?? 0, reason: lostReason(details.reason) })
+    case 'deadlock':
+      return new DeadlockError(lock, sentence, details)
+    case 'frozen':
+      return new FrozenError(lock, sentence, details)
+    case 'queue_full':
+      return new QueueFullError(lock, sentence, details)
+    case 'unavailable':
+      return new UnavailableError(sentence, { details })
+    case 'unauthenticated':
+      return new HoldfastError(code, `${message} Set HOLDFAST_API_KEY or pass apiKey.`, { details })
+    default:
+      return new HoldfastError(code, sentence, { details })
+  }
+}
+
+/** A reason of the wire; what is not known is told as what it most likely is. */
+export function lostReason(reason: unknown): LockLostReason {
+  return typeof reason === 'string' && Object.hasOwn(lostSentences, reason) ? (reason as LockLostReason) : 'expired' // own keys are the reasons
+}
+
+function quote(name: string): string {
+  return JSON.stringify(name)
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' ? value : null
+}
+
+function number(value: unknown): number | null {
+  return typeof value === 'number' ? value : null
+}
+
+function labelsOf(value: unknown): Record<string, string> {
+  // The server only ever sends texts here, and who reads labels for people can bear the rest.
+  return value !== null && typeof value === 'object' ? (value as Record<string, string>) : {}
+}
+
+/** Narrowing by code, where a class is not at hand. */
+export function hasCode(error: unknown, code: ErrorCode): error is HoldfastError {
+  return error instanceof HoldfastError && error.code === code
+}

@@ -1,0 +1,180 @@
+/** What `connect` returns: one session, and all that can be done with it. */
+import { type AcquireOptions, acquire, acquireSet, type Claim } from './acquire.ts'
+import { systemClock } from './clock.ts'
+import { Election } from './election.ts'
+import { HoldfastError } from './errors.ts'
+import { Lock, readValue, type StoredValue } from './lock.ts'
+import { LockSet } from './lock-set.ts'
+import { NamedLock, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
+import { NavigatorLocks } from './navigator-locks.ts'
+import { type OnceOptions, type OnceResult, once, type Slot } from './once.ts'
+import { apiKeyOf, baseUrlOf, type ConnectOptions, sessionOptionsOf } from './options.ts'
+import { systemRandom } from './random.ts'
+import { Rest } from './rest.ts'
+import { Session, type SessionParts } from './session.ts'
+import { platformTasks } from './task.ts'
+import { webSocketTransport } from './transport.ts'
+import type { QueueView } from './views.ts'
+import { type WatchItem, type WatchOptions, watch } from './watch.ts'
+
+/**
+ * Connects when something is first asked of it, and stays connected until it is closed: a process that should end by itself closes it, or
+ * says `await using`. One connection is one session: what it holds ends with it. Two parts of a program that must exclude
+ * each other may share it, for a lock that it holds is held against its own other requests too.
+ */
+export function connect(options: ConnectOptions = {}, parts: Partial<SessionParts> = {}): Holdfast {
+  const WebSocketClass = options.WebSocket ?? globalThis.WebSocket
+  if (!parts.openTransport && typeof WebSocketClass !== 'function') {
+    throw new HoldfastError(
+      'invalid_request',
+      'This platform has no WebSocket: pass one as `WebSocket`, for instance that of the package `ws`.',
+    )
+  }
+  const session = new Session(sessionOptionsOf(options), {
+    openTransport: parts.openTransport ?? webSocketTransport(WebSocketClass),
+    clock: parts.clock ?? systemClock(),
+    random: parts.random ?? systemRandom,
+    tasks: parts.tasks ?? platformTasks(),
+  })
+  const rest = new Rest({
+    url: baseUrlOf(options),
+    apiKey: apiKeyOf(options),
+    fetch: options.fetch ?? globalThis.fetch,
+  })
+  return new Holdfast(session, rest)
+}
+
+export class Holdfast implements AsyncDisposable {
+  readonly #session: Session
+  /** Looking, and what operators do: calls that need no session. */
+  readonly rest: Rest
+
+  /** Use `connect`. */
+  constructor(session: Session, rest: Rest) {
+    this.#session = session
+    this.rest = rest
+  }
+
+  /** The session's id, to be named as the receiver of a transfer; connects if that has not happened. */
+  async sessionId(): Promise<string> {
+    if (this.#session.id === '') await this.#session.unheldGrants()
+    return this.#session.id
+  }
+
+  /**
+   * Waits in line for the lock, and resolves with the handle once it is held. Rejects with a `TimeoutError` after `waitMs`, a
+   * `DeadlockError`, a `FrozenError`, a `QueueFullError`, or what `signal` was aborted with.
+   */
+  acquire(name: string, options: AcquireOptions = {}): Promise<Lock> {
+    return acquire(this.#session, { name }, options)
+  }
+
+  /** The lock if it is free, else null; never waits. */
+  tryAcquire(name: string, options: TryOptions = {}): Promise<Lock | null> {
+    return tryAcquire(this.#session, { name }, options)
+  }
+
+  /** All of the locks in one step, or none; waits without holding any of them. */
+  async acquireAll(claims: readonly (string | Claim)[], options: AcquireOptions = {}): Promise<LockSet> {
+    const named = claims.map(claim => (typeof claim === 'string' ? { name: claim } : claim))
+    return new LockSet(this.#session, await acquireSet(this.#session, named, options))
+  }
+
+  /** Holds the lock, or several at once, while the routine runs. See `runHolding` for whose result counts: the routine's, always. */
+  using<Result>(name: string, routine: (lock: Lock) => Result): Promise<Awaited<Result>>
+  using<Result>(name: string, options: AcquireOptions, routine: (lock: Lock) => Result): Promise<Awaited<Result>>
+  using<Result>(names: readonly (string | Claim)[], routine: (locks: LockSet) => Result): Promise<Awaited<Result>>
+  using<Result>(
+    names: readonly (string | Claim)[],
+    options: AcquireOptions,
+    routine: (locks: LockSet) => Result,
+  ): Promise<Awaited<Result>>
+  async using<Result>(
+    what: string | readonly (string | Claim)[],
+    second: AcquireOptions | Routine<Result>,
+    third?: Routine<Result>,
+  ): Promise<Awaited<Result>> {
+    const options = typeof second === 'function' ? {} : second
+    // The overloads pair a name with a routine for a lock, and names with one for a set.
+    const routine = (typeof second === 'function' ? second : third) as ((held: Lock | LockSet) => Result) | undefined
+    if (!routine) throw new HoldfastError('invalid_request', 'using() needs a routine to run.')
+    if (typeof what === 'string') return runHolding(this.#session, await this.acquire(what, options), routine)
+    return runHolding(this.#session, await this.acquireAll(what, options), routine)
+  }
+
+  /** The modes of a lock by name. */
+  readonly locks = {
+    exclusive: (name: string) => new NamedLock(this.#session, { name, mode: 'exclusive' }),
+    /** Held by any number at once, as long as nobody holds or waits for it exclusively. */
+    shared: (name: string) => new NamedLock(this.#session, { name, mode: 'shared' }),
+  }
+
+  /** At most `limit` permits are out at once; each has a slot number and a token of its own. All users of a name name the same limit. */
+  semaphore(name: string, options: { limit?: number } = {}): NamedLock {
+    return new NamedLock(this.#session, { name, mode: 'permits', limit: options.limit })
+  }
+
+  election(name: string): Election {
+    return new Election(this.#session, this.rest, name)
+  }
+
+  /** The events of locks as they happen. End it by leaving the loop, or by `signal`. */
+  watch(options: WatchOptions = {}): AsyncIterableIterator<WatchItem> & AsyncDisposable {
+    return watch(this.#session, options)
+  }
+
+  /** Runs the routine at most once for each slot of the job, whoever asks. See `once.ts` for what that means. */
+  once<Result>(job: string, slot: Slot, routine: (lock: Lock) => Result): Promise<OnceResult<Awaited<Result>>>
+  once<Result>(
+    job: string,
+    slot: Slot,
+    options: OnceOptions,
+    routine: (lock: Lock) => Result,
+  ): Promise<OnceResult<Awaited<Result>>>
+  async once<Result>(
+    job: string,
+    slot: Slot,
+    second: OnceOptions | ((lock: Lock) => Result),
+    third?: (lock: Lock) => Result,
+  ) {
+    const options = typeof second === 'function' ? {} : second
+    const routine = typeof second === 'function' ? second : third
+    if (!routine) throw new HoldfastError('invalid_request', 'once() needs a routine to run.')
+    return once(this.#session, { job, slot, options }, routine)
+  }
+
+  /** The same with the interface of the browser's `navigator.locks`. */
+  get navigatorLocks(): NavigatorLocks {
+    return new NavigatorLocks(this.#session, this.rest)
+  }
+
+  /** A handle for a lock that another session has transferred to this one; null if there is none of that name. */
+  async adopt(name: string): Promise<Lock | null> {
+    const { grants, sentAt } = await this.#session.unheldGrants()
+    const grant = grants.find(one => one.name === name)
+    if (!grant) return null
+    const holding = this.#session.holdAsOf(grant, sentAt)
+    return new Lock(this.#session, holding, { task: this.#session.newTask(), waitedMs: 0 })
+  }
+
+  /** The value that the lock carries; null if none was ever written. */
+  value(name: string): Promise<StoredValue | null> {
+    return readValue(this.#session, name)
+  }
+
+  /** Who holds it, since when, and who waits in what order: the answer to "why am I waiting?". */
+  why(name: string): Promise<QueueView> {
+    return this.rest.queue(name)
+  }
+
+  /** Ends the session: stops believing in all it holds, gives it up, ends all waits, and lets the process end. */
+  close(): Promise<void> {
+    return this.#session.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+type Routine<Result> = ((lock: Lock) => Result) | ((locks: LockSet) => Result)

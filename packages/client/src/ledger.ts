@@ -1,0 +1,151 @@
+/**
+ * What the session holds, and how long that may be believed. Handles read it, replies extend it, the list of grants that the server
+ * sends after a change corrects it. It acts on nobody: what it finds lost it says, and the session tells the server.
+ */
+import type { WireGrant } from '@holdfast/protocol/frame'
+import { Belief, endBeliefMs, later } from './belief.ts'
+import { deadlineAfter, type Instant } from './clock.ts'
+import type { LockLostReason } from './errors.ts'
+import { Holding } from './holding.ts'
+
+/** When the request that brought a grant was sent, first and last, and how long it waited by the owner's account. */
+export type Arrival = { firstSentAt: Instant; sentAt: Instant; waitedMs: number; now: Instant }
+
+export class Ledger {
+  readonly belief: Belief
+  readonly holdings = new Map<number, Holding>()
+  /** How many grants have arrived. */
+  grantsSeen = 0
+  readonly #limited = new Set<Holding>()
+  readonly #failed: (error: unknown) => void
+  #isAtRisk = false
+
+  /** `failed` hears what users' listeners throw. */
+  constructor(ttlMs: number, failed: (error: unknown) => void) {
+    this.belief = new Belief(ttlMs)
+    this.#failed = failed
+  }
+
+  /** A grant has arrived: a new holding, or one more handle of one that is there. */
+  hold(grant: WireGrant, arrival: Arrival): Holding {
+    this.grantsSeen++
+    let holding = this.holdings.get(grant.token)
+    if (holding) holding.handles++
+    else {
+      holding = new Holding(grant, this.grantsSeen)
+      this.holdings.set(grant.token, holding)
+    }
+    if (grant.ends_in_ms !== undefined) this.#limit(holding, grant.ends_in_ms, arrival)
+    return holding
+  }
+
+  /** Two things are proven: the end comes after the first sending and the wait, and after the last sending. */
+  #limit(holding: Holding, endsInMs: number, arrival: Arrival): void {
+    const { ttlMs } = this.belief
+    const plain = deadlineAfter(arrival.sentAt, endBeliefMs({ endsInMs, ttlMs }))
+    const waited = deadlineAfter(arrival.firstSentAt, endBeliefMs({ endsInMs, ttlMs, waitedMs: arrival.waitedMs }))
+    holding.limit = later(plain, waited, arrival.now)
+    this.#limited.add(holding)
+  }
+
+  /** One handle gives it up. With the last one it is no longer believed. */
+  leave(holding: Holding): void {
+    holding.handles--
+    if (holding.handles === 0) this.forget(holding)
+  }
+
+  forget(holding: Holding): void {
+    this.holdings.delete(holding.token)
+    if (holding.limit !== null) this.#limited.delete(holding)
+  }
+
+  lose(holding: Holding, reason: LockLostReason): void {
+    this.forget(holding)
+    holding.lose(reason, this.#failed)
+  }
+
+  loseAll(reason: LockLostReason): void {
+    for (const holding of [...this.holdings.values()]) this.lose(holding, reason)
+  }
+
+  remainingMs(holding: Holding, now: Instant): number {
+    return Math.min(this.belief.remainingMs(now), holding.limitMs(now))
+  }
+
+  /** The holder is asked to give way; says so once for each notice. */
+  notice(holding: Holding, notice: { by: string; reason: string; graceMs: number }): void {
+    if (holding.isUnderNotice) return
+    holding.isUnderNotice = true
+    holding.emit('preempting', notice, this.#failed)
+  }
+
+  expiring(holding: Holding, endsInMs: number): void {
+    holding.emit('expiring', { endsInMs }, this.#failed)
+  }
+
+  /**
+   * Takes over the server's list of what the session holds, asked for at `sentAt` when `grantsSeen` grants had arrived. What it lacks is
+   * lost; unless it arrived after the asking, for then the list may be older than the grant: `isComplete` says whether there was such a one.
+   * `unknown` are grants that no holding stands for.
+   */
+  adopt(grants: readonly WireGrant[], asked: { grantsSeen: number; sentAt: Instant; now: Instant }) {
+    const listed = new Map(grants.map(grant => [grant.token, grant]))
+    let isComplete = true
+    for (const holding of [...this.holdings.values()]) {
+      const grant = listed.get(holding.token)
+      listed.delete(holding.token)
+      if (grant) this.#correct(holding, grant, asked)
+      else if (holding.serial <= asked.grantsSeen) this.lose(holding, holding.limit ? holding.limitReason() : 'forced')
+      else isComplete = false
+    }
+    return { isComplete, unknown: [...listed.values()] }
+  }
+
+  #correct(holding: Holding, grant: WireGrant, asked: { sentAt: Instant; now: Instant }): void {
+    if (grant.ends_in_ms === undefined) {
+      holding.limit = null
+      this.#limited.delete(holding)
+      return
+    }
+    this.#limit(holding, grant.ends_in_ms, {
+      firstSentAt: asked.sentAt,
+      sentAt: asked.sentAt,
+      waitedMs: 0,
+      now: asked.now,
+    })
+    if (grant.notice) this.notice(holding, { ...grant.notice, graceMs: grant.ends_in_ms })
+  }
+
+  /** Loses what must no longer be believed, and returns it. `reason`: what to call it when the session's deadline has passed. */
+  check(now: Instant, reason: LockLostReason): Holding[] {
+    const gone: Holding[] = []
+    const remainingMs = this.belief.remainingMs(now)
+    if (remainingMs <= 0) gone.push(...this.holdings.values())
+    for (const holding of gone) this.lose(holding, reason)
+    for (const holding of [...this.#limited]) {
+      if (holding.limitMs(now) > 0) continue
+      this.lose(holding, holding.limitReason())
+      gone.push(holding)
+    }
+    if (remainingMs >= this.belief.riskMs()) this.#isAtRisk = false
+    else this.warn(remainingMs)
+    return gone
+  }
+
+  /** Tells all holders, once until belief has been extended, that they may soon lose what they hold. */
+  warn(validForMs: number): void {
+    if (this.#isAtRisk) return
+    this.#isAtRisk = true
+    for (const holding of [...this.holdings.values()])
+      holding.emit('atRisk', { validForMs: Math.max(0, validForMs) }, this.#failed)
+  }
+
+  /** How long until `check` will have something to say, if nothing is extended. */
+  dueMs(now: Instant): number {
+    if (this.holdings.size === 0) return Number.POSITIVE_INFINITY
+    const remainingMs = this.belief.remainingMs(now)
+    let dueMs = this.#isAtRisk ? remainingMs : Math.max(0, remainingMs - this.belief.riskMs())
+    for (const holding of this.#limited) dueMs = Math.min(dueMs, holding.limitMs(now))
+    return Math.max(0, dueMs)
+  }
+}

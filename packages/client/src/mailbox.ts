@@ -1,0 +1,123 @@
+/**
+ * The requests of one session on their way.
+ *
+ * All that is asked within one turn of the event loop leaves as one frame, after a single reading of the clock: that reading is
+ * the moment from which each of their replies confers time, so it is made before anything is handed to the transport. A request
+ * stays here until it is answered; when the connection is lost, all of them are sent again under their ids in the order in which they were
+ * made, and the server, which remembers ids, makes sure that nothing acts twice.
+ *
+ * `settled` tells the server which ids it may forget: all below the oldest unanswered one. A wait that lasts for hours would hold that
+ * back for ever, so waits that are known to be in line do not count once much has been answered after them: the server
+ * finds those by the waiter or the grant that carries their id.
+ */
+import { FRAME_BYTES_MAX, FRAME_MESSAGES_MAX } from '@holdfast/protocol/limits'
+import type { Clock, Instant } from './clock.ts'
+import type { Request } from './requests.ts'
+
+/** A waiting request holds `settled` back by at most this many ids: far fewer than a server remembers. */
+const HELD_BACK_IDS_MAX = 2_048
+/** UTF-8 needs at most this many bytes for one UTF-16 unit. */
+const BYTES_PER_UNIT_MAX = 3
+
+export class Mailbox {
+  readonly pending = new Map<number, Request>()
+  /** The highest `settled` that was said. */
+  settled = 0
+  readonly #clock: Clock
+  readonly #hand: (text: string) => void
+  #nextId = 1
+  #unsent: Request[] = []
+  #isOpen = false
+  #isScheduled = false
+
+  /** `hand` gives one frame to the transport. */
+  constructor(clock: Clock, hand: (text: string) => void) {
+    this.#clock = clock
+    this.#hand = hand
+  }
+
+  /** Numbers the request and sends it at the end of this turn, or once the connection is open. */
+  submit(request: Request): void {
+    request.body.id = this.#nextId++
+    if (request.madeAtMs === 0) request.madeAtMs = this.#clock.monotonicMs()
+    this.pending.set(request.id, request)
+    this.#push(request)
+  }
+
+  /** The same request under the same id: its outcome was unknown. */
+  sendAgain(request: Request): void {
+    if (this.pending.has(request.id)) this.#push(request)
+  }
+
+  #push(request: Request): void {
+    if (!this.#isOpen) return
+    this.#unsent.push(request)
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#clock.afterTurn(this.#flushScheduled)
+  }
+
+  readonly #flushScheduled = () => {
+    this.#isScheduled = false
+    this.flush()
+  }
+
+  /** The connection can carry requests: all that is unanswered leaves at once. */
+  open(): void {
+    this.#isOpen = true
+    this.#unsent = [...this.pending.values()]
+    this.flush()
+  }
+
+  shut(): void {
+    this.#isOpen = false
+    this.#unsent = []
+  }
+
+  /** Takes the request out: it has been answered, or nobody wants the answer. */
+  take(id: number): Request | undefined {
+    const request = this.pending.get(id)
+    if (request) this.pending.delete(id)
+    return request
+  }
+
+  flush(): void {
+    if (!this.#isOpen || this.#unsent.length === 0) return
+    const requests = this.#unsent.filter(request => this.pending.has(request.id))
+    this.#unsent = []
+    for (let start = 0; start < requests.length; start += FRAME_MESSAGES_MAX) {
+      this.#send(requests.slice(start, start + FRAME_MESSAGES_MAX), this.#clock.now())
+    }
+  }
+
+  #send(requests: Request[], sentAt: Instant): void {
+    for (const request of requests) {
+      request.sentAt = sentAt
+      request.firstSentAt ??= sentAt
+    }
+    const settled = this.#watermark()
+    const first = requests[0]
+    if (first && settled > this.settled) {
+      this.settled = settled
+      first.body.settled = settled
+    }
+    const text = JSON.stringify(requests.map(request => request.body))
+    if (requests.length === 1 || fits(text)) return this.#hand(text)
+    const middle = requests.length >> 1
+    this.#send(requests.slice(0, middle), sentAt)
+    this.#send(requests.slice(middle), sentAt)
+  }
+
+  /** All ids below it are answered, or wait in line and are known by that. */
+  #watermark(): number {
+    for (const request of this.pending.values()) {
+      if (!request.isQueued || this.#nextId - request.id <= HELD_BACK_IDS_MAX) return request.id
+    }
+    return this.#nextId
+  }
+}
+
+function fits(text: string): boolean {
+  if (text.length * BYTES_PER_UNIT_MAX <= FRAME_BYTES_MAX) return true
+  return new TextEncoder().encode(text).length <= FRAME_BYTES_MAX
+}

@@ -1,0 +1,83 @@
+/** One lock by its name and the way in which it is to be held: what `locks.shared`, `locks.exclusive` and `semaphore` answer. */
+import type { WireMode } from '@holdfast/protocol/frame'
+import { type AcquireOptions, acquire, type SingleClaim } from './acquire.ts'
+import { LockHeldError } from './errors.ts'
+import { type Lock, releaseQuietly } from './lock.ts'
+import type { Session } from './session.ts'
+
+export type NamedOptions = AcquireOptions & {
+  /** Of a semaphore: how many at once. Default 1. */
+  permits?: number
+}
+
+export type TryOptions = Omit<NamedOptions, 'waitMs'>
+
+export class NamedLock {
+  readonly name: string
+  readonly #session: Session
+  readonly #mode: WireMode
+  readonly #limit: number | undefined
+
+  constructor(session: Session, kind: { name: string; mode: WireMode; limit?: number | undefined }) {
+    this.#session = session
+    this.name = kind.name
+    this.#mode = kind.mode
+    this.#limit = kind.limit
+  }
+
+  /** Waits in line until it is granted. */
+  acquire(options: NamedOptions = {}): Promise<Lock> {
+    return acquire(this.#session, this.#claim(options), options)
+  }
+
+  /** null when somebody else's hold is in the way. */
+  tryAcquire(options: TryOptions = {}): Promise<Lock | null> {
+    return tryAcquire(this.#session, this.#claim(options), options)
+  }
+
+  using<Result>(routine: (lock: Lock) => Result): Promise<Awaited<Result>>
+  using<Result>(options: NamedOptions, routine: (lock: Lock) => Result): Promise<Awaited<Result>>
+  async using<Result>(
+    ...given: [(lock: Lock) => Result] | [NamedOptions, (lock: Lock) => Result]
+  ): Promise<Awaited<Result>> {
+    const { options, routine } =
+      given.length === 1 ? { options: {}, routine: given[0] } : { options: given[0], routine: given[1] }
+    return runHolding(this.#session, await this.acquire(options), routine)
+  }
+
+  #claim(options: NamedOptions): SingleClaim {
+    const claim: SingleClaim = { name: this.name }
+    if (this.#mode !== 'exclusive') claim.mode = this.#mode
+    if (this.#limit !== undefined) claim.limit = this.#limit
+    if (this.#mode === 'permits') claim.permits = options.permits ?? 1
+    return claim
+  }
+}
+
+export async function tryAcquire(session: Session, claim: SingleClaim, options: TryOptions): Promise<Lock | null> {
+  try {
+    return await acquire(session, claim, { ...options, waitMs: 0 })
+  } catch (error) {
+    if (error instanceof LockHeldError) return null
+    throw error
+  }
+}
+
+/**
+ * Runs the routine with what it holds, and gives that up when the routine has *settled*, never while it still runs. The result is the
+ * routine's own, its value or its error, whatever becomes of the lock or of the release: a routine that must not end well without the lock
+ * calls `lock.assertHeld()` last. If the lock is lost meanwhile, `lock.signal` is aborted and nothing is released.
+ */
+export async function runHolding<Held extends Lock | HeldSet, Result>(
+  session: Session,
+  held: Held,
+  routine: (held: Held) => Result,
+): Promise<Awaited<Result>> {
+  try {
+    return await session.tasks.run(held.task, () => routine(held))
+  } finally {
+    await releaseQuietly(session, held)
+  }
+}
+
+type HeldSet = { readonly task: string; release(): Promise<void> }

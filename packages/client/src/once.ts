@@ -1,0 +1,72 @@
+/**
+ * One run for each slot, over any number of schedulers that all wake up for it.
+ *
+ * A lock alone is not enough: the second scheduler gets it as soon as the first has finished, and runs the job again. So the lock's value
+ * remembers the last slot that was finished; only the holder can write it, and only with a current token. What is promised: at most one
+ * runs at a time, and after one has finished, nobody runs that slot or an earlier one again. Not promised: that a run which died or lost the lock
+ * half way is not repeated; for that the job itself must be safe to repeat, or check the token.
+ */
+import { acquire } from './acquire.ts'
+import { HoldfastError } from './errors.ts'
+import type { Lock } from './lock.ts'
+import { releaseQuietly } from './lock.ts'
+import { tryAcquire } from './named-lock.ts'
+import type { Session } from './session.ts'
+
+/** Slots grow: numbers, or texts that sort (RFC 3339 in UTC does). One kind for one job. */
+export type Slot = number | string
+
+export type OnceOptions = {
+  /** How long to wait for whoever runs the slot now, to see it finished. Default 0: leave it to them. */
+  waitMs?: number
+  signal?: AbortSignal
+  maxHoldMs?: number
+}
+
+export type OnceResult<Result> =
+  | { ran: true; result: Result }
+  /** `finished`: this slot, or a later one, has been run. `running`: somebody else is at it. */
+  | { ran: false; because: 'finished' | 'running' }
+
+export async function once<Result>(
+  session: Session,
+  run: { job: string; slot: Slot; options: OnceOptions },
+  routine: (lock: Lock) => Result,
+): Promise<OnceResult<Awaited<Result>>> {
+  const { waitMs = 0, ...rest } = run.options
+  const claim = { name: run.job }
+  const lock = waitMs > 0 ? await acquire(session, claim, { ...rest, waitMs }) : await tryAcquire(session, claim, rest)
+  if (!lock) return { ran: false, because: 'running' }
+  try {
+    const last = await lastFinished(lock, run.slot)
+    if (last !== null && last >= run.slot) return { ran: false, because: 'finished' }
+    const result = await session.tasks.run(lock.task, () => routine(lock))
+    // With the token: if the lock was lost meanwhile this is refused, and says so.
+    await lock.setValue(JSON.stringify({ finished: run.slot }))
+    return { ran: true, result }
+  } finally {
+    await releaseQuietly(session, lock)
+  }
+}
+
+async function lastFinished(lock: Lock, slot: Slot): Promise<Slot | null> {
+  const stored = await lock.value()
+  if (stored === null) return null
+  let finished: unknown
+  try {
+    // Written by `once`, or by somebody else, which is found out here.
+    finished = (JSON.parse(stored.value) as { finished?: unknown } | null)?.finished
+  } catch (cause) {
+    throw foreign(lock.name, cause)
+  }
+  if (typeof finished !== typeof slot) throw foreign(lock.name)
+  return finished as Slot // of the same type as the slot, by the line above
+}
+
+function foreign(job: string, cause?: unknown): HoldfastError {
+  return new HoldfastError(
+    'invalid_request',
+    `The value of lock ${JSON.stringify(job)} is not the mark of a finished slot of this kind: use another job name.`,
+    { cause },
+  )
+}

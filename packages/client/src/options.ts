@@ -1,0 +1,82 @@
+/** What `connect` may be told, and what it assumes. */
+import { HoldfastError } from '@holdfast/protocol/errors'
+import { TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN } from '@holdfast/protocol/limits'
+import type { WebSocketClass } from './transport.ts'
+
+/** What happens to a connection, for logs and metrics. Nothing depends on its being heard. */
+export type SessionEvent =
+  | { type: 'session_opened' | 'session_resumed'; session: string; server: string }
+  /** Another session has transferred a lock to this one: `adopt` it. */
+  | { type: 'received'; lock: string; token: number }
+  | { type: 'disconnected' | 'session_ended'; why: string }
+  | { type: 'refused' | 'renewal_failed' | 'release_failed' | 'listener_failed' | 'lock_lost'; error: unknown }
+
+export type ConnectOptions = {
+  /** Where the service listens. Default: `HOLDFAST_URL`, else `http://127.0.0.1:7420`. */
+  url?: string
+  /** Default: `HOLDFAST_API_KEY`. */
+  apiKey?: string
+  /** How long the session outlives its last sign of life, in ms. Default 15 s. Renewed by itself: this is not how long a lock can be held. */
+  ttlMs?: number
+  /** What this holder is called by people. Default: its session's id. */
+  name?: string
+  labels?: Record<string, string>
+  /** How long to try to reach the service at first before requests fail. Default 10 s. Later outages are waited out. */
+  connectTimeoutMs?: number
+  /** Another fetch than the platform's own. */
+  fetch?: typeof fetch
+  /** Another WebSocket than the platform's own. */
+  WebSocket?: WebSocketClass
+  onEvent?: (event: SessionEvent) => void
+}
+
+export type SessionOptions = {
+  socketUrl: string
+  apiKey: string | undefined
+  ttlMs: number
+  labels: Record<string, string> | undefined
+  connectTimeoutMs: number
+  onEvent: ((event: SessionEvent) => void) | undefined
+}
+
+const URL_DEFAULT = 'http://127.0.0.1:7420'
+const CONNECT_MS_MAX = 10_000
+
+/** The base address without a trailing slash, from the option, the environment, or the default. */
+export function baseUrlOf(options: ConnectOptions): string {
+  const text = options.url ?? environment('HOLDFAST_URL') ?? URL_DEFAULT
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    throw new HoldfastError(
+      'invalid_request',
+      `The address ${JSON.stringify(text)} is not an http or https URL; an example: ${URL_DEFAULT}.`,
+    )
+  }
+  return text.replace(/\/+$/, '')
+}
+
+export function apiKeyOf(options: ConnectOptions): string | undefined {
+  return options.apiKey ?? environment('HOLDFAST_API_KEY')
+}
+
+export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
+  const ttlMs = options.ttlMs ?? TTL_MS_DEFAULT
+  if (!(ttlMs >= TTL_MS_MIN && ttlMs <= TTL_MS_MAX)) {
+    throw new HoldfastError('invalid_request', `ttlMs must be from ${TTL_MS_MIN} to ${TTL_MS_MAX} ms, not ${ttlMs}.`)
+  }
+  const labels = options.name === undefined ? options.labels : { ...options.labels, holder: options.name }
+  return {
+    socketUrl: `${baseUrlOf(options).replace(/^http/, 'ws')}/v2/connect`,
+    apiKey: apiKeyOf(options),
+    ttlMs,
+    labels,
+    connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_MS_MAX,
+    onEvent: options.onEvent,
+  }
+}
+
+function environment(name: string): string | undefined {
+  // The same global object; a browser has no process, and Deno may refuse to tell.
+  const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } }
+  const value = process?.env?.[name]
+  return value === '' ? undefined : value
+}

@@ -1,0 +1,123 @@
+/**
+ * Staying alive, and staying informed.
+ *
+ * A heartbeat goes out when nothing else has conferred time for a third of the TTL. And when the server reports changes that were
+ * not processed (a push was lost, or has just come), the list of grants is asked for, taken over, and then acknowledged by one more renewal: the
+ * acknowledgement is what lets the next in line have the lock before the last promise made here has run out (SAFETY P14).
+ */
+import type { HoldfastError } from '@holdfast/protocol/errors'
+import type { WireGrant } from '@holdfast/protocol/frame'
+import type { Instant } from './clock.ts'
+import type { Ledger } from './ledger.ts'
+import { RenewRequest, type Request, type SuccessReply } from './requests.ts'
+
+const HEARTBEAT_OF_TTL = 1 / 3
+/** A heartbeat unanswered for this part of the TTL, with nothing else received, means that the connection is dead. */
+const SILENCE_OF_TTL = 1 / 4
+const SILENCE_MS_MIN = 500
+
+export type RenewalPorts = {
+  ledger: Ledger
+  submit(request: Request): void
+  /** A renewal was answered: what it proves may be believed. */
+  conferred(request: Request, reply: SuccessReply, now: Instant): void
+  failed(error: HoldfastError): void
+}
+
+export class Renewal {
+  readonly #ports: RenewalPorts
+  #inFlight = new Set<RenewRequest>()
+  #acknowledged = 0
+  /** On the monotonic clock: when the newest request that conferred time was sent. */
+  #conferredAtMs = 0
+
+  constructor(ports: RenewalPorts) {
+    this.#ports = ports
+  }
+
+  /** A session has been opened or resumed; what was in flight on the connection before is void. */
+  restart(state: { acknowledged: number; at: Instant }): void {
+    this.#inFlight.clear()
+    this.#acknowledged = state.acknowledged
+    this.#conferredAtMs = state.at.monotonicMs
+  }
+
+  conferredBy(sentAt: Instant): void {
+    if (sentAt.monotonicMs > this.#conferredAtMs) this.#conferredAtMs = sentAt.monotonicMs
+  }
+
+  /** How long until a heartbeat is due. */
+  dueMs(now: Instant): number {
+    if (this.#inFlight.size > 0) return this.#silenceMs()
+    return Math.max(0, this.#conferredAtMs + this.#ports.ledger.belief.ttlMs * HEARTBEAT_OF_TTL - now.monotonicMs)
+  }
+
+  /** Sends a heartbeat if one is due and none is in flight. */
+  beat(now: Instant): void {
+    if (this.#inFlight.size === 0 && this.dueMs(now) <= 0) this.#renew({ wantsGrants: false })
+  }
+
+  /** Whether a renewal has been unanswered for so long, and nothing received since, that the connection must be dead. */
+  isSilent(now: Instant, receivedAtMs: number): boolean {
+    for (const { sentAt } of this.#inFlight) {
+      if (sentAt === null) continue
+      const quietSinceMs = Math.max(sentAt.monotonicMs, receivedAtMs)
+      if (now.monotonicMs - quietSinceMs > this.#silenceMs()) return true
+    }
+    return false
+  }
+
+  #silenceMs(): number {
+    return Math.max(SILENCE_MS_MIN, this.#ports.ledger.belief.ttlMs * SILENCE_OF_TTL)
+  }
+
+  /** The server has seen more changes than this side: fetch the grants, unless that is under way. */
+  catchUp(): void {
+    for (const request of this.#inFlight) if (request.body.type === 'renew' && request.body.wants_grants) return
+    this.#renew({ wantsGrants: true })
+  }
+
+  /** Says what has been processed, if the server does not know. */
+  acknowledge(): void {
+    if (this.#ports.ledger.belief.processedChanges > this.#acknowledged) this.#renew({ wantsGrants: false })
+  }
+
+  #renew({ wantsGrants }: { wantsGrants: boolean }): void {
+    const { ledger, submit } = this.#ports
+    const seen = ledger.belief.processedChanges
+    this.#acknowledged = seen
+    const body = { id: 0, type: 'renew' as const, seen_changes: seen, ...(wantsGrants ? { wants_grants: true } : {}) }
+    const request = new RenewRequest(body, ledger.grantsSeen, this.#answered)
+    this.#inFlight.add(request)
+    submit(request)
+  }
+
+  readonly #answered = (
+    request: RenewRequest,
+    reply: SuccessReply | null,
+    error: HoldfastError | null,
+    now: Instant | null,
+  ) => {
+    // An answer to what was asked on a connection that is gone has nothing to say here.
+    if (!this.#inFlight.delete(request)) return
+    if (error) this.#ports.failed(error)
+    if (!reply || !now || !request.sentAt) return
+    // The reply to a renew, by the frame contract.
+    const { grants, changes = 0 } = reply as { grants?: WireGrant[]; changes?: number }
+    const { ledger } = this.#ports
+    if (grants)
+      this.adopted(ledger.adopt(grants, { grantsSeen: request.grantsSeen, sentAt: request.sentAt, now }), changes)
+    else if (changes > ledger.belief.processedChanges) this.catchUp()
+    this.#ports.conferred(request, reply, now)
+  }
+
+  /** A list of grants has been taken over. */
+  adopted({ isComplete }: { isComplete: boolean }, changes: number): void {
+    const { belief } = this.#ports.ledger
+    if (changes <= belief.processedChanges) return
+    if (isComplete) {
+      belief.processedChanges = changes
+      this.acknowledge()
+    } else this.catchUp()
+  }
+}

@@ -1,0 +1,187 @@
+/** The calls that need no session, over plain REST: looking, and what operators do. */
+import { toCamel, toSnake } from '@holdfast/protocol/casing'
+import type { WireError } from '@holdfast/protocol/errors'
+import { timeoutSignal } from './clock.ts'
+import { errorOf, HoldfastError, UnavailableError } from './errors.ts'
+import type {
+  EndedGrants,
+  Freeze,
+  Identity,
+  Leader,
+  LockConfiguration,
+  LockEvent,
+  LockView,
+  QueueView,
+} from './views.ts'
+
+const ANSWER_MS_MAX = 15_000
+/** A page of a listing: few round trips, small bodies. */
+const PAGE_LIMIT = 200
+
+type Call = { query?: Record<string, string | number | undefined>; body?: object; lock?: string; patience?: number }
+
+export class Rest {
+  readonly #url: string
+  readonly #headers: Record<string, string>
+  readonly #fetch: typeof fetch
+
+  constructor(options: { url: string; apiKey: string | undefined; fetch: typeof fetch }) {
+    this.#url = options.url
+    this.#headers = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }
+    this.#fetch = options.fetch
+  }
+
+  /** Any call of the API: `body` and the answer in camelCase. Throws the error of the wire as its class. */
+  async call<Answer>(method: string, path: string, call: Call = {}): Promise<Answer> {
+    const response = await this.#send(method, path, call)
+    if (response.status === 204) return undefined as Answer // no body, and nobody asks for one
+    const body = await this.#parse(response)
+    // Trusted: it is the service's own, and the caller names what the operation answers.
+    if (response.ok) return toCamel(body) as Answer
+    throw errorOf(firstError(body, response.status), call.lock)
+  }
+
+  async #send(method: string, path: string, { query = {}, body, patience = ANSWER_MS_MAX }: Call): Promise<Response> {
+    const url = new URL(`${this.#url}${path}`)
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    const headers: Record<string, string> = { ...this.#headers }
+    if (body) headers['content-type'] = 'application/json'
+    try {
+      return await this.#fetch(url, {
+        method,
+        headers,
+        body: body ? JSON.stringify(toSnake(body)) : null,
+        signal: timeoutSignal(patience),
+      })
+    } catch (cause) {
+      throw new UnavailableError(
+        `Cannot reach the Holdfast service at ${this.#url} (${whyOf(cause)}). Is it running? Start it with \`holdfast serve\`, or set HOLDFAST_URL.`,
+        { cause },
+      )
+    }
+  }
+
+  async #parse(response: Response): Promise<unknown> {
+    const text = await response.text()
+    try {
+      return JSON.parse(text)
+    } catch (cause) {
+      throw new HoldfastError(
+        'unavailable',
+        `${this.#url} answered ${response.status} with what is not JSON: is it a Holdfast service?`,
+        { cause },
+      )
+    }
+  }
+
+  show(name: string): Promise<LockView> {
+    return this.call('GET', lockPath(name), { lock: name })
+  }
+
+  queue(name: string): Promise<QueueView> {
+    return this.call('GET', lockPath(name, 'queue'), { lock: name })
+  }
+
+  /** All locks under the prefix that are configured or in use, by name, page after page. */
+  async *list({ prefix }: { prefix?: string } = {}): AsyncGenerator<LockView> {
+    let start: string | undefined
+    do {
+      const query = { prefix: prefix === '' ? undefined : prefix, limit: PAGE_LIMIT, start }
+      const page: { locks: LockView[]; next?: { start: string } } = await this.call('GET', '/v2/locks', { query })
+      yield* page.locks
+      start = page.next?.start
+    } while (start !== undefined)
+  }
+
+  /** What has happened to the lock, newest first, as far as it is kept. */
+  async *history(
+    name: string,
+    { limit = Number.POSITIVE_INFINITY }: { limit?: number } = {},
+  ): AsyncGenerator<LockEvent> {
+    let start: string | undefined
+    let left = limit
+    do {
+      const query = { limit: Math.min(PAGE_LIMIT, left), start }
+      const page: { events: LockEvent[]; next?: { start: string } } = await this.call(
+        'GET',
+        lockPath(name, 'history'),
+        { query, lock: name },
+      )
+      yield* page.events.slice(0, left)
+      left -= page.events.length
+      start = page.next?.start
+    } while (start !== undefined && left > 0)
+  }
+
+  async leader(name: string): Promise<Leader | null> {
+    const election: { leader: Leader | null } = await this.call('GET', `/v2/elections/${encodeURIComponent(name)}`, {
+      lock: name,
+    })
+    return election.leader
+  }
+
+  async validate(name: string, token: number): Promise<void> {
+    await this.call('POST', lockPath(name, 'validate'), { body: { token }, lock: name })
+  }
+
+  whoami(): Promise<Identity> {
+    return this.call('GET', '/v2/whoami')
+  }
+
+  // What operators do. Each is recorded with who did it and why.
+
+  /** Ends the grants of the lock, or the one named by `token`. `now`: its holder may still believe that it holds it. */
+  forceRelease(name: string, options: { reason: string; token?: number; now?: boolean }): Promise<EndedGrants> {
+    return this.call('POST', lockPath(name, 'force-release'), { body: options, lock: name })
+  }
+
+  /** Tells the holders to clean up and go within the grace. */
+  preempt(name: string, options: { reason: string; graceMs?: number; token?: number }): Promise<EndedGrants> {
+    return this.call('POST', lockPath(name, 'preempt'), { body: options, lock: name })
+  }
+
+  /** Lets nobody acquire what begins with the prefix until then. Who holds, holds on. */
+  freeze(prefix: string, { until, reason }: { until: Date; reason: string }): Promise<Freeze> {
+    return this.call('POST', '/v2/freezes', { body: { prefix, until: until.toISOString(), reason } })
+  }
+
+  async thaw(prefix: string): Promise<void> {
+    await this.call('DELETE', '/v2/freezes', { query: { prefix } })
+  }
+
+  async freezes(): Promise<Freeze[]> {
+    const answer: { freezes: Freeze[] } = await this.call('GET', '/v2/freezes')
+    return answer.freezes
+  }
+
+  configure(name: string, configuration: LockConfiguration): Promise<LockView> {
+    return this.call('PUT', lockPath(name), { body: configuration, lock: name })
+  }
+
+  async deleteConfiguration(name: string): Promise<void> {
+    await this.call('DELETE', lockPath(name), { lock: name })
+  }
+}
+
+function lockPath(name: string, what = ''): string {
+  return `/v2/locks/${encodeURIComponent(name)}${what === '' ? '' : `/${what}`}`
+}
+
+function firstError(body: unknown, status: number): WireError {
+  // The error body of the API; a proxy in between may answer anything.
+  const errors = (body as { errors?: WireError[] } | null)?.errors
+  return (
+    errors?.[0] ?? {
+      code: status === 401 ? 'unauthenticated' : 'unavailable',
+      message: `The service answered ${status}.`,
+    }
+  )
+}
+
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause instanceof Error ? error.cause : error
+  if (cause.name === 'TimeoutError') return 'no answer in time'
+  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message
+}

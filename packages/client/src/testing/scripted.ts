@@ -1,0 +1,209 @@
+/**
+ * A second implementation of the transport and of the clock, for tests of the session's state machine: a server that says what the test
+ * says, and time that passes when the test says so. Turns of the event loop are the real ones.
+ */
+import type { ClientMessage, ServerMessage } from '@holdfast/protocol/frame'
+import type { Clock } from '../clock.ts'
+import { connect, type Holdfast } from '../holdfast.ts'
+import type { ConnectOptions, SessionEvent } from '../options.ts'
+import type { OpenTransport, TransportListener } from '../transport.ts'
+
+type Timer = { atMs: number; callback: () => void }
+
+/** Time that stands still between the test's steps. `suspend` passes time that the monotonic clock does not see. */
+export class ManualClock implements Clock {
+  #nowMs = 1_000
+  #suspendedMs = 0
+  #timers = new Set<Timer>()
+
+  now() {
+    return { monotonicMs: this.#nowMs, bootMs: this.#nowMs + this.#suspendedMs }
+  }
+
+  monotonicMs() {
+    return this.#nowMs
+  }
+
+  wallMs() {
+    return this.#nowMs
+  }
+
+  after(delayMs: number, callback: () => void) {
+    const timer = { atMs: this.#nowMs + delayMs, callback }
+    this.#timers.add(timer)
+    return () => void this.#timers.delete(timer)
+  }
+
+  afterTurn(callback: () => void) {
+    setImmediate(callback)
+  }
+
+  suspend(ms: number) {
+    this.#suspendedMs += ms
+  }
+
+  /** Time passes while the loop is stalled: no timer runs. */
+  stall(ms: number) {
+    this.#nowMs += ms
+  }
+
+  async advance(ms: number) {
+    const endMs = this.#nowMs + ms
+    for (;;) {
+      const [next] = [...this.#timers].filter(timer => timer.atMs <= endMs).sort((one, other) => one.atMs - other.atMs)
+      if (!next) break
+      this.#timers.delete(next)
+      this.#nowMs = Math.max(this.#nowMs, next.atMs)
+      next.callback()
+      await turn()
+    }
+    this.#nowMs = endMs
+    await turn()
+  }
+}
+
+/** Lets everything that is runnable run. */
+export async function turn(): Promise<void> {
+  for (let round = 0; round < 3; round++) await new Promise(resolve => setImmediate(resolve))
+}
+
+/** One connection as the test's server sees it. */
+export class ScriptedConnection {
+  readonly received: ClientMessage[] = []
+  frames = 0
+  isClosed = false
+  readonly #listener: TransportListener
+
+  constructor(listener: TransportListener) {
+    this.#listener = listener
+  }
+
+  take(text: string) {
+    this.frames++
+    // The library writes arrays of its own messages.
+    this.received.push(...(JSON.parse(text) as ClientMessage[]))
+  }
+
+  open() {
+    this.#listener.opened()
+  }
+
+  async say(...messages: ServerMessage[]) {
+    this.#listener.received(JSON.stringify(messages))
+    await turn()
+  }
+
+  /** Received and not read before the loop ran again. */
+  sayWithin(...messages: ServerMessage[]) {
+    this.#listener.received(JSON.stringify(messages))
+  }
+
+  end() {
+    this.isClosed = true
+  }
+
+  async cut() {
+    this.isClosed = true
+    this.#listener.closed('cut by the test')
+    await turn()
+  }
+
+  /** The newest message of the type. Throws when there is none. */
+  last<Type extends ClientMessage['type']>(type: Type): Extract<ClientMessage, { type: Type }> {
+    const message = this.received.findLast((one): one is Extract<ClientMessage, { type: Type }> => one.type === type)
+    if (!message) throw new Error(`no ${type} among ${JSON.stringify(this.received)}`)
+    return message
+  }
+
+  count(type: ClientMessage['type']): number {
+    return this.received.filter(message => message.type === type).length
+  }
+}
+
+export class Script {
+  readonly clock = new ManualClock()
+  readonly connections: ScriptedConnection[] = []
+  readonly events: SessionEvent[] = []
+  readonly holdfast: Holdfast
+
+  constructor(options: ConnectOptions = {}) {
+    const openTransport: OpenTransport = (_url, listener) => {
+      const connection = new ScriptedConnection(listener)
+      this.connections.push(connection)
+      return { send: text => connection.take(text), close: () => connection.end() }
+    }
+    this.holdfast = connect(
+      { url: 'http://scripted.test', apiKey: 'key', onEvent: event => this.events.push(event), ...options },
+      { clock: this.clock, openTransport, random: { fraction: () => 0.5 } },
+    )
+  }
+
+  get connection(): ScriptedConnection {
+    const connection = this.connections.at(-1)
+    if (!connection) throw new Error('nothing has connected')
+    return connection
+  }
+
+  /** Lets the newest connection open and welcomes it. */
+  async welcome(
+    welcome: {
+      session?: string
+      changes?: number
+      grants?: Extract<ServerMessage, { type: 'welcome' }>['grants']
+    } = {},
+  ) {
+    const { session = 's-1', changes = 0, grants } = welcome
+    await turn()
+    this.connection.open()
+    const message: ServerMessage = {
+      type: 'welcome',
+      session: { id: session, secret: 'secret' },
+      ttl_ms: 15_000,
+      changes,
+      server_time: '2026-01-01T00:00:00Z',
+      server: 'scripted',
+      ...(grants ? { grants } : {}),
+    }
+    await this.connection.say(message)
+  }
+
+  /** Answers the newest acquire with a grant. */
+  async grant(token: number, more: { waited_ms?: number; changes?: number; ends_in_ms?: number } = {}) {
+    const { id, name } = this.connection.last('acquire')
+    await this.connection.say(this.granted({ id, name, token, ...more }))
+  }
+
+  granted(grant: {
+    id: number
+    name: string
+    token: number
+    waited_ms?: number
+    changes?: number
+    ends_in_ms?: number
+  }): ServerMessage {
+    const { id, name, token, waited_ms = 0, changes = 0, ends_in_ms } = grant
+    return {
+      type: 'reply',
+      id,
+      grant: { ...wireGrant(name, token, id), ...(ends_in_ms === undefined ? {} : { ends_in_ms }) },
+      waited_ms,
+      ttl_ms: 15_000,
+      changes,
+    }
+  }
+
+  async renewed(more: object = {}) {
+    await this.connection.say({
+      type: 'reply',
+      id: this.connection.last('renew').id,
+      ttl_ms: 15_000,
+      changes: 0,
+      ...more,
+    })
+  }
+}
+
+export function wireGrant(name: string, token: number, requestId?: number) {
+  const grant = { name, token, mode: 'exclusive' as const, holder: 'test', acquired_at: '2026-01-01T00:00:00Z' }
+  return requestId === undefined ? grant : { ...grant, request_id: requestId }
+}
