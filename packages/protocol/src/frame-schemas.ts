@@ -15,7 +15,7 @@ const waitMs = s.optional(
 )
 const ask = { wait_ms: waitMs, ...v.askFields }
 
-function request<const Name extends string, const Properties extends TProperties>(type: Name, properties: Properties) {
+function request<const Name extends string, Properties extends TProperties>(type: Name, properties: Properties) {
   return s.closed({ type: Type.Literal(type), id: requestNumber, settled: s.optional(requestNumber), ...properties })
 }
 
@@ -84,6 +84,7 @@ export const serverMessage = Type.Union([
   }),
   s.closed({ type: Type.Literal('expiring'), ...held, ends_in_ms: s.durationMs }),
   s.closed({ type: Type.Literal('lost'), ...push, reason: Type.String() }),
+  s.closed({ type: Type.Literal('received'), ...push }),
   s.closed({ type: Type.Literal('event'), watch: requestNumber, event: s.lockEvent }),
   s.closed({ type: Type.Literal('reset'), watch: requestNumber, cursor: s.cursor }),
   s.closed({ type: Type.Literal('going_away') }),

@@ -17,10 +17,7 @@ const TEXT = '^[^\\ud800-\\udfff]*$'
 const WORD = '^[A-Za-z0-9._~-]*$'
 
 /** An object that refuses what it does not name. */
-export function closed<const Properties extends TProperties>(
-  properties: Properties,
-  options: { description?: string } = {},
-) {
+export function closed<Properties extends TProperties>(properties: Properties, options: { description?: string } = {}) {
   return Type.Object(properties, { additionalProperties: false, ...options })
 }
 

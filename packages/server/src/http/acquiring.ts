@@ -1,0 +1,22 @@
+/** Acquiring, over REST: counted by how it ended. */
+import type { Acquire, Asker, Reply } from '../locks/model.ts'
+import { ask, type Call } from './call.ts'
+import { Refused } from './reply.ts'
+
+type Granted = Extract<Reply, { ok: true; type: 'granted' }>
+
+export async function askCounted(
+  call: Call,
+  command: Asker & Acquire,
+  { waits }: { waits: boolean },
+): Promise<Granted> {
+  const { telemetry } = call.doors
+  try {
+    const reply = await ask(call, command, 'granted', { waits })
+    telemetry.acquireDone('granted', reply.waitedMs)
+    return reply
+  } catch (error) {
+    if (error instanceof Refused) telemetry.acquireDone(error.wire.code, null)
+    throw error
+  }
+}

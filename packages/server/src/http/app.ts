@@ -1,0 +1,232 @@
+/**
+ * The REST door: from bytes to an operation's handler, and back. The order of checks is fixed (ECOSYSTEM 1.6): credential, length of
+ * the path, path and method, permission, headers and body. Whatever goes wrong on the way leaves as the error container.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { type ErrorCode, errors, HoldfastError, type WireError } from '@holdfast/protocol/errors'
+import { BODY_BYTES_MAX, CONNECTIONS_MAX } from '@holdfast/protocol/limits'
+import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import type { Caller } from '../auth/caller.ts'
+import { apiVersion } from './api-version.ts'
+import type { Route } from './call.ts'
+import type { Doors } from './doors.ts'
+import { pathOf } from './names.ts'
+import { failed, headersOf, Refused, refuse } from './reply.ts'
+import { type RequestIds, requestIds } from './request-ids.ts'
+import { addOperations } from './routes.ts'
+import { addService } from './service.ts'
+import { parseJson } from './validate.ts'
+
+/** A longer path is 414 (API Handbook). */
+const PATH_BYTES_MAX = 8_000
+/** All header fields together; Node answers more with 431. */
+const HEADER_BYTES_MAX = 16 * 1024
+/** Headers must have arrived in this time, and the whole request in that; whoever is slower holds a socket for nothing. */
+const HEADERS_MS_MAX = 10_000
+const REQUEST_MS_MAX = 30_000
+/** How often sockets are looked at for the two above. */
+const SLOW_CHECK_MS = 2_000
+/** Longer than the 60 s that common load balancers keep idle connections, so that they close first. */
+const KEEP_ALIVE_MS = 75_000
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    ids: RequestIds
+    caller: Caller | null
+    beganMs: number
+  }
+}
+
+export type App = FastifyInstance<Server, IncomingMessage, ServerResponse>
+export type Tls = { cert: Buffer; key: Buffer }
+
+/** `routes` are the operations of all versions. */
+export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | null): App {
+  const http = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    connectionsCheckingInterval: SLOW_CHECK_MS,
+    headersTimeout: HEADERS_MS_MAX,
+  }
+  // Fastify's types tell http and https apart; nothing here does.
+  const app = fastify({
+    ...(tls ? { https: { ...http, ...tls } } : { http }),
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: (error: { code: string }, socket: Parameters<typeof turnAway>[1]) =>
+      turnAway(error.code, socket, doors),
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+      void badUrl(doors, error, request, reply),
+    routerOptions: { maxParamLength: PATH_BYTES_MAX, querystringParser: () => ({}) },
+  } as object) as unknown as App
+  app.server.maxConnections = CONNECTIONS_MAX
+  app.decorateRequest('caller', null)
+  app.addHook('onRequest', (request, reply, done) => done(admit(doors, request, reply)))
+  app.addHook('onResponse', (request, reply, done) => {
+    report(doors, request, reply)
+    done()
+  })
+  app.setErrorHandler((error: FastifyError, request, reply) => sendError(doors, error, request, reply))
+  app.setNotFoundHandler((request, reply) => sendError(doors, notFound(routes, request, reply), request, reply))
+  readBodies(app)
+  addOperations(app, doors, routes)
+  addService(app, doors)
+  return app
+}
+
+/** The first checks of every request, whether it has a route or not. */
+function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Error | undefined {
+  try {
+    request.ids = requestIds(request.headers, doors.random)
+    request.beganMs = doors.clock.hrtimeMs()
+    reply.header('x-request-id', request.ids.trace)
+    if (request.ids.correlation !== undefined) reply.header('x-correlation-id', request.ids.correlation)
+    const path = pathOf(request.raw.url ?? '')
+    const isOperation = /^\/v[0-9]+\//.test(path) && !/^\/v[12]\/openapi\.json$/.test(path)
+    if (isOperation) {
+      request.caller = doors.authenticate(request.headers.authorization)
+      if (!request.caller) throw refuse('unauthenticated')
+    }
+    if (path.length > PATH_BYTES_MAX) throw refuse('path_too_long')
+    if (isOperation) {
+      const { header, version } = apiVersion(request.headers, doors.clock.wallMs())
+      reply.header(header, version)
+    }
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+/** The path is not even percent-encoded text: it has no route, but the same first checks. */
+function badUrl(doors: Doors, error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const refused = admit(doors, request, reply)
+  if (refused) return void sendError(doors, refused, request, reply)
+  if (error.code === 'FST_ERR_BAD_URL') return void sendError(doors, new Refused(badPath), request, reply)
+  void sendError(doors, error, request, reply)
+}
+
+const badPath: WireError = {
+  code: 'invalid_request',
+  message: 'The path is not well-formed percent-encoded UTF-8.',
+  target: { type: 'parameter', name: 'path' },
+}
+
+/** Own parsers: well-formed UTF-8, exact messages, and `__proto__` left for the schema to refuse. */
+function readBodies(app: App): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    ['application/json', 'application/merge-patch+json'],
+    { parseAs: 'buffer' },
+    (_request, body, done) => {
+      try {
+        // `parseAs` says what `body` is.
+        const bytes = body as Buffer
+        done(null, bytes.length === 0 ? undefined : parseJson(bytes))
+      } catch (error) {
+        const message = error instanceof SyntaxError ? error.message : 'The body cannot be read.'
+        done(new Refused({ code: 'invalid_request', message, target: { type: 'field', name: 'body' } }))
+      }
+    },
+  )
+}
+
+/** Known path, other method: 405 with the methods; else 404. */
+function notFound(routes: readonly Route[], request: FastifyRequest, reply: FastifyReply): Refused {
+  const segments = pathOf(request.raw.url ?? '').split('/')
+  const methods = routes
+    .filter(({ operation }) => matches(operation.path.split('/'), segments))
+    .map(({ operation }) => operation.method)
+  if (methods.length === 0) return refuse('not_found', 'There is no such path.')
+  reply.header('allow', [...new Set(methods)].join(', '))
+  return refuse('method_not_allowed', `This path knows ${[...new Set(methods)].join(', ')}.`)
+}
+
+function matches(template: readonly string[], segments: readonly string[]): boolean {
+  return (
+    template.length === segments.length &&
+    template.every((part, index) => part.startsWith('{') || part === segments[index])
+  )
+}
+
+function sendError(doors: Doors, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const wire = wireErrorOf(error)
+  const { trace } = request.ids
+  if (wire.code === 'internal') doors.telemetry.failed(trace, error)
+  const { status } = errors[wire.code]
+  for (const [name, value] of Object.entries(headersOf(wire.code))) reply.header(name, value)
+  const container = { trace, errors: [wire] }
+  if (!String(request.headers.accept ?? '').includes('application/problem+json')) {
+    return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(container))
+  }
+  const problem = { type: 'about:blank', title: wire.code, status, detail: wire.message, ...container }
+  return reply
+    .code(status)
+    .header('content-type', 'application/problem+json; charset=utf-8')
+    .send(JSON.stringify(problem))
+}
+
+/** Fastify's own codes that a request can cause. */
+const frameworkCodes: Record<string, ErrorCode> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
+  FST_ERR_MAX_PARAM_LENGTH: 'path_too_long',
+}
+
+function wireErrorOf(error: unknown): WireError {
+  if (error instanceof Refused) return error.wire
+  if (error instanceof HoldfastError) return failed(error)
+  const own = error as { code?: string; statusCode?: number; message?: string } // read as unknown fields of anything
+  const code = frameworkCodes[own.code ?? '']
+  if (code === 'body_too_large')
+    return { code, message: `The body has more than ${BODY_BYTES_MAX} bytes.`, limit: BODY_BYTES_MAX }
+  if (code === 'invalid_request')
+    return {
+      code,
+      message: 'The body has not the length that `Content-Length` says.',
+      target: { type: 'header', name: 'Content-Length' },
+    }
+  if (code) return { code, message: errors[code].summary }
+  return { code: 'internal', message: errors.internal.summary }
+}
+
+function report(doors: Doors, request: FastifyRequest, reply: FastifyReply): void {
+  doors.telemetry.requestDone({
+    trace: request.ids.trace,
+    correlation: request.ids.correlation,
+    traceparent: request.ids.traceparent,
+    method: request.method,
+    // The template, never the path: names of locks have no bound.
+    route: request.routeOptions.url ?? 'none',
+    status: reply.statusCode,
+    ms: doors.clock.hrtimeMs() - request.beganMs,
+  })
+}
+
+const clientErrors: Record<string, { status: string; code: ErrorCode }> = {
+  HPE_HEADER_OVERFLOW: { status: '431 Request Header Fields Too Large', code: 'headers_too_large' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', code: 'invalid_request' },
+}
+
+/** What cannot be read as HTTP never becomes a request. */
+function turnAway(
+  nodeCode: string,
+  socket: { writable: boolean; end(text: string): void; destroy(): void },
+  doors: Doors,
+): void {
+  if (nodeCode === 'ECONNRESET' || !socket.writable) return socket.destroy()
+  const { status, code } = clientErrors[nodeCode] ?? { status: '400 Bad Request', code: 'invalid_request' as const }
+  const { trace } = requestIds({}, doors.random)
+  const message =
+    code === 'invalid_request'
+      ? 'This is not a well-formed HTTP request, or it took too long to arrive.'
+      : errors[code].summary
+  const body = JSON.stringify({ trace, errors: [{ code, message }] })
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${trace}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}

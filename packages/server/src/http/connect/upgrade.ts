@@ -1,0 +1,111 @@
+/** `GET /v2/connect`: from a request to a WebSocket, and what all connections share: liveness and the end of the server. */
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type ErrorCode, errors } from '@holdfast/protocol/errors'
+import { FRAME_BYTES_MAX } from '@holdfast/protocol/limits'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type { Caller } from '../../auth/caller.ts'
+import type { Doors } from '../doors.ts'
+import { headersOf } from '../reply.ts'
+import { requestIds } from '../request-ids.ts'
+import { Connection, closeCodes } from './connection.ts'
+
+const PATH = '/v2/connect'
+/** A connection that has been silent for two of these is half-open and is cut; a client has as long to say hello. */
+const PING_MS = 15_000
+
+export class Connections {
+  readonly #doors: Doors
+  readonly #open = new Set<Connection>()
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: FRAME_BYTES_MAX,
+    perMessageDeflate: false,
+    clientTracking: false,
+  })
+  #stopSweeping: () => void = () => {}
+
+  constructor(doors: Doors) {
+    this.#doors = doors
+    this.#sweepLater()
+  }
+
+  /** Takes over the server's upgrades. */
+  attach(server: Server): void {
+    server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
+  }
+
+  get count(): number {
+    return this.#open.size
+  }
+
+  /** Tells every client that the server is about to stop. */
+  goAway(): void {
+    for (const connection of this.#open) connection.goAway()
+  }
+
+  close(): void {
+    this.#stopSweeping()
+    for (const connection of this.#open)
+      connection.close(closeCodes.goingAway, 'The server is stopping: reconnect and resume.')
+  }
+
+  /** For the clients that did not go when told. */
+  terminate(): void {
+    for (const connection of this.#open) connection.terminate()
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy())
+    const { trace } = requestIds(request.headers, this.#doors.random)
+    const path = (request.url ?? '').split('?')[0]
+    const { authorization } = request.headers
+    const caller = this.#doors.authenticate(authorization)
+    if (authorization !== undefined && !caller) return turnAway(socket, 'unauthenticated', trace)
+    if (path !== PATH) return turnAway(socket, 'not_found', trace)
+    if (this.#doors.draining.isDraining) return turnAway(socket, 'unavailable', trace)
+    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#connected(websocket, caller))
+  }
+
+  #connected(websocket: WebSocket, caller: Caller | null): void {
+    const connection = new Connection(websocket, this.#doors, caller)
+    this.#open.add(connection)
+    this.#doors.telemetry.connectionOpened()
+    websocket.once('close', () => {
+      this.#open.delete(connection)
+      this.#doors.telemetry.connectionClosed()
+    })
+  }
+
+  #sweepLater(): void {
+    this.#stopSweeping = this.#doors.clock.after(PING_MS, () => {
+      for (const connection of this.#open) {
+        if (!connection.isAlive) connection.terminate()
+        // A pong keeps a connection alive that has yet to say hello; once is enough.
+        else if (!connection.isGreeted && this.#waitedOnce.has(connection))
+          connection.close(closeCodes.policy, 'No `hello` has come.')
+        else {
+          if (!connection.isGreeted) this.#waitedOnce.add(connection)
+          connection.ping()
+        }
+      }
+      this.#sweepLater()
+    })
+  }
+
+  readonly #waitedOnce = new WeakSet<Connection>()
+}
+
+/** A refusal before there is a WebSocket: plain HTTP. */
+function turnAway(socket: Duplex, code: ErrorCode, trace: string): void {
+  const body = JSON.stringify({ trace, errors: [{ code, message: errors[code].summary }] })
+  const headers = {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(body)),
+    'x-request-id': trace,
+    connection: 'close',
+    ...headersOf(code),
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  socket.end(`HTTP/1.1 ${errors[code].status} ${code}\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
+}

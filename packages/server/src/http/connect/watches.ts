@@ -1,0 +1,67 @@
+/** The watches of one connection. */
+import type { WireError } from '@holdfast/protocol/errors'
+import type { ClientRequest, ServerMessage } from '@holdfast/protocol/frame'
+import { CONNECTION_WATCHES_MAX } from '@holdfast/protocol/limits'
+import type { Doors } from '../doors.ts'
+
+type Outlet = { send(message: ServerMessage): boolean; refuse(id: number, error: WireError): void; goAway(): void }
+type Of<Type extends ClientRequest['type']> = Extract<ClientRequest, { type: Type }>
+
+export class ConnectionWatches {
+  readonly #doors: Doors
+  readonly #outlet: Outlet
+  readonly #open = new Map<number, () => void>()
+
+  constructor(doors: Doors, outlet: Outlet) {
+    this.#doors = doors
+    this.#outlet = outlet
+  }
+
+  /** The watch is named by the id of the request that opened it. */
+  open(request: Of<'watch'>, instance: string): void {
+    const watch = request.id
+    if (request.name !== undefined && request.prefix !== undefined) {
+      const message = 'Name either one lock (`name`) or a `prefix`.'
+      return this.#outlet.refuse(watch, { code: 'invalid_request', message, target: { type: 'field', name: 'prefix' } })
+    }
+    this.#open.get(watch)?.()
+    if (this.#open.size >= CONNECTION_WATCHES_MAX || !this.#doors.watches.open(instance)) {
+      return this.#outlet.refuse(watch, {
+        code: 'quota_exceeded',
+        message: 'Too many watches are open.',
+        limit: 'watches',
+        max: CONNECTION_WATCHES_MAX,
+      })
+    }
+    this.#doors.telemetry.watchOpened()
+    const { stop, cursor } = this.#doors.shards.watch(instance, filterOf(request), {
+      event: event => this.#outlet.send({ type: 'event', watch, event }),
+      reset: next => void this.#outlet.send({ type: 'reset', watch, cursor: next }),
+      ended: () => this.#outlet.goAway(),
+    })
+    this.#open.set(watch, () => {
+      this.#open.delete(watch)
+      stop()
+      this.#doors.watches.close(instance)
+      this.#doors.telemetry.watchClosed()
+    })
+    this.#outlet.send({ type: 'reply', id: watch, cursor })
+  }
+
+  close(request: Of<'unwatch'>): void {
+    this.#open.get(request.watch)?.()
+    this.#outlet.send({ type: 'reply', id: request.id })
+  }
+
+  stop(): void {
+    for (const stop of [...this.#open.values()]) stop()
+  }
+}
+
+function filterOf({ prefix, name, after }: Of<'watch'>): { prefix?: string; name?: string; after?: string } {
+  const filter: { prefix?: string; name?: string; after?: string } = {}
+  if (name !== undefined) filter.name = name
+  else filter.prefix = prefix ?? ''
+  if (after !== undefined) filter.after = after
+  return filter
+}

@@ -1,0 +1,24 @@
+/** What every door is given: it decides nothing and knows nobody else. */
+import type { Authenticate } from '../auth/caller.ts'
+import type { SessionSecrets } from '../auth/secrets.ts'
+import type { Clock } from '../clock.ts'
+import type { Random } from '../random.ts'
+import type { Shards } from '../shards/port.ts'
+import type { Telemetry } from '../telemetry.ts'
+import type { WatchCount } from './watch-count.ts'
+
+export type Doors = {
+  shards: Shards
+  authenticate: Authenticate
+  secrets: SessionSecrets
+  clock: Clock
+  random: Random
+  telemetry: Telemetry
+  watches: WatchCount
+  /** Version of the software. */
+  release: string
+  /** This start of this server. */
+  serverId: string
+  /** Set once, when the server begins to stop. */
+  draining: { isDraining: boolean }
+}

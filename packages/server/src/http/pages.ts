@@ -1,0 +1,40 @@
+/** Pages: `start` is opaque to clients; it holds the last name of the page before. */
+import { PAGE_LIMIT_DEFAULT } from '@holdfast/protocol/limits'
+import type { Call } from './call.ts'
+import { pathOf } from './names.ts'
+import { invalid } from './reply.ts'
+
+export function pageOptions(query: { limit?: number; start?: string }): { limit: number; after: string | null } {
+  const limit = query.limit ?? PAGE_LIMIT_DEFAULT
+  if (query.start === undefined) return { limit, after: null }
+  const bytes = Buffer.from(query.start, 'base64url')
+  const after = bytes.toString('utf8')
+  if (after === '' || bytes.toString('base64url') !== query.start) {
+    throw invalid('parameter', { name: 'start', message: '`start` must come from `next.start` of the page before.' })
+  }
+  return { limit, after }
+}
+
+type Page = { limit: number; first: { href: string }; next?: { href: string; start: string } }
+
+/** `last`: what the next page begins after, if there is one. `asIs`: it is fit for a URL already. */
+export function pageOf(
+  call: Call,
+  { limit, last, asIs = false }: { limit: number; last: string | undefined; asIs?: boolean },
+): Page {
+  const url = hrefOf(call)
+  const page: Page = { limit, first: { href: url.href } }
+  if (last === undefined) return page
+  const start = asIs ? last : Buffer.from(last).toString('base64url')
+  url.searchParams.set('start', start)
+  page.next = { href: url.href, start }
+  return page
+}
+
+function hrefOf({ request, query }: Call): URL {
+  const host = /^[A-Za-z0-9.:[\]-]{1,255}$/.test(request.host) ? request.host : 'localhost'
+  const url = new URL(`${request.protocol}://${host}`)
+  url.pathname = pathOf(request.raw.url ?? '/')
+  for (const [name, value] of Object.entries(query)) if (name !== 'start') url.searchParams.set(name, String(value))
+  return url
+}

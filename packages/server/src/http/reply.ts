@@ -1,0 +1,128 @@
+/** The single map from what the core refuses to what the wire says. */
+import { type ErrorCode, errors, type HoldfastError, type WireError } from '@holdfast/protocol/errors'
+import type { Cycle, Held, Refusal } from '../locks/model.ts'
+import { timestamp } from './views.ts'
+
+/** A quota or a full queue is looked at again after this long. */
+const RETRY_AFTER_SECONDS = 1
+
+export function refused(refusal: Refusal): WireError {
+  switch (refusal.code) {
+    case 'lock_held':
+      return heldError(refusal.reason, refusal.held)
+    case 'lock_lost':
+      return { code: 'lock_lost', message: lostMessages[refusal.reason], reason: refusal.reason }
+    case 'deadlock':
+      return { code: 'deadlock', message: `Waiting would never end: ${spell(refusal.cycle)}.`, cycle: refusal.cycle }
+    case 'frozen': {
+      const until = timestamp(refusal.untilAt)
+      const message = `The lock is frozen until ${until} by \`${refusal.by}\`: ${refusal.reason}`
+      return { code: 'frozen', message, until, by: refusal.by, reason: refusal.reason }
+    }
+    case 'stale_token':
+      return { code: 'stale_token', message: 'The token is not that of a current grant of this lock.' }
+    case 'queue_full':
+      return {
+        code: 'queue_full',
+        message: `The queue of the lock is at its limit of ${refusal.limit}.`,
+        limit: refusal.limit,
+      }
+    case 'quota_exceeded':
+      return {
+        code: 'quota_exceeded',
+        message: `The limit of ${refusal.max} on \`${refusal.limit}\` has been reached.`,
+        limit: refusal.limit,
+        max: refusal.max,
+      }
+    case 'not_found':
+      return { code: 'not_found', message: missingMessages[refusal.what], what: refusal.what }
+    case 'precondition_failed':
+      return {
+        code: 'precondition_failed',
+        message: 'The lock has changed since the `ETag` in `If-Match` was read.',
+        target: { type: 'header', name: 'If-Match' },
+      }
+    case 'storage_full':
+      return { code: 'storage_full', message: errors.storage_full.summary }
+    case 'invalid_request':
+      return { code: 'invalid_request', message: refusal.message, target: targetOf(refusal.field) }
+  }
+}
+
+const lostMessages = {
+  expired: 'The grant has ended: it was not renewed in time, or never was.',
+  preempted: 'The grant has ended: it was preempted.',
+  forced: 'The grant has ended: an operator released it.',
+  transferred: 'The grant has ended: it was transferred.',
+  session_closed: 'The grant has ended: its session was closed or it was released.',
+  max_hold: 'The grant has ended: it reached the longest hold that was set.',
+} as const
+
+const missingMessages = {
+  lock: 'There is no such lock: it is neither configured nor in use.',
+  session: 'There is no such session, or not any more; open a new one.',
+  freeze: 'There is no freeze of this prefix.',
+  value: 'The lock has no value.',
+  wait: 'There is no such request in line.',
+} as const
+
+const heldMessages = {
+  held: 'The lock is held by somebody else.',
+  delayed: 'The lock is kept free for a while after an unclean end.',
+  timeout: 'The wait is over and the lock is still not free.',
+  cancelled: 'The request was cancelled.',
+  queued: 'Others are before you in line.',
+} as const
+
+function heldError(reason: keyof typeof heldMessages, held: Held | null): WireError {
+  const error: WireError = { code: 'lock_held', message: heldMessages[reason], reason }
+  if (!held) return error
+  error.lock = held.lock
+  error.holder = held.holder
+  error.since = timestamp(held.at)
+  if (held.labels !== null) error.labels = held.labels
+  error.queue_length = held.queueLength
+  if (held.estimateMs !== null) error.estimate_ms = Math.round(held.estimateMs)
+  return error
+}
+
+function spell(cycle: Cycle): string {
+  return cycle.map(({ waiter, lock, holder }) => `\`${waiter}\` waits for \`${lock}\` of \`${holder}\``).join(', ')
+}
+
+/** The core names headers as they are written. */
+function targetOf(field: string): NonNullable<WireError['target']> {
+  return { type: /^[A-Z]/.test(field) ? 'header' : 'field', name: field }
+}
+
+export function failed(error: HoldfastError): WireError {
+  return { code: error.code, message: error.message, ...error.details }
+}
+
+/** A refusal on its way through promises; `wire` is what goes out. */
+export class Refused extends Error {
+  override readonly name = 'Refused'
+  readonly wire: WireError
+  constructor(wire: WireError) {
+    super(wire.message)
+    this.wire = wire
+  }
+}
+
+export function invalid(
+  type: 'field' | 'parameter' | 'header',
+  { name, message }: { name: string; message: string },
+): Refused {
+  return new Refused({ code: 'invalid_request', message, target: { type, name } })
+}
+
+export function refuse(code: ErrorCode, message: string = errors[code].summary): Refused {
+  return new Refused({ code, message })
+}
+
+/** Headers that the status asks for. */
+export function headersOf(code: ErrorCode): Record<string, string> {
+  if (errors[code].status === 429) return { 'retry-after': String(RETRY_AFTER_SECONDS) }
+  if (code === 'unauthenticated') return { 'www-authenticate': 'Bearer realm="holdfast", Basic realm="holdfast"' }
+  return {}
+}

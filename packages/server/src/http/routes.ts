@@ -1,0 +1,123 @@
+/** Operations → routes: parameters and permission before the body is read, then the body, then the handler. */
+import type { OperationFields } from '@holdfast/protocol/operation'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { App } from './app.ts'
+import type { Call, Route } from './call.ts'
+import type { Doors } from './doors.ts'
+import { paramsOf, queryOf } from './names.ts'
+import { invalid, refuse } from './reply.ts'
+import { bytesMisfit, type Validator, validator } from './validate.ts'
+
+type Prepared = { params: Record<string, string>; query: Record<string, unknown> }
+const prepared = new WeakMap<FastifyRequest, Prepared>()
+
+export function addOperations(app: App, doors: Doors, routes: readonly Route[]): void {
+  for (const route of routes) addOperation(app, doors, route)
+}
+
+function addOperation(app: App, doors: Doors, { operation, handle }: Route): void {
+  const prepare = preparation(operation)
+  const body = operation.body ? validator(operation.body) : null
+  app.route({
+    method: operation.method,
+    url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+    onRequest: (request, _reply, done) => {
+      try {
+        prepared.set(request, prepare(request))
+        done()
+      } catch (error) {
+        // A hook that throws ends the process; one that says so is answered.
+        done(error instanceof Error ? error : new Error(String(error)))
+      }
+    },
+    handler: async (request, reply) => {
+      const { params, query } = prepared.get(request)!
+      const call: Call = {
+        // Accepted by this operation's schemas just now.
+        params: params as never,
+        query: query as never,
+        body: checkedBody(body, request.body) as never,
+        caller: request.caller!,
+        trace: request.ids.trace,
+        doors,
+        request,
+        reply,
+      }
+      const result = await handle(call)
+      return result === null ? reply : send(reply, result)
+    },
+  })
+}
+
+type Result = { status: number | string | symbol; body: unknown; headers?: Record<string, string> }
+
+function send(reply: FastifyReply, { status, body, headers }: Result): FastifyReply {
+  reply.code(Number(status))
+  if (headers) for (const [name, value] of Object.entries(headers)) reply.header(name, value)
+  if (body === null) return reply.send()
+  return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body))
+}
+
+/** Checks the path, the query, the permission and the conditional headers. */
+function preparation(operation: OperationFields): (request: FastifyRequest) => Prepared {
+  const params = validator(operation.params)
+  const query = validator(operation.query)
+  const integers = new Set(
+    Object.entries(operation.query.properties)
+      .filter(isInteger)
+      .map(([name]) => name),
+  )
+  return request => {
+    const url = request.raw.url ?? ''
+    const inPath = paramsOf(operation.path, url)
+    check(params, inPath)
+    const inQuery = queryOf(url, integers)
+    check(query, inQuery)
+    permit(operation, request, inPath.name ?? inQuery.prefix)
+    refuseConditions(operation, request)
+    return { params: inPath, query: inQuery }
+  }
+}
+
+function isInteger([, schema]: [string, object]): boolean {
+  return 'type' in schema && schema.type === 'integer'
+}
+
+function check(schema: Validator<never>, value: Record<string, unknown>): void {
+  if (!schema.accepts(value)) throw invalid('parameter', schema.misfit(value))
+  const misfit = bytesMisfit(value)
+  if (misfit) throw invalid('parameter', misfit)
+}
+
+function permit({ action }: OperationFields, request: FastifyRequest, lock: unknown): void {
+  const name = typeof lock === 'string' ? lock : action === 'lock.list' || action === 'lock.watch' ? '' : null
+  if (!action || request.caller!.permits(action, name)) return
+  // What may not be read answers like what does not exist.
+  if (action === 'lock.read') throw refuse('not_found')
+  throw refuse('forbidden', `The credential does not permit \`${action}\` here.`)
+}
+
+const conditions = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range']
+
+/** A condition that would not be looked at must not seem to hold. */
+function refuseConditions(operation: OperationFields, request: FastifyRequest): void {
+  if (operation.method === 'GET') return
+  for (const header of conditions) {
+    if (request.headers[header] === undefined) continue
+    if (operation.headers?.some(known => known.name.toLowerCase() === header)) continue
+    throw invalid('header', { name: header, message: `\`${header}\` is not supported here.` })
+  }
+}
+
+function checkedBody(schema: Validator<never> | null, body: unknown): unknown {
+  if (!schema) {
+    if (body !== undefined) throw invalid('field', { name: 'body', message: 'This operation takes no body.' })
+    return null
+  }
+  // Left out where every field is optional.
+  const value = body === undefined && schema.accepts({}) ? {} : body
+  if (!schema.accepts(value)) throw invalid('field', schema.misfit(value))
+  const misfit = bytesMisfit(value)
+  if (misfit) throw invalid('field', misfit)
+  return value
+}

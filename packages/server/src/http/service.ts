@@ -1,0 +1,63 @@
+/** What everybody may ask without a credential: is it alive, is it ready, how is it doing, and what can be asked. */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { openApi } from '@holdfast/protocol/openapi'
+import type { FastifyReply } from 'fastify'
+import type { App } from './app.ts'
+import type { Doors } from './doors.ts'
+import { landingPage, referencePage, referenceScript } from './pages-html.ts'
+
+/** The files of the interactive reference, from the package and not from somebody's network. */
+const referenceFiles: Record<string, string> = {
+  'swagger-ui.css': 'text/css; charset=utf-8',
+  'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
+  'favicon-32x32.png': 'image/png',
+}
+/** The pages run their own scripts and styles and talk to this server, nothing else. Swagger UI sets styles on elements. */
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+export function addService(app: App, doors: Doors): void {
+  app.get('/livez', (_request, reply) => text(reply, 'text/plain', 'alive\n'))
+  app.get('/readyz', (_request, reply) => ready(doors, reply))
+  app.get('/metrics', async (_request, reply) =>
+    text(reply, doors.telemetry.contentType, await doors.telemetry.exposition()),
+  )
+  for (const version of ['v1', 'v2'] as const) {
+    const document = JSON.stringify(openApi(version, doors.release))
+    app.get(`/${version}/openapi.json`, (_request, reply) => text(reply, 'application/json', document))
+  }
+  app.get('/', (_request, reply) => page(reply, landingPage(doors.release)))
+  app.get('/docs', (_request, reply) => page(reply, referencePage))
+  app.get('/docs/reference.js', (_request, reply) => text(reply, 'text/javascript', referenceScript))
+  const directory = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+  for (const [name, type] of Object.entries(referenceFiles)) {
+    app.get(`/docs/${name}`, (_request, reply) => {
+      reply.header('cache-control', 'max-age=3600')
+      return text(reply, type, readFileSync(join(directory, name)))
+    })
+  }
+}
+
+function ready({ shards, draining }: Doors, reply: FastifyReply): FastifyReply {
+  const health = shards.health()
+  const reason = draining.isDraining ? 'stopping' : health.reason
+  if (health.isReady && !draining.isDraining) return text(reply, 'text/plain', 'ready\n')
+  return text(reply.code(503), 'text/plain', `not ready: ${reason ?? 'unknown'}\n`)
+}
+
+function page(reply: FastifyReply, html: string): FastifyReply {
+  return text(
+    reply.header('content-security-policy', PAGE_POLICY).header('referrer-policy', 'no-referrer'),
+    'text/html',
+    html,
+  )
+}
+
+function text(reply: FastifyReply, type: string, content: string | Buffer): FastifyReply {
+  return reply
+    .header('content-type', type.includes('charset') || type.startsWith('image/') ? type : `${type}; charset=utf-8`)
+    .header('x-content-type-options', 'nosniff')
+    .send(content)
+}

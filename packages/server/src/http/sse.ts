@@ -1,0 +1,122 @@
+/**
+ * Server-sent events: `id:`, `event:`, `data:`, a comment now and then so that proxies and clients see that the stream lives.
+ * A client that reads too slowly is cut off and resumes by its last id; it is never waited for and nothing is skipped silently.
+ */
+import type { ServerResponse } from 'node:http'
+import type { LockEvent } from '@holdfast/protocol/events'
+import { OUTBOX_BYTES_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
+import type { Clock } from '../clock.ts'
+import type { Call } from './call.ts'
+import { Refused } from './reply.ts'
+
+const HEARTBEAT_MS = 15_000
+/** Clients reconnect after this long. */
+const RECONNECT_MS = 1_000
+
+export class EventStream {
+  readonly #response: ServerResponse
+  readonly #clock: Clock
+  #stopHeart: () => void = () => {}
+
+  constructor(response: ServerResponse, clock: Clock, headers: Record<string, string>) {
+    this.#response = response
+    this.#clock = clock
+    response.writeHead(200, {
+      ...headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    })
+    this.#beat()
+    response.once('close', () => this.#stopHeart())
+  }
+
+  /** An id without an event: what to resume from if nothing comes. */
+  begin(cursor: string): void {
+    this.#write(`retry: ${RECONNECT_MS}\nid: ${cursor}\n\n`)
+  }
+
+  /** False: the client reads too slowly and has been cut off. `data` is one line. */
+  event(event: { id?: string; type: string; data: unknown }): boolean {
+    const id = event.id === undefined ? '' : `id: ${event.id}\n`
+    return this.#write(`${id}event: ${event.type}\ndata: ${JSON.stringify(event.data)}\n\n`)
+  }
+
+  end(): void {
+    this.#stopHeart()
+    this.#response.end()
+  }
+
+  #write(text: string): boolean {
+    if (this.#response.destroyed || this.#response.writableEnded) return false
+    this.#response.write(text)
+    if (this.#response.writableLength <= OUTBOX_BYTES_MAX) return true
+    this.#response.destroy()
+    return false
+  }
+
+  #beat(): void {
+    this.#stopHeart = this.#clock.after(HEARTBEAT_MS, () => {
+      if (this.#write(': still here\n\n')) this.#beat()
+    })
+  }
+}
+
+type Watched = { prefix?: string; name?: string }
+
+/** Takes the connection over and sends it what happens. `onEvent` sees each event after it has been sent. */
+export function streamEvents(
+  call: Call,
+  watched: Watched,
+  cursor: string | undefined,
+  onEvent?: (stream: EventStream, event: LockEvent | null) => void,
+): null {
+  const { doors, caller, reply } = call
+  const resumeAfter = cursorOf(call) ?? cursor
+  if (!doors.watches.open(caller.instance)) {
+    throw new Refused({
+      code: 'quota_exceeded',
+      message: `An instance has at most ${WATCHES_MAX} watches open.`,
+      limit: 'watches',
+      max: WATCHES_MAX,
+    })
+  }
+  reply.hijack()
+  doors.telemetry.watchOpened()
+  const stream = new EventStream(reply.raw, doors.clock, textHeaders(call))
+  const filter = resumeAfter === undefined ? watched : { ...watched, after: resumeAfter }
+  const backlog: LockEvent[] = []
+  let hasBegun = false
+  const send = (event: LockEvent): boolean => {
+    const isSent = stream.event({ id: event.id, type: event.type, data: event })
+    onEvent?.(stream, event)
+    return isSent
+  }
+  const { cursor: startsAfter, stop } = doors.shards.watch(caller.instance, filter, {
+    event: event => (hasBegun ? send(event) : backlog.push(event) > 0),
+    reset: next => void stream.event({ id: next, type: 'reset', data: { cursor: next } }),
+    ended: () => stream.end(),
+  })
+  reply.raw.once('close', () => {
+    stop()
+    doors.watches.close(caller.instance)
+    doors.telemetry.watchClosed()
+  })
+  // The place to resume from goes out before what came after it.
+  stream.begin(startsAfter)
+  hasBegun = true
+  onEvent?.(stream, null)
+  for (const event of backlog) if (!send(event)) break
+  return null
+}
+
+function cursorOf(call: Call): string | undefined {
+  const id = call.request.headers['last-event-id']
+  return typeof id === 'string' && /^[A-Za-z0-9._~-]{1,200}$/.test(id) ? id : undefined
+}
+
+/** What has been set on the reply so far (request id, version), for a response that Fastify no longer writes. */
+function textHeaders(call: Call): Record<string, string> {
+  const entries = Object.entries(call.reply.getHeaders()).map(([name, value]) => [name, String(value)] as const)
+  return Object.fromEntries(entries)
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto'
+import { REQUEST_ID_BYTES_MAX, V1_TTL_SECONDS_DEFAULT } from '@holdfast/protocol/limits'
+import type { BodyOf } from '@holdfast/protocol/operation'
+import { v1 } from '@holdfast/protocol/v1'
+import type { Acquire } from '../../locks/model.ts'
+import { askCounted } from '../acquiring.ts'
+import { answer, askerOf, type Call, nowAt, permitPreemption, route } from '../call.ts'
+import { invalid } from '../reply.ts'
+import { timestamp } from '../views.ts'
+import { seconds } from './views.ts'
+
+type Body = BodyOf<typeof v1.acquireLock>
+
+export const acquireLock = route(v1.acquireLock, async call => {
+  const { name } = call.params
+  const { body } = call
+  const preempt = body.preempt ? 'graceful' : 'never'
+  permitPreemption(call, preempt, [name])
+  const command = { ...askerOf(call), ...commandOf(name, body, { preempt, key: keyOf(call, name, body) }) }
+  const reply = await askCounted(call, command, { waits: command.waitMs !== 0 })
+  const [grant] = reply.grants
+  if (!grant) throw new Error('granted without a grant')
+  return answer(200, {
+    name,
+    lock_id: `${reply.session}.${call.doors.secrets.secretOf(call.caller.instance, reply.session)}`,
+    token: grant.token,
+    holder: grant.holder,
+    ttl_seconds: seconds(reply.confers.ttlMs),
+    acquired_at: timestamp(grant.at),
+    expires_at: timestamp(nowAt(call) + grant.expiresInMs),
+    changes: reply.confers.changes,
+    waited_seconds: seconds(reply.waitedMs),
+  })
+})
+
+type Rest = { preempt: Acquire['preempt']; key: { key: string; digest: string } | null }
+
+function commandOf(name: string, body: Body, { preempt, key }: Rest): Acquire {
+  const ttlMs = body.ttl_seconds === undefined ? null : body.ttl_seconds * 1_000
+  return {
+    type: 'acquire',
+    session: { ttlMs, defaultTtlMs: V1_TTL_SECONDS_DEFAULT * 1_000, holder: body.holder ?? null, key },
+    claims: [{ lock: name, mode: 'exclusive', permits: 1, limit: 0, maxHoldMs: null, lockDelayMs: null }],
+    waitMs: (body.wait_seconds ?? 0) * 1_000,
+    priority: body.priority ?? 0,
+    preempt,
+    isReentrant: false,
+    task: '',
+    request: null,
+    labels: null,
+    metadata: body.metadata ?? null,
+    value: null,
+  }
+}
+
+/** The same key with another body, or for another lock, is another request; its digest tells. */
+function keyOf(call: Call, name: string, body: Body): Rest['key'] {
+  const key = call.request.headers['idempotency-key']
+  if (key === undefined) return null
+  if (typeof key !== 'string' || !/^[\x20-\x7e]+$/.test(key) || key.length > REQUEST_ID_BYTES_MAX) {
+    throw invalid('header', {
+      name: 'Idempotency-Key',
+      message: `\`Idempotency-Key\` must be 1 to ${REQUEST_ID_BYTES_MAX} printable ASCII characters.`,
+    })
+  }
+  const fields = Object.entries(body).sort(([one], [other]) => (one < other ? -1 : 1))
+  return {
+    key,
+    digest: createHash('sha256')
+      .update(JSON.stringify([name, fields]))
+      .digest('base64url'),
+  }
+}

@@ -1,0 +1,43 @@
+/** PUT and PATCH of a lock: the same fields, and what is left out means two things. */
+import type { lockPatch } from '@holdfast/protocol/v2-schemas'
+import type { Static } from 'typebox'
+import type { ConfigFields } from '../../locks/model.ts'
+import { ask, askerOf, type Call, nowAt } from '../call.ts'
+import { etagHeaders, ifMatch } from '../etag.ts'
+import { wireLock } from '../views.ts'
+
+type Patch = Static<typeof lockPatch>
+
+export async function configure(call: Call, patch: Patch, { replaces }: { replaces: boolean }) {
+  const { name } = call.params as { name: string } // of both operations
+  const ifVersion = ifMatch(call.request.headers['if-match'])
+  const command = {
+    ...askerOf(call),
+    type: 'configure',
+    lock: name,
+    fields: fieldsOf(patch),
+    replaces,
+    ifVersion,
+  } as const
+  const { isNew, lock } = await ask(call, command, 'configured')
+  return {
+    status: isNew ? (201 as const) : (200 as const),
+    body: wireLock(lock, nowAt(call)),
+    headers: etagHeaders(lock),
+  }
+}
+
+function fieldsOf(patch: Patch): ConfigFields {
+  const fields: ConfigFields = {}
+  if (patch.description !== undefined) fields.description = patch.description
+  if (patch.default_ttl_ms !== undefined) fields.defaultTtlMs = patch.default_ttl_ms
+  if (patch.max_hold_ms !== undefined) fields.maxHoldMs = patch.max_hold_ms
+  if (patch.lock_delay_ms !== undefined) fields.lockDelayMs = patch.lock_delay_ms
+  if (patch.preemption !== undefined) fields.preemption = patch.preemption
+  if (patch.grace_ms !== undefined) fields.graceMs = patch.grace_ms
+  if (patch.min_hold_ms !== undefined) fields.minHoldMs = patch.min_hold_ms
+  if (patch.limit !== undefined) fields.limit = patch.limit
+  if (patch.queue_max !== undefined) fields.queueMax = patch.queue_max
+  if (patch.labels !== undefined) fields.labels = patch.labels
+  return fields
+}

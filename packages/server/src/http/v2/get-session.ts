@@ -1,0 +1,24 @@
+import { v2 } from '@holdfast/protocol/v2'
+import { answer, ask, askerOf, route } from '../call.ts'
+import { wireGrant } from '../views.ts'
+
+export const getSession = route(v2.getSession, async call => {
+  const { session, grants, waits } = await ask(
+    call,
+    { ...askerOf(call), type: 'show_session', session: call.params.session_id },
+    'session_view',
+  )
+  return answer(200, {
+    session_id: session.id,
+    ttl_ms: session.ttlMs,
+    changes: session.changes,
+    ...(session.labels && { labels: session.labels }),
+    grants: grants.map(wireGrant),
+    waits: waits.map(wait => ({
+      locks: wait.locks,
+      mode: wait.mode,
+      position: wait.position,
+      waited_ms: wait.waitedMs,
+    })),
+  })
+})

@@ -1,0 +1,20 @@
+import { TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
+import { v2 } from '@holdfast/protocol/v2'
+import { answer, ask, askerOf, nowAt, route } from '../call.ts'
+import { timestamp } from '../views.ts'
+
+export const openSession = route(v2.openSession, async call => {
+  const ttlMs = call.body.ttl_ms ?? TTL_MS_DEFAULT
+  const { session } = await ask(
+    call,
+    { ...askerOf(call), type: 'open_session', ttlMs, labels: call.body.labels ?? null },
+    'session',
+  )
+  return answer(201, {
+    session_id: session.id,
+    session_secret: call.doors.secrets.secretOf(call.caller.instance, session.id),
+    ttl_ms: session.ttlMs,
+    changes: session.changes,
+    expires_at: timestamp(nowAt(call) + session.ttlMs),
+  })
+})
