@@ -1,0 +1,80 @@
+/**
+ * Programs from Debian, unpacked into a cache folder of the checkout: no root, nothing installed on the machine. The packages come from the
+ * mirror that the machine's own apt is set to, and apt checks their signatures and sums.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const cache = fileURLToPath(new URL('../../.cache/debian', import.meta.url))
+
+/** `package/suite` pairs. Redis with the libraries it links; etcd of a suite that has at least 3.5 (static, so any suite will do). */
+export const wanted = {
+  redis: [
+    'redis-server',
+    'redis-tools',
+    'libjemalloc2',
+    'liblzf1',
+    'liblua5.1-0',
+    'lua-cjson',
+    'lua-bitop',
+    'libhiredis0.14',
+  ].map(name => `${name}/bookworm`),
+  etcd: ['etcd-server/trixie'],
+} as const satisfies Record<string, readonly string[]>
+
+export type Installed = { bin(name: string): string; env: NodeJS.ProcessEnv }
+
+/** Unpacks the packages unless they are there. Returns why not, as text, when they cannot be had here. */
+export function debian(name: keyof typeof wanted): Installed | string {
+  const root = `${cache}/${name}`
+  if (!existsSync(`${root}/.complete`)) {
+    const problem = unpack(root, wanted[name])
+    if (problem) return problem
+  }
+  const libraries = globSync(`${root}/usr/lib/*-linux-gnu`).join(':')
+  return { bin: program => `${root}/usr/bin/${program}`, env: { ...process.env, LD_LIBRARY_PATH: libraries } }
+}
+
+function unpack(root: string, packages: readonly string[]): string | null {
+  const apt = `${cache}/apt`
+  const build = `${root}.partial`
+  for (const path of [`${apt}/lists/partial`, `${apt}/archives/partial`, `${build}/debs`])
+    mkdirSync(path, { recursive: true })
+  const sources = sourcesFor(new Set(packages.map(name => name.split('/')[1] ?? '')))
+  if (!sources) return 'this machine has no Debian package sources'
+  writeFileSync(`${apt}/sources.list`, sources)
+  const options = ['Lists=lists', 'Etc::sourcelist=sources.list', 'Cache=.'].map(pair => {
+    const [key, path] = pair.split('=')
+    const directory = key === 'Lists' ? 'Dir::State::Lists' : `Dir::${key}`
+    return `-o${directory}=${apt}/${path}`
+  })
+  options.push('-oDir::Etc::sourceparts=-', '-oDebug::NoLocking=1', '-oAPT::Sandbox::User=')
+  const steps: [string, string[]][] = [
+    ['apt-get', [...options, '-qq', 'update']],
+    ['apt-get', [...options, '-qq', 'download', ...packages]],
+  ]
+  for (const [program, args] of steps) {
+    const result = spawnSync(program, args, { cwd: `${build}/debs`, encoding: 'utf8' })
+    if (result.status !== 0)
+      return `${program} ${args.at(-1)} failed: ${result.error?.message ?? result.stderr.trim().split('\n')[0]}`
+  }
+  for (const file of globSync(`${build}/debs/*.deb`)) {
+    const result = spawnSync('dpkg', ['-x', file, build])
+    if (result.status !== 0) return `dpkg could not unpack ${file}`
+  }
+  rmSync(`${build}/debs`, { recursive: true })
+  rmSync(root, { recursive: true, force: true })
+  renameSync(build, root)
+  writeFileSync(`${root}/.complete`, '')
+  return null
+}
+
+/** The machine's own mirror, for the suites asked for. */
+function sourcesFor(suites: Set<string>): string | null {
+  const files = globSync(['/etc/apt/sources.list', '/etc/apt/sources.list.d/*.{list,sources}'])
+  const text = files.map(file => readFileSync(file, 'utf8')).join('\n')
+  const mirror = /^(?:URIs:|deb(?: \[[^\]]*\])?) *(https?:\/\/\S*debian)\/? *(?:$|\s)/m.exec(text)?.[1]
+  if (!mirror) return null
+  return [...suites].map(suite => `deb ${mirror} ${suite} main\n`).join('')
+}
