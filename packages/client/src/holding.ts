@@ -16,13 +16,18 @@ export type LockEvents = {
   atRisk: { validForMs: number }
   /** The longest hold is nearly over. */
   expiring: { endsInMs: number }
-  /** It is over; once, and last. */
+  /**
+   * It is over; once, and last. What the listener returns is waited for before the service is told that this side knows: as long as the last
+   * promise lasts, nobody else gets the lock before the work here has stopped.
+   */
   lost: LockLostError
 }
 
+export type LockListener<Name extends LockEventName> = (event: LockEvents[Name]) => unknown
+
 export type LockEventName = keyof LockEvents
 
-type Listener = { [Name in LockEventName]: { name: Name; call: (event: LockEvents[Name]) => void } }[LockEventName]
+type Listener = { [Name in LockEventName]: { name: Name; call: LockListener<Name> } }[LockEventName]
 
 export class Holding {
   readonly name: string
@@ -61,7 +66,7 @@ export class Holding {
     return this.isUnderNotice ? 'preempted' : 'max_hold'
   }
 
-  listen<Name extends LockEventName>(name: Name, call: (event: LockEvents[Name]) => void): () => void {
+  listen<Name extends LockEventName>(name: Name, call: LockListener<Name>): () => void {
     // `name` and `call` belong together by the signature; a union of pairs cannot say so.
     const listener = { name, call } as unknown as Listener
     this.#listeners ??= new Set()
@@ -71,27 +76,33 @@ export class Holding {
     }
   }
 
-  /** Tells the listeners. What one of them throws goes to `failed`, and the others still hear. */
-  emit<Name extends LockEventName>(name: Name, event: LockEvents[Name], failed: (error: unknown) => void): void {
-    if (!this.#listeners) return
-    for (const listener of [...this.#listeners]) {
+  /** Tells the listeners. What one of them throws goes to `failed`, and the others still hear. Returns what they promise. */
+  emit<Name extends LockEventName>(
+    name: Name,
+    event: LockEvents[Name],
+    failed: (error: unknown) => void,
+  ): Promise<unknown>[] {
+    const promises: Promise<unknown>[] = []
+    for (const listener of [...(this.#listeners ?? [])]) {
       if (listener.name !== name) continue
       try {
         // Of the pair whose name it is.
-        const call = listener.call as (event: LockEvents[Name]) => void
-        call(event)
+        const call = listener.call as LockListener<Name>
+        const returned = call(event)
+        if (returned instanceof Promise) promises.push(returned.catch(failed))
       } catch (error) {
         failed(error)
       }
     }
+    return promises
   }
 
-  /** No longer held. Returns false when that was known. */
-  lose(reason: LockLostReason, failed: (error: unknown) => void): boolean {
-    if (this.lost) return false
+  /** No longer held. Resolves when the work under it has stopped, as far as its listeners say; null: at once. */
+  lose(reason: LockLostReason, failed: (error: unknown) => void): Promise<unknown> | null {
+    if (this.lost) return null
     this.lost = new LockLostError({ lock: this.name, token: this.token, reason })
-    this.emit('lost', this.lost, failed)
+    const promises = this.emit('lost', this.lost, failed)
     this.#listeners = null
-    return true
+    return promises.length === 0 ? null : Promise.all(promises)
   }
 }

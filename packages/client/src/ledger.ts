@@ -18,12 +18,20 @@ export class Ledger {
   grantsSeen = 0
   readonly #limited = new Set<Holding>()
   readonly #failed: (error: unknown) => void
+  readonly #unwound: () => void
   #isAtRisk = false
+  #unwinding = 0
 
-  /** `failed` hears what users' listeners throw. */
-  constructor(ttlMs: number, failed: (error: unknown) => void) {
+  /** `failed` hears what users' listeners throw; `unwound` when the work under lost locks has stopped. */
+  constructor(ttlMs: number, listener: { failed: (error: unknown) => void; unwound: () => void }) {
     this.belief = new Belief(ttlMs)
-    this.#failed = failed
+    this.#failed = listener.failed
+    this.#unwound = listener.unwound
+  }
+
+  /** Work under a lock that is lost has not stopped yet: the service should not be told that this side knows. */
+  get isUnwinding(): boolean {
+    return this.#unwinding > 0
   }
 
   /** A grant has arrived: a new holding, or one more handle of one that is there. */
@@ -59,13 +67,20 @@ export class Ledger {
     if (holding.limit !== null) this.#limited.delete(holding)
   }
 
-  lose(holding: Holding, reason: LockLostReason): void {
+  /** Resolves when the work under it has stopped; null: at once. */
+  lose(holding: Holding, reason: LockLostReason): Promise<unknown> | null {
     this.forget(holding)
-    holding.lose(reason, this.#failed)
+    const unwinding = holding.lose(reason, this.#failed)
+    if (!unwinding) return null
+    this.#unwinding++
+    return unwinding.then(() => {
+      this.#unwinding--
+      if (this.#unwinding === 0) this.#unwound()
+    })
   }
 
-  loseAll(reason: LockLostReason): void {
-    for (const holding of [...this.holdings.values()]) this.lose(holding, reason)
+  loseAll(reason: LockLostReason): Promise<unknown> {
+    return Promise.all([...this.holdings.values()].map(holding => this.lose(holding, reason)))
   }
 
   remainingMs(holding: Holding, now: Instant): number {
@@ -95,7 +110,8 @@ export class Ledger {
       const grant = listed.get(holding.token)
       listed.delete(holding.token)
       if (grant) this.#correct(holding, grant, asked)
-      else if (holding.serial <= asked.grantsSeen) this.lose(holding, holding.limit ? holding.limitReason() : 'forced')
+      else if (holding.serial <= asked.grantsSeen)
+        void this.lose(holding, holding.limit ? holding.limitReason() : 'forced')
       else isComplete = false
     }
     return { isComplete, unknown: [...listed.values()] }
@@ -117,16 +133,12 @@ export class Ledger {
   }
 
   /** Loses what must no longer be believed, and returns it. `reason`: what to call it when the session's deadline has passed. */
-  check(now: Instant, reason: LockLostReason): Holding[] {
-    const gone: Holding[] = []
+  check(now: Instant, reason: LockLostReason): { holding: Holding; unwinding: Promise<unknown> | null }[] {
+    const gone: { holding: Holding; unwinding: Promise<unknown> | null }[] = []
+    const lose = (holding: Holding, why: LockLostReason) => gone.push({ holding, unwinding: this.lose(holding, why) })
     const remainingMs = this.belief.remainingMs(now)
-    if (remainingMs <= 0) gone.push(...this.holdings.values())
-    for (const holding of gone) this.lose(holding, reason)
-    for (const holding of [...this.#limited]) {
-      if (holding.limitMs(now) > 0) continue
-      this.lose(holding, holding.limitReason())
-      gone.push(holding)
-    }
+    if (remainingMs <= 0) for (const holding of [...this.holdings.values()]) lose(holding, reason)
+    for (const holding of [...this.#limited]) if (holding.limitMs(now) <= 0) lose(holding, holding.limitReason())
     if (remainingMs >= this.belief.riskMs()) this.#isAtRisk = false
     else this.warn(remainingMs)
     return gone

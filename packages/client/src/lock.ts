@@ -7,7 +7,7 @@
  */
 import type { WireMode } from '@holdfast/protocol/frame'
 import { LockLostError } from './errors.ts'
-import type { Holding, LockEventName, LockEvents } from './holding.ts'
+import type { Holding, LockEventName, LockListener } from './holding.ts'
 import { PlainRequest, ReleaseRequest } from './requests.ts'
 import type { Session } from './session.ts'
 
@@ -74,7 +74,7 @@ export class Lock implements AsyncDisposable {
     this.#controller = controller
     const { lost } = this.#holding
     if (lost) controller.abort(lost)
-    else if (!this.#isReleased) this.#holding.listen('lost', error => this.#isReleased || controller.abort(error))
+    else if (!this.#isReleased) this.on('lost', error => controller.abort(error))
     return controller.signal
   }
 
@@ -101,10 +101,8 @@ export class Lock implements AsyncDisposable {
   }
 
   /** Calls back at each such event until the returned function is called. A listener added after the loss is not called. */
-  on<Name extends LockEventName>(name: Name, call: (event: LockEvents[Name]) => void): () => void {
-    return this.#holding.listen(name, event => {
-      if (!this.#isReleased) call(event)
-    })
+  on<Name extends LockEventName>(name: Name, call: LockListener<Name>): () => void {
+    return this.#holding.listen(name, event => (this.#isReleased ? undefined : call(event)))
   }
 
   /**

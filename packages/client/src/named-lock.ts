@@ -3,6 +3,7 @@ import type { WireMode } from '@holdfast/protocol/frame'
 import { type AcquireOptions, acquire, type SingleClaim } from './acquire.ts'
 import { LockHeldError } from './errors.ts'
 import { type Lock, releaseQuietly } from './lock.ts'
+import { LockSet } from './lock-set.ts'
 import type { Session } from './session.ts'
 
 export type NamedOptions = AcquireOptions & {
@@ -66,18 +67,21 @@ export async function tryAcquire(session: Session, claim: SingleClaim, options: 
 /**
  * Runs the routine with what it holds, and gives that up when the routine has *settled*, never while it still runs. The result is the
  * routine's own, its value or its error, whatever becomes of the lock or of the release: a routine that must not end well without the lock
- * calls `lock.assertHeld()` last. If the lock is lost meanwhile, `lock.signal` is aborted and nothing is released.
+ * calls `lock.assertHeld()` last. If the lock is lost meanwhile, `lock.signal` is aborted and nothing is released; and until the routine
+ * has settled the service is not told that this side knows, so that nobody gets the lock before the last promise made for it has run out.
  */
-export async function runHolding<Held extends Lock | HeldSet, Result>(
+export async function runHolding<Held extends Lock | LockSet, Result>(
   session: Session,
   held: Held,
   routine: (held: Held) => Result,
 ): Promise<Awaited<Result>> {
+  const settled = Promise.withResolvers<void>()
+  const locks: readonly Lock[] = held instanceof LockSet ? held.locks : [held]
+  for (const lock of locks) lock.on('lost', () => settled.promise)
   try {
     return await session.tasks.run(held.task, () => routine(held))
   } finally {
+    settled.resolve()
     await releaseQuietly(session, held)
   }
 }
-
-type HeldSet = { readonly task: string; release(): Promise<void> }

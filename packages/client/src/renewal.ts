@@ -79,12 +79,14 @@ export class Renewal {
 
   /** Says what has been processed, if the server does not know. */
   acknowledge(): void {
-    if (this.#ports.ledger.belief.processedChanges > this.#acknowledged) this.#renew({ wantsGrants: false })
+    const { ledger } = this.#ports
+    if (ledger.belief.processedChanges > this.#acknowledged && !ledger.isUnwinding) this.#renew({ wantsGrants: false })
   }
 
   #renew({ wantsGrants }: { wantsGrants: boolean }): void {
     const { ledger, submit } = this.#ports
-    const seen = ledger.belief.processedChanges
+    // What is known, but still being wound up here, is not said yet: until then the last promise protects it.
+    const seen = ledger.isUnwinding ? this.#acknowledged : ledger.belief.processedChanges
     this.#acknowledged = seen
     const body = { id: 0, type: 'renew' as const, seen_changes: seen, ...(wantsGrants ? { wants_grants: true } : {}) }
     const request = new RenewRequest(body, ledger.grantsSeen, this.#answered)

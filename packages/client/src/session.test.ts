@@ -319,6 +319,22 @@ test('a lost push ends belief at once and is acknowledged at once', async () => 
   assert.equal(script.connection.last('renew').seen_changes, 1)
 })
 
+test('the loss is acknowledged only when the routine under the lock has stopped', async () => {
+  const script = new Script()
+  const routine = Promise.withResolvers<void>()
+  const using = script.holdfast.using('a', () => routine.promise)
+  await script.welcome()
+  await script.grant(7)
+  await script.connection.say({ type: 'lost', name: 'a', token: 7, reason: 'forced', changes: 1 })
+  await script.clock.advance(5_100)
+  assert.equal(script.connection.last('renew').seen_changes, 0)
+  await script.renewed({ changes: 1, grants: [] })
+  routine.resolve()
+  await using
+  await turn()
+  assert.equal(script.connection.last('renew').seen_changes, 1)
+})
+
 test('a longest hold ends belief although the session is renewed', async () => {
   const script = new Script()
   const acquiring = script.holdfast.acquire('a', { maxHoldMs: 5_500 })

@@ -78,7 +78,10 @@ export class Session {
     this.#clock = parts.clock
     this.#random = parts.random
     this.tasks = parts.tasks
-    this.#ledger = new Ledger(options.ttlMs, error => this.report({ type: 'listener_failed', error }))
+    this.#ledger = new Ledger(options.ttlMs, {
+      failed: error => this.report({ type: 'listener_failed', error }),
+      unwound: () => this.#renewal.acknowledge(),
+    })
     this.#connection = new Connection({
       url: options.socketUrl,
       ...parts,
@@ -192,7 +195,7 @@ export class Session {
   }
 
   lose(holding: Holding, reason: LockLostReason): void {
-    this.#ledger.lose(holding, reason)
+    void this.#ledger.lose(holding, reason)
   }
 
   /** The grants that the server lists for this session and that nobody here holds. */
@@ -211,9 +214,13 @@ export class Session {
 
   #checkDeadlines(now: Instant): void {
     const lost = this.#ledger.check(now, this.#connection.isOpen ? 'expired' : 'connection')
-    for (const holding of lost) this.report({ type: 'lock_lost', error: holding.lost as Error }) // `check` has set it
-    // Nobody here believes in them any more: whoever waits need not wait for the TTL.
-    this.giveBack(lost)
+    for (const { holding, unwinding } of lost) {
+      this.report({ type: 'lock_lost', error: holding.lost })
+      // Nobody here believes in it any more: as soon as the work has stopped, whoever waits need not wait for the TTL.
+      if (unwinding)
+        unwinding.then(() => this.giveBack([holding])).catch(error => this.report({ type: 'listener_failed', error }))
+      else this.giveBack([holding])
+    }
   }
 
   // ------------------------------------------------------------------------------------------------ the connection
@@ -394,7 +401,7 @@ export class Session {
     const { belief, holdings } = this.#ledger
     const holding = holdings.get(message.token)
     if (message.type === 'lost') {
-      if (holding) this.#ledger.lose(holding, lostReason(message.reason))
+      if (holding) void this.#ledger.lose(holding, lostReason(message.reason))
       // The only thing that has happened since: nothing else needs to be fetched.
       if (message.changes === belief.processedChanges + 1) belief.processedChanges = message.changes
     } else if (holding)
@@ -411,7 +418,7 @@ export class Session {
   /** It no longer exists at the server, so nothing that it held does. Waits begin again in the next session. */
   #sessionEnded(why: string): void {
     this.#id = ''
-    this.#ledger.loseAll('expired')
+    void this.#ledger.loseAll('expired')
     this.#mailbox.shut()
     for (const request of [...this.#mailbox.pending.values()]) {
       if (!request.moveToNewSession()) this.#mailbox.take(request.id)
@@ -477,7 +484,7 @@ export class Session {
   /** Stops believing, ends the session at the server if it can be reached, and closes the connection. */
   async close(): Promise<void> {
     if (this.#isClosed) return
-    this.#ledger.loseAll('session_closed')
+    void this.#ledger.loseAll('session_closed')
     for (const request of [...this.#mailbox.pending.values()]) {
       if (request instanceof AcquireRequest) request.abandon(new ClosedError())
     }

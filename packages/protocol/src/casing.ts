@@ -1,11 +1,12 @@
 /**
  * The only bridge between the wire (snake_case) and the code (camelCase). Keys are renamed after validation and before
- * serialising. Fields that users fill (`labels`, `metadata`, `value`) are opaque: carried over, never looked into.
+ * serialising. Fields that users fill (`labels`, `metadata`) are opaque: carried over, never looked into. A lock's value is a text, or
+ * our own object around one.
  */
 type CamelKey<Text extends string> = Text extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelKey<Tail>>}`
   : Text
-type Opaque = 'labels' | 'metadata' | 'value'
+type Opaque = 'labels' | 'metadata'
 
 export type Camel<Value> = Value extends readonly (infer Item)[]
   ? Camel<Item>[]
@@ -17,7 +18,7 @@ export type Camel<Value> = Value extends readonly (infer Item)[]
       }
     : Value
 
-const opaque = new Set(['labels', 'metadata', 'value'])
+const opaque = new Set(['labels', 'metadata'])
 const camelKeys = new Map<string, string>()
 const snakeKeys = new Map<string, string>()
 /** Keys come from schemas, so there are few; the bound only guards against a bug that would feed it users' text. */
