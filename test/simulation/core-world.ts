@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert'
 import { apply } from '../../packages/server/src/locks/apply.ts'
 import { carried, isCurrent } from '../../packages/server/src/locks/carry.ts'
 import { decide } from '../../packages/server/src/locks/decide.ts'
+import { decodeEntry, type Encoded, encodeEntry } from '../../packages/server/src/locks/encoding.ts'
 import type { Acquire, Claim, Command, Entry, Reply, Report } from '../../packages/server/src/locks/model.ts'
 import { newState, type State } from '../../packages/server/src/locks/state.ts'
 import { type Wakeup, wakeupsOf } from '../../packages/server/src/locks/wakeups.ts'
@@ -61,9 +62,7 @@ export class World {
   private decide(command: Command): Reply {
     this.state.seq++
     const decision = decide(this.state, command, { now: this.now, at: 1_700_000_000_000 + this.now })
-    const entries = decision.entries.map(
-      entry => JSON.parse(JSON.stringify(entry, (key, value) => (key === 'gone' ? undefined : value))) as Entry,
-    )
+    const entries = decision.entries.map(entry => decodeEntry(JSON.parse(encodeEntry(entry)) as Encoded))
     if (entries.length > 0) this.log.push({ seq: this.state.seq, entries })
     for (const entry of decision.entries) {
       this.judge.entry(entry, this.now)

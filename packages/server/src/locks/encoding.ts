@@ -1,0 +1,183 @@
+/**
+ * Entries as text in the log. Every entry is a JSON array `[type, record, …key, value, why]`; what is not there is left out at the end. The
+ * two that make up nearly all of a log, grants and remembered requests, are written by position and by hand: half the bytes and half the time of
+ * naming each field. A new field goes to the end of its list, so that older entries can still be read.
+ */
+import type { Entry, Grant, Happening, Remembered, RequestId, Why } from './model.ts'
+
+const text = JSON.stringify
+
+/** One entry as JSON. `gone` is not part of it. */
+export function encodeEntry(entry: Entry): string {
+  const head = `["${entry.type}",`
+  const why = entry.why ? `,${text(entry.why)}]` : ']'
+  switch (entry.record) {
+    case 'grant':
+      return `${head}"grant",${text(entry.lock)},${entry.token},${entry.value ? grant(entry.value) : 'null'}${why}`
+    case 'request':
+      return `${head}"request","${entry.session}",${text(entry.request)},${remembered(entry.value)}${why}`
+    case 'settled':
+      return `${head}"settled","${entry.session}",${entry.value}${why}`
+    case 'wait':
+      return `${head}"wait",${entry.ticket},${text(entry.locks)},${text(entry.value)}${why}`
+    case 'session':
+      return `${head}"session","${entry.session}",${text(entry.value)}${why}`
+    case 'delay':
+      return `${head}"delay",${text(entry.lock)},${entry.token},${text(entry.value)}${why}`
+    case 'config':
+    case 'value':
+      return `${head}"${entry.record}",${text(entry.lock)},${text(entry.value)}${why}`
+    case 'freeze':
+      return `${head}"freeze",${text(entry.prefix)},${text(entry.value)}${why}`
+    case 'key':
+      return `${head}"key",${text(entry.key)},${text(entry.value)}${why}`
+  }
+}
+
+function grant(value: Grant): string {
+  const { mode, session, holder, task, at, sinceMs, request } = value
+  const start = `["${mode}","${session}",${text(holder)},${text(task)},${at},${sinceMs},${text(request)}`
+  const { permits, slots, limit, priority, maxHoldMs, lockDelayMs, count, labels, metadata, notice } = value
+  const isPlain =
+    mode !== 'permits' &&
+    priority === 0 &&
+    maxHoldMs === 0 &&
+    lockDelayMs === 0 &&
+    count === 1 &&
+    !labels &&
+    !metadata &&
+    !notice
+  if (isPlain) return `${start}]`
+  return `${start},${permits},${text(slots)},${limit},${priority},${maxHoldMs},${lockDelayMs},${count},${text(labels)},${text(metadata)},${text(notice)}]`
+}
+
+function remembered(value: Remembered | null): string {
+  if (value?.did === 'release') return `${value.left}`
+  const only = value?.did === 'acquire' && value.grants.length === 1 ? value.grants[0] : undefined
+  return only ? `[${text(only.lock)},${only.token}]` : text(value)
+}
+
+/** What `JSON.parse` made of an entry's text. Written by this program alone, so its shape is taken as given once its name is known. */
+export type Encoded = [Happening, Entry['record'], ...unknown[]]
+
+export function decodeEntry(encoded: Encoded): Entry {
+  const [type, record] = encoded
+  // Positions are those that `encodeEntry` writes, and the log's hash chain says that it did.
+  switch (record) {
+    case 'grant': {
+      const [, , lock, token, value, why] = encoded as [Happening, 'grant', string, number, unknown[] | null, Why?]
+      return { type, record, lock, token, value: value && decodeGrant(lock, token, value), ...(why && { why }) }
+    }
+    case 'request': {
+      const [, , session, request, value, why] = encoded as [Happening, 'request', string, RequestId, unknown, Why?]
+      return { type, record, session, request, value: decodeRemembered(value), ...(why && { why }) }
+    }
+    case 'wait': {
+      const [, , ticket, locks, value, why] = encoded as [
+        Happening,
+        'wait',
+        number,
+        string[],
+        Extract<Entry, { record: 'wait' }>['value'],
+        Why?,
+      ]
+      return { type, record, ticket, locks, value, ...(why && { why }) }
+    }
+    case 'delay': {
+      const [, , lock, token, value, why] = encoded as [
+        Happening,
+        'delay',
+        string,
+        number,
+        Extract<Entry, { record: 'delay' }>['value'],
+        Why?,
+      ]
+      return { type, record, lock, token, value, ...(why && { why }) }
+    }
+    default:
+      return decodeNamed(encoded)
+  }
+}
+
+/** Records whose key is one text. */
+function decodeNamed(encoded: Encoded): Entry {
+  const [type, record, key, value, why] = encoded as [Happening, Entry['record'], string, unknown, Why?]
+  const rest = { type, value, ...(why && { why }) }
+  switch (record) {
+    case 'session':
+    case 'settled':
+      return { ...rest, record, session: key } as Entry
+    case 'config':
+    case 'value':
+      return { ...rest, record, lock: key } as Entry
+    case 'freeze':
+      return { ...rest, record, prefix: key } as Entry
+    case 'key':
+      return { ...rest, record, key } as Entry
+    default:
+      throw new Error(`an entry of the unknown record ${String(record)}: written by a newer version`)
+  }
+}
+
+type GrantFields = [
+  Grant['mode'],
+  string,
+  string,
+  string,
+  number,
+  number,
+  RequestId | null,
+  number?,
+  (number[] | null)?,
+  number?,
+  number?,
+  number?,
+  number?,
+  number?,
+  Grant['labels']?,
+  Grant['metadata']?,
+  Grant['notice']?,
+]
+
+function decodeGrant(lock: string, token: number, fields: unknown[]): Grant {
+  const [mode, session, holder, task, at, sinceMs, request, ...rest] = fields as GrantFields
+  const [
+    permits = 1,
+    slots = null,
+    limit = 0,
+    priority = 0,
+    maxHoldMs = 0,
+    lockDelayMs = 0,
+    count = 1,
+    labels = null,
+    metadata = null,
+    notice = null,
+  ] = rest
+  return {
+    lock,
+    token,
+    mode,
+    permits,
+    slots,
+    limit,
+    session,
+    holder,
+    task,
+    priority,
+    at,
+    sinceMs,
+    maxHoldMs,
+    lockDelayMs,
+    request,
+    count,
+    labels,
+    metadata,
+    notice,
+  }
+}
+
+function decodeRemembered(value: unknown): Remembered | null {
+  if (typeof value === 'number') return { did: 'release', left: value }
+  if (Array.isArray(value)) return { did: 'acquire', grants: [{ lock: value[0] as string, token: value[1] as number }] }
+  return value as Remembered | null
+}
