@@ -1,0 +1,67 @@
+/** Where the service is and how to be let in. The key never comes from the command line, where every user of the machine could read it. */
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { type ConnectOptions, connect, type Holdfast } from '@holdfast/client'
+import type { Command } from 'commander'
+import { CommandFailure, exitCodes } from './exit.ts'
+
+export type AccessOptions = { url?: string; apiKeyFile?: string; json?: boolean }
+
+const URL_DEFAULT = 'http://127.0.0.1:7420'
+/** Where a server that was started in this directory with its defaults keeps its key. */
+const ROOT_KEY_FILE = 'data/root.key'
+/** A person waits at the prompt. */
+const CONNECT_MS_MAX = 5_000
+
+export function withAccess(command: Command, { hasJson } = { hasJson: true }): void {
+  command
+    .option('--url <url>', `where the service listens (default: $HOLDFAST_URL, else ${URL_DEFAULT})`)
+    .option('--api-key-file <file>', `file with the API key (default: $HOLDFAST_API_KEY, else ./${ROOT_KEY_FILE})`)
+  if (hasJson) command.option('--json', 'print JSON')
+}
+
+export function urlOf(options: AccessOptions): string {
+  return options.url ?? (process.env.HOLDFAST_URL || URL_DEFAULT)
+}
+
+/** undefined: there is none to be found, and the service will say so. */
+export function apiKeyOf(options: AccessOptions): string | undefined {
+  if (options.apiKeyFile !== undefined) return readKey(options.apiKeyFile)
+  if (process.env.HOLDFAST_API_KEY) return process.env.HOLDFAST_API_KEY
+  try {
+    return readFileSync(ROOT_KEY_FILE, 'utf8').trim()
+  } catch {
+    // There need not be a server that was started here.
+    return undefined
+  }
+}
+
+function readKey(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CommandFailure(exitCodes.usage, `The API key cannot be read: ${why}.`)
+  }
+}
+
+/** Connects; closed when the work is done, however it ends. */
+export async function withHoldfast<Result>(
+  options: AccessOptions,
+  work: (holdfast: Holdfast) => Promise<Result>,
+  more: ConnectOptions = {},
+): Promise<Result> {
+  const apiKey = apiKeyOf(options)
+  const holdfast = connect({
+    url: urlOf(options),
+    connectTimeoutMs: CONNECT_MS_MAX,
+    name: `${hostname()}:${process.pid}`,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...more,
+  })
+  try {
+    return await work(holdfast)
+  } finally {
+    await holdfast.close()
+  }
+}

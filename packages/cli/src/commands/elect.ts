@@ -1,0 +1,49 @@
+/** `holdfast elect NAME -- COMMAND`. */
+import type { CampaignOptions } from '@holdfast/client'
+import type { Command } from 'commander'
+import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
+import { parseDuration, parsePriority } from '../duration.ts'
+import { acquireUntilSignal, splitCommand } from '../holding.ts'
+import { runUnderLock } from '../under-lock.ts'
+
+type ElectOptions = AccessOptions & { value?: string; wait?: number; ttl?: number; priority?: number }
+
+export function define(program: Command): void {
+  const command = program
+    .command('elect')
+    .summary('run a command while being the leader')
+    .description(
+      'Stand for election, and run a command while leading. Everybody can read the value (`holdfast value NAME`). The command is kept and stopped as by `run`.',
+    )
+    .argument('<name>', 'the election')
+    .argument('<command...>', 'after --: what to run')
+    .option('--value <text>', 'what to proclaim, like the address of this leader', '')
+    .option('--wait <duration>', 'how long to stand for election (default: without limit)', parseDuration)
+    .option('--ttl <duration>', 'how long a dead leader is waited for, like 15s (default: 15s)', parseDuration)
+    .option('--priority <p>', 'higher goes first, -100 to 100 (default: 0)', parsePriority)
+    .passThroughOptions()
+    .action(async (name: string, words: string[], options: ElectOptions) => {
+      process.exitCode = await elect(name, splitCommand(words), options)
+    })
+  withAccess(command, { hasJson: false })
+}
+
+async function elect(name: string, words: readonly string[], options: ElectOptions): Promise<number> {
+  const asked: CampaignOptions = {}
+  if (options.wait !== undefined) asked.waitMs = options.wait
+  if (options.priority !== undefined) asked.priority = options.priority
+  return withHoldfast(
+    options,
+    async holdfast => {
+      const election = holdfast.election(name)
+      const leadership = await acquireUntilSignal(signal =>
+        election.campaign(options.value ?? '', { ...asked, signal }),
+      )
+      if (typeof leadership === 'number') return leadership
+      const code = await runUnderLock(leadership.lock, words)
+      await leadership.resign()
+      return code
+    },
+    options.ttl === undefined ? {} : { ttlMs: options.ttl },
+  )
+}

@@ -1,0 +1,115 @@
+/** `holdfast run NAME -- COMMAND`. */
+import type { AcquireOptions, Holdfast, Lock } from '@holdfast/client'
+import { type Command, Option } from 'commander'
+import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
+import { parseCount, parseDuration, parsePriority } from '../duration.ts'
+import { CommandFailure, exitCodes } from '../exit.ts'
+import { acquireUntilSignal, splitCommand } from '../holding.ts'
+import { runUnderLock } from '../under-lock.ts'
+
+type RunOptions = AccessOptions & {
+  wait?: number
+  ttl?: number
+  shared?: boolean
+  permits?: number
+  limit?: number
+  priority?: number
+  preempt?: 'graceful' | 'immediate'
+  maxHold?: number
+  lockDelay?: number
+}
+
+const description = `Run a command while holding a lock.
+
+${[
+  'The command runs in a process group of its own and gets every signal that this gets. If the lock is lost, or somebody with',
+  'a better claim asks for it, the whole group gets TERM, and KILL before anybody else can hold the lock. The lock is',
+  'released when the whole group is gone. The command finds HOLDFAST_LOCK, HOLDFAST_TOKEN (pass it to what the lock protects) and',
+  'HOLDFAST_DEADLINE (when the first deadline would be, in ms since 1970) in its environment.',
+].join(' ')}`
+
+const examples = `
+Exit codes: the command's own (128 + n if a signal n ended it), 126 and 127 if it could not be started, or
+  120  not acquired: held by others, the wait was over, or frozen
+  121  the lock was lost and the command was stopped
+  122  preempted and the command was stopped
+  123  the service cannot be reached        124  wrong usage        125  internal error
+
+Examples:
+  holdfast run deploy/web -- ./migrate.sh
+  holdfast run --wait 0 nightly-report -- ./report.sh      # at most one at a time; others exit with 120
+  holdfast run --permits 1 --limit 3 gpu -- ./train.sh     # at most three at a time`
+
+export function define(program: Command): void {
+  const command = program
+    .command('run')
+    .summary('run a command while holding a lock')
+    .description(description)
+    .argument('<name>', 'the lock')
+    .argument('<command...>', 'after --: what to run')
+    .option(
+      '--wait <duration>',
+      'how long to wait for the lock, like 30s; 0 only tries (default: without limit)',
+      parseDuration,
+    )
+    .option('--ttl <duration>', 'how long the lock outlives a dead holder, like 15s (default: 15s)', parseDuration)
+    .option('--shared', 'share the lock with others who share it')
+    .option('--permits <n>', 'take n permits of a semaphore', parseCount)
+    .option('--limit <m>', 'how many permits the semaphore has', parseCount)
+    .option('--priority <p>', 'higher goes first, -100 to 100 (default: 0)', parsePriority)
+    .addOption(
+      new Option('--preempt <how>', 'ask holders of lower priority to go, or take the lock').choices([
+        'graceful',
+        'immediate',
+      ]),
+    )
+    .option('--max-hold <duration>', 'the lock ends after this, whatever happens', parseDuration)
+    .option('--lock-delay <duration>', 'after an unclean end nobody gets the lock for this long', parseDuration)
+    .passThroughOptions()
+    .addHelpText('after', examples)
+    .action(async (name: string, words: string[], options: RunOptions) => {
+      process.exitCode = await run(name, splitCommand(words), options)
+    })
+  withAccess(command, { hasJson: false })
+}
+
+async function run(name: string, words: readonly string[], options: RunOptions): Promise<number> {
+  if (options.shared && (options.permits !== undefined || options.limit !== undefined)) {
+    throw new CommandFailure(exitCodes.usage, '--shared and --permits exclude each other.')
+  }
+  const connection = options.ttl === undefined ? {} : { ttlMs: options.ttl }
+  return withHoldfast(
+    options,
+    async holdfast => {
+      const lock = await acquireUntilSignal(signal =>
+        acquire(holdfast, name, { ...acquireOptions(options), signal, metadata: { command: words[0] } }, options),
+      )
+      if (typeof lock === 'number') return lock
+      const code = await runUnderLock(lock, words)
+      await lock.release()
+      return code
+    },
+    connection,
+  )
+}
+
+function acquireOptions(options: RunOptions): AcquireOptions {
+  const asked: AcquireOptions = {}
+  if (options.wait !== undefined) asked.waitMs = options.wait
+  if (options.priority !== undefined) asked.priority = options.priority
+  if (options.preempt !== undefined) asked.preempt = options.preempt
+  if (options.maxHold !== undefined) asked.maxHoldMs = options.maxHold
+  if (options.lockDelay !== undefined) asked.lockDelayMs = options.lockDelay
+  return asked
+}
+
+function acquire(
+  holdfast: Holdfast,
+  name: string,
+  asked: AcquireOptions,
+  { shared, permits, limit }: RunOptions,
+): Promise<Lock> {
+  if (shared) return holdfast.locks.shared(name).acquire(asked)
+  if (permits === undefined && limit === undefined) return holdfast.acquire(name, asked)
+  return holdfast.semaphore(name, limit === undefined ? {} : { limit }).acquire({ ...asked, permits: permits ?? 1 })
+}

@@ -1,0 +1,119 @@
+/** Locks, waiters and events in words, for terminals. */
+import type { LockEvent, LockView, QueueView, WaiterView } from '@holdfast/client'
+import { wallMs } from './clock.ts'
+import { formatDuration } from './duration.ts'
+import { facts, labelsText, paint, type Style, safe, table } from './output.ts'
+
+const stateStyles: Record<LockView['state'], Style> = { free: 'green', held: 'cyan', delayed: 'yellow', frozen: 'red' }
+
+function stateText(lock: LockView): string {
+  return paint(stateStyles[lock.state], lock.state)
+}
+
+export function age(at: string | undefined): string {
+  return at === undefined ? '' : formatDuration(Math.max(0, wallMs() - Date.parse(at)))
+}
+
+export function lockTable(locks: readonly LockView[]): string {
+  const rows = locks.map(lock => {
+    const [first, ...others] = lock.holders
+    const holder = first ? `${safe(first.holder)}${others.length > 0 ? ` +${others.length}` : ''}` : ''
+    return [
+      safe(lock.name),
+      stateText(lock),
+      first?.mode ?? '',
+      holder,
+      age(first?.acquiredAt),
+      String(lock.waiters || ''),
+      first ? String(first.token) : '',
+    ]
+  })
+  return table(['NAME', 'STATE', 'MODE', 'HOLDER', 'FOR', 'WAITING', 'TOKEN'], rows)
+}
+
+export function lockText(lock: LockView): string {
+  const blocks = [
+    facts([
+      ['name', paint('bold', safe(lock.name))],
+      ['state', stateText(lock)],
+      ['waiting', String(lock.waiters)],
+      ['frozen', lock.frozen && `until ${lock.frozen.until} by ${safe(lock.frozen.by)}: ${safe(lock.frozen.reason)}`],
+      [
+        'delayed',
+        lock.delayedMs === undefined ? undefined : `for ${formatDuration(lock.delayedMs)} more, after an unclean end`,
+      ],
+      ['typical hold', lock.typicalHoldMs === undefined ? undefined : formatDuration(lock.typicalHoldMs)],
+      ['description', lock.description && safe(lock.description)],
+      ['limit', lock.limit === undefined ? undefined : String(lock.limit)],
+      ['labels', labelsText(lock.labels)],
+      ['value', lock.value && `${safe(lock.value.value)} ${paint('dim', `(token ${lock.value.token})`)}`],
+    ]),
+  ]
+  if (lock.holders.length > 0) blocks.push(holdersTable(lock))
+  return blocks.join('\n\n')
+}
+
+function holdersTable(lock: LockView): string {
+  const rows = lock.holders.map(holder => [
+    safe(holder.holder),
+    holder.mode,
+    String(holder.token),
+    age(holder.acquiredAt),
+    holder.slots ? holder.slots.join(',') : '',
+    holder.endsInMs === undefined ? '' : formatDuration(holder.endsInMs),
+    [
+      labelsText(holder.labels),
+      holder.notice ? paint('yellow', `asked to go by ${safe(holder.notice.by)}: ${safe(holder.notice.reason)}`) : '',
+    ]
+      .filter(text => text !== '')
+      .join(' '),
+  ])
+  return table(['HOLDER', 'MODE', 'TOKEN', 'FOR', 'SLOTS', 'ENDS IN', ''], rows)
+}
+
+export function waitersTable(waiters: readonly WaiterView[]): string {
+  const rows = waiters.map(waiter => [
+    String(waiter.position),
+    safe(waiter.holder),
+    waiter.mode,
+    String(waiter.priority),
+    formatDuration(waiter.waitedMs),
+    labelsText(waiter.labels),
+  ])
+  return table(['#', 'WAITER', 'MODE', 'PRIORITY', 'WAITS FOR', ''], rows)
+}
+
+/** The answer in sentences. */
+export function whyText({ lock, waiters }: QueueView): string {
+  const name = paint('bold', safe(lock.name))
+  const lines: string[] = []
+  for (const holder of lock.holders) {
+    const notice = holder.notice ? `, asked to go by ${safe(holder.notice.by)} (${safe(holder.notice.reason)})` : ''
+    lines.push(
+      `${name} is held by ${safe(holder.holder)} since ${age(holder.acquiredAt)} (${holder.mode}, token ${holder.token})${notice}.`,
+    )
+    const labels = labelsText(holder.labels)
+    if (labels !== '') lines.push(`  ${labels}`)
+  }
+  if (lock.frozen)
+    lines.push(`${name} is frozen until ${lock.frozen.until} by ${safe(lock.frozen.by)}: ${safe(lock.frozen.reason)}`)
+  if (lock.delayedMs !== undefined)
+    lines.push(`${name} is kept free for ${formatDuration(lock.delayedMs)} more, after an unclean end.`)
+  if (lines.length === 0) lines.push(`${name} is free.`)
+  if (lock.typicalHoldMs !== undefined) lines.push(`It is typically held for ${formatDuration(lock.typicalHoldMs)}.`)
+  if (waiters.length === 0) lines.push('Nobody waits for it.')
+  else lines.push(`${waiters.length === 1 ? 'One waits' : `${waiters.length} wait`} for it:`, waitersTable(waiters))
+  return lines.join('\n')
+}
+
+export function eventLine(event: LockEvent): string {
+  const details = [
+    event.token === undefined ? '' : `token ${event.token}`,
+    event.holder === undefined ? '' : safe(event.holder),
+    event.by === undefined ? '' : `by ${safe(event.by)}`,
+    event.reason === undefined ? '' : `(${safe(event.reason)})`,
+    event.queueLength === undefined ? '' : `${event.queueLength} waiting`,
+  ]
+  const time = paint('dim', event.at)
+  return [time, event.type.padEnd(13), safe(event.lock), ...details].filter(text => text !== '').join('  ')
+}

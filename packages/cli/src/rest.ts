@@ -1,0 +1,18 @@
+/** The service over REST, for verbs that look and operate: no session, no WebSocket. */
+import { connect, type Rest } from '@holdfast/client'
+import { type AccessOptions, apiKeyOf, urlOf } from './access.ts'
+
+export function restOf(options: AccessOptions): Rest {
+  const apiKey = apiKeyOf(options)
+  // Connects only when a session is first needed, which is never.
+  return connect({ url: urlOf(options), ...(apiKey === undefined ? {} : { apiKey }) }).rest
+}
+
+export function lockPath(name: string, what: string): string {
+  return `/v1/locks/${encodeURIComponent(name)}/${what}`
+}
+
+/** v1 counts in seconds. */
+export function wholeSeconds(ms: number): number {
+  return Math.ceil(ms / 1_000)
+}

@@ -1,0 +1,124 @@
+/**
+ * Running a command under a lock, with these promises:
+ *
+ * - It starts only when the lock is held, and the lock is released only when the whole process group is gone.
+ * - When the lock is lost or must be given up, everybody in the group gets TERM, and KILL early enough to be dead before the moment
+ *   from which somebody else may hold the lock. That moment is the deadline that the library computes from its last renewal; the group is told to stop
+ *   when a third of it is left, so that there is time to clean up even when the service cannot be reached.
+ * - When an operator ends the grant, the service is told that this side knows only when the group is gone.
+ *
+ * Not promised: anything when this process itself is killed with KILL or stopped; pass HOLDFAST_TOKEN to what the lock protects.
+ */
+import type { Lock } from '@holdfast/client'
+import { every, monotonicMs, wallMs } from './clock.ts'
+import { exitCodes } from './exit.ts'
+import { ProcessGroup } from './group.ts'
+import { note } from './output.ts'
+
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const
+/** Of a full deadline: when less is left, the group is told to stop. */
+const STOP_PART = 1 / 3
+/** Of that: when less is left, it is killed. */
+const KILL_PART = 1 / 4
+/** However long the TTL, cleaning up gets no more than this. */
+const STOP_MS_MAX = 10_000
+const LOOK_MS_MAX = 50
+/** What a child leaves behind in its group gets this long after TERM. */
+const LEFTOVER_MS_MAX = 5_000
+
+type Stop = 'lost' | 'preempted'
+
+/** Returns the exit code. Throws only when the command could not be started; the lock is the caller's to release. */
+export async function runUnderLock(lock: Lock, command: readonly string[]): Promise<number> {
+  const fullMs = lock.validForMs()
+  const group = await ProcessGroup.start(command, environmentOf(lock, fullMs))
+  const guard = new Guard(lock, group, fullMs)
+  const forwards = FORWARDED.map(signal => {
+    const forward = () => void group.signal(signal)
+    process.on(signal, forward)
+    return () => process.off(signal, forward)
+  })
+  try {
+    const code = await group.ended
+    await endLeftovers(group)
+    return guard.stopped === null ? code : exitCodes[guard.stopped]
+  } finally {
+    guard.end()
+    for (const stop of forwards) stop()
+  }
+}
+
+function environmentOf(lock: Lock, validForMs: number): Record<string, string> {
+  return {
+    HOLDFAST_LOCK: lock.name,
+    HOLDFAST_TOKEN: String(lock.token),
+    // A label: when the first deadline would have been. Renewals move the real one.
+    HOLDFAST_DEADLINE: String(Math.floor(wallMs() + validForMs)),
+  }
+}
+
+/** What the child started and did not end keeps the lock; so it is ended. */
+async function endLeftovers(group: ProcessGroup): Promise<void> {
+  if (!group.isAlive) return
+  group.signal('SIGTERM')
+  const untilMs = wallMs() + LEFTOVER_MS_MAX
+  const stop = every(LOOK_MS_MAX, () => {
+    if (wallMs() >= untilMs) group.signal('SIGKILL')
+  })
+  await group.gone()
+  stop()
+}
+
+/** Watches the lock on behalf of a group that cannot. */
+class Guard {
+  /** Why the group was told to stop; null: it was not. */
+  stopped: Stop | null = null
+  readonly #lock: Lock
+  readonly #group: ProcessGroup
+  readonly #stopMs: number
+  readonly #ends: (() => void)[]
+  /** While nobody has said otherwise: until then the lock was promised to this side. */
+  #promisedUntilMs: number
+  #isEndedByOthers = false
+
+  constructor(lock: Lock, group: ProcessGroup, fullMs: number) {
+    this.#lock = lock
+    this.#group = group
+    this.#stopMs = Math.min(STOP_MS_MAX, fullMs * STOP_PART)
+    this.#promisedUntilMs = monotonicMs() + fullMs
+    const lookMs = Math.min(LOOK_MS_MAX, this.#stopMs * KILL_PART * KILL_PART)
+    this.#ends = [
+      every(lookMs, () => this.#look()),
+      lock.on('preempting', ({ by, reason }) => this.#stop('preempted', `${by} wants the lock: ${reason}`)),
+      lock.on('lost', error => {
+        this.#isEndedByOthers = error.reason === 'forced' || error.reason === 'preempted'
+        this.#stop(error.reason === 'preempted' ? 'preempted' : 'lost', error.message)
+        return group.gone()
+      }),
+    ]
+  }
+
+  #look(): void {
+    const remainingMs = this.#lock.validForMs()
+    if (remainingMs > 0) this.#promisedUntilMs = monotonicMs() + remainingMs
+    if (remainingMs < this.#stopMs) this.#stop('lost', 'the lock is about to end, or could not be renewed in time')
+    if (this.stopped === null || this.#leftMs(remainingMs) >= this.#stopMs * KILL_PART) return
+    this.#group.signal('SIGKILL')
+  }
+
+  /** Until somebody else may hold the lock. What others ended by a word stays promised while this side has not said that it knows. */
+  #leftMs(remainingMs: number): number {
+    return this.#isEndedByOthers ? this.#promisedUntilMs - monotonicMs() : remainingMs
+  }
+
+  #stop(why: Stop, message: string): void {
+    if (this.stopped !== null) return
+    this.stopped = why
+    note(`stopping the command: ${message}`)
+    this.#group.signal('SIGTERM')
+  }
+
+  end(): void {
+    for (const end of this.#ends) end()
+  }
+}

@@ -1,0 +1,31 @@
+/** The verbs, in the order of the help. Their code is loaded when one of them is asked for: `run` needs no server, `list` no child process. */
+import type { Command } from 'commander'
+
+export type Define = (program: Command) => void
+type Verb = { name: string; summary: string; load: () => Promise<{ define: Define }> }
+
+export const verbs: readonly Verb[] = [
+  { name: 'serve', summary: 'start a server', load: () => import('./commands/serve.ts') },
+  { name: 'run', summary: 'run a command while holding a lock', load: () => import('./commands/run.ts') },
+  { name: 'elect', summary: 'run a command while being the leader', load: () => import('./commands/elect.ts') },
+  { name: 'acquire', summary: 'acquire a lock and print its lock_id', load: () => import('./commands/acquire.ts') },
+  { name: 'renew', summary: 'keep an acquired lock for another TTL', load: () => import('./commands/renew.ts') },
+  { name: 'release', summary: 'release an acquired lock', load: () => import('./commands/release.ts') },
+  { name: 'list', summary: 'list the locks that are configured or in use', load: () => import('./commands/list.ts') },
+  { name: 'show', summary: 'look at a lock', load: () => import('./commands/show.ts') },
+  { name: 'why', summary: 'why is a lock not free: who holds it, who waits', load: () => import('./commands/why.ts') },
+  { name: 'queue', summary: 'who waits for a lock, in order', load: () => import('./commands/queue.ts') },
+  { name: 'history', summary: 'what has happened to a lock', load: () => import('./commands/history.ts') },
+  { name: 'watch', summary: 'watch events as they happen', load: () => import('./commands/watch.ts') },
+  { name: 'value', summary: 'read the value that a lock carries', load: () => import('./commands/value.ts') },
+  { name: 'force-release', summary: 'end the grants of others', load: () => import('./commands/force-release.ts') },
+  { name: 'preempt', summary: 'tell the holders to clean up and go', load: () => import('./commands/preempt.ts') },
+  { name: 'freeze', summary: 'let nobody acquire locks under a prefix', load: () => import('./commands/freeze.ts') },
+  { name: 'thaw', summary: 'lift a freeze', load: () => import('./commands/thaw.ts') },
+  { name: 'whoami', summary: 'whose key this is and what it permits', load: () => import('./commands/whoami.ts') },
+  {
+    name: 'completion',
+    summary: 'print a completion script for your shell',
+    load: () => import('./commands/completion.ts'),
+  },
+]
