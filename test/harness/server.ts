@@ -60,7 +60,10 @@ export async function spawnServer(options: {
     'warn',
     ...(options.flags ?? []),
   ]
-  const child = spawn(process.execPath, args, {
+  // More open files than this process may have, for crowds.
+  const raise = options.filesMax ? ['sh', '-c', `ulimit -n ${options.filesMax}; exec "$0" "$@"`] : []
+  const [file = process.execPath, ...rest] = [...raise, process.execPath, ...args]
+  const child = spawn(file, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, HOLDFAST_ROOT_KEY: rootKey, NODE_TEST_CONTEXT: undefined, ...options.env },
   })
