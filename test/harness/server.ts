@@ -10,6 +10,15 @@ const READY_MS_MAX = 60_000
 /** Every server of the harness has this key, so that tests need not read files. */
 export const rootKey = 'hf_test_0123456789abcdef0123456789abcdef'
 
+export type ServerOptions = {
+  data: string
+  port?: number
+  flags?: string[]
+  env?: NodeJS.ProcessEnv
+  /** More open files than this process may have, for crowds. */
+  filesMax?: number
+}
+
 export type Server = {
   url: string
   port: number
@@ -24,12 +33,7 @@ export type Server = {
   stop(): Promise<number | string>
 }
 
-export async function startServer(options: {
-  data: string
-  port?: number
-  flags?: string[]
-  env?: NodeJS.ProcessEnv
-}): Promise<Server> {
+export async function startServer(options: ServerOptions): Promise<Server> {
   const server = await spawnServer(options)
   const ended = server.exited.then(code => {
     throw new Error(`the server ended with ${code}: ${server.output()}`)
@@ -42,12 +46,7 @@ export async function startServer(options: {
 }
 
 /** Starts the process without waiting for it to be ready. */
-export async function spawnServer(options: {
-  data: string
-  port?: number
-  flags?: string[]
-  env?: NodeJS.ProcessEnv
-}): Promise<Server> {
+export async function spawnServer(options: ServerOptions): Promise<Server> {
   const port = options.port ?? (await freePort())
   const args = [
     ...nodeFlags,
@@ -60,7 +59,6 @@ export async function spawnServer(options: {
     'warn',
     ...(options.flags ?? []),
   ]
-  // More open files than this process may have, for crowds.
   const raise = options.filesMax ? ['sh', '-c', `ulimit -n ${options.filesMax}; exec "$0" "$@"`] : []
   const [file = process.execPath, ...rest] = [...raise, process.execPath, ...args]
   const child = spawn(file, rest, {

@@ -85,7 +85,7 @@ async function costOfHandOver({ waiters, turns }: { waiters: number; turns: numb
     const wire = wires[index % wires.length]
     if (wire) void wait(wire, `${index}`)
   }
-  while ((await bench.client.queue('convoy')).lock.waiters < waiters)
+  while ((await bench.client.rest.show('convoy')).waiters < waiters)
     await new Promise(resolve => setTimeout(resolve, 50))
   left = turns
   const before = cpuSeconds(bench.server.child.pid ?? 0) ?? Number.NaN
