@@ -3,7 +3,7 @@ import type { Entry } from './model.ts'
 import { placeOf, type Stamped, type State, writtenIn } from './state.ts'
 
 /** The record that the entry sets, as it is now; null if there is none. */
-function current(state: State, entry: Entry): object | null {
+export function current(state: State, entry: Entry): object | null {
   switch (entry.record) {
     case 'grant': {
       const grants = state.locks.get(entry.lock)?.grants ?? []

@@ -45,13 +45,32 @@ export interface Shards {
   /** Takes the command into the next turn of the instance's shard. */
   submit(instance: string, command: Command, asking: Asking): Submitted
   /** Watches the instance's locks under `prefix` (or `name` alone). `after` is a cursor; without it, from now on. Returns the cursor it starts after, and a way to stop. */
-  watch(instance: string, filter: { prefix?: string; name?: string; after?: string }, sink: WatchSink): { cursor: string; stop(): void }
+  watch(
+    instance: string,
+    filter: { prefix?: string; name?: string; after?: string },
+    sink: WatchSink,
+  ): { cursor: string; stop(): void }
   /** Past events of one lock, newest first, as far as they are kept. */
-  history(instance: string, options: { lock: string; limit: number; before?: string }): { events: LockEvent[]; more: boolean }
+  history(
+    instance: string,
+    options: { lock: string; limit: number; before?: string },
+  ): { events: LockEvent[]; more: boolean }
   /** Pushes for one session, while its connection lives. The newest listener of a session replaces the one before. */
   listen(instance: string, session: string, push: (push: SessionPush) => void): { stop(): void }
   /** Whether this server would answer now: it owns its shards and its own deadline has not passed. */
-  health(): { isReady: boolean; reason: string | null; shards: { shard: number; epoch: number; seq: number; locks: number; sessions: number; waiters: number; logBytes: number }[] }
+  health(): {
+    isReady: boolean
+    reason: string | null
+    shards: {
+      shard: number
+      epoch: number
+      seq: number
+      locks: number
+      sessions: number
+      waiters: number
+      logBytes: number
+    }[]
+  }
   /** Stops taking commands, drains the batch in flight, ends watches, gives the shards up in good order. */
   close(): Promise<void>
 }

@@ -1,0 +1,92 @@
+/**
+ * A batch as it lies in the log: compact JSON, entries grouped by instance in the order in which they were made. Entries that the cleaner
+ * re-appended stand apart, in `carried`, and come first: they set records, but nothing of it happened now.
+ */
+import { hash } from 'node:crypto'
+import type { Entry } from '../locks/model.ts'
+
+export type EntryGroup = [instance: string, ...entries: Entry[]]
+
+export type Batch = {
+  /** Random: by it an append of unknown outcome is told from somebody else's. */
+  id: string
+  seq: number
+  epoch: number
+  /** Of the bytes of the batch before; empty in the first. */
+  prev: string
+  /** The shard's clock, ms. */
+  now: number
+  /** Wall time, ms since 1970: a label. */
+  at: number
+  /** What was alive at the last complete cleaning, in bytes: tells the next owner when to clean again. */
+  live: number
+  carried: EntryGroup[]
+  entries: EntryGroup[]
+}
+
+export type BatchHeader = Omit<Batch, 'carried' | 'entries'>
+
+/** Bytes that a header takes at most, its punctuation included; the id, the hash and five numbers. */
+export const HEADER_BYTES_MAX = 512
+
+/** Groups of entries in the making, as text: each entry is serialised once, when it is made. */
+export class GroupText {
+  bytes = 0
+  #text = ''
+  #instance: string | null = null
+
+  add(instance: string, entry: string): void {
+    this.bytes += Buffer.byteLength(entry) + 1
+    if (instance === this.#instance) {
+      this.#text += `,${entry}`
+      return
+    }
+    const name = JSON.stringify(instance)
+    this.bytes += Buffer.byteLength(name) + 4
+    this.#text += `${this.#instance === null ? '[' : '],['}${name},${entry}`
+    this.#instance = instance
+  }
+
+  toString(): string {
+    return this.#instance === null ? '[]' : `[${this.#text}]]`
+  }
+}
+
+export function encodeBatch(header: BatchHeader, groups: { carried: GroupText; entries: GroupText }): Buffer {
+  const { id, seq, epoch, prev, now, at, live } = header
+  const head = JSON.stringify({ id, seq, epoch, prev, now, at, live }).slice(0, -1)
+  return Buffer.from(`${head},"carried":${groups.carried},"entries":${groups.entries}}`)
+}
+
+/** Throws when the bytes are no batch. What is inside the entries is trusted: it was written by this code under the owner's fence. */
+export function decodeBatch(bytes: Uint8Array): Batch {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
+  // Looked at field by field right below.
+  const batch = JSON.parse(text) as Batch
+  const isBatch =
+    typeof batch.id === 'string' &&
+    Number.isSafeInteger(batch.seq) &&
+    Number.isSafeInteger(batch.epoch) &&
+    typeof batch.prev === 'string' &&
+    typeof batch.now === 'number' &&
+    typeof batch.at === 'number' &&
+    typeof batch.live === 'number' &&
+    Array.isArray(batch.carried) &&
+    Array.isArray(batch.entries)
+  if (!isBatch) throw new Error('this is no batch of a log')
+  return batch
+}
+
+/** What the next batch says of this one. */
+export function hashBatch(bytes: Uint8Array): string {
+  return hash('sha256', bytes, 'hex')
+}
+
+/** An entry as it is logged: what is only for the one who answers is left out. */
+export function encodeEntry(entry: Entry): string {
+  if (entry.record === 'wait' && entry.gone) {
+    const { gone: _, ...logged } = entry
+    return JSON.stringify(logged)
+  }
+  return JSON.stringify(entry)
+}

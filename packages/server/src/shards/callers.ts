@@ -1,0 +1,104 @@
+/** Those who have asked and not been answered yet: for a turn, or for as long as they wait in line. */
+import { HoldfastError } from '@holdfast/protocol/errors'
+import type { Command } from '../locks/model.ts'
+import type { Answer, Asking, Submitted } from './port.ts'
+
+/** One command on its way through a shard. `asking` is null when time asked, or once nobody listens any more. */
+export class Arrival implements Submitted {
+  readonly instance: string
+  readonly command: Command
+  asking: Asking | null
+  readonly #onDetach: (arrival: Arrival) => void
+  /** While it waits in line. */
+  wait: { ticket: number; session: string } | null = null
+  isDetached = false
+  /** Kept apart from `asking`, which goes with its connection. */
+  readonly keepsSessionAlive: boolean
+
+  constructor(arrival: {
+    instance: string
+    command: Command
+    asking: Asking | null
+    onDetach: (arrival: Arrival) => void
+  }) {
+    this.instance = arrival.instance
+    this.command = arrival.command
+    this.asking = arrival.asking
+    this.#onDetach = arrival.onDetach
+    this.keepsSessionAlive = arrival.asking?.keepsSessionAlive === true
+  }
+
+  answer(answer: Answer): void {
+    const { asking } = this
+    this.asking = null
+    asking?.answer(answer)
+  }
+
+  fail(error: HoldfastError): void {
+    const { asking } = this
+    this.asking = null
+    asking?.fail(error)
+  }
+
+  detach(): void {
+    if (this.isDetached || this.asking === null) return
+    this.isDetached = true
+    this.asking = null
+    this.#onDetach(this)
+  }
+}
+
+/** The open waits of one instance. */
+export class Callers {
+  readonly #waiting = new Map<number, Arrival>()
+  /** Sessions that an open connection keeps alive, and by how many waits. */
+  readonly #kept = new Map<string, number>()
+
+  /** From now on the answer to this ticket goes to this caller; one who asked the same before is told to ask again. */
+  attach(arrival: Arrival, wait: { ticket: number; session: string }): void {
+    const former = this.#waiting.get(wait.ticket)
+    if (former && former !== arrival) {
+      this.#forget(former)
+      former.fail(new HoldfastError('unavailable', 'The same request has been asked again; the answer goes there.'))
+    }
+    arrival.wait = wait
+    this.#waiting.set(wait.ticket, arrival)
+    if (arrival.keepsSessionAlive) this.#kept.set(wait.session, (this.#kept.get(wait.session) ?? 0) + 1)
+  }
+
+  /** The caller of a wait that is over, if it is still there. */
+  take(ticket: number): Arrival | null {
+    const arrival = this.#waiting.get(ticket)
+    if (!arrival) return null
+    this.#forget(arrival)
+    return arrival
+  }
+
+  /** The caller has gone. Returns whether the wait is to be given up. */
+  release(arrival: Arrival): boolean {
+    if (arrival.wait === null || this.#waiting.get(arrival.wait.ticket) !== arrival) return false
+    this.#forget(arrival)
+    return arrival.keepsSessionAlive
+  }
+
+  isKept(session: string): boolean {
+    return this.#kept.has(session)
+  }
+
+  failAll(error: HoldfastError): void {
+    const all = [...this.#waiting.values()]
+    this.#waiting.clear()
+    this.#kept.clear()
+    for (const arrival of all) arrival.fail(error)
+  }
+
+  #forget(arrival: Arrival): void {
+    const { wait } = arrival
+    if (!wait) return
+    this.#waiting.delete(wait.ticket)
+    if (!arrival.keepsSessionAlive) return
+    const left = (this.#kept.get(wait.session) ?? 0) - 1
+    if (left > 0) this.#kept.set(wait.session, left)
+    else this.#kept.delete(wait.session)
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Keeps the log short without snapshots. Most records die young, so the oldest batches hold little that is still true. The cleaner
+ * takes them from the old end: what is still the current value of its record is written again at the new end, marked as carried, and in
+ * the same commit the old batches go. A tombstone at the old end has nothing left to hide and simply vanishes.
+ *
+ * What is carried is chosen in the turn that commits it, before its commands: a value chosen a batch earlier could bring back
+ * what a command of that batch has ended (SAFETY O3).
+ *
+ * When: in passes. A pass begins when the log is larger than `LOG_BYTES_MIN` and than twice what the last pass found alive, and ends
+ * when all batches that existed at its beginning are gone; what it carried is then what was alive. So the log stays below three
+ * times the live state plus 16 MiB (decision 0011), and each byte that is written is carried less than once on average.
+ */
+import type { Clock } from '../clock.ts'
+import type { Engine } from '../engine/engine.ts'
+import { carried, current, isCurrent } from '../locks/carry.ts'
+import type { Entry } from '../locks/model.ts'
+import type { State } from '../locks/state.ts'
+import { type Batch, decodeBatch, type EntryGroup, encodeEntry, type GroupText } from './batch.ts'
+import type { Keys } from './keys.ts'
+import type { ShardLog } from './log.ts'
+
+/** Below this a log is left alone: it is read in a few tens of ms. */
+export const LOG_BYTES_MIN = 16 * 1024 * 1024
+/** Old batches that one turn takes, at the least and at the most, in bytes: the turn of a single command must stay a quick one. */
+const TURN_BYTES_MIN = 32 * 1024
+const TURN_BYTES_MAX = 256 * 1024
+/** Against what was appended last: cleaning must be faster than writing, or a pass would never end. */
+const TURN_SHARE = 3
+/** Batches read ahead of the turns. */
+const AHEAD_BATCHES = 32
+const AHEAD_BYTES_MIN = TURN_BYTES_MAX
+
+type Ahead = { batch: Batch; bytes: number }
+export type Chosen = { before: number; bytes: number; batches: number; carriedEntries: number; carriedBytes: number }
+
+export type CleanerOptions = {
+  engine: Engine
+  clock: Clock
+  keys: Keys
+  shard: number
+  log: ShardLog
+  liveBytes: number
+  /** For tests: other thresholds than the default. */
+  logBytesMin?: number
+  /** Something has been read: a turn could go on cleaning. */
+  onReady(): void
+  onError(error: unknown): void
+}
+
+export class Cleaner {
+  readonly #options: CleanerOptions
+  readonly #ahead: Ahead[] = []
+  #aheadBytes = 0
+  /** Batches below this one belong to the pass under way. */
+  #passEnd: number | null = null
+  #passCarriedBytes = 0
+  #liveBytes: number
+  #isReading = false
+  #isOver = false
+
+  constructor(options: CleanerOptions) {
+    this.#options = options
+    this.#liveBytes = options.liveBytes
+  }
+
+  /** What the last complete pass found alive. */
+  get liveBytes(): number {
+    return this.#liveBytes
+  }
+
+  /** Whether a turn would clean, if it came now. */
+  get isReady(): boolean {
+    return this.#begin() && this.#ahead.length > 0
+  }
+
+  /**
+   * Called at the beginning of a turn: adds to `text` what must be kept of the oldest batches. They may be deleted with the
+   * batch `seq` that these entries go into.
+   */
+  choose(states: Map<string, State>, seq: number, text: GroupText, appendedBytes: number): Chosen | null {
+    if (!this.isReady) return null
+    const budget = Math.min(TURN_BYTES_MAX, Math.max(TURN_BYTES_MIN, TURN_SHARE * appendedBytes))
+    const chosen: Chosen = {
+      before: this.#options.log.firstSeq,
+      bytes: 0,
+      batches: 0,
+      carriedEntries: 0,
+      carriedBytes: 0,
+    }
+    while (this.#ahead.length > 0 && (chosen.batches === 0 || chosen.bytes + this.#ahead[0]!.bytes <= budget)) {
+      const { batch, bytes } = this.#ahead.shift()!
+      this.#aheadBytes -= bytes
+      if (batch.seq !== chosen.before)
+        throw new Error(`the cleaner holds batch ${batch.seq} where ${chosen.before} is the oldest`)
+      for (const group of batch.carried) chosen.carriedEntries += carry(states, batch.seq, seq, group, text)
+      for (const group of batch.entries) chosen.carriedEntries += carry(states, batch.seq, seq, group, text)
+      chosen.before = batch.seq + 1
+      chosen.bytes += bytes
+      chosen.batches++
+    }
+    chosen.carriedBytes = text.bytes
+    return chosen
+  }
+
+  /** The batch with what was chosen is durable. */
+  committed(chosen: Chosen): void {
+    this.#passCarriedBytes += chosen.carriedBytes
+    if (this.#passEnd !== null && chosen.before >= this.#passEnd) {
+      this.#passEnd = null
+      this.#liveBytes = this.#passCarriedBytes
+    }
+  }
+
+  /** Starts reading ahead if there is need to. */
+  prepare(): void {
+    const isEnough = this.#aheadBytes >= AHEAD_BYTES_MIN || this.#ahead.length >= AHEAD_BATCHES
+    if (this.#isReading || this.#isOver || isEnough || !this.#begin()) return
+    this.#isReading = true
+    this.#read()
+      .then(count => {
+        this.#isReading = false
+        if (!this.#isOver && count > 0) this.#options.onReady()
+      })
+      .catch(error => {
+        // The log grows until reading works again; nothing else depends on it.
+        this.#isReading = false
+        this.#options.onError(error)
+      })
+  }
+
+  stop(): void {
+    this.#isOver = true
+  }
+
+  /** Whether a pass is under way, or begins now. */
+  #begin(): boolean {
+    const { log, logBytesMin = LOG_BYTES_MIN } = this.#options
+    if (this.#isOver) return false
+    if (this.#passEnd !== null) return true
+    if (log.bytes <= Math.max(logBytesMin, 2 * this.#liveBytes)) return false
+    // Not the newest: the next append has to name it.
+    this.#passEnd = log.end.seq
+    this.#passCarriedBytes = 0
+    return this.#passEnd > log.firstSeq
+  }
+
+  async #read(): Promise<number> {
+    const { engine, keys, shard, log } = this.#options
+    const last = this.#ahead.at(-1)?.batch.seq ?? log.firstSeq - 1
+    const listing = await engine.list({
+      prefix: keys.log(shard),
+      limit: AHEAD_BATCHES,
+      ...(last < 0 ? {} : { after: keys.batch(shard, last) }),
+    })
+    let count = 0
+    for (const pair of listing.pairs) {
+      const batch = decodeBatch(pair.value)
+      if (batch.seq >= (this.#passEnd ?? 0)) break
+      this.#ahead.push({ batch, bytes: pair.value.byteLength })
+      this.#aheadBytes += pair.value.byteLength
+      count++
+    }
+    return count
+  }
+}
+
+/** Returns how many entries of the group are carried into batch `seq`. */
+function carry(
+  states: Map<string, State>,
+  from: number,
+  seq: number,
+  [instance, ...entries]: EntryGroup,
+  text: GroupText,
+): number {
+  const state = states.get(instance)
+  if (!state) return 0
+  const kept: string[] = []
+  // From the last to the first: of several values that one batch gave a record, only the last one is current.
+  for (let index = entries.length - 1; index >= 0; index--) {
+    const entry = entries[index]!
+    if (!isCurrent(state, entry, from)) continue
+    const encoded = encodeEntry(entry)
+    assertSame(state, entry, encoded)
+    carried(state, entry, seq)
+    kept.push(encoded)
+  }
+  for (let index = kept.length - 1; index >= 0; index--) text.add(instance, kept[index]!)
+  return kept.length
+}
+
+/** A value that is not what the state holds would come back at the next recovery: better no server than that one. */
+function assertSame(state: State, entry: Entry, encoded: string): void {
+  if (entry.record === 'settled') return
+  const now = current(state, entry)
+  if (now && JSON.stringify({ ...entry, value: now }) === encoded) return
+  throw new Error(`a carried entry of the record ${entry.record} differs from the state`)
+}

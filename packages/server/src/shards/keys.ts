@@ -1,0 +1,24 @@
+/** Where the records of the shards lie in the store (DESIGN 3.2). */
+
+/** Of the numbers in the keys of a log, so that the order of bytes is theirs. 2^53 has sixteen digits. */
+const SEQ_DIGITS = 16
+
+export type Keys = {
+  meta: string
+  members: string
+  member(server: string): string
+  owner(shard: number): string
+  log(shard: number): string
+  batch(shard: number, seq: number): string
+}
+
+export function keysUnder(root: string): Keys {
+  return {
+    meta: `${root}/meta`,
+    members: `${root}/members/`,
+    member: server => `${root}/members/${server}`,
+    owner: shard => `${root}/shards/${shard}/owner`,
+    log: shard => `${root}/shards/${shard}/log/`,
+    batch: (shard, seq) => `${root}/shards/${shard}/log/${String(seq).padStart(SEQ_DIGITS, '0')}`,
+  }
+}

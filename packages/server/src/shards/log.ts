@@ -1,0 +1,107 @@
+/**
+ * The newest end of a shard's log, and the only way to add to it.
+ *
+ * A server that is no longer the owner must not append, whatever it believes; and an append that was sent once must not be applied a
+ * second time, however late it arrives. So each append checks, in the commit that writes it: the owner record at the revision
+ * of our takeover, the batch before at the revision at which we wrote it, and that its own place is empty. The second of these fences late
+ * duplicates even after the cleaner has emptied their place, for what they name as predecessor is never written again (SAFETY P1).
+ */
+import type { Clock } from '../clock.ts'
+import type { Engine, KeyValue } from '../engine/engine.ts'
+import { hashBatch } from './batch.ts'
+import { commitKnown, sameBytes } from './commit.ts'
+import type { Keys } from './keys.ts'
+import type { Ownership } from './ownership.ts'
+import type { ShardTelemetry } from './telemetry.ts'
+
+/** The last batch, as the next one must name it. */
+export type LogEnd = { seq: number; revision: number; hash: string }
+
+/** Somebody else appended or took over: what this server has decided since its last batch did not happen. */
+export class OwnershipLost extends Error {
+  override readonly name = 'OwnershipLost'
+  readonly found: (KeyValue | null)[]
+  constructor(shard: number, found: (KeyValue | null)[]) {
+    super(`shard ${shard} is no longer owned by this start of this server`)
+    this.found = found
+  }
+}
+
+export type LogOptions = {
+  engine: Engine
+  clock: Clock
+  keys: Keys
+  shard: number
+  telemetry: ShardTelemetry
+  end: LogEnd
+  /** Oldest batch that is kept. */
+  firstSeq: number
+  bytes: number
+}
+
+export class ShardLog {
+  #end: LogEnd
+  #firstSeq: number
+  #bytes: number
+  readonly #options: LogOptions
+
+  constructor(options: LogOptions) {
+    this.#options = options
+    this.#end = options.end
+    this.#firstSeq = options.firstSeq
+    this.#bytes = options.bytes
+  }
+
+  get end(): LogEnd {
+    return this.#end
+  }
+  get firstSeq(): number {
+    return this.#firstSeq
+  }
+  /** Of all batches that are kept. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /**
+   * Appends the batch `end.seq + 1`; resolves when it is durable. With `cleaned`, the batches up to `cleaned.before` go in the same commit.
+   * Throws `OwnershipLost` or `EngineRefusal` when it surely was not written, `EngineFatal` when nothing can be known any more.
+   */
+  async append(
+    bytes: Buffer,
+    ownership: Ownership,
+    cleaned: { before: number; bytes: number } | null = null,
+  ): Promise<void> {
+    const { engine, clock, keys, shard, telemetry } = this.#options
+    const seq = this.#end.seq + 1
+    const key = keys.batch(shard, seq)
+    // The newest batch stays, for the next append has to name it.
+    if (cleaned && cleaned.before > this.#end.seq) throw new Error('the newest batch is never cleaned')
+    const range = cleaned && {
+      from: keys.batch(shard, this.#firstSeq),
+      to: keys.batch(shard, cleaned.before),
+      delete: true as const,
+    }
+    const known = await commitKnown({
+      engine,
+      clock,
+      checks: [
+        { key: keys.owner(shard), modRevision: ownership.revision },
+        { key: keys.batch(shard, this.#end.seq), modRevision: this.#end.revision },
+        { key, modRevision: 0 },
+      ],
+      writes: [...(range ? [range] : []), { key, value: bytes }],
+      // The id inside makes these bytes ours and nobody else's.
+      passedAt: sameBytes(2, bytes),
+      onUnknown: (error, attempt) =>
+        telemetry.commitUnknown({ what: `batch ${seq} of shard ${shard}`, attempt, error }),
+    })
+    if (!known.ok) throw new OwnershipLost(shard, known.found)
+    this.#end = { seq, revision: known.revision, hash: hashBatch(bytes) }
+    this.#bytes += bytes.length
+    if (cleaned) {
+      this.#firstSeq = cleaned.before
+      this.#bytes -= cleaned.bytes
+    }
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Becoming the one server that decides for a shard, and ceasing to be.
+ *
+ * The owner record names a server (one start of one process) and counts ownerships. It is taken over by a commit that checks it
+ * unchanged, and that the member record of the server it names is absent: so nobody takes over from a server that has not first been
+ * declared dead, and that happens by a delete that checks the very beat that was seen (SAFETY P7). On one machine a process that is
+ * surely gone needs no waiting; one that is surely alive is not waited for, for it will not go away.
+ */
+import type { Clock } from '../clock.ts'
+import type { Engine } from '../engine/engine.ts'
+import { commitKnown, decodeRecord, encodeRecord, pause, sameBytes } from './commit.ts'
+import type { Keys } from './keys.ts'
+import { decodeMember, type MemberRecord, type Membership } from './membership.ts'
+import type { Processes } from './processes.ts'
+import type { ShardTelemetry } from './telemetry.ts'
+
+/** The owner record at this revision is ours: every append checks it. */
+export type Ownership = { epoch: number; revision: number }
+
+export type OwnershipOptions = {
+  engine: Engine
+  clock: Clock
+  keys: Keys
+  telemetry: ShardTelemetry
+  membership: Membership
+  processes: Processes
+}
+
+/** How often a silent server's record is looked at: several times in each of its beats. */
+const LOOK_MS = 100
+/** Epochs are the upper part of tokens, which stay below 2^53. */
+const EPOCH_MAX = 2 ** 21 - 1
+
+/** Another process that lives holds the store. What to do is in the message. */
+export class DataDirectoryInUse extends Error {
+  override readonly name = 'DataDirectoryInUse'
+  readonly member: MemberRecord
+  constructor(member: MemberRecord) {
+    const since = new Date(member.startedAt).toISOString()
+    super(
+      `The data directory is in use by the server ${member.server} (process ${member.pid}, ${member.address}, running since ${since}). ` +
+        'Two servers cannot share one directory: stop that one, or start this one with a directory of its own.',
+    )
+    this.member = member
+  }
+}
+
+/** Takes the shard over, waiting for a silent former owner as long as it must. Throws `DataDirectoryInUse`. */
+export async function takeOver(options: OwnershipOptions, shard: number): Promise<Ownership> {
+  const { engine, keys, membership } = options
+  for (;;) {
+    const pair = await engine.read(keys.owner(shard))
+    const { server, epoch } = pair ? decodeOwner(pair.value) : { server: '', epoch: 0 }
+    const former = server !== '' && server !== membership.server ? server : null
+    if (former) await outlive(options, former)
+    const checks = [
+      { key: keys.owner(shard), modRevision: pair?.modRevision ?? 0 },
+      ...(former ? [{ key: keys.member(former), modRevision: 0 }] : []),
+    ]
+    const taken = await writeOwner(options, { shard, checks, server: membership.server, epoch: epoch + 1 })
+    // Else the record has changed since it was read.
+    if (taken) return taken
+  }
+}
+
+/** One epoch more under the same owner: numbers are running out. Null when the shard is no longer ours. */
+export function raiseEpoch(options: OwnershipOptions, shard: number, ownership: Ownership): Promise<Ownership | null> {
+  const checks = [{ key: options.keys.owner(shard), modRevision: ownership.revision }]
+  return writeOwner(options, { shard, checks, server: options.membership.server, epoch: ownership.epoch + 1 })
+}
+
+/** Names nobody as owner, so that the next one need not wait. Only after the last answer has been given (SAFETY P11). */
+export async function handOver(options: OwnershipOptions, shard: number, ownership: Ownership): Promise<void> {
+  const checks = [{ key: options.keys.owner(shard), modRevision: ownership.revision }]
+  await writeOwner(options, { shard, checks, server: '', epoch: ownership.epoch })
+}
+
+async function writeOwner(
+  { engine, clock, keys, telemetry }: OwnershipOptions,
+  record: { shard: number; checks: { key: string; modRevision: number }[]; server: string; epoch: number },
+): Promise<Ownership | null> {
+  if (record.epoch > EPOCH_MAX) throw new Error(`shard ${record.shard} has no epochs left`)
+  const value = encodeRecord({ server: record.server, epoch: record.epoch })
+  const known = await commitKnown({
+    engine,
+    clock,
+    checks: record.checks,
+    writes: [{ key: keys.owner(record.shard), value }],
+    passedAt: sameBytes(0, value),
+    onUnknown: (error, attempt) => telemetry.commitUnknown({ what: `owner of shard ${record.shard}`, attempt, error }),
+  })
+  return known.ok ? { epoch: record.epoch, revision: known.revision } : null
+}
+
+/** Returns when the server's member record is gone; deletes it itself once it may. */
+async function outlive(options: OwnershipOptions, server: string): Promise<void> {
+  const { engine, clock, keys, membership, processes, telemetry } = options
+  const key = keys.member(server)
+  let seenRevision = 0
+  let silentMs = 0
+  for (let lookedMs = clock.hrtimeMs(); ; await pause(clock, LOOK_MS)) {
+    const pair = await engine.read(key)
+    if (!pair) return
+    const member = decodeMember(pair.value)
+    const state = processes.stateOf(member)
+    const isBeating = seenRevision !== 0 && pair.modRevision !== seenRevision
+    if (state === 'alive' || isBeating) throw new DataDirectoryInUse(member)
+    const nowMs = clock.hrtimeMs()
+    // Its silence counts only while our own beats get through: else it is the store that is silent.
+    if (seenRevision !== 0 && membership.isWithinDeadline()) silentMs += nowMs - lookedMs
+    lookedMs = nowMs
+    seenRevision = pair.modRevision
+    // How long is for its own record to say (SAFETY O10).
+    if (state !== 'gone' && silentMs < member.memberTtlMs) continue
+    await commitKnown({
+      engine,
+      clock,
+      checks: [{ key, modRevision: pair.modRevision }],
+      writes: [{ key, delete: true }],
+      // If it is another beat's the server lives, and if it is absent that is all we want: the next look tells.
+      passedAt: () => null,
+      onUnknown: (error, attempt) => telemetry.commitUnknown({ what: `death of ${server}`, attempt, error }),
+    })
+  }
+}
+
+function decodeOwner(bytes: Uint8Array): { server: string; epoch: number } {
+  const { server, epoch } = decodeRecord(bytes)
+  if (typeof server !== 'string' || typeof epoch !== 'number') throw new Error('the owner record of a shard is damaged')
+  return { server, epoch }
+}

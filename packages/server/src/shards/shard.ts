@@ -1,0 +1,397 @@
+/**
+ * One shard under one ownership after another: takes commands, gives each turn to the log, and lets nothing leave before it is durable.
+ * Commands that arrive while a batch is in flight form the next one, so under load a turn is as large as the store is slow, and when idle
+ * nothing waits for anything: there is no timer in this.
+ *
+ * When a batch surely was not written, all that has been decided since is void. The working state is thrown away, everyone in it is told
+ * that the outcome is unknown, and the shard is taken over anew and read from its log.
+ */
+import { HoldfastError } from '@holdfast/protocol/errors'
+import type { Clock } from '../clock.ts'
+import { COMMIT_BYTES_MAX, type Engine, EngineRefusal } from '../engine/engine.ts'
+import type { Command } from '../locks/model.ts'
+import { newState, type State } from '../locks/state.ts'
+import { type Random, randomHex } from '../random.ts'
+import { encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
+import { Arrival } from './callers.ts'
+import { type Chosen, Cleaner } from './cleaner.ts'
+import type { Feed } from './feed.ts'
+import { Instance } from './instance.ts'
+import type { Keys } from './keys.ts'
+import { OwnershipLost, ShardLog } from './log.ts'
+import type { Membership } from './membership.ts'
+import { handOver, type Ownership, type OwnershipOptions, raiseEpoch, takeOver } from './ownership.ts'
+import type { Asking, SessionPush } from './port.ts'
+import { recover } from './recovery.ts'
+import { ShardClock } from './shard-clock.ts'
+import type { ShardTelemetry } from './telemetry.ts'
+import { type Chunk, Turn } from './turn.ts'
+
+/** Room for the keys of a commit, its header, and what a carried batch may grow by. */
+const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
+/** Entries of one batch, in bytes. */
+const ENTRIES_BYTES_MAX = COMMIT_BYTES_MAX - BATCH_ROOM_BYTES
+/** Commands that wait for a turn; more are told to come back. Some seconds of work at full speed. */
+const QUEUE_COMMANDS_MAX = 500_000
+/** A batch that is in flight for longer stops the beats of this server: it is as good as dead. An election of the store takes less. */
+export const STUCK_MS = 5_000
+/** Batches by `randomHex`: 64 bits tell one append from another. */
+const BATCH_ID_BYTES = 8
+
+export type ShardOptions = {
+  engine: Engine
+  clock: Clock
+  random: Random
+  keys: Keys
+  telemetry: ShardTelemetry
+  membership: Membership
+  ownership: OwnershipOptions
+  shard: number
+  feed: Feed
+  /** Hands a push to whoever listens for the session. */
+  push(pushed: { instance: string; session: string; push: SessionPush }): void
+  fatal(error: Error): void
+  logBytesMin?: number
+}
+
+/** All that rests on one reading of the log; thrown away as a whole. */
+type Working = {
+  ownership: Ownership
+  instances: Map<string, Instance>
+  states: Map<string, State>
+  log: ShardLog
+  cleaner: Cleaner
+  clock: ShardClock
+  /** Bytes of the last batch, carried ones apart: how fast the log grows. */
+  appendedBytes: number
+}
+
+const unknownOutcome = () => new HoldfastError('unavailable', 'The outcome is unknown; retry with the same request id.')
+
+export class Shard {
+  readonly #options: ShardOptions
+  #working: Working | null = null
+  #queue: Arrival[] = []
+  #isBusy = false
+  #isClosing = false
+  #isLost = false
+  #sinceMs: number | null = null
+  /** Decided, and not known to be durable. */
+  #turning: Turn | null = null
+  #idle: (() => void)[] = []
+  readonly #start = () => void this.#work()
+
+  constructor(options: ShardOptions) {
+    this.#options = options
+  }
+
+  /** Takes the shard over and reads its log. Throws `DataDirectoryInUse`. */
+  async open(): Promise<void> {
+    await this.#own(await takeOver(this.#options.ownership, this.#options.shard))
+  }
+
+  submit(instance: string, command: Command, asking: Asking | null): Arrival {
+    const arrival = new Arrival({ instance, command, asking, onDetach: this.#onDetach })
+    if (this.#isClosing || this.#isLost || this.#queue.length >= QUEUE_COMMANDS_MAX) {
+      // Not before the caller has what `submit` returns.
+      if (asking) this.#options.clock.afterPoll(() => arrival.fail(unknownOutcome()))
+      return arrival
+    }
+    this.#queue.push(arrival)
+    this.#schedule()
+    return arrival
+  }
+
+  /** Called with every tick of the clock; what it makes due is looked at after the sockets have been read. */
+  tick(): number {
+    const { clock } = this.#options
+    if (!this.#working) return 0
+    const lateMs = this.#working.clock.tick()
+    clock.afterPoll(() => this.#expire())
+    return lateMs
+  }
+
+  /** Whether what is in flight has been so for a reasonable time only. */
+  isProgressing(): boolean {
+    return this.#sinceMs === null || this.#options.clock.hrtimeMs() - this.#sinceMs < STUCK_MS
+  }
+
+  get isServing(): boolean {
+    return this.#working !== null && !this.#isClosing && !this.#isLost
+  }
+
+  health() {
+    const working = this.#working
+    let [locks, sessions, waiters] = [0, 0, 0]
+    for (const state of working?.states.values() ?? []) {
+      locks += state.locks.size
+      sessions += state.sessionCount
+      waiters += state.tickets.size
+    }
+    return {
+      shard: this.#options.shard,
+      epoch: working?.ownership.epoch ?? 0,
+      seq: working?.log.end.seq ?? 0,
+      locks,
+      sessions,
+      waiters,
+      logBytes: working?.log.bytes ?? 0,
+    }
+  }
+
+  /** Answers nobody any more, lets the batch in flight become durable, and gives the shard up. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    if (this.#isBusy) await new Promise<void>(resolve => this.#idle.push(resolve))
+    this.#working?.cleaner.stop()
+    this.#failAll(unknownOutcome())
+    this.#options.feed.end()
+    if (this.#working && !this.#isLost) {
+      await handOver(this.#options.ownership, this.#options.shard, this.#working.ownership)
+    }
+    this.#working = null
+  }
+
+  readonly #onDetach = (arrival: Arrival): void => {
+    const instance = this.#working?.instances.get(arrival.instance)
+    if (!instance || !arrival.wait || !instance.callers.release(arrival)) return
+    this.submit(arrival.instance, { type: 'abandon', ticket: arrival.wait.ticket, by: 'service' }, null)
+  }
+
+  #schedule(): void {
+    if (this.#isBusy || this.#working === null || this.#isLost) return
+    this.#isBusy = true
+    // What lies in the sockets now is read first, so that it is in the same turn.
+    this.#options.clock.afterPoll(this.#start)
+  }
+
+  /** Never rejects. */
+  async #work(): Promise<void> {
+    try {
+      if (this.#working && !this.#isClosing) await this.#turn(this.#working)
+    } catch (error) {
+      await this.#drop(error)
+    }
+    this.#isBusy = false
+    this.#sinceMs = null
+    for (const resolve of this.#idle.splice(0)) resolve()
+    if (this.#isClosing) return
+    this.#working?.cleaner.prepare()
+    if (this.#queue.length > 0 || this.#working?.cleaner.isReady) this.#schedule()
+  }
+
+  async #turn(working: Working): Promise<void> {
+    const { clock, shard, telemetry } = this.#options
+    this.#sinceMs = clock.hrtimeMs()
+    const carriedText = new GroupText()
+    const seq = working.log.end.seq + 1
+    const chosen = working.cleaner.choose(working.states, seq, carriedText, working.appendedBytes)
+    const turn = this.#decide(working, seq, carriedText.bytes)
+    this.#turning = turn
+    if (turn.oversized) return this.#refuseOversized(turn.oversized)
+    if (turn.hasEntries || chosen) await this.#commit(working, turn, { chosen, carriedText })
+    // Nothing was written, so nothing has shown that we still own the shard: our own deadline must, read after all of this was received.
+    else if (turn.asked > 0 && !(await this.#options.membership.confirm())) {
+      for (const arrival of turn.callers()) arrival.fail(unknownOutcome())
+      return
+    } else if (turn.commands > 0) telemetry.turnAnswered({ shard, commands: turn.commands })
+    this.#turning = null
+    turn.leave(this.#options.push)
+    for (const { instance, session } of turn.expired) telemetry.sessionExpired({ instance, session })
+    for (const { instance, report } of turn.reports) telemetry.report({ instance, report })
+    if (turn.needsEpoch) await this.#raiseEpoch(working)
+  }
+
+  #decide(working: Working, seq: number, carriedBytes: number): Turn {
+    const turn = new Turn({
+      moment: { now: working.clock.now(), at: this.#options.clock.wallMs() },
+      seq,
+      bytesMax: ENTRIES_BYTES_MAX,
+      carriedBytes,
+      instance: name => this.#instance(working, name),
+      submit: (instance, command) => void this.submit(instance, command, null),
+    })
+    const queue = this.#queue
+    let taken = 0
+    // What the decisions themselves put into the queue is for a later turn.
+    for (const count = queue.length; taken < count && !turn.isFull; ) turn.take(queue[taken++]!)
+    this.#queue = taken === queue.length ? [] : queue.slice(taken)
+    return turn
+  }
+
+  async #commit(
+    working: Working,
+    turn: Turn,
+    { chosen, carriedText }: { chosen: Chosen | null; carriedText: GroupText },
+  ): Promise<void> {
+    const { clock, feed, shard, telemetry } = this.#options
+    let cleaned = chosen
+    for (const chunk of turn.chunks) {
+      const startedMs = clock.hrtimeMs()
+      const bytes = this.#encode(working, turn, chunk, cleaned ? carriedText : new GroupText())
+      await working.log.append(bytes, working.ownership, cleaned)
+      if (cleaned) {
+        working.cleaner.committed(cleaned)
+        telemetry.cleaned({ shard, batches: cleaned.batches, carried: cleaned.carriedEntries })
+      }
+      cleaned = null
+      const ms = clock.hrtimeMs() - startedMs
+      telemetry.batchCommitted({ shard, commands: turn.commands, entries: chunk.entries, bytes: bytes.length, ms })
+    }
+    working.appendedBytes = turn.chunks.reduce((bytes, chunk) => bytes + chunk.text.bytes, 0)
+    for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
+  }
+
+  #encode(working: Working, turn: Turn, chunk: Chunk, carried: GroupText): Buffer {
+    const { end } = working.log
+    return encodeBatch(
+      {
+        id: randomHex(this.#options.random, BATCH_ID_BYTES),
+        seq: chunk.seq,
+        epoch: working.ownership.epoch,
+        prev: end.hash,
+        now: turn.moment.now,
+        at: turn.moment.at,
+        live: working.cleaner.liveBytes,
+      },
+      { carried, entries: chunk.text },
+    )
+  }
+
+  /** One command made more than a batch holds: surely not written, and it never will be; the state that it was applied to is void. */
+  async #refuseOversized(arrival: Arrival): Promise<void> {
+    const { command } = arrival
+    const text = `one command (${command.type}) would change more than one batch of the log can hold`
+    this.#options.telemetry.alarm({ what: text, error: null })
+    arrival.fail(
+      new HoldfastError('quota_exceeded', `This command is too large: ${text}.`, {
+        details: { limit: 'batch_bytes', max: ENTRIES_BYTES_MAX },
+      }),
+    )
+    await this.#drop(new EngineRefusal('too_large', text))
+  }
+
+  async #raiseEpoch(working: Working): Promise<void> {
+    const { shard, ownership } = this.#options
+    const raised = await raiseEpoch(ownership, shard, working.ownership)
+    if (!raised) throw new OwnershipLost(shard, [])
+    working.ownership = raised
+    for (const state of working.states.values()) state.epoch = raised.epoch
+  }
+
+  /** The working state is void. Takes the shard again, if it can be had. */
+  async #drop(error: unknown): Promise<void> {
+    const { shard, telemetry, fatal, feed } = this.#options
+    const working = this.#working
+    this.#working = null
+    working?.cleaner.stop()
+    telemetry.dropped({ shard, reason: error instanceof Error ? error.name : 'unknown', error })
+    if (working) for (const instance of working.instances.values()) instance.callers.failAll(unknownOutcome())
+    for (const arrival of this.#turning?.callers() ?? []) arrival.fail(unknownOutcome())
+    this.#turning = null
+    feed.end()
+    const isExpected = error instanceof OwnershipLost || error instanceof EngineRefusal
+    // A bug would come again with the same command: better no server than one that guesses.
+    if (!isExpected || this.#isClosing) return this.#lose(error, fatal)
+    try {
+      // Refused: nothing was written, and we still own it.
+      const isRefused = error instanceof EngineRefusal && working !== null
+      await this.#own(isRefused ? working.ownership : await takeOver(this.#options.ownership, shard))
+    } catch (again) {
+      this.#lose(again, fatal)
+    }
+  }
+
+  #lose(error: unknown, fatal: (error: Error) => void): void {
+    this.#isLost = true
+    this.#failAll(unknownOutcome())
+    fatal(error instanceof Error ? error : new Error(String(error)))
+  }
+
+  async #own(ownership: Ownership): Promise<void> {
+    const { clock, engine, feed, keys, membership, shard, telemetry, logBytesMin } = this.#options
+    const startedMs = clock.hrtimeMs()
+    let isFirst = true
+    const recovered = await recover({
+      engine,
+      clock,
+      keys,
+      shard,
+      ownership,
+      onBatch: batch => {
+        if (isFirst) feed.restart(batch.seq === 0 ? 0 : batch.seq - 1)
+        isFirst = false
+        feed.recall(batch)
+      },
+    })
+    const log = new ShardLog({ engine, clock, keys, shard, telemetry, ...recovered })
+    const cleaner = new Cleaner({
+      engine,
+      clock,
+      keys,
+      shard,
+      log,
+      liveBytes: recovered.liveBytes,
+      ...(logBytesMin === undefined ? {} : { logBytesMin }),
+      onReady: () => this.#schedule(),
+      onError: error => telemetry.alarm({ what: `the cleaner of shard ${shard} cannot read`, error }),
+    })
+    // From here on, and not from the takeover's sending, sessions count their full time (SAFETY P10).
+    const shardClock = new ShardClock({
+      clock,
+      startMs: recovered.nowMs,
+      isWithinDeadline: () => membership.isWithinDeadline(),
+    })
+    this.#working = {
+      ownership,
+      states: recovered.states,
+      instances: new Map(),
+      log,
+      cleaner,
+      clock: shardClock,
+      appendedBytes: 0,
+    }
+    for (const name of recovered.states.keys()) this.#restart(this.#working, name)
+    const { batches, entries, bytes } = recovered
+    telemetry.recovered({ shard, epoch: ownership.epoch, batches, entries, bytes, ms: clock.hrtimeMs() - startedMs })
+    cleaner.prepare()
+    if (this.#queue.length > 0) this.#schedule()
+  }
+
+  #restart(working: Working, name: string): void {
+    const instance = this.#instance(working, name)
+    instance.timers.restart(working.clock.now())
+    for (const lock of instance.state.locks.values()) {
+      if (lock.queue.length > 0) this.submit(name, { type: 'pump', lock: lock.name, by: 'service' }, null)
+    }
+  }
+
+  #instance(working: Working, name: string): Instance {
+    let instance = working.instances.get(name)
+    if (!instance) {
+      const state = working.states.get(name) ?? newState(working.ownership.epoch)
+      working.states.set(name, state)
+      instance = new Instance(name, state, working.clock.now())
+      working.instances.set(name, instance)
+    }
+    return instance
+  }
+
+  #expire(): void {
+    const working = this.#working
+    if (!working || this.#isClosing) return
+    const moment = { now: working.clock.now(), at: this.#options.clock.wallMs() }
+    for (const { name, callers, timers } of working.instances.values()) {
+      timers.due(
+        moment,
+        session => callers.isKept(session),
+        command => void this.submit(name, command, null),
+      )
+    }
+  }
+
+  #failAll(error: HoldfastError): void {
+    for (const arrival of this.#queue.splice(0)) arrival.fail(error)
+    for (const { callers } of this.#working?.instances.values() ?? []) callers.failAll(error)
+  }
+}

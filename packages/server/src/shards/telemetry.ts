@@ -1,0 +1,35 @@
+/** What the shards tell the outside of themselves: one function a happening. None may throw, none is waited for. */
+import type { Report } from '../locks/model.ts'
+
+export interface ShardTelemetry {
+  batchCommitted(batch: { shard: number; commands: number; entries: number; bytes: number; ms: number }): void
+  /** Commands that were answered without a batch. */
+  turnAnswered(turn: { shard: number; commands: number }): void
+  sessionExpired(session: { instance: string; session: string }): void
+  recovered(shard: { shard: number; epoch: number; batches: number; entries: number; bytes: number; ms: number }): void
+  cleaned(shard: { shard: number; batches: number; carried: number }): void
+  beat(beat: { ms: number; ok: boolean }): void
+  /** A commit whose outcome is not known yet: it is tried again. */
+  commitUnknown(commit: { what: string; attempt: number; error: unknown }): void
+  /** The working state has been thrown away; callers were told that the outcome is unknown. */
+  dropped(shard: { shard: number; reason: string; error: unknown }): void
+  report(report: { instance: string; report: Report }): void
+  /** A tick came this much later than it should have. */
+  loopStalled(stall: { ms: number }): void
+  /** Something that must not be: a person should look. */
+  alarm(alarm: { what: string; error: unknown }): void
+}
+
+export const silentTelemetry: ShardTelemetry = {
+  batchCommitted: () => undefined,
+  turnAnswered: () => undefined,
+  sessionExpired: () => undefined,
+  recovered: () => undefined,
+  cleaned: () => undefined,
+  beat: () => undefined,
+  commitUnknown: () => undefined,
+  dropped: () => undefined,
+  report: () => undefined,
+  loopStalled: () => undefined,
+  alarm: () => undefined,
+}

@@ -1,0 +1,202 @@
+/**
+ * One turn of a shard: the commands that have arrived are decided one after another, each on the state that those before it left; all
+ * their entries become one batch; and when that is durable, and not before, everything that rests on it leaves: answers, refusals,
+ * reads, renewals, events, pushes (SAFETY P2). This file is the first half, up to the batch, and what leaves afterwards as data; the
+ * shard commits between the two.
+ */
+import { waitAnswer } from '../locks/answers.ts'
+import { carried } from '../locks/carry.ts'
+import { decide, type Moment } from '../locks/decide.ts'
+import { pushOf } from '../locks/events.ts'
+import type { Command, Decision, Entry, Reply, Report } from '../locks/model.ts'
+import { liveSession } from '../locks/state.ts'
+import { wakeupsOf } from '../locks/wakeups.ts'
+import { encodeEntry, GroupText } from './batch.ts'
+import type { Arrival } from './callers.ts'
+import type { Instance } from './instance.ts'
+import type { Answer, SessionPush } from './port.ts'
+
+/** A turn takes no more commands once its batch is this large: half of what a commit holds, as the last command may need the other half. */
+export const BATCH_BYTES = 512 * 1024
+/** Bounds how long the loop is held: some tens of ms. */
+export const COMMANDS_PER_TURN_MAX = 4_096
+
+type Outcome = { arrival: Arrival; reply: Reply }
+export type Written = { instance: string; entries: readonly Entry[] }
+type Pushed = { instance: string; session: string; push: SessionPush }
+
+/** What goes into one commit. There is a second one only after a command that is too large to go with those before it. */
+export type Chunk = { seq: number; text: GroupText; written: Written[]; entries: number }
+
+export type TurnOptions = {
+  moment: Moment
+  /** Of the first batch. */
+  seq: number
+  /** Bytes that one batch holds, its header apart. */
+  bytesMax: number
+  /** What the cleaner carries into the first batch, in bytes. */
+  carriedBytes: number
+  instance(name: string): Instance
+  /** Takes a command of time into a later turn. */
+  submit(instance: string, command: Command): void
+}
+
+export class Turn {
+  readonly #options: TurnOptions
+  readonly chunks: Chunk[]
+  /** In order; to be told when all chunks are durable. */
+  readonly #outcomes: Outcome[] = []
+  readonly #pushes: Pushed[] = []
+  readonly reports: { instance: string; report: Report }[] = []
+  readonly #expired: { instance: string; session: string }[] = []
+  commands = 0
+  asked = 0
+  /** A command has made more than fits one batch, alone: nothing of this turn can be committed. */
+  oversized: Arrival | null = null
+  /** An instance has nearly run out of numbers. */
+  needsEpoch = false
+
+  constructor(options: TurnOptions) {
+    this.#options = options
+    this.chunks = [{ seq: options.seq, text: new GroupText(), written: [], entries: 0 }]
+  }
+
+  get moment(): Moment {
+    return this.#options.moment
+  }
+
+  get isFull(): boolean {
+    const isLarge = this.chunks[0]!.text.bytes + this.#options.carriedBytes >= BATCH_BYTES
+    return isLarge || this.chunks.length > 1 || this.commands >= COMMANDS_PER_TURN_MAX || this.oversized !== null
+  }
+
+  get hasEntries(): boolean {
+    return this.chunks.some(chunk => chunk.entries > 0)
+  }
+
+  get expired(): readonly { instance: string; session: string }[] {
+    return this.#expired
+  }
+
+  /** Decides one command on the working state. */
+  take(arrival: Arrival): void {
+    const { command } = arrival
+    const instance = this.#options.instance(arrival.instance)
+    this.commands++
+    if (arrival.asking) this.asked++
+    if (command.type === 'thaw' && !arrival.asking && !this.#isThawDue(instance, command.prefix)) return
+    instance.state.seq = this.chunks.at(-1)!.seq
+    const decision = decide(instance.state, command, this.#options.moment)
+    if (decision.entries.length > 0) this.#write(arrival, instance, decision.entries)
+    this.#touch(instance, command, decision)
+    this.#conclude(arrival, instance, decision)
+    if (command.type === 'expire_session') this.#afterExpiry(instance, command.session)
+    for (const follow of decision.followUps) this.#options.submit(arrival.instance, follow)
+    for (const { session, ...push } of decision.pushes) this.#pushes.push({ instance: instance.name, session, push })
+    for (const report of decision.reports) this.reports.push({ instance: instance.name, report })
+  }
+
+  /** Everything that rests on the turn leaves. Only when it is durable. */
+  leave(push: (pushed: Pushed) => void): void {
+    for (const { arrival, reply } of this.#outcomes) {
+      if (reply.ok === 'queued')
+        arrival.asking?.queued?.({ ticket: reply.ticket, session: reply.session, position: reply.position })
+      else arrival.answer(reply)
+    }
+    for (const pushed of this.#pushes) push(pushed)
+  }
+
+  /** Those who asked in this turn. */
+  *callers(): Generator<Arrival> {
+    for (const { arrival } of this.#outcomes) yield arrival
+  }
+
+  #write(arrival: Arrival, instance: Instance, entries: Entry[]): void {
+    const text = new GroupText()
+    const encoded = entries.map(encodeEntry)
+    let chunk = this.chunks.at(-1)!
+    for (const entry of encoded) text.add(instance.name, entry)
+    const { bytesMax, carriedBytes } = this.#options
+    const before = chunk.text.bytes + (this.chunks.length === 1 ? carriedBytes : 0)
+    if (text.bytes > bytesMax) {
+      this.oversized = arrival
+      return
+    }
+    if (before + text.bytes > bytesMax) chunk = this.#nextChunk(instance, entries)
+    for (const entry of encoded) chunk.text.add(instance.name, entry)
+    chunk.written.push({ instance: instance.name, entries })
+    chunk.entries += entries.length
+    for (const entry of entries) this.#follow(instance, entry)
+    if (instance.isNearEndOfEpoch()) this.needsEpoch = true
+  }
+
+  /** The records were stamped with the batch that they no longer fit. */
+  #nextChunk(instance: Instance, entries: Entry[]): Chunk {
+    const chunk = { seq: this.chunks.at(-1)!.seq + 1, text: new GroupText(), written: [], entries: 0 }
+    this.chunks.push(chunk)
+    for (const entry of entries) if (entry.value !== null) carried(instance.state, entry, chunk.seq)
+    return chunk
+  }
+
+  /** What an entry sets in motion beside the log. */
+  #follow(instance: Instance, entry: Entry): void {
+    const { now } = this.#options.moment
+    for (const wakeup of wakeupsOf(entry)) instance.timers.add(wakeup, now)
+    if (entry.record === 'session' && entry.value) instance.startSession(entry.session, now)
+    if (entry.record === 'freeze') instance.timers.thawed(entry.prefix)
+    const told = entry.record === 'grant' ? pushOf(entry, now) : null
+    if (told) this.#pushes.push({ instance: instance.name, ...told })
+  }
+
+  /** The request proves that its session lives: its deadline is at least a TTL from now, and never moves back. */
+  #touch(instance: Instance, command: Command, { touches, reply }: Decision): void {
+    if (touches === null) return
+    const ttlMs = 'ttlMs' in command && typeof command.ttlMs === 'number' ? command.ttlMs : null
+    const deadlineMs = instance.touch(touches, this.#options.moment.now, ttlMs)
+    if (deadlineMs === null || reply.ok !== true || !('grants' in reply) || reply.type === 'ended') return
+    // The views were made before the deadline was known.
+    for (const grant of reply.grants ?? []) {
+      if (grant.session === touches)
+        grant.expiresInMs = Math.max(grant.expiresInMs, deadlineMs - this.#options.moment.now)
+    }
+  }
+
+  /** Answers that are known now: the command's own, and those of the waits that it ended. */
+  #conclude(arrival: Arrival, instance: Instance, { reply, entries }: Decision): void {
+    if (reply.ok === 'queued') {
+      // A place in line is told before the end of the wait, which may come in the same decision.
+      this.#outcomes.push({ arrival, reply })
+      if (arrival.isDetached) this.#abandon(arrival, reply.ticket)
+      else if (arrival.asking) instance.callers.attach(arrival, reply)
+    }
+    for (const entry of entries) {
+      if (entry.record === 'wait' && entry.value === null && entry.gone) this.#endWait(instance, entry)
+    }
+    if (reply.ok !== 'queued') this.#outcomes.push({ arrival, reply })
+  }
+
+  #endWait(instance: Instance, entry: Extract<Entry, { record: 'wait' }>): void {
+    const { moment } = this.#options
+    if (entry.gone?.grants) instance.touch(entry.gone.waiter.session, moment.now, null)
+    const caller = instance.callers.take(entry.ticket)
+    if (!caller) return
+    const reply: Answer = waitAnswer(instance.state, entry, moment)
+    this.#outcomes.push({ arrival: caller, reply })
+  }
+
+  #abandon(arrival: Arrival, ticket: number): void {
+    if (arrival.keepsSessionAlive) this.#options.submit(arrival.instance, { type: 'abandon', ticket, by: 'service' })
+  }
+
+  #afterExpiry(instance: Instance, session: string): void {
+    if (liveSession(instance.state, session)) instance.timers.restartSession(session)
+    else this.#expired.push({ instance: instance.name, session })
+  }
+
+  /** An operator may have frozen it again since the timer looked. */
+  #isThawDue(instance: Instance, prefix: string): boolean {
+    instance.timers.thawed(prefix)
+    const freeze = instance.state.freezes.get(prefix)
+    return freeze !== undefined && freeze.untilAt <= this.#options.moment.at
+  }
+}
