@@ -111,8 +111,10 @@ function describe(steps: Step[]): Cycle {
 export function noteOrder(draft: Draft, asked: { session: string; task: string; claims: readonly Claim[] }): void {
   const grants = draft.state.sessions.get(asked.session)?.grants
   if (!grants || grants.length === 0) return
-  for (const grant of grants.slice(-ORDER_LOOKBACK)) {
-    if (grant.task !== asked.task) continue
+  const own = grants.slice(-ORDER_LOOKBACK).filter(grant => grant.task === asked.task)
+  // Who holds so many at once is not nesting them.
+  if (own.length === ORDER_LOOKBACK) return
+  for (const grant of own) {
     for (const claim of asked.claims) noteOne(draft, { first: grant.lock, second: claim.lock, session: asked.session })
   }
 }
