@@ -30,7 +30,6 @@ test('a flag wins over the environment, that over the file, that over the defaul
         log_level: 'error',
         engine: 'memory',
         data: '/from-file',
-        member_ttl_ms: 3000,
         log_requests: true,
       }),
     )
@@ -41,7 +40,6 @@ test('a flag wins over the environment, that over the file, that over the defaul
     assert.equal(config.dataDirectory, '/from-flag')
     assert.equal(config.logLevel, 'debug')
     assert.equal(config.engine, 'memory')
-    assert.equal(config.memberTtlMs, 3000)
     assert.equal(config.logsRequests, true)
     writeFileSync(file, '{"log_levle":"info"}')
     fails(/`log_levle` in .* Did you mean `log_level`/, ['--config', file])
@@ -70,7 +68,6 @@ test('values that are not valid are refused', () => {
   fails(/given twice/, ['--data', 'a', '--data', 'b'])
   fails(/one of lmdb, memory/, ['--engine', 'mysql'])
   fails(/go together/, ['--tls-cert', 'a.pem'])
-  fails(/from 1000 to 60000/, ['--member-ttl-ms', '999'])
   fails(/at least 16/, [], { HOLDFAST_ROOT_KEY: 'short' })
   fails(/one of true, false/, ['--log-requests=yes'])
 })
@@ -89,7 +86,7 @@ test('beyond loopback TLS is needed, unless refused by a flag', () => {
 })
 
 test('the usage names every flag, and no secret as a flag', () => {
-  assert.match(usage(), /--member-ttl-ms VALUE/)
+  assert.match(usage(), /--log-level VALUE/)
   assert.match(usage(), /HOLDFAST_ROOT_KEY/)
   assert.doesNotMatch(usage(), /--root-key/)
 })

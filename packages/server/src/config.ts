@@ -17,10 +17,6 @@ export type Config = {
   logsRequests: boolean
   /** null: from `<data>/root.key`, made if need be. */
   rootKey: string | null
-  /** Session secrets are derived from it; null: from `<data>/cluster.key`. */
-  clusterKey: string | null
-  /** How long a server that stopped without a word is waited for. */
-  memberTtlMs: number
   serverName: string
   /** Labels of the tenant's metrics. */
   serviceName: string
@@ -49,13 +45,6 @@ const settings = [
   { name: 'log_level', default: 'info', help: `One of ${logLevels.join(', ')}.` },
   { name: 'log_requests', default: 'false', isSwitch: true, help: 'A line in the log for each request.' },
   { name: 'root_key', default: '', isSecret: true, help: 'The root API key; else it is in <data>/root.key.' },
-  {
-    name: 'cluster_key',
-    default: '',
-    isSecret: true,
-    help: 'What session secrets are derived from; else it is in <data>/cluster.key.',
-  },
-  { name: 'member_ttl_ms', default: '2000', help: 'How long a server that stopped without a word is waited for.' },
   { name: 'server_name', default: hostname(), help: 'What this server calls itself.' },
   { name: 'service_name', default: 'go-etcd-lock', help: "The service's name in the labels of the tenant's metrics." },
   { name: 'location', default: 'local', help: "The location in the labels of the tenant's metrics." },
@@ -72,8 +61,6 @@ const foreignVariables = [
   'HOLDFAST_DEADLINE',
   'HOLDFAST_SESSION',
 ]
-const MEMBER_TTL_MS_MIN = 1_000
-const MEMBER_TTL_MS_MAX = 60_000
 
 /** A setting that is unknown or not valid; the message is for people. */
 export class ConfigError extends Error {
@@ -100,8 +87,6 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     logLevel: oneOf('log_level', logLevels, get('log_level')),
     logsRequests: switchOf('log_requests', get('log_requests')),
     rootKey: keyOf('root_key', get('root_key')),
-    clusterKey: keyOf('cluster_key', get('cluster_key')),
-    memberTtlMs: memberTtlOf(get('member_ttl_ms')),
     serverName: get('server_name'),
     serviceName: get('service_name'),
     location: get('location'),
@@ -237,16 +222,6 @@ function keyOf(name: string, text: string): string | null {
     throw new ConfigError(`\`${name}\` must have at least ${KEY_CHARS_MIN} printable characters and no spaces.`)
   }
   return key
-}
-
-function memberTtlOf(text: string): number {
-  const ttl = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN
-  if (!(ttl >= MEMBER_TTL_MS_MIN && ttl <= MEMBER_TTL_MS_MAX)) {
-    throw new ConfigError(
-      `\`member_ttl_ms\` must be a whole number from ${MEMBER_TTL_MS_MIN} to ${MEMBER_TTL_MS_MAX}, not \`${text}\`.`,
-    )
-  }
-  return ttl
 }
 
 function refuseOpenDoor({ listen, tls, isInsecureListen }: Config): void {

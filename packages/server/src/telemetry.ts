@@ -3,9 +3,12 @@
  * happening. None throws, for nothing may fail because it was counted; none is ever given a secret.
  */
 import type { ErrorCode } from '@holdfast/protocol/errors'
+import type { LockEvent } from '@holdfast/protocol/events'
 import { type DestinationStream, type Logger, pino } from 'pino'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Config } from './config.ts'
+import { countAcquires, createMetrics, gauges, type ShardHealth, tenantMetrics } from './metrics.ts'
+import type { ShardTelemetry } from './shards/telemetry.ts'
 
 export type RequestLine = {
   trace: string
@@ -18,23 +21,8 @@ export type RequestLine = {
 }
 /** How a request to acquire ended: `granted`, or the code of its refusal. */
 export type Outcome = 'granted' | ErrorCode
-type ShardHealth = {
-  shard: number
-  locks: number
-  grants?: number
-  sessions: number
-  waiters: number
-  logBytes: number
-  seq: number
-}
-
 export type Telemetry = ReturnType<typeof createTelemetry>
 
-const WAIT_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 3600]
-const HOLD_SECONDS = [0.005, 0.05, 0.5, 5, 30, 300, 3600, 86_400]
-const REQUEST_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.5, 2, 10, 60]
-const COMMIT_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2]
-const BATCH_ENTRIES = [1, 2, 5, 10, 50, 100, 500, 1_000, 5_000]
 /** Whatever name a secret travels under; the log never shows it. */
 const redacted = [
   'authorization',
@@ -62,6 +50,7 @@ export function createTelemetry(
   // Plain numbers on the hot path; they become series when somebody looks.
   const outcomes = new Map<Outcome, number>()
   const metrics = createMetrics(registry)
+  const holds = new Holds(metrics)
   countAcquires(registry, 'holdfast_acquires_total', {}, outcomes)
   gauges(registry, shardsNow)
   tenantMetrics(registry, config, { shardsNow, outcomes })
@@ -85,14 +74,8 @@ export function createTelemetry(
         if (waitedMs !== null) metrics.waits.observe(waitedMs / 1000)
       })
     },
-    holdEnded: (heldMs: number) => safely(() => metrics.holds.observe(heldMs / 1000)),
-    grantEnded: (how: string) => safely(() => metrics.ends.inc({ how })),
-    batchCommitted(entries: number, ms: number) {
-      safely(() => {
-        metrics.batches.observe(entries)
-        metrics.commits.observe(ms / 1000)
-      })
-    },
+    lockEvent: (event: LockEvent) => safely(() => holds.happened(event)),
+    shards: shardTelemetry(log, metrics),
     connectionOpened: () => safely(() => metrics.connections.inc()),
     connectionClosed: () => safely(() => metrics.connections.dec()),
     watchOpened: () => safely(() => metrics.watches.inc()),
@@ -106,6 +89,73 @@ export function createTelemetry(
   }
 }
 
+/** Holds that are being timed; of more, the oldest are not counted, for a gauge must not cost what a lock costs. */
+const HOLDS_TIMED_MAX = 65_536
+
+/** How long grants last and how they end, from the events. */
+class Holds {
+  readonly #metrics: ReturnType<typeof createMetrics>
+  readonly #since = new Map<number, number>()
+
+  constructor(metrics: ReturnType<typeof createMetrics>) {
+    this.#metrics = metrics
+  }
+
+  happened({ type, token, at }: LockEvent): void {
+    if (token === undefined) return
+    if (type === 'granted') this.#granted(token, Date.parse(at))
+    else if (
+      type === 'released' ||
+      type === 'expired' ||
+      type === 'preempted' ||
+      type === 'forced' ||
+      type === 'transferred'
+    ) {
+      this.#metrics.ends.inc({ how: type })
+      const since = this.#since.get(token)
+      if (since === undefined) return
+      this.#since.delete(token)
+      this.#metrics.holds.observe(Math.max(0, Date.parse(at) - since) / 1000)
+    }
+  }
+
+  #granted(token: number, sinceMs: number): void {
+    const [oldest] = this.#since.size >= HOLDS_TIMED_MAX ? this.#since.keys() : []
+    if (oldest !== undefined) this.#since.delete(oldest)
+    this.#since.set(token, sinceMs)
+  }
+}
+
+/** What the shards tell: counted, and what a person should see is logged. */
+function shardTelemetry(log: Logger, metrics: ReturnType<typeof createMetrics>): ShardTelemetry {
+  return {
+    batchCommitted: ({ entries, ms }) =>
+      safely(() => {
+        metrics.batches.observe(entries)
+        metrics.commits.observe(ms / 1000)
+      }),
+    turnAnswered: () => undefined,
+    sessionExpired: ({ session }) =>
+      safely(() => {
+        metrics.expiries.inc()
+        log.debug({ holder: session }, 'session expired')
+      }),
+    recovered: facts => safely(() => log.info(facts, 'recovered')),
+    cleaned: facts => safely(() => log.debug(facts, 'log cleaned')),
+    beat: ({ ok }) => safely(() => metrics.beats.inc({ outcome: ok ? 'ok' : 'failed' })),
+    commitUnknown: ({ what, attempt, error }) =>
+      safely(() => log.warn({ what, attempt, err: error }, 'commit with unknown outcome')),
+    dropped: ({ shard, reason, error }) => safely(() => log.error({ shard, reason, err: error }, 'state dropped')),
+    report: ({ report }) => safely(() => log.warn({ report: report.type }, 'locks are taken in different orders')),
+    loopStalled: ({ ms }) =>
+      safely(() => {
+        metrics.stalls.inc()
+        log.warn({ ms }, 'event loop stalled')
+      }),
+    alarm: ({ what, error }) => safely(() => log.error({ what, err: error }, 'alarm')),
+  }
+}
+
 /** A metric or a full log disk is no reason to fail anybody's request; there is nowhere left to report it to. */
 function safely(act: () => void): void {
   try {
@@ -113,130 +163,4 @@ function safely(act: () => void): void {
   } catch {
     // Deliberately silent: the one place that reports could not.
   }
-}
-
-function createMetrics(registry: Registry) {
-  const registers = [registry]
-  return {
-    ends: new Counter({
-      name: 'holdfast_grants_ended_total',
-      help: 'Grants that ended, by how.',
-      labelNames: ['how'],
-      registers,
-    }),
-    waits: new Histogram({
-      name: 'holdfast_wait_seconds',
-      help: 'How long a granted request waited in line.',
-      buckets: WAIT_SECONDS,
-      registers,
-    }),
-    holds: new Histogram({
-      name: 'holdfast_hold_seconds',
-      help: 'How long grants lasted.',
-      buckets: HOLD_SECONDS,
-      registers,
-    }),
-    requests: new Histogram({
-      name: 'holdfast_request_seconds',
-      help: 'REST requests.',
-      labelNames: ['method', 'route', 'status'],
-      buckets: REQUEST_SECONDS,
-      registers,
-    }),
-    batches: new Histogram({
-      name: 'holdfast_batch_entries',
-      help: 'Entries of one batch of the log.',
-      buckets: BATCH_ENTRIES,
-      registers,
-    }),
-    commits: new Histogram({
-      name: 'holdfast_commit_seconds',
-      help: 'How long the store took for one batch.',
-      buckets: COMMIT_SECONDS,
-      registers,
-    }),
-    connections: new Gauge({ name: 'holdfast_connections', help: 'Open WebSockets.', registers }),
-    watches: new Gauge({ name: 'holdfast_watch_streams', help: 'Open watches.', registers }),
-  }
-}
-
-/** Read when somebody looks, not kept up to date in between. */
-function gauges(registry: Registry, shardsNow: () => readonly ShardHealth[]): void {
-  const rows: [string, string, (shard: ShardHealth) => number][] = [
-    ['holdfast_locks', 'Locks that are configured or in use.', shard => shard.locks],
-    ['holdfast_grants', 'Grants that are held.', shard => shard.grants ?? 0],
-    ['holdfast_sessions', 'Live sessions.', shard => shard.sessions],
-    ['holdfast_waiters', 'Requests that wait in line.', shard => shard.waiters],
-    ['holdfast_log_bytes', "Size of the shard's log.", shard => shard.logBytes],
-    ['holdfast_log_sequence', 'Newest batch of the log.', shard => shard.seq],
-  ]
-  for (const [name, help, read] of rows) {
-    new Gauge({
-      name,
-      help,
-      labelNames: ['shard'],
-      registers: [registry],
-      collect() {
-        for (const shard of shardsNow()) this.set({ shard: String(shard.shard) }, read(shard))
-      },
-    })
-  }
-}
-
-/** The caller's own instance, in the names and labels that IBM Cloud Monitoring expects. */
-function tenantMetrics(
-  registry: Registry,
-  config: Pick<Config, 'serviceName' | 'location'>,
-  { shardsNow, outcomes }: { shardsNow: () => readonly ShardHealth[]; outcomes: ReadonlyMap<Outcome, number> },
-): void {
-  const labels = {
-    ibm_ctype: 'local',
-    ibm_location: config.location,
-    ibm_scope: 'a/local',
-    ibm_service_name: config.serviceName,
-    ibm_service_instance: 'default',
-    ibm_service_instance_name: 'default',
-    ibm_resource_group_name: 'default',
-    ibm_resource_group_id: 'default',
-  }
-  const labelNames = Object.keys(labels) as (keyof typeof labels)[] // `keys` forgets the keys' type
-  const prefix = 'ibm_go_etcd_lock'
-  const rows: [string, string, (shard: ShardHealth) => number][] = [
-    [`${prefix}_grants`, 'Grants that are held.', shard => shard.grants ?? 0],
-    [`${prefix}_sessions`, 'Live sessions.', shard => shard.sessions],
-    [`${prefix}_waiters`, 'Requests that wait in line.', shard => shard.waiters],
-  ]
-  for (const [name, help, read] of rows) {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [registry],
-      collect() {
-        this.set(
-          labels,
-          shardsNow().reduce((sum, shard) => sum + read(shard), 0),
-        )
-      },
-    })
-  }
-  countAcquires(registry, `${prefix}_acquires_total`, labels, outcomes)
-}
-
-function countAcquires(
-  registry: Registry,
-  name: string,
-  labels: Record<string, string>,
-  outcomes: ReadonlyMap<Outcome, number>,
-): void {
-  new Counter({
-    name,
-    help: 'Requests to acquire, by how they ended.',
-    labelNames: [...Object.keys(labels), 'outcome'],
-    registers: [registry],
-    collect() {
-      this.reset()
-      for (const [outcome, count] of outcomes) this.inc({ ...labels, outcome }, count)
-    },
-  })
 }

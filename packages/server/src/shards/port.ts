@@ -66,6 +66,7 @@ export interface Shards {
       epoch: number
       seq: number
       locks: number
+      grants: number
       sessions: number
       waiters: number
       logBytes: number

@@ -35,9 +35,6 @@ const ENTRIES_BYTES_MAX = COMMIT_BYTES_MAX - BATCH_ROOM_BYTES
 const QUEUE_COMMANDS_MAX = 500_000
 /** A batch that is in flight for longer stops the beats of this server: it is as good as dead. An election of the store takes less. */
 export const STUCK_MS = 5_000
-/** Batches by `randomHex`: 64 bits tell one append from another. */
-const BATCH_ID_BYTES = 8
-
 export type ShardOptions = {
   engine: Engine
   clock: Clock
@@ -72,6 +69,9 @@ export class Shard {
   readonly #options: ShardOptions
   #working: Working | null = null
   #queue: Arrival[] = []
+  /** Random; with the count of batches it makes each id one that nobody else uses, at no cost for each. */
+  readonly #nonce: string
+  #batches = 0
   #isBusy = false
   #isClosing = false
   #isLost = false
@@ -83,6 +83,7 @@ export class Shard {
 
   constructor(options: ShardOptions) {
     this.#options = options
+    this.#nonce = randomHex(options.random, 8)
   }
 
   /** Takes the shard over and reads its log. Throws `DataDirectoryInUse`. */
@@ -122,9 +123,10 @@ export class Shard {
 
   health() {
     const working = this.#working
-    let [locks, sessions, waiters] = [0, 0, 0]
+    let [locks, grants, sessions, waiters] = [0, 0, 0, 0]
     for (const state of working?.states.values() ?? []) {
       locks += state.locks.size
+      grants += state.grantCount
       sessions += state.sessionCount
       waiters += state.tickets.size
     }
@@ -133,6 +135,7 @@ export class Shard {
       epoch: working?.ownership.epoch ?? 0,
       seq: working?.log.end.seq ?? 0,
       locks,
+      grants,
       sessions,
       waiters,
       logBytes: working?.log.bytes ?? 0,
@@ -246,7 +249,7 @@ export class Shard {
     const { end } = working.log
     return encodeBatch(
       {
-        id: randomHex(this.#options.random, BATCH_ID_BYTES),
+        id: `${this.#nonce}-${++this.#batches}`,
         seq: chunk.seq,
         epoch: working.ownership.epoch,
         prev: end.hash,

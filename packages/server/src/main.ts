@@ -1,0 +1,46 @@
+/** The process: signals and exit codes. Everything else is in `server.ts`. */
+import { systemClock } from './clock.ts'
+import { ConfigError, readConfig, usage } from './config.ts'
+import { systemRandom } from './random.ts'
+import { createServer } from './server.ts'
+
+/** Wrong usage, as `sysexits.h` has it; 1: the server failed. */
+const EXIT_USAGE = 64
+
+/** Runs until a signal or a fatal error ends it. */
+export async function main(args: readonly string[]): Promise<void> {
+  if (args.includes('--help')) return console.log(usage())
+  try {
+    const config = readConfig({ args, env: process.env })
+    const server = await createServer(config, {
+      clock: systemClock,
+      random: systemRandom,
+      fatal: () => process.exit(1),
+    })
+    const stop = () => {
+      server.close().then(
+        () => process.exit(0),
+        error => fail(error),
+      )
+    }
+    process.once('SIGTERM', stop)
+    process.once('SIGINT', stop)
+    process.send?.({
+      type: 'ready',
+      url: server.url,
+      rootKeyPath: server.rootKeyPath,
+      dataDirectory: config.dataDirectory,
+    })
+  } catch (error) {
+    if (!(error instanceof ConfigError)) return fail(error)
+    console.error(error.message)
+    process.exit(EXIT_USAGE)
+  }
+}
+
+function fail(error: unknown): never {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+}
+
+if (import.meta.main) await main(process.argv.slice(2))

@@ -1,0 +1,161 @@
+/** The definitions of the metrics: `holdfast_*` for operators, `ibm_go_etcd_lock_*` for the tenant. Names of locks are never labels. */
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { Config } from './config.ts'
+
+export type ShardHealth = {
+  shard: number
+  locks: number
+  grants: number
+  sessions: number
+  waiters: number
+  logBytes: number
+  seq: number
+}
+
+const WAIT_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 3600]
+const HOLD_SECONDS = [0.005, 0.05, 0.5, 5, 30, 300, 3600, 86_400]
+const REQUEST_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.5, 2, 10, 60]
+const COMMIT_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2]
+const BATCH_ENTRIES = [1, 2, 5, 10, 50, 100, 500, 1_000, 5_000]
+
+export function createMetrics(registry: Registry) {
+  const registers = [registry]
+  return {
+    expiries: new Counter({
+      name: 'holdfast_sessions_expired_total',
+      help: 'Sessions that ended because nothing was heard of them.',
+      registers,
+    }),
+    stalls: new Counter({
+      name: 'holdfast_loop_stalls_total',
+      help: 'Times that the event loop stood still, or the process was paused.',
+      registers,
+    }),
+    beats: new Counter({
+      name: 'holdfast_beats_total',
+      help: 'Proofs of life of this server.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    ends: new Counter({
+      name: 'holdfast_grants_ended_total',
+      help: 'Grants that ended, by how.',
+      labelNames: ['how'],
+      registers,
+    }),
+    waits: new Histogram({
+      name: 'holdfast_wait_seconds',
+      help: 'How long a granted request waited in line.',
+      buckets: WAIT_SECONDS,
+      registers,
+    }),
+    holds: new Histogram({
+      name: 'holdfast_hold_seconds',
+      help: 'How long grants lasted.',
+      buckets: HOLD_SECONDS,
+      registers,
+    }),
+    requests: new Histogram({
+      name: 'holdfast_request_seconds',
+      help: 'REST requests.',
+      labelNames: ['method', 'route', 'status'],
+      buckets: REQUEST_SECONDS,
+      registers,
+    }),
+    batches: new Histogram({
+      name: 'holdfast_batch_entries',
+      help: 'Entries of one batch of the log.',
+      buckets: BATCH_ENTRIES,
+      registers,
+    }),
+    commits: new Histogram({
+      name: 'holdfast_commit_seconds',
+      help: 'How long the store took for one batch.',
+      buckets: COMMIT_SECONDS,
+      registers,
+    }),
+    connections: new Gauge({ name: 'holdfast_connections', help: 'Open WebSockets.', registers }),
+    watches: new Gauge({ name: 'holdfast_watch_streams', help: 'Open watches.', registers }),
+  }
+}
+
+/** Read when somebody looks, not kept up to date in between. */
+export function gauges(registry: Registry, shardsNow: () => readonly ShardHealth[]): void {
+  const rows: [string, string, (shard: ShardHealth) => number][] = [
+    ['holdfast_locks', 'Locks that are configured or in use.', shard => shard.locks],
+    ['holdfast_grants', 'Grants that are held.', shard => shard.grants],
+    ['holdfast_sessions', 'Live sessions.', shard => shard.sessions],
+    ['holdfast_waiters', 'Requests that wait in line.', shard => shard.waiters],
+    ['holdfast_log_bytes', "Size of the shard's log.", shard => shard.logBytes],
+    ['holdfast_log_sequence', 'Newest batch of the log.', shard => shard.seq],
+  ]
+  for (const [name, help, read] of rows) {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['shard'],
+      registers: [registry],
+      collect() {
+        for (const shard of shardsNow()) this.set({ shard: String(shard.shard) }, read(shard))
+      },
+    })
+  }
+}
+
+/** The caller's own instance, in the names and labels that IBM Cloud Monitoring expects. */
+export function tenantMetrics(
+  registry: Registry,
+  config: Pick<Config, 'serviceName' | 'location'>,
+  { shardsNow, outcomes }: { shardsNow: () => readonly ShardHealth[]; outcomes: ReadonlyMap<string, number> },
+): void {
+  const labels = {
+    ibm_ctype: 'local',
+    ibm_location: config.location,
+    ibm_scope: 'a/local',
+    ibm_service_name: config.serviceName,
+    ibm_service_instance: 'default',
+    ibm_service_instance_name: 'default',
+    ibm_resource_group_name: 'default',
+    ibm_resource_group_id: 'default',
+  }
+  const labelNames = Object.keys(labels) as (keyof typeof labels)[] // `keys` forgets the keys' type
+  const prefix = 'ibm_go_etcd_lock'
+  const rows: [string, string, (shard: ShardHealth) => number][] = [
+    [`${prefix}_grants`, 'Grants that are held.', shard => shard.grants],
+    [`${prefix}_sessions`, 'Live sessions.', shard => shard.sessions],
+    [`${prefix}_waiters`, 'Requests that wait in line.', shard => shard.waiters],
+  ]
+  for (const [name, help, read] of rows) {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.set(
+          labels,
+          shardsNow().reduce((sum, shard) => sum + read(shard), 0),
+        )
+      },
+    })
+  }
+  countAcquires(registry, `${prefix}_acquires_total`, labels, outcomes)
+}
+
+export function countAcquires(
+  registry: Registry,
+  name: string,
+  labels: Record<string, string>,
+  outcomes: ReadonlyMap<string, number>,
+): void {
+  new Counter({
+    name,
+    help: 'Requests to acquire, by how they ended.',
+    labelNames: [...Object.keys(labels), 'outcome'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [outcome, count] of outcomes) this.inc({ ...labels, outcome }, count)
+    },
+  })
+}

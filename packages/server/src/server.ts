@@ -1,0 +1,198 @@
+/** The one file that knows every room: it introduces them to each other and takes them down in order. */
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { join, resolve } from 'node:path'
+import { rootAuthenticator } from './auth/caller.ts'
+import { readOrCreateKey } from './auth/key-file.ts'
+import { sessionSecrets } from './auth/secrets.ts'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Engine } from './engine/engine.ts'
+import { openLmdb } from './engine/lmdb/lmdb.ts'
+import { openMemory } from './engine/memory/memory.ts'
+import { type App, createApp, type Tls } from './http/app.ts'
+import { Connections } from './http/connect/upgrade.ts'
+import type { Doors } from './http/doors.ts'
+import { v1Routes } from './http/v1/index.ts'
+import { v2Routes } from './http/v2/index.ts'
+import { WatchCount } from './http/watch-count.ts'
+import type { Random } from './random.ts'
+import { type OpenedShards, openShards } from './shards/shards.ts'
+import { createTelemetry, type Telemetry } from './telemetry.ts'
+
+/** A drain takes no longer: whoever has not gone by then is cut off, and loses nothing that its session does not keep. */
+const DRAIN_MS_MAX = 10_000
+/** What the keys of the store begin with. */
+const STORE_ROOT = 'holdfast'
+/** One process decides everything: more shards would only be more commits. */
+const EMBEDDED_SHARDS = 1
+
+export type Server = {
+  url: string
+  /** null when the key was preset. */
+  rootKeyPath: string | null
+  /** For tests that need no socket. */
+  app: App
+  telemetry: Telemetry
+  /** Tells the clients, answers what is in flight, ends what waits, gives the shards up. Takes at most about ten seconds. */
+  close(): Promise<void>
+}
+
+export type Surroundings = {
+  clock: Clock
+  random: Random
+  /** The store can no longer be trusted, or another server has taken over: the process must end. */
+  fatal?: (error: unknown) => void
+}
+
+/** Resolves when the server answers. */
+export async function createServer(config: Config, { clock, random, fatal }: Surroundings): Promise<Server> {
+  const directory = resolve(config.dataDirectory)
+  const keys = keysOf(config, directory, random)
+  let shards: OpenedShards | null = null
+  const telemetry = createTelemetry(config, () => shards?.health().shards ?? [])
+  const engine = await openEngine(config, directory)
+  const draining = { isDraining: false }
+  const opened = await openOrClose(engine, config, {
+    clock,
+    random,
+    telemetry,
+    fatal: error => {
+      telemetry.fatal('this process must not go on', error)
+      fatal?.(error)
+    },
+  })
+  shards = opened
+  const doors: Doors = {
+    shards: opened,
+    authenticate: rootAuthenticator(keys.root),
+    secrets: sessionSecrets(opened.meta.clusterKey),
+    clock,
+    random,
+    telemetry,
+    watches: new WatchCount(),
+    release: releaseOf(),
+    serverId: opened.server,
+    draining,
+  }
+  const app = createApp(doors, [...v1Routes, ...v2Routes], tlsOf(config))
+  const connections = new Connections(doors)
+  connections.attach(app.server)
+  await app.listen({ host: config.listen.host, port: config.listen.port })
+  const url = urlOf(config, app)
+  telemetry.happened('listening', { url })
+  countEvents(opened, telemetry, draining)
+  let closing: Promise<void> | null = null
+  const drain = () => closeAll({ app, connections, shards: opened, engine, telemetry, draining, clock })
+  return { url, rootKeyPath: keys.rootPath, app, telemetry, close: () => (closing ??= drain()) }
+}
+
+function keysOf(config: Config, directory: string, random: Random): { root: string; rootPath: string | null } {
+  const path = join(directory, 'root.key')
+  return {
+    root: config.rootKey ?? readOrCreateKey(path, random),
+    rootPath: config.rootKey === null ? path : null,
+  }
+}
+
+async function openEngine(config: Config, directory: string): Promise<Engine> {
+  return config.engine === 'memory' ? openMemory() : openLmdb({ path: join(directory, 'store') })
+}
+
+type Opening = { clock: Clock; random: Random; telemetry: Telemetry; fatal: (error: unknown) => void }
+
+/** @throws DataDirectoryInUse, and whatever else keeps the store from being opened. */
+async function openOrClose(
+  engine: Engine,
+  config: Config,
+  { clock, random, telemetry, fatal }: Opening,
+): Promise<OpenedShards> {
+  const address = `${config.listen.host}:${config.listen.port}`
+  try {
+    return await openShards({
+      engine,
+      clock,
+      random,
+      config: { root: STORE_ROOT, name: config.serverName, address, shards: EMBEDDED_SHARDS, fatal },
+      telemetry: telemetry.shards,
+    })
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+}
+
+/** Counts what happens to the locks, as any watcher could. */
+function countEvents(shards: OpenedShards, telemetry: Telemetry, draining: { isDraining: boolean }): void {
+  shards.watch(
+    'default',
+    { prefix: '' },
+    {
+      event(event) {
+        telemetry.lockEvent(event)
+        return true
+      },
+      reset: () => telemetry.warned('events were missed by the metrics'),
+      ended: () => {
+        if (!draining.isDraining) telemetry.warned('the metrics see no more events')
+      },
+    },
+  )
+}
+
+function tlsOf(config: Config): Tls | null {
+  return config.tls && { cert: readFileSync(config.tls.certificateFile), key: readFileSync(config.tls.keyFile) }
+}
+
+function urlOf(config: Config, app: App): string {
+  // Listening on a host and port, the address is no text.
+  const { port } = app.server.address() as AddressInfo
+  const host = config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host
+  return `${config.tls ? 'https' : 'http'}://${host}:${port}`
+}
+
+function releaseOf(): string {
+  // Our own package's file.
+  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
+}
+
+type Running = {
+  app: App
+  connections: Connections
+  shards: OpenedShards
+  engine: Engine
+  telemetry: Telemetry
+  draining: { isDraining: boolean }
+  clock: Clock
+}
+
+async function closeAll({
+  app,
+  connections,
+  shards,
+  engine,
+  telemetry,
+  draining,
+  clock,
+}: Running): Promise<void> {
+  draining.isDraining = true
+  telemetry.happened('stopping')
+  connections.goAway()
+  // No new sockets from here; those that are open finish what they are at.
+  const closed = app.close()
+  const stopTimer = clock.after(DRAIN_MS_MAX, () => {
+    connections.terminate()
+    app.server.closeAllConnections()
+  })
+  try {
+    // Answers what is in flight, and ends waits and watches.
+    await shards.close()
+    connections.close()
+    await closed
+  } finally {
+    stopTimer()
+    await engine.close()
+    telemetry.happened('stopped')
+    telemetry.close()
+  }
+}
