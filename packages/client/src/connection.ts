@@ -91,8 +91,10 @@ export class Connection {
   close(): void {
     this.#state = 'closed'
     this.#cancelTimer()
-    this.#transport?.close()
+    const transport = this.#transport
+    // No longer current: that it closes is no loss.
     this.#transport = null
+    transport?.close()
   }
 
   #connect(): void {

@@ -31,6 +31,8 @@ export type ConnectOptions = {
 }
 
 export type SessionOptions = {
+  /** As it was given, for people. */
+  url: string
   socketUrl: string
   apiKey: string | undefined
   ttlMs: number
@@ -64,8 +66,10 @@ export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
     throw new HoldfastError('invalid_request', `ttlMs must be from ${TTL_MS_MIN} to ${TTL_MS_MAX} ms, not ${ttlMs}.`)
   }
   const labels = options.name === undefined ? options.labels : { ...options.labels, holder: options.name }
+  const url = baseUrlOf(options)
   return {
-    socketUrl: `${baseUrlOf(options).replace(/^http/, 'ws')}/v2/connect`,
+    url,
+    socketUrl: `${url.replace(/^http/, 'ws')}/v2/connect`,
     apiKey: apiKeyOf(options),
     ttlMs,
     labels,

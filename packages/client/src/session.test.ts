@@ -471,6 +471,8 @@ test('close stops belief first, ends waits, and says so to the server', async ()
   await turn()
   await script.connection.say({ type: 'reply', id: script.connection.last('close').id })
   await closing
+  await script.clock.advance(10_000)
+  assert.equal(script.connections.length, 1, 'stays closed')
   await assert.rejects(waiting, ClosedError)
   await assert.rejects(script.holdfast.acquire('c'), ClosedError)
 })

@@ -474,7 +474,8 @@ export class Session {
 
   #unreachable(): string {
     if (this.#connection.isOpen) return 'The service did not answer in time; the outcome is unknown.'
-    const { lastFailure, url } = this.#connection
+    const { lastFailure } = this.#connection
+    const { url } = this.#options
     const why = lastFailure === '' ? '' : ` (${lastFailure})`
     return `Cannot reach the Holdfast service at ${url}${why}. Is it running? Start it with \`holdfast serve\`, or set HOLDFAST_URL.`
   }

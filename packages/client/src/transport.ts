@@ -32,6 +32,7 @@ export type WebSocketClass = new (url: string) => WebSocketLike
 export function webSocketTransport(Class: WebSocketClass): OpenTransport {
   return (url, listener) => {
     const socket = new Class(url)
+    let isOpen = false
     let isClosed = false
     let failure = ''
     const closed = (why: string) => {
@@ -40,6 +41,7 @@ export function webSocketTransport(Class: WebSocketClass): OpenTransport {
       listener.closed(why)
     }
     socket.addEventListener('open', () => {
+      isOpen = true
       if (!isClosed) listener.opened()
     })
     socket.addEventListener('message', event => {
@@ -49,9 +51,11 @@ export function webSocketTransport(Class: WebSocketClass): OpenTransport {
     socket.addEventListener('error', event => {
       failure = describe(event)
     })
-    socket.addEventListener('close', event =>
-      closed(event.reason || failure || `the connection closed (${event.code})`),
-    )
+    socket.addEventListener('close', event => {
+      // Platforms do not tell programs why a connection could not be opened.
+      const ending = isOpen ? `the connection closed (${event.code})` : 'no connection could be opened'
+      closed(event.reason || failure || ending)
+    })
     return {
       send: text => socket.send(text),
       close() {

@@ -98,8 +98,11 @@ export class ScriptedConnection {
     this.#listener.received(JSON.stringify(messages))
   }
 
+  /** Closed by the library: as with the real one, the listener hears of it at once. */
   end() {
+    if (this.isClosed) return
     this.isClosed = true
+    this.#listener.closed('closed by this side')
   }
 
   async cut() {
