@@ -82,7 +82,7 @@ export class ShardLog {
       to: keys.batch(shard, cleaned.before),
       delete: true as const,
     }
-    const known = await commitKnown({
+    const written = commitKnown({
       engine,
       clock,
       checks: [
@@ -96,8 +96,11 @@ export class ShardLog {
       onUnknown: (error, attempt) =>
         telemetry.commitUnknown({ what: `batch ${seq} of shard ${shard}`, attempt, error }),
     })
+    // While the disk is busy.
+    const hash = hashBatch(bytes)
+    const known = await written
     if (!known.ok) throw new OwnershipLost(shard, known.found)
-    this.#end = { seq, revision: known.revision, hash: hashBatch(bytes) }
+    this.#end = { seq, revision: known.revision, hash }
     this.#bytes += bytes.length
     if (cleaned) {
       this.#firstSeq = cleaned.before

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Command } from '../locks/model.ts'
+import { acquireOf, isAppend, startServer, tokenOf, type World } from './testing.ts'
+
+const single = (lock: string, waitMs: number): Command => ({
+  ...(acquireOf('', lock, { request: 1, waitMs }) as Extract<Command, { type: 'acquire' }>),
+  session: { ttlMs: 5_000, defaultTtlMs: 5_000, holder: 'curl', key: null },
+  request: null,
+})
+
+async function heldLock(): Promise<World & { holder: string; token: number }> {
+  const world = await startServer()
+  const holder = await world.server.session(600_000)
+  return { ...world, holder, token: await world.server.grant(holder, 'a') }
+}
+
+async function waitersOf({ server }: World, lock: string): Promise<number> {
+  const shown = await server.ask({ type: 'show', by: 'test', lock })
+  return shown.ok && shown.type === 'lock' ? shown.lock.waiters : 0
+}
+
+test('who waits is told its place, and later that it was granted, once each', async () => {
+  const { server, clock, holder, token } = await heldLock()
+  const waiter = await server.session(600_000)
+  const heard = server.tell(server.acquire(waiter, 'a', { waitMs: null }))
+  await clock.settle()
+  assert.notEqual(heard.ticket, null)
+  assert.equal(heard.answers, 0)
+  await server.ask(server.release(holder, 'a', token))
+  assert.ok(tokenOf(heard.answer) > token)
+  assert.equal(heard.answers, 1)
+})
+
+test('a release hands over in its own batch', async () => {
+  const { server, clock, engine, holder, token } = await heldLock()
+  const waiter = await server.session(600_000)
+  const heard = server.tell(server.acquire(waiter, 'a', { waitMs: null }))
+  await clock.settle()
+  const appends = engine.requests.filter(isAppend).length
+  await server.ask(server.release(holder, 'a', token))
+  tokenOf(heard.answer)
+  assert.equal(engine.requests.filter(isAppend).length, appends + 1)
+})
+
+test('a repeat of a waiting request takes its place over from the caller before', async () => {
+  const { server, clock, holder, token } = await heldLock()
+  const waiter = await server.session(600_000)
+  const command = server.acquire(waiter, 'a', { waitMs: null })
+  const before = server.tell(command)
+  await clock.settle()
+  const after = server.tell(command)
+  await clock.settle()
+  assert.equal(after.ticket, before.ticket)
+  assert.equal(before.failed?.code, 'unavailable')
+  await server.ask(server.release(holder, 'a', token))
+  tokenOf(after.answer)
+  assert.equal(before.answers, 1)
+})
+
+test('a wait goes on without its caller, and a repeat finds it', async () => {
+  const world = await heldLock()
+  const { server, clock, holder, token } = world
+  const waiter = await server.session(600_000)
+  const command = server.acquire(waiter, 'a', { waitMs: null })
+  const gone = server.tell(command)
+  await clock.settle()
+  gone.detach()
+  await clock.settle()
+  assert.equal(await waitersOf(world, 'a'), 1)
+  await server.ask(server.release(holder, 'a', token))
+  assert.equal(gone.answers, 0)
+  tokenOf(await server.ask(command))
+})
+
+test('a wait that its connection kept alive is given up with the connection', async () => {
+  const world = await heldLock()
+  const heard = world.server.tell(single('a', 60_000), { keepsSessionAlive: true })
+  await world.clock.settle()
+  assert.equal(await waitersOf(world, 'a'), 1)
+  heard.detach()
+  await world.clock.settle()
+  assert.equal(await waitersOf(world, 'a'), 0)
+  assert.equal(heard.answers, 0)
+})
+
+test('so is one whose connection went before it was in line', async () => {
+  const world = await heldLock()
+  world.engine.hold(isAppend)
+  const session = await world.server.tell({ type: 'open_session', by: 'test', ttlMs: 5_000, labels: null })
+  await world.clock.settle()
+  const heard = world.server.tell(single('a', 60_000), { keepsSessionAlive: true })
+  heard.detach()
+  world.engine.letGo()
+  await world.clock.settle()
+  assert.ok(session.answer?.ok)
+  assert.equal(await waitersOf(world, 'a'), 0)
+})
+
+test('pushes go to the newest listener of the session, as long as it listens', async () => {
+  const { server, clock, holder } = await heldLock()
+  const [first, second] = [[] as string[], [] as string[]]
+  const one = server.shards.listen('main', holder, push => first.push(push.type))
+  const two = server.shards.listen('main', holder, push => second.push(push.type))
+  one.stop()
+  const force: Command = { type: 'force_release', by: 'op', lock: 'a', token: null, reason: 'test', now: true }
+  await server.ask(force)
+  assert.deepEqual([first, second], [[], ['lost']])
+  two.stop()
+  await server.grant(holder, 'a')
+  await server.ask(force)
+  await clock.settle()
+  assert.deepEqual(second, ['lost'])
+})
+
+test('instances know nothing of each other', async () => {
+  const { server } = await heldLock()
+  const opened = await server.ask(
+    { type: 'open_session', by: 'test', ttlMs: 5_000, labels: null },
+    { instance: 'other' },
+  )
+  assert.ok(opened.ok && opened.type === 'session')
+  const granted = await server.ask(server.acquire(opened.session.id, 'a'), { instance: 'other' })
+  tokenOf(granted)
+})

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { decodeMember } from './membership.ts'
+import { DataDirectoryInUse } from './ownership.ts'
+import type { Processes } from './processes.ts'
+import { systemProcesses } from './processes.ts'
+import { batchesIn, isAppend, isBeat, keys, restart, startServer, TestEngine, tokenOf, type World } from './testing.ts'
+
+const ownerIn = ({ engine }: World) => JSON.parse(Buffer.from(engine.store.get(keys.owner(0))!.value).toString())
+
+function processes(state: ReturnType<Processes['stateOf']>): Processes {
+  return { own: () => ({ pid: 7, bootId: 'boot', pidNamespace: 'pid', processStart: '1' }), stateOf: () => state }
+}
+
+test('every start has an id and an epoch of its own', async () => {
+  const first = await startServer()
+  const second = await restart(first)
+  assert.notEqual(first.server.shards.server, second.server.shards.server)
+  assert.equal(ownerIn(second).server, second.server.shards.server)
+  assert.equal(second.server.shards.health().shards[0]!.epoch, 2)
+})
+
+test('a silent server is waited for as long as its own record says, on our clock', async () => {
+  const first = await startServer()
+  const startedMs = first.clock.hrtimeMs()
+  await restart(first)
+  assert.ok(first.clock.hrtimeMs() - startedMs >= 2_000)
+})
+
+test('its silence counts only while our own beats get through', async () => {
+  const first = await startServer()
+  const { clock } = first
+  first.engine.kill()
+  const engine = new TestEngine(first.engine.store)
+  let beats = 0
+  // The first beat passes; then the store is silent for everybody.
+  engine.hold(request => isBeat(request) && beats++ > 0)
+  const opening = startServer({ clock, engine })
+  let isOpen = false
+  void opening.then(() => {
+    isOpen = true
+  })
+  await clock.pass(2_600)
+  assert.equal(isOpen, false)
+  engine.letGo()
+  await clock.pass(5_000)
+  await opening
+})
+
+test('a process that is surely gone is not waited for', async () => {
+  const first = await startServer({ processes: processes('gone') })
+  const startedMs = first.clock.hrtimeMs()
+  await restart(first, { processes: processes('gone') })
+  assert.ok(first.clock.hrtimeMs() - startedMs < 500)
+})
+
+test('a process that lives keeps its directory, and the other is told who it is', async () => {
+  const first = await startServer({ processes: processes('alive') })
+  const engine = new TestEngine(first.engine.store)
+  await assert.rejects(startServer({ clock: first.clock, engine, processes: processes('alive') }), (error: unknown) => {
+    assert.ok(error instanceof DataDirectoryInUse)
+    assert.match(error.message, /process 7/)
+    return true
+  })
+  const members = first.engine.store.list({ prefix: keys.members, limit: 10 }).pairs
+  assert.deepEqual(
+    members.map(({ value }) => decodeMember(value).server),
+    [first.server.shards.server],
+    'the refused one leaves nothing',
+  )
+  await first.server.session()
+})
+
+test('a server that beats keeps its directory, also against a machine that knows nothing of its processes', async () => {
+  const first = await startServer()
+  const engine = new TestEngine(first.engine.store)
+  await assert.rejects(startServer({ clock: first.clock, engine }), DataDirectoryInUse)
+})
+
+test('a server that stops in good order is not waited for, and leaves no record', async () => {
+  const first = await startServer()
+  const session = await first.server.session()
+  const heard = first.server.tell(first.server.acquire(session, 'a'))
+  const closing = first.server.shards.close()
+  const late = first.server.tell(first.server.acquire(session, 'b'))
+  await first.clock.pass(10)
+  await closing
+  assert.equal(heard.answers, 1)
+  assert.equal(late.failed?.code, 'unavailable')
+  assert.equal(ownerIn(first).server, '')
+  assert.equal(first.engine.store.list({ prefix: keys.members, limit: 10 }).pairs.length, 0)
+  const startedMs = first.clock.hrtimeMs()
+  const second = await restart(first)
+  assert.ok(second.clock.hrtimeMs() - startedMs < 500)
+  assert.equal(await second.server.isAlive(session), true)
+})
+
+test('who is no longer the owner cannot append, and says that the outcome is unknown', async () => {
+  const first = await startServer()
+  const session = await first.server.session(60_000)
+  const waiting = first.server.tell(first.server.acquire(session, 'a'))
+  await first.clock.settle()
+  tokenOf(waiting.answer)
+  // Another has taken over behind its back; its member record is left as it is.
+  const owner = Buffer.from(JSON.stringify({ server: 'other', epoch: 9 }))
+  first.engine.store.commit({
+    checks: [],
+    writes: [
+      { key: keys.owner(0), value: owner },
+      { key: keys.member('other'), value: memberOf('other') },
+    ],
+  })
+  const before = batchesIn(first.engine.store).length
+  const heard = first.server.tell(first.server.acquire(session, 'b'))
+  await first.clock.settle()
+  assert.equal(heard.failed?.code, 'unavailable')
+  assert.equal(heard.answers, 1)
+  assert.equal(batchesIn(first.engine.store).length, before)
+  assert.equal(first.server.shards.health().isReady, false)
+})
+
+function memberOf(server: string): Buffer {
+  return Buffer.from(JSON.stringify({ server, address: 'elsewhere', startedAt: 0, memberTtlMs: 2_000, pid: 1 }))
+}
+
+test('an owner whose appends surely failed takes the shard again and goes on from the log', async () => {
+  const { server, clock, engine } = await startServer()
+  const session = await server.session(60_000)
+  await server.grant(session, 'a')
+  const { epoch } = server.shards.health().shards[0]!
+  // The owner record has been touched by somebody, and still names us.
+  const owner = engine.store.get(keys.owner(0))!
+  engine.store.commit({ checks: [], writes: [{ key: owner.key, value: owner.value }] })
+  const heard = server.tell(server.acquire(session, 'b'))
+  await clock.settle()
+  assert.equal(heard.failed?.code, 'unavailable')
+  assert.equal(server.shards.health().shards[0]!.epoch, epoch + 1)
+  assert.equal(await server.isHeld('a'), true)
+  assert.equal(await server.isHeld('b'), false)
+})
+
+test('a late duplicate of an append is refused after its place has been cleaned', async () => {
+  const { server, clock, engine } = await startServer({ config: { logBytesMin: 2_000 } })
+  const session = await server.session(60_000)
+  const token = await server.grant(session, 'a')
+  const duplicate = engine.requests.filter(isAppend).at(-1)!
+  await server.ask(server.release(session, 'a', token))
+  for (let step = 0; step < 40; step++) await server.ask(server.release(session, 'x', await server.grant(session, 'x')))
+  await clock.pass(500)
+  const key = (duplicate.writes.at(-1) as { key: string }).key
+  assert.equal(engine.store.get(key), null, 'its place is empty again')
+  assert.equal(engine.store.commit(duplicate).ok, false)
+})
+
+test('no beat is sent while a batch is stuck', async () => {
+  const { server, clock, engine } = await startServer()
+  const session = await server.session(60_000)
+  engine.hold(isAppend)
+  server.tell(server.acquire(session, 'a'))
+  await clock.pass(6_000)
+  const beats = engine.requests.filter(isBeat).length
+  await clock.pass(3_000)
+  assert.equal(engine.requests.filter(isBeat).length, beats)
+  engine.letGo()
+  await clock.pass(1_000)
+  assert.ok(engine.requests.filter(isBeat).length > beats)
+})
+
+test('this process is alive, a pid that has come to another is gone, another boot is unknown', () => {
+  const own = systemProcesses.own()
+  if (process.platform !== 'linux') return assert.equal(systemProcesses.stateOf(own), 'unknown')
+  assert.equal(systemProcesses.stateOf(own), 'alive')
+  assert.equal(systemProcesses.stateOf({ ...own, processStart: '1' }), 'gone')
+  assert.equal(systemProcesses.stateOf({ ...own, pid: 2 ** 22 + 1 }), 'gone')
+  assert.equal(systemProcesses.stateOf({ ...own, bootId: 'another' }), 'unknown')
+  assert.equal(systemProcesses.stateOf({ ...own, pidNamespace: 'another' }), 'unknown')
+})

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Batch } from './batch.ts'
+import { encodeRecord } from './commit.ts'
+import { LogBroken } from './recovery.ts'
+import { batchesIn, forge, keys, restart, startServer, TestEngine, type World } from './testing.ts'
+
+async function withLog(): Promise<World> {
+  const world = await startServer()
+  const session = await world.server.session(60_000)
+  for (let step = 0; step < 5; step++) await world.server.grant(session, `lock/${step}`)
+  return world
+}
+
+async function refusesToStart(world: World, reason: RegExp): Promise<void> {
+  await assert.rejects(restart(world), (error: unknown) => {
+    assert.ok(error instanceof LogBroken, String(error))
+    assert.match(error.message, reason)
+    return true
+  })
+}
+
+test('a log with a batch missing in the middle is refused', async () => {
+  const world = await withLog()
+  world.engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, 3), delete: true }] })
+  await refusesToStart(world, /batch 4: it follows batch 2/)
+})
+
+test('a batch that does not name the one before it is refused', async () => {
+  const world = await withLog()
+  const [, , third] = batchesIn(world.engine.store)
+  const changed = encodeRecord({ ...third, at: 0 })
+  world.engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, 2), value: changed }] })
+  await refusesToStart(world, /batch 3: it was not written after/)
+})
+
+test('a falling epoch, a clock that goes back, a batch in the wrong place, an empty log: all refused', async t => {
+  const cases: [string, (batch: Batch) => Batch, RegExp][] = [
+    ['epoch', batch => ({ ...batch, epoch: batch.epoch - 1 }), /its epoch 0 is before 1/],
+    ['later epoch', batch => ({ ...batch, epoch: batch.epoch + 9 }), /of epoch 10/],
+    ['clock', batch => ({ ...batch, now: -1 }), /clock is behind/],
+    ['gap', batch => ({ ...batch, seq: batch.seq + 1 }), /is missing/],
+  ]
+  for (const [name, change, reason] of cases) {
+    await t.test(name, async () => {
+      const world = await withLog()
+      forge(world.engine.store, change)
+      await refusesToStart(world, reason)
+    })
+  }
+  await t.test('place', async () => {
+    const world = await withLog()
+    const pair = world.engine.store.get(keys.batch(0, 4))!
+    world.engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, 5), value: pair.value }] })
+    await refusesToStart(world, /lies at/)
+  })
+  await t.test('empty', async () => {
+    const world = await withLog()
+    world.engine.store.commit({ checks: [], writes: [{ from: keys.log(0), to: `${keys.log(0)}~`, delete: true }] })
+    await refusesToStart(world, /empty/)
+  })
+})
+
+test('a log is read in pages, all of them no older than the takeover', async () => {
+  const world = await startServer()
+  const session = await world.server.session(60_000)
+  for (let step = 0; step < 60; step++) await world.server.grant(session, `lock/${step}`)
+  const engine = new TestEngine(world.engine.store)
+  let pages = 0
+  let stale = 3
+  engine.list = async options => {
+    const listing = await engine.inner.list(options)
+    if (options.prefix !== keys.log(0)) return listing
+    pages++
+    // A lagging member: the first batches only, under an honest old revision.
+    return stale-- > 0 ? { pairs: listing.pairs.slice(0, 2), revision: 2, more: false } : listing
+  }
+  const { server } = await restart(world, { engine })
+  assert.ok(pages > 4)
+  for (let step = 0; step < 60; step++) assert.equal(await server.isHeld(`lock/${step}`), true)
+})
+
+test('what a newer version has written is refused, with a word what to do', async () => {
+  const world = await withLog()
+  const meta = JSON.parse(Buffer.from(world.engine.store.get(keys.meta)!.value).toString())
+  const value = encodeRecord({ ...meta, format: meta.format + 1 })
+  world.engine.store.commit({ checks: [], writes: [{ key: keys.meta, value }] })
+  await assert.rejects(restart(world), /newer version.*Upgrade/)
+})
+
+test('the id and the key of a cluster are made once', async () => {
+  const first = await startServer()
+  const { clusterId, clusterKey } = first.server.shards.meta
+  assert.match(clusterId, /^[0-9a-f]{32}$/)
+  assert.match(clusterKey, /^[0-9a-f]{64}$/)
+  const second = await restart(first)
+  assert.deepEqual(second.server.shards.meta, { clusterId, clusterKey })
+})
+
+test('waiters who could be granted are granted by the new owner', async () => {
+  const first = await withLog()
+  const [session] = [await first.server.session(60_000)]
+  const holder = await first.server.session(60_000)
+  const token = await first.server.grant(holder, 'a')
+  first.server.tell(first.server.acquire(session, 'a', { waitMs: null }))
+  await first.clock.settle()
+  // The end of the grant is logged, and what should have followed is not.
+  forge(first.engine.store, batch => ({
+    ...batch,
+    entries: [['main', { type: 'released', record: 'grant', lock: 'a', token, value: null }]],
+  }))
+  const { server, clock } = await restart(first)
+  await clock.settle()
+  const shown = await server.ask({ type: 'show', by: 'test', lock: 'a' })
+  assert.ok(shown.ok && shown.type === 'lock')
+  assert.equal(shown.lock.grants[0]?.session, session)
+})

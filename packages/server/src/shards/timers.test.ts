@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Command } from '../locks/model.ts'
+import { ShardClock } from './shard-clock.ts'
+import { acquireOf, FakeClock, isAppend, isBeat, restart, startServer, tokenOf } from './testing.ts'
+
+test('a session that is not renewed ends after its TTL, not before', async () => {
+  const { server, clock } = await startServer()
+  const session = await server.session(2_000)
+  await server.grant(session, 'a')
+  await clock.pass(1_900)
+  assert.equal(await server.isHeld('a'), true)
+  await clock.pass(300)
+  assert.equal(await server.isHeld('a'), false)
+  assert.equal(await server.isAlive(session), false)
+})
+
+test('a renewal makes no entry and moves the deadline a full TTL from its receipt', async () => {
+  const { server, clock, engine } = await startServer()
+  const session = await server.session(1_000)
+  const appends = engine.requests.filter(isAppend).length
+  for (let step = 0; step < 8; step++) {
+    await clock.pass(800)
+    assert.ok((await server.ask(server.renew(session))).ok)
+  }
+  assert.equal(engine.requests.filter(isAppend).length, appends)
+  await clock.pass(950)
+  assert.equal(await server.isAlive(session), true)
+  await clock.pass(200)
+  assert.equal(await server.isAlive(session), false)
+})
+
+test('a pause of twice the TTL expires nobody whose renewals lie in the sockets', async () => {
+  const { server, clock } = await startServer()
+  const sessions: string[] = []
+  while (sessions.length < 20) sessions.push(await server.session(3_000))
+  for (const [index, session] of sessions.entries()) await server.grant(session, `lock/${index}`)
+  await clock.pass(2_950)
+  clock.pause(6_000)
+  // As Node does it: due timers first, then the sockets.
+  await clock.runTimers(() => {
+    for (const session of sessions) server.tell(server.renew(session))
+  })
+  await clock.pass(2_000)
+  for (const [index] of sessions.entries()) assert.equal(await server.isHeld(`lock/${index}`), true)
+})
+
+test('time in which the store takes no beats is not charged to the sessions', async () => {
+  const { server, clock, engine } = await startServer()
+  const session = await server.session(4_000)
+  engine.hold(isBeat)
+  await clock.pass(20_000)
+  engine.letGo()
+  await clock.settle()
+  await clock.pass(500)
+  assert.equal(await server.isAlive(session), true)
+  await clock.pass(4_000)
+  assert.equal(await server.isAlive(session), false)
+})
+
+test('a new owner gives every session its full TTL from after its takeover', async () => {
+  const first = await startServer()
+  const session = await first.server.session(10_000)
+  await first.server.grant(session, 'a')
+  await first.clock.pass(9_500)
+  const { server, clock } = await restart(first)
+  await clock.pass(9_900)
+  assert.equal(await server.isHeld('a'), true)
+  await clock.pass(400)
+  assert.equal(await server.isHeld('a'), false)
+})
+
+test('a longer TTL outlives a takeover', async () => {
+  const first = await startServer()
+  const session = await first.server.session(1_000)
+  assert.ok((await first.server.ask({ type: 'renew', by: 'test', session, ttlMs: 30_000 })).ok)
+  const { server, clock } = await restart(first)
+  await clock.pass(20_000)
+  assert.equal(await server.isAlive(session), true)
+})
+
+test('a wait that is bounded ends in time, also under a new owner', async () => {
+  const first = await startServer()
+  const [holder, waiter] = [await first.server.session(60_000), await first.server.session(60_000)]
+  await first.server.grant(holder, 'a')
+  const request = acquireOf(waiter, 'a', { request: 7, waitMs: 5_000 })
+  const heard = first.server.tell(request)
+  await first.clock.pass(1_000)
+  assert.notEqual(heard.ticket, null)
+  const { server, clock } = await restart(first)
+  const again = server.tell(request)
+  await clock.settle()
+  assert.equal(again.ticket, heard.ticket, 'its place has survived')
+  await clock.pass(6_000)
+  assert.ok(again.answer && !again.answer.ok && again.answer.code === 'lock_held')
+})
+
+test('a maximum hold ends a live holder', async () => {
+  const { server, clock } = await startServer()
+  const session = await server.session(60_000)
+  const command = server.acquire(session, 'a')
+  assert.ok(command.type === 'acquire')
+  const claims = command.claims.map(claim => ({ ...claim, maxHoldMs: 3_000 }))
+  tokenOf(await server.ask({ ...command, claims }))
+  await clock.pass(2_800)
+  assert.equal(await server.isHeld('a'), true)
+  await clock.pass(400)
+  assert.equal(await server.isHeld('a'), false)
+})
+
+test('a freeze ends by the calendar, and one set in between is left alone', async () => {
+  const { server, clock } = await startServer()
+  const session = await server.session(60_000)
+  const freeze = (ms: number): Command => ({
+    type: 'freeze',
+    by: 'op',
+    prefix: 'a',
+    untilAt: clock.wallMs() + ms,
+    reason: 'test',
+  })
+  await server.ask(freeze(1_000))
+  const refused = await server.ask(server.acquire(session, 'a'))
+  assert.ok(!refused.ok && refused.code === 'frozen')
+  await server.ask(freeze(3_000))
+  await clock.pass(1_500)
+  assert.ok(!(await server.ask(server.acquire(session, 'a'))).ok)
+  await clock.pass(2_000)
+  tokenOf(await server.ask(server.acquire(session, 'a')))
+})
+
+test('an open connection keeps the session of its wait alive, and its grant starts a full TTL', async () => {
+  const { server, clock } = await startServer()
+  const holder = await server.session(60_000)
+  const token = await server.grant(holder, 'a')
+  const command: Command = {
+    ...(acquireOf('', 'a', { request: 1, waitMs: 20_000 }) as Extract<Command, { type: 'acquire' }>),
+    session: { ttlMs: 1_000, defaultTtlMs: 1_000, holder: 'curl', key: null },
+    request: null,
+  }
+  const heard = server.tell(command, { keepsSessionAlive: true })
+  await clock.pass(6_000)
+  assert.equal(heard.answers, 0)
+  await server.ask(server.release(holder, 'a', token))
+  await clock.settle()
+  tokenOf(heard.answer)
+  await clock.pass(900)
+  assert.equal(await server.isHeld('a'), true)
+  await clock.pass(400)
+  assert.equal(await server.isHeld('a'), false)
+})
+
+test('the clock of a shard never runs faster than time, back, or through a pause', () => {
+  const clock = new FakeClock()
+  let isWithin = true
+  const shard = new ShardClock({ clock, startMs: 500, isWithinDeadline: () => isWithin })
+  clock.pause(40)
+  assert.equal(shard.now(), 540)
+  clock.pause(10)
+  assert.equal(shard.tick(), 0)
+  assert.equal(shard.now(), 550)
+  clock.pause(10_000)
+  assert.equal(shard.now(), 650, 'a reading counts 100 ms at the most')
+  assert.equal(shard.tick(), 9_950)
+  assert.equal(shard.now(), 650)
+  isWithin = false
+  clock.pause(60)
+  const ahead = shard.now()
+  shard.tick()
+  assert.equal(shard.now(), ahead, 'never back')
+  for (let step = 0; step < 100; step++) {
+    clock.pause(50)
+    shard.tick()
+  }
+  assert.equal(shard.now(), ahead, 'it stands still while no renewal could be answered')
+})
