@@ -6,9 +6,9 @@
  * What is carried is chosen in the turn that commits it, before its commands: a value chosen a batch earlier could bring back
  * what a command of that batch has ended (SAFETY O3).
  *
- * When: in passes. A pass begins when the log is larger than `LOG_BYTES_MIN` and than twice what the last pass found alive, and ends
- * when all batches that existed at its beginning are gone; what it carried is then what was alive. So the log stays below three
- * times the live state plus 16 MiB (decision 0011), and each byte that is written is carried less than once on average.
+ * When: in passes. A pass begins when more than `LOG_BYTES_MIN`, and more than the last pass found alive, has been appended since that one
+ * (what is carried not counted, so that cleaning never begets cleaning). It ends when all batches that existed at its beginning are gone;
+ * what it carried is then what is alive. Decision 0011 says what bound follows.
  */
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -55,12 +55,15 @@ export class Cleaner {
   #passEnd: number | null = null
   #passCarriedBytes = 0
   #liveBytes: number
+  /** Since the last pass ended, without what was carried. */
+  #appendedBytes: number
   #isReading = false
   #isOver = false
 
   constructor(options: CleanerOptions) {
     this.#options = options
     this.#liveBytes = options.liveBytes
+    this.#appendedBytes = Math.max(0, options.log.bytes - options.liveBytes)
   }
 
   /** What the last complete pass found alive. */
@@ -102,6 +105,11 @@ export class Cleaner {
     return chosen
   }
 
+  /** A batch is durable that has this many bytes besides what it carries. */
+  appended(bytes: number): void {
+    this.#appendedBytes += bytes
+  }
+
   /** The batch with what was chosen is durable. */
   committed(chosen: Chosen): void {
     this.#passCarriedBytes += chosen.carriedBytes
@@ -137,11 +145,12 @@ export class Cleaner {
     const { log, logBytesMin = LOG_BYTES_MIN } = this.#options
     if (this.#isOver) return false
     if (this.#passEnd !== null) return true
-    if (log.bytes <= Math.max(logBytesMin, 2 * this.#liveBytes)) return false
+    if (this.#appendedBytes <= Math.max(logBytesMin, this.#liveBytes) || log.end.seq <= log.firstSeq) return false
     // Not the newest: the next append has to name it.
     this.#passEnd = log.end.seq
     this.#passCarriedBytes = 0
-    return this.#passEnd > log.firstSeq
+    this.#appendedBytes = 0
+    return true
   }
 
   async #read(): Promise<number> {

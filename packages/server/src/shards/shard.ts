@@ -233,6 +233,7 @@ export class Shard {
       const startedMs = clock.hrtimeMs()
       const bytes = this.#encode(working, turn, chunk, cleaned ? carriedText : new GroupText())
       await working.log.append(bytes, working.ownership, cleaned)
+      if (chunk.entries > 0) working.cleaner.appended(bytes.length - (cleaned ? carriedText.bytes : 0))
       if (cleaned) {
         working.cleaner.committed(cleaned)
         telemetry.cleaned({ shard, batches: cleaned.batches, carried: cleaned.carriedEntries })
