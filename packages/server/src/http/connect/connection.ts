@@ -58,6 +58,7 @@ export class Connection {
   #malformed = 0
   #settled = 0
   #stopListening: (() => void) | null = null
+  #stopCutting: (() => void) | null = null
   /** Something has come in since the last look. */
   isAlive = true
 
@@ -95,7 +96,7 @@ export class Connection {
   close(code: number, reason: string): void {
     this.#outbox.flush()
     this.#socket.close(code, reason)
-    this.#doors.clock.after(CLOSE_MS_MAX, () => this.#socket.terminate())
+    this.#stopCutting ??= this.#doors.clock.after(CLOSE_MS_MAX, () => this.#socket.terminate())
   }
 
   ping(): void {
@@ -305,6 +306,7 @@ export class Connection {
   #gone(): void {
     this.#state = 'closed'
     this.#stopListening?.()
+    this.#stopCutting?.()
     this.#watches.stop()
     for (const pending of this.#pending) pending.submitted?.detach()
     this.#pending.clear()

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type TestServer, withServer } from './testing.ts'
+
+const open = (server: TestServer, path: string) => server.ask('GET', path, { key: null })
+
+test('health, metrics, documents and pages need no credential', async () => {
+  await withServer(async server => {
+    for (const path of [
+      '/livez',
+      '/readyz',
+      '/metrics',
+      '/docs',
+      '/docs/swagger-ui.css',
+      '/docs/swagger-ui-bundle.js',
+      '/docs/reference.js',
+      '/docs/favicon-32x32.png',
+      '/',
+      '/v1/openapi.json',
+      '/v2/openapi.json',
+    ]) {
+      const answer = await open(server, path)
+      assert.equal(answer.status, 200, path)
+      assert.ok(answer.text.length > 0, path)
+    }
+  })
+})
+
+test('the pages load nothing from elsewhere', async () => {
+  await withServer(async server => {
+    for (const path of ['/', '/docs']) {
+      const page = await open(server, path)
+      assert.doesNotMatch(page.text, /(src|href)="(https?:)?\/\//)
+      assert.match(page.headers['content-security-policy'] ?? '', /default-src 'none'/)
+    }
+  })
+})
+
+test('the documents are OpenAPI 3.1: every operation is there, every reference resolves', async () => {
+  await withServer(async server => {
+    for (const version of ['v1', 'v2']) {
+      const { body } = await open(server, `/${version}/openapi.json`)
+      assert.equal(body.openapi, '3.1.0')
+      const ids = new Set<string>()
+      for (const [path, item] of Object.entries<Record<string, never>>(body.paths)) {
+        assert.ok(path.startsWith(`/${version}/`))
+        for (const operation of Object.values<{
+          operationId: string
+          parameters: { name: string; in: string }[]
+          responses: object
+        }>(item)) {
+          assert.ok(!ids.has(operation.operationId), operation.operationId)
+          ids.add(operation.operationId)
+          const inPath = operation.parameters.filter(parameter => parameter.in === 'path').map(({ name }) => name)
+          assert.deepEqual(
+            inPath,
+            [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name),
+          )
+          assert.ok(Object.keys(operation.responses).includes('401'))
+        }
+      }
+      assert.equal(ids.size, version === 'v1' ? 8 : 33)
+      for (const [, name] of JSON.stringify(body).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)) {
+        assert.ok(body.components.schemas[name ?? ''], name)
+      }
+    }
+  })
+})
+
+test('the metrics count what happens, and never name a lock', async () => {
+  await withServer(async server => {
+    const { body } = await server.ask('POST', '/v1/locks/secret-name/acquire', { body: {} })
+    await server.ask('POST', '/v1/locks/secret-name/acquire', { body: {} })
+    await server.ask('POST', '/v1/locks/secret-name/release', { body: { lock_id: body.lock_id } })
+    await server.ask('POST', '/v1/locks/held/acquire', { body: {} })
+    const { text, headers } = await open(server, '/metrics')
+    assert.match(headers['content-type'] ?? '', /^text\/plain; version=0\.0\.4/)
+    for (const line of [
+      'holdfast_acquires_total{outcome="granted"} 2',
+      'holdfast_acquires_total{outcome="lock_held"} 1',
+      'holdfast_grants{shard="0"} 1',
+      'holdfast_sessions{shard="0"} 1',
+      'holdfast_waiters{shard="0"} 0',
+      'holdfast_grants_ended_total{how="released"} 1',
+      'holdfast_hold_seconds_count 1',
+      'holdfast_wait_seconds_count 2',
+      'holdfast_connections 0',
+      'holdfast_watch_streams 0',
+      'ibm_service_name="go-etcd-lock"',
+    ]) {
+      assert.ok(text.includes(line), line)
+    }
+    assert.match(text, /^ibm_go_etcd_lock_acquires_total\{.*ibm_ctype="local".*outcome="granted"\} 2$/m)
+    assert.match(text, /^holdfast_batch_entries_count [1-9]/m)
+    assert.match(text, /^holdfast_commit_seconds_count [1-9]/m)
+    assert.match(text, /^nodejs_eventloop_lag_seconds /m)
+    assert.ok(!text.includes('secret-name'))
+  })
+})
+
+test('a server that stops is not ready, while what is in flight is answered', async () => {
+  await withServer(async server => {
+    await server.ask('POST', '/v1/locks/a/acquire', { body: {} })
+    const waiting = fetch(`${server.url}/v1/locks/a/acquire`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer the-root-key-of-these-tests', 'content-type': 'application/json' },
+      body: '{"wait_seconds":60}',
+    })
+    while ((await server.ask('GET', '/v1/locks/a')).body.waiters === 0);
+    const closed = server.close()
+    const answered = await waiting
+    assert.equal(answered.status, 503)
+    // The body's shape is checked by its use here.
+    assert.equal(((await answered.json()) as { errors: { code: string }[] }).errors[0]?.code, 'unavailable')
+    await closed
+    await assert.rejects(fetch(`${server.url}/livez`))
+  })
+})
