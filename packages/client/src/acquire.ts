@@ -183,7 +183,7 @@ export class AcquireRequest extends Request {
       return
     }
     const holdings: Holding[] = []
-    for (const one of grants) holdings.push(this.#session.hold(one, this, waitedMs))
+    for (const one of grants) holdings.push(this.#session.hold(one, this, { waitedMs, now }))
     // It may have arrived after its deadline: then it is nobody's, and the line is joined again (SAFETY P16).
     if (holdings.some(holding => this.#session.remainingMs(holding, now) <= 0)) {
       for (const holding of holdings) this.#session.forget(holding)

@@ -91,11 +91,11 @@ export class Ledger {
   notice(holding: Holding, notice: { by: string; reason: string; graceMs: number }): void {
     if (holding.isUnderNotice) return
     holding.isUnderNotice = true
-    holding.emit('preempting', notice, this.#failed)
+    void holding.emit('preempting', notice, this.#failed)
   }
 
   expiring(holding: Holding, endsInMs: number): void {
-    holding.emit('expiring', { endsInMs }, this.#failed)
+    void holding.emit('expiring', { endsInMs }, this.#failed)
   }
 
   /**
@@ -149,7 +149,7 @@ export class Ledger {
     if (this.#isAtRisk) return
     this.#isAtRisk = true
     for (const holding of [...this.holdings.values()])
-      holding.emit('atRisk', { validForMs: Math.max(0, validForMs) }, this.#failed)
+      void holding.emit('atRisk', { validForMs: Math.max(0, validForMs) }, this.#failed)
   }
 
   /** How long until `check` will have something to say, if nothing is extended. */

@@ -74,10 +74,11 @@ export async function runHolding<Held extends Lock | LockSet, Result>(
   session: Session,
   held: Held,
   routine: (held: Held) => Result,
+  { holdsBack } = { holdsBack: true },
 ): Promise<Awaited<Result>> {
   const settled = Promise.withResolvers<void>()
   const locks: readonly Lock[] = held instanceof LockSet ? held.locks : [held]
-  for (const lock of locks) lock.on('lost', () => settled.promise)
+  if (holdsBack) for (const lock of locks) lock.on('lost', () => settled.promise)
   try {
     return await session.tasks.run(held.task, () => routine(held))
   } finally {

@@ -54,7 +54,9 @@ export class NavigatorLocks {
     refuseContradictions(name, options)
     const lock = await this.#acquire(name, options)
     if (!lock) return await callback(null)
-    return await Promise.race([runHolding(this.#session, lock, held => callback(webLock(held))), rejectWhenLost(lock)])
+    // A theft takes effect at once, by the standard: it does not wait for the callback to stop.
+    const running = runHolding(this.#session, lock, held => callback(webLock(held)), { holdsBack: false })
+    return await Promise.race([running, rejectWhenLost(lock)])
   }
 
   #acquire(name: string, options: WebLockOptions): Promise<Lock | null> {

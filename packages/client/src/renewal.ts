@@ -24,9 +24,14 @@ export type RenewalPorts = {
   failed(error: HoldfastError): void
 }
 
+export type GrantList = { grants: WireGrant[]; sentAt: Instant }
+type ListListener = { resolve: (list: GrantList) => void; reject: (error: HoldfastError) => void }
+
 export class Renewal {
   readonly #ports: RenewalPorts
   #inFlight = new Set<RenewRequest>()
+  /** Who waits for the next list. */
+  #listeners: ListListener[] = []
   #acknowledged = 0
   /** On the monotonic clock: when the newest request that conferred time was sent. */
   #conferredAtMs = 0
@@ -35,9 +40,8 @@ export class Renewal {
     this.#ports = ports
   }
 
-  /** A session has been opened or resumed; what was in flight on the connection before is void. */
+  /** A session has been opened or resumed. What was in flight on the connection before has failed with it. */
   restart(state: { acknowledged: number; at: Instant }): void {
-    this.#inFlight.clear()
     this.#acknowledged = state.acknowledged
     this.#conferredAtMs = state.at.monotonicMs
   }
@@ -77,6 +81,20 @@ export class Renewal {
     this.#renew({ wantsGrants: true })
   }
 
+  /** The server's list of what the session holds, asked for from now on; taken over, and conferring time, before it resolves. */
+  list(): Promise<GrantList> {
+    return new Promise((resolve, reject) => {
+      this.#listeners.push({ resolve, reject })
+      this.#renew({ wantsGrants: true })
+    })
+  }
+
+  #tellListeners(tell: (listener: ListListener) => void): void {
+    const listeners = this.#listeners
+    this.#listeners = []
+    for (const listener of listeners) tell(listener)
+  }
+
   /** Says what has been processed, if the server does not know. */
   acknowledge(): void {
     const { ledger } = this.#ports
@@ -102,7 +120,10 @@ export class Renewal {
   ) => {
     // An answer to what was asked on a connection that is gone has nothing to say here.
     if (!this.#inFlight.delete(request)) return
-    if (error) this.#ports.failed(error)
+    if (error) {
+      this.#ports.failed(error)
+      if (request.body.type === 'renew' && request.body.wants_grants) this.#tellListeners(({ reject }) => reject(error))
+    }
     if (!reply || !now || !request.sentAt) return
     // The reply to a renew, by the frame contract.
     const { grants, changes = 0 } = reply as { grants?: WireGrant[]; changes?: number }
@@ -111,6 +132,8 @@ export class Renewal {
       this.adopted(ledger.adopt(grants, { grantsSeen: request.grantsSeen, sentAt: request.sentAt, now }), changes)
     else if (changes > ledger.belief.processedChanges) this.catchUp()
     this.#ports.conferred(request, reply, now)
+    const { sentAt } = request
+    if (grants) this.#tellListeners(({ resolve }) => resolve({ grants, sentAt }))
   }
 
   /** A list of grants has been taken over. */

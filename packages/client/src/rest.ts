@@ -2,7 +2,8 @@
 import { toCamel, toSnake } from '@holdfast/protocol/casing'
 import type { WireError } from '@holdfast/protocol/errors'
 import { timeoutSignal } from './clock.ts'
-import { errorOf, HoldfastError, UnavailableError } from './errors.ts'
+import { errorOf, HoldfastError, hasCode, UnavailableError } from './errors.ts'
+import type { StoredValue } from './lock.ts'
 import type {
   EndedGrants,
   Freeze,
@@ -119,6 +120,16 @@ export class Rest {
       lock: name,
     })
     return election.leader
+  }
+
+  /** The value that the lock carries; null if none was ever written. */
+  async value(name: string): Promise<StoredValue | null> {
+    try {
+      return await this.call<StoredValue>('GET', lockPath(name, 'value'), { lock: name })
+    } catch (error) {
+      if (hasCode(error, 'not_found')) return null
+      throw error
+    }
   }
 
   async validate(name: string, token: number): Promise<void> {

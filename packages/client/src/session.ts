@@ -20,7 +20,7 @@ import { Ledger } from './ledger.ts'
 import { Mailbox } from './mailbox.ts'
 import type { SessionEvent, SessionOptions } from './options.ts'
 import type { Random } from './random.ts'
-import { Renewal } from './renewal.ts'
+import { type GrantList, Renewal } from './renewal.ts'
 import {
   type Body,
   PlainRequest,
@@ -162,8 +162,8 @@ export class Session {
   // ------------------------------------------------------------------------------------------------ holding
 
   /** A grant has arrived with the answer to its request. */
-  hold(grant: WireGrant, request: Request, waitedMs: number): Holding {
-    const now = this.#clock.now()
+  hold(grant: WireGrant, request: Request, arrival: { waitedMs: number; now: Instant }): Holding {
+    const { waitedMs, now } = arrival
     const sentAt = request.sentAt ?? now
     return this.#ledger.hold(grant, { firstSentAt: request.firstSentAt ?? sentAt, sentAt, waitedMs, now })
   }
@@ -199,17 +199,9 @@ export class Session {
   }
 
   /** The grants that the server lists for this session and that nobody here holds. */
-  async unheldGrants(): Promise<{ grants: WireGrant[]; sentAt: Instant }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ grants: WireGrant[]; sentAt: Instant }>()
-    const body: Body = { id: 0, type: 'renew', wants_grants: true }
-    const request = new RenewRequest(body, this.#ledger.grantsSeen, (answered, reply, error) => {
-      if (error || !answered.sentAt) reject(error)
-      // The reply to a renew that asked for them.
-      else resolve({ grants: (reply?.grants ?? []) as WireGrant[], sentAt: answered.sentAt })
-    })
-    this.submit(request)
-    const listed = await promise
-    return { ...listed, grants: listed.grants.filter(grant => !this.#ledger.holdings.has(grant.token)) }
+  async unheldGrants(): Promise<GrantList> {
+    const { grants, sentAt } = await this.#renewal.list()
+    return { grants: grants.filter(grant => !this.#ledger.holdings.has(grant.token)), sentAt }
   }
 
   #checkDeadlines(now: Instant): void {
