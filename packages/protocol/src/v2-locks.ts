@@ -1,10 +1,9 @@
-/** `/v2`: sessions, locks, and what operators may do to them. */
+/** `/v2`: locks. */
 import { Type } from 'typebox'
 import { ifMatchHeader, operation, sessionHeader } from './operation.ts'
 import * as s from './schemas.ts'
 import * as v from './v2-schemas.ts'
 
-const sessionParams = s.closed({ session_id: s.sessionId })
 const lockReply = (text: string) => ({ description: text, body: v.v2Lock })
 const requestId = s.optional(s.requestId)
 const acquireErrors = [
@@ -16,106 +15,6 @@ const acquireErrors = [
   'quota_exceeded',
   'storage_full',
 ] as const
-
-const openSession = operation({
-  id: 'openSession',
-  version: 'v2',
-  tag: 'Sessions',
-  method: 'POST',
-  path: '/v2/sessions',
-  action: 'session.open',
-  summary: 'Open a session',
-  description:
-    "A session is a client's liveness: what it holds and waits for ends when it ends. Renew it at a third of its TTL.",
-  errors: ['quota_exceeded', 'storage_full'],
-  params: s.noFields,
-  query: s.noFields,
-  body: s.closed({ ttl_ms: s.optional(s.ttlMs), labels: s.optional(s.labels) }),
-  bodyExample: { ttl_ms: 15000, labels: { service: 'billing' } },
-  replies: {
-    201: {
-      description: 'Opened. The secret is shown here only.',
-      body: s.closed({
-        session_id: s.sessionId,
-        session_secret: s.lockId,
-        ...v.confersFields,
-        expires_at: s.timestamp,
-      }),
-    },
-  },
-})
-
-const renewSession = operation({
-  id: 'renewSession',
-  version: 'v2',
-  tag: 'Sessions',
-  method: 'POST',
-  path: '/v2/sessions/{session_id}/renew',
-  action: 'session.renew',
-  summary: 'Keep a session, and all it holds, for another TTL',
-  description:
-    'With `seen_changes` below `changes` the reply lists the grants; the next renewal then says the new number.',
-  errors: ['not_found', 'lock_lost'],
-  headers: [sessionHeader],
-  params: sessionParams,
-  query: s.noFields,
-  body: s.closed({ ttl_ms: s.optional(s.ttlMs), seen_changes: s.optional(s.changes) }),
-  replies: {
-    200: {
-      description: 'Still alive.',
-      body: s.closed({
-        session_id: s.sessionId,
-        ...v.confersFields,
-        expires_at: s.timestamp,
-        grants: s.optional(Type.Array(s.grant)),
-      }),
-    },
-  },
-})
-
-const getSession = operation({
-  id: 'getSession',
-  version: 'v2',
-  tag: 'Sessions',
-  method: 'GET',
-  path: '/v2/sessions/{session_id}',
-  action: 'session.read',
-  summary: 'Look at a session: what it holds and waits for',
-  errors: ['not_found'],
-  params: sessionParams,
-  query: s.noFields,
-  body: null,
-  replies: {
-    200: {
-      description: 'The session.',
-      body: s.closed({
-        session_id: s.sessionId,
-        ...v.confersFields,
-        labels: s.optional(s.labels),
-        grants: Type.Array(s.grant),
-        waits: Type.Array(
-          s.closed({ locks: Type.Array(s.lockName), mode: s.mode, position: s.count, waited_ms: s.durationMs }),
-        ),
-      }),
-    },
-  },
-})
-
-const closeSession = operation({
-  id: 'closeSession',
-  version: 'v2',
-  tag: 'Sessions',
-  method: 'DELETE',
-  path: '/v2/sessions/{session_id}',
-  action: 'session.close',
-  summary: 'End a session and release all it holds',
-  errors: ['not_found', 'lock_lost'],
-  headers: [sessionHeader],
-  params: sessionParams,
-  query: s.noFields,
-  body: null,
-  replies: { 204: { description: 'Ended.', body: null } },
-})
 
 const listLocks = operation({
   id: 'listLocks',
@@ -385,92 +284,7 @@ const showHistory = operation({
   },
 })
 
-const forceRelease = operation({
-  id: 'forceRelease',
-  version: 'v2',
-  tag: 'Operators',
-  method: 'POST',
-  path: '/v2/locks/{name}/force-release',
-  action: 'lock.force-release',
-  summary: 'End the grants of others',
-  description: 'The next grant waits for the last promised deadline, unless `now` says that it need not.',
-  errors: ['not_found', 'storage_full'],
-  params: s.nameParams,
-  query: s.noFields,
-  body: s.closed({
-    reason: s.reason,
-    token: s.optional(s.token),
-    now: s.optional(Type.Boolean({ description: 'The old holder may still believe that it holds.' })),
-  }),
-  replies: { 200: { description: 'Ended.', body: v.endedGrants } },
-})
-
-const preemptLock = operation({
-  id: 'preemptLock',
-  version: 'v2',
-  tag: 'Operators',
-  method: 'POST',
-  path: '/v2/locks/{name}/preempt',
-  action: 'lock.preempt',
-  summary: 'Tell the holders to clean up and go',
-  errors: ['not_found', 'storage_full'],
-  params: s.nameParams,
-  query: s.noFields,
-  body: s.closed({ reason: s.reason, grace_ms: s.optional(s.graceMs), token: s.optional(s.token) }),
-  replies: { 200: { description: 'Under notice.', body: v.endedGrants } },
-})
-
-const listFreezes = operation({
-  id: 'listFreezes',
-  version: 'v2',
-  tag: 'Operators',
-  method: 'GET',
-  path: '/v2/freezes',
-  action: 'lock.list',
-  summary: 'List the freezes in force',
-  errors: [],
-  params: s.noFields,
-  query: s.noFields,
-  body: null,
-  replies: { 200: { description: 'All of them.', body: s.closed({ freezes: Type.Array(v.v2Freeze) }) } },
-})
-
-const freeze = operation({
-  id: 'freeze',
-  version: 'v2',
-  tag: 'Operators',
-  method: 'POST',
-  path: '/v2/freezes',
-  action: 'lock.freeze',
-  summary: 'Let nobody acquire the locks under a prefix until a time',
-  errors: ['quota_exceeded', 'storage_full'],
-  params: s.noFields,
-  query: s.noFields,
-  body: s.closed({ prefix: s.lockPrefix, until: s.timestamp, reason: s.reason }),
-  bodyExample: { prefix: 'deploy/', until: '2027-01-02T08:00:00Z', reason: 'Holidays' },
-  replies: { 201: { description: 'Frozen.', body: v.v2Freeze } },
-})
-
-const thaw = operation({
-  id: 'thaw',
-  version: 'v2',
-  tag: 'Operators',
-  method: 'DELETE',
-  path: '/v2/freezes',
-  action: 'lock.freeze',
-  summary: 'Lift a freeze',
-  errors: ['not_found'],
-  params: s.noFields,
-  query: s.closed({ prefix: s.lockPrefix }),
-  body: null,
-  replies: { 204: { description: 'Lifted.', body: null } },
-})
-
 export const v2Locks = {
-  openSession,
-  renewSession,
-  getSession,
-  closeSession,
   listLocks,
   getLock,
   putLock,
@@ -485,9 +299,4 @@ export const v2Locks = {
   writeValue,
   showQueue,
   showHistory,
-  forceRelease,
-  preemptLock,
-  listFreezes,
-  freeze,
-  thaw,
 } as const

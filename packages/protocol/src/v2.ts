@@ -3,7 +3,9 @@ import { Type } from 'typebox'
 import { actions, operation, sessionHeader } from './operation.ts'
 import * as s from './schemas.ts'
 import { v2Locks } from './v2-locks.ts'
+import { v2Operators } from './v2-operators.ts'
 import * as v from './v2-schemas.ts'
+import { v2Sessions } from './v2-sessions.ts'
 
 const requestId = s.optional(s.requestId)
 const lastEventId = { name: 'Last-Event-ID', isRequired: false, description: 'Resume after this event.' } as const
@@ -199,7 +201,9 @@ const whoami = operation({
 })
 
 export const v2 = {
+  ...v2Sessions,
   ...v2Locks,
+  ...v2Operators,
   acquireAll,
   releaseAll,
   campaign,

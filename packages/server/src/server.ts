@@ -166,15 +166,7 @@ type Running = {
   clock: Clock
 }
 
-async function closeAll({
-  app,
-  connections,
-  shards,
-  engine,
-  telemetry,
-  draining,
-  clock,
-}: Running): Promise<void> {
+async function closeAll({ app, connections, shards, engine, telemetry, draining, clock }: Running): Promise<void> {
   draining.isDraining = true
   telemetry.happened('stopping')
   connections.goAway()

@@ -6,7 +6,7 @@ import { BODY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX } from '@holdfast/p
 import type { OperationFields } from '@holdfast/protocol/operation'
 import { v1 } from '@holdfast/protocol/v1'
 import { v2 } from '@holdfast/protocol/v2'
-import { type Answer, type Ask, ROOT_KEY, type TestServer, withServer } from './testing.ts'
+import { type Answer, type Ask, ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 
 const operations: OperationFields[] = [...Object.values(v1), ...Object.values(v2)]
 const pathOf = (operation: OperationFields) => operation.path.replaceAll(/\{\w+\}/g, 'some-name')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type TestServer, withServer } from './testing.ts'
+import { type TestServer, withServer } from '../testing.ts'
 
 const open = (server: TestServer, path: string) => server.ask('GET', path, { key: null })
 

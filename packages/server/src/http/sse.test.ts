@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { OUTBOX_BYTES_MAX } from '@holdfast/protocol/limits'
 import { type Clock, systemClock } from '../clock.ts'
-import { type Json, ROOT_KEY, type TestServer, withServer } from './testing.ts'
+import { type Json, ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 
 type Received = { id?: string; event?: string; data?: Json; comment?: string }
 

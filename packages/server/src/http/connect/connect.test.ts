@@ -13,7 +13,7 @@ import {
 import { Compile } from 'typebox/compile'
 import { WebSocket } from 'ws'
 import { type Clock, systemClock } from '../../clock.ts'
-import { type Json, ROOT_KEY, type TestServer, withServer } from '../testing.ts'
+import { type Json, ROOT_KEY, type TestServer, withServer } from '../../testing.ts'
 
 const checkMessage = Compile(serverMessage)
 

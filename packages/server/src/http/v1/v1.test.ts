@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type TestServer, withServer } from '../testing.ts'
+import { type TestServer, withServer } from '../../testing.ts'
 
 const acquire = (server: TestServer, name: string, body: object = {}, headers: Record<string, string> = {}) =>
   server.ask('POST', `/v1/locks/${name}/acquire`, { body, headers })

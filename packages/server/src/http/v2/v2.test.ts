@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Answer, type TestServer, type TestSession, withServer } from '../testing.ts'
+import { type Answer, type TestServer, type TestSession, withServer } from '../../testing.ts'
 
 const acquire = (server: TestServer, session: TestSession, name: string, body: object = {}) =>
   server.ask('POST', `/v2/locks/${name}/acquire`, { session: session.handle, body })

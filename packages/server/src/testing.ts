@@ -1,4 +1,4 @@
-/** For the tests of this room: a real server in memory, and what each reply must look like. */
+/** For the tests of the doors: a real server in memory, and what each reply must look like. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,10 +8,10 @@ import { errorBody } from '@holdfast/protocol/schemas'
 import { v1 } from '@holdfast/protocol/v1'
 import { v2 } from '@holdfast/protocol/v2'
 import { Compile, type Validator } from 'typebox/compile'
-import { type Clock, systemClock } from '../clock.ts'
-import { readConfig } from '../config.ts'
-import { systemRandom } from '../random.ts'
-import { createServer, type Server } from '../server.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { readConfig } from './config.ts'
+import { systemRandom } from './random.ts'
+import { createServer, type Server } from './server.ts'
 
 export const ROOT_KEY = 'the-root-key-of-these-tests'
 
