@@ -49,7 +49,7 @@ export type OperationFields = {
   method: 'GET' | 'PUT' | 'PATCH' | 'POST' | 'DELETE'
   /** Parameters in braces stand for one whole segment, percent-encoded. */
   path: string
-  /** null: any credential will do. */
+  /** null: no permission beyond being known. */
   action: Action | null
   /** Beyond those that every operation may answer. */
   errors: readonly ErrorCode[]

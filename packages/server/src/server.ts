@@ -122,7 +122,7 @@ async function openOrClose(
   }
 }
 
-/** Counts what happens to the locks, as any watcher could. */
+/** Counts what happens to the locks, like every watcher. */
 function countEvents(shards: OpenedShards, telemetry: Telemetry, draining: { isDraining: boolean }): void {
   shards.watch(
     'default',

@@ -123,21 +123,18 @@ export class Shard {
 
   health() {
     const working = this.#working
-    let [locks, grants, sessions, waiters] = [0, 0, 0, 0]
+    const counts = { locks: 0, grants: 0, sessions: 0, waiters: 0 }
     for (const state of working?.states.values() ?? []) {
-      locks += state.locks.size
-      grants += state.grantCount
-      sessions += state.sessionCount
-      waiters += state.tickets.size
+      counts.locks += state.locks.size
+      counts.grants += state.grantCount
+      counts.sessions += state.sessionCount
+      counts.waiters += state.tickets.size
     }
     return {
       shard: this.#options.shard,
       epoch: working?.ownership.epoch ?? 0,
       seq: working?.log.end.seq ?? 0,
-      locks,
-      grants,
-      sessions,
-      waiters,
+      ...counts,
       logBytes: working?.log.bytes ?? 0,
     }
   }
