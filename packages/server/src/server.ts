@@ -81,7 +81,6 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   await app.listen({ host: config.listen.host, port: config.listen.port })
   const url = urlOf(config, app)
   telemetry.happened('listening', { url })
-  countEvents(opened, telemetry, draining)
   let closing: Promise<void> | null = null
   const drain = () => closeAll({ app, connections, shards: opened, engine, telemetry, draining, clock })
   return { url, rootKeyPath: keys.rootPath, app, telemetry, close: () => (closing ??= drain()) }
@@ -120,24 +119,6 @@ async function openOrClose(
     await engine.close()
     throw error
   }
-}
-
-/** Counts what happens to the locks, like every watcher. */
-function countEvents(shards: OpenedShards, telemetry: Telemetry, draining: { isDraining: boolean }): void {
-  shards.watch(
-    'default',
-    { prefix: '' },
-    {
-      event(event) {
-        telemetry.lockEvent(event)
-        return true
-      },
-      reset: () => telemetry.warned('events were missed by the metrics'),
-      ended: () => {
-        if (!draining.isDraining) telemetry.warned('the metrics see no more events')
-      },
-    },
-  )
 }
 
 function tlsOf(config: Config): Tls | null {

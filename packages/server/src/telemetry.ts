@@ -3,10 +3,10 @@
  * happening. None throws, for nothing may fail because it was counted; none is ever given a secret.
  */
 import type { ErrorCode } from '@holdfast/protocol/errors'
-import type { LockEvent } from '@holdfast/protocol/events'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Config } from './config.ts'
+import type { Entry } from './locks/model.ts'
 import { countAcquires, createMetrics, gauges, type ShardHealth, tenantMetrics } from './metrics.ts'
 import type { ShardTelemetry } from './shards/telemetry.ts'
 
@@ -50,7 +50,6 @@ export function createTelemetry(
   // Plain numbers on the hot path; they become series when somebody looks.
   const outcomes = new Map<Outcome, number>()
   const metrics = createMetrics(registry)
-  const holds = new Holds(metrics)
   countAcquires(registry, 'holdfast_acquires_total', {}, outcomes)
   gauges(registry, shardsNow)
   tenantMetrics(registry, config, { shardsNow, outcomes })
@@ -74,7 +73,6 @@ export function createTelemetry(
         if (waitedMs !== null) metrics.waits.observe(waitedMs / 1000)
       })
     },
-    lockEvent: (event: LockEvent) => safely(() => holds.happened(event)),
     shards: shardTelemetry(log, metrics),
     connectionOpened: () => safely(() => metrics.connections.inc()),
     connectionClosed: () => safely(() => metrics.connections.dec()),
@@ -92,43 +90,44 @@ export function createTelemetry(
 /** Holds that are being timed; of more, the oldest are not counted, for a gauge must not cost what a lock costs. */
 const HOLDS_TIMED_MAX = 65_536
 
-/** How long grants last and how they end, from the events. */
+/** How long grants last and how they end, from the entries that say so. */
 class Holds {
   readonly #metrics: ReturnType<typeof createMetrics>
-  readonly #since = new Map<number, number>()
+  /** By token. */
+  readonly #grantedAt = new Map<number, number>()
 
   constructor(metrics: ReturnType<typeof createMetrics>) {
     this.#metrics = metrics
   }
 
-  happened({ type, token, at }: LockEvent): void {
-    if (token === undefined) return
-    if (type === 'granted') this.#granted(token, Date.parse(at))
-    else if (
-      type === 'released' ||
-      type === 'expired' ||
-      type === 'preempted' ||
-      type === 'forced' ||
-      type === 'transferred'
-    ) {
-      this.#metrics.ends.inc({ how: type })
-      const since = this.#since.get(token)
-      if (since === undefined) return
-      this.#since.delete(token)
-      this.#metrics.holds.observe(Math.max(0, Date.parse(at) - since) / 1000)
-    }
+  happened(entry: Entry, at: number): void {
+    if (entry.record !== 'grant') return
+    if (entry.type === 'granted') return this.#granted(entry.token, at)
+    if (entry.value !== null) return
+    this.#metrics.ends.inc({ how: entry.type })
+    const grantedAt = this.#grantedAt.get(entry.token)
+    if (grantedAt === undefined) return
+    this.#grantedAt.delete(entry.token)
+    this.#metrics.holds.observe(Math.max(0, at - grantedAt) / 1_000)
   }
 
-  #granted(token: number, sinceMs: number): void {
-    const [oldest] = this.#since.size >= HOLDS_TIMED_MAX ? this.#since.keys() : []
-    if (oldest !== undefined) this.#since.delete(oldest)
-    this.#since.set(token, sinceMs)
+  #granted(token: number, at: number): void {
+    if (this.#grantedAt.size >= HOLDS_TIMED_MAX) {
+      const [oldest] = this.#grantedAt.keys()
+      if (oldest !== undefined) this.#grantedAt.delete(oldest)
+    }
+    this.#grantedAt.set(token, at)
   }
 }
 
 /** What the shards tell: counted, and what a person should see is logged. */
 function shardTelemetry(log: Logger, metrics: ReturnType<typeof createMetrics>): ShardTelemetry {
+  const holds = new Holds(metrics)
   return {
+    happened: ({ written, at }) =>
+      safely(() => {
+        for (const { entries } of written) for (const entry of entries) holds.happened(entry, at)
+      }),
     batchCommitted: ({ entries, ms }) =>
       safely(() => {
         metrics.batches.observe(entries)

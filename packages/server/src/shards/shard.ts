@@ -241,6 +241,7 @@ export class Shard {
     }
     working.appendedBytes = turn.chunks.reduce((bytes, chunk) => bytes + chunk.text.bytes, 0)
     for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
+    for (const { written } of turn.chunks) telemetry.happened({ written, at: turn.moment.at })
   }
 
   #encode(working: Working, turn: Turn, chunk: Chunk, carried: GroupText): Buffer {

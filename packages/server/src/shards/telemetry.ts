@@ -1,8 +1,10 @@
 /** What the shards tell the outside of themselves: one function a happening. None may throw, none is waited for. */
-import type { Report } from '../locks/model.ts'
+import type { Entry, Report } from '../locks/model.ts'
 
 export interface ShardTelemetry {
   batchCommitted(batch: { shard: number; commands: number; entries: number; bytes: number; ms: number }): void
+  /** What a durable batch has changed; `at` is wall time. */
+  happened(batch: { written: readonly { instance: string; entries: readonly Entry[] }[]; at: number }): void
   /** Commands that were answered without a batch. */
   turnAnswered(turn: { shard: number; commands: number }): void
   sessionExpired(session: { instance: string; session: string }): void
@@ -22,6 +24,7 @@ export interface ShardTelemetry {
 
 export const silentTelemetry: ShardTelemetry = {
   batchCommitted: () => undefined,
+  happened: () => undefined,
   turnAnswered: () => undefined,
   sessionExpired: () => undefined,
   recovered: () => undefined,
