@@ -31,20 +31,45 @@ type Stop = 'lost' | 'preempted'
 /** Returns the exit code. Throws only when the command could not be started; the lock is the caller's to release. */
 export async function runUnderLock(lock: Lock, command: readonly string[]): Promise<number> {
   const fullMs = lock.validForMs()
-  const group = await ProcessGroup.start(command, environmentOf(lock, fullMs))
-  const guard = new Guard(lock, group, fullMs)
-  const forwards = FORWARDED.map(signal => {
-    const forward = () => void group.signal(signal)
-    process.on(signal, forward)
-    return () => process.off(signal, forward)
-  })
+  // Before the command exists: a signal must never end this process and leave the command behind.
+  const signals = new Signals()
   try {
-    const code = await group.ended
-    await endLeftovers(group)
-    return guard.stopped === null ? code : exitCodes[guard.stopped]
+    const group = await ProcessGroup.start(command, environmentOf(lock, fullMs))
+    signals.forwardTo(group)
+    const guard = new Guard(lock, group, fullMs)
+    try {
+      const code = await group.ended
+      await endLeftovers(group)
+      return guard.stopped === null ? code : exitCodes[guard.stopped]
+    } finally {
+      guard.end()
+    }
   } finally {
-    guard.end()
-    for (const stop of forwards) stop()
+    signals.end()
+  }
+}
+
+/** Takes the signals that this process gets to the group; those that come before there is one, as soon as there is. */
+class Signals {
+  #early: NodeJS.Signals[] = []
+  #group: ProcessGroup | null = null
+
+  constructor() {
+    for (const signal of FORWARDED) process.on(signal, this.#received)
+  }
+
+  readonly #received = (signal: NodeJS.Signals) => {
+    if (this.#group) this.#group.signal(signal)
+    else this.#early.push(signal)
+  }
+
+  forwardTo(group: ProcessGroup): void {
+    this.#group = group
+    for (const signal of this.#early) group.signal(signal)
+  }
+
+  end(): void {
+    for (const signal of FORWARDED) process.off(signal, this.#received)
   }
 }
 

@@ -40,9 +40,8 @@ async function elect(name: string, words: readonly string[], options: ElectOptio
         election.campaign(options.value ?? '', { ...asked, signal }),
       )
       if (typeof leadership === 'number') return leadership
-      const code = await runUnderLock(leadership.lock, words)
-      await leadership.resign()
-      return code
+      await using held = leadership
+      return await runUnderLock(held.lock, words)
     },
     options.ttl === undefined ? {} : { ttlMs: options.ttl },
   )

@@ -85,9 +85,8 @@ async function run(name: string, words: readonly string[], options: RunOptions):
         acquire(holdfast, name, { ...acquireOptions(options), signal, metadata: { command: words[0] } }, options),
       )
       if (typeof lock === 'number') return lock
-      const code = await runUnderLock(lock, words)
-      await lock.release()
-      return code
+      await using held = lock
+      return await runUnderLock(held, words)
     },
     connection,
   )

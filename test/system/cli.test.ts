@@ -1,0 +1,236 @@
+/** The command line with real child processes against the real server. */
+import { strict as assert } from 'node:assert'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect, type Holdfast } from '@holdfast/client'
+import { cli, startCli } from '../harness/cli.ts'
+import { freePort, temporaryFolder } from '../harness/process.ts'
+import { rootKey, type Server, startServer } from '../harness/server.ts'
+
+const folder = temporaryFolder('cli')
+let server: Server
+let holdfast: Holdfast
+
+before(async () => {
+  server = await startServer({ data: join(folder.path, 'data') })
+  holdfast = connect({ url: server.url, apiKey: rootKey, name: 'the test' })
+})
+
+after(async () => {
+  await holdfast.close()
+  await server.stop()
+  folder.remove()
+})
+
+const run = (...args: string[]) => cli(args, { url: server.url })
+const start = (...args: string[]) => startCli(args, { url: server.url })
+
+function isAlive(pid: number): boolean {
+  try {
+    // A container without an init keeps the dead as zombies.
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    // No such process.
+    return false
+  }
+}
+
+test('run passes input, output and the exit code through, and exports what the lock is', async () => {
+  const script = 'read line; echo "$line:$HOLDFAST_LOCK:$HOLDFAST_TOKEN:$HOLDFAST_DEADLINE"; echo oops >&2; exit 7'
+  const ended = await cli(['run', 'job/a', '--', 'sh', '-c', script], { url: server.url, input: 'hello\n' })
+  assert.equal(ended.code, 7)
+  assert.match(ended.stdout, /^hello:job\/a:\d+:\d{13}\n$/)
+  assert.equal(ended.stderr, 'oops\n')
+  assert.equal((await holdfast.rest.list({ prefix: 'job/' }).next()).done, true, 'released')
+})
+
+test('run says with its exit code why the command did not run', async () => {
+  const lock = await holdfast.acquire('taken')
+  const held = await run('run', '--wait', '0', 'taken', '--', 'true')
+  assert.equal(held.code, 120)
+  assert.match(held.stderr, /held/)
+  assert.equal((await run('run', '--wait', '50ms', 'taken', '--', 'true')).code, 120)
+  await lock.release()
+  assert.equal((await run('run', 'x', '--', './no-such-command')).code, 127)
+  assert.equal((await run('run', 'x', '--', '/')).code, 126)
+  assert.equal((await run('run', '--wait', 'soon', 'x', '--', 'true')).code, 124)
+  assert.equal((await run('run', 'x')).code, 124)
+  assert.equal((await run('rum', 'x')).code, 124)
+  const away = await cli(['list'], { url: `http://127.0.0.1:${await freePort()}` })
+  assert.equal(away.code, 123)
+  assert.match(away.stderr, /holdfast serve/)
+})
+
+test('run lets one at a time do the work', async () => {
+  const file = join(folder.path, 'counter')
+  writeFileSync(file, '0')
+  const increment = `n=$(cat ${file}); sleep 0.02; echo $((n + 1)) > ${file}`
+  const ends = await Promise.all(Array.from({ length: 6 }, () => run('run', 'counter', '--', 'sh', '-c', increment)))
+  assert.deepEqual(
+    ends.map(end => end.code),
+    [0, 0, 0, 0, 0, 0],
+  )
+  assert.equal(readFileSync(file, 'utf8').trim(), '6')
+})
+
+test('signals reach the command, and its end by one is told as shells do', async () => {
+  const trapped = start(
+    'run',
+    'signals',
+    '--',
+    'sh',
+    '-c',
+    'trap "echo got it; exit 9" TERM; echo ready; while :; do sleep 0.05; done',
+  )
+  await trapped.says(/ready/)
+  trapped.child.kill('SIGTERM')
+  const ended = await trapped.ended
+  assert.equal(ended.code, 9)
+  assert.match(ended.stdout, /got it/)
+  const killed = start('run', 'signals', '--', 'sh', '-c', 'echo ready; exec sleep 100')
+  await killed.says(/ready/)
+  killed.child.kill('SIGHUP')
+  assert.equal((await killed.ended).code, 129)
+})
+
+test('a signal ends the wait, and nothing stays in line', async () => {
+  const lock = await holdfast.acquire('line')
+  const waiting = start('run', 'line', '--', 'true')
+  while ((await holdfast.why('line')).waiters.length === 0) await sleep(10)
+  waiting.child.kill('SIGINT')
+  assert.equal((await waiting.ended).code, 130)
+  assert.equal((await holdfast.why('line')).waiters.length, 0)
+  await lock.release()
+})
+
+test('what the command left running in its group is ended before the lock is released', async () => {
+  const left = start('run', 'leftover', '--', 'sh', '-c', 'sleep 1000 & echo "pid $!"; exit 3')
+  const [, pid = ''] = await left.says(/pid (\d+)/)
+  const next = await holdfast.acquire('leftover')
+  assert.equal(isAlive(Number(pid)), false)
+  await next.release()
+  assert.equal((await left.ended).code, 3)
+})
+
+test('forced out: the whole group is dead before the next one holds, even if it ignores TERM', async () => {
+  const stubborn =
+    'trap "" TERM; (trap "" TERM; while :; do sleep 0.05; done) & echo "pids $$ $!"; while :; do sleep 0.05; done'
+  const running = start('run', '--ttl', '2s', 'forced', '--', 'sh', '-c', stubborn)
+  const [, child = '', grandchild = ''] = await running.says(/pids (\d+) (\d+)/)
+  const next = holdfast
+    .acquire('forced')
+    .then(lock => ({ lock, alive: [child, grandchild].map(pid => isAlive(Number(pid))) }))
+  while ((await holdfast.why('forced')).waiters.length === 0) await sleep(10)
+  assert.equal((await run('force-release', 'forced', '--reason', 'test')).code, 0)
+  const { lock, alive } = await next
+  assert.deepEqual(alive, [false, false])
+  const ended = await running.ended
+  assert.equal(ended.code, 121)
+  assert.match(ended.stderr, /stopping the command/)
+  await lock.release()
+})
+
+test('preempted: the command gets TERM, may clean up, and the exit code says so', async () => {
+  const cleaning = start(
+    'run',
+    'pre',
+    '--',
+    'sh',
+    '-c',
+    'trap "echo cleaned; exit 0" TERM; echo ready; while :; do sleep 0.05; done',
+  )
+  await cleaning.says(/ready/)
+  assert.equal((await run('preempt', 'pre', '--reason', 'urgent', '--grace', '20s')).code, 0)
+  const ended = await cleaning.ended
+  assert.equal(ended.code, 122)
+  assert.match(ended.stdout, /cleaned/)
+})
+
+test('when the service dies the command is dead before its lock could be given away', async () => {
+  const other = await startServer({ data: join(folder.path, 'other') })
+  const running = startCli(
+    ['run', '--ttl', '3s', 'doomed', '--', 'sh', '-c', 'trap "" TERM; echo "pid $$"; while :; do sleep 0.05; done'],
+    { url: other.url },
+  )
+  const [, pid = ''] = await running.says(/pid (\d+)/)
+  await other.kill()
+  // From the kill on nothing renews, so the service could give the lock away this much later at the earliest.
+  const ttlOver = sleep(3_000).then(() => 'the TTL was over first')
+  const first = await Promise.race([running.ended.then(end => end.code), ttlOver])
+  assert.equal(first, 121)
+  assert.equal(isAlive(Number(pid)), false)
+})
+
+test('elect leads with a value that others read', async () => {
+  const leading = start('elect', '--value', 'node-1:80', 'boss', '--', 'sh', '-c', 'echo leading; exec sleep 100')
+  await leading.says(/leading/)
+  assert.equal((await run('value', 'boss')).stdout, 'node-1:80\n')
+  leading.child.kill('SIGTERM')
+  assert.equal((await leading.ended).code, 143)
+})
+
+test('a script acquires, renews and releases by the lock_id', async () => {
+  const acquired = await run('acquire', 'script', '--ttl', '1m', '--holder', 'the script')
+  assert.equal(acquired.code, 0, acquired.stderr)
+  const lockId = acquired.stdout.trim()
+  assert.equal((await run('acquire', 'script')).code, 120)
+  assert.match((await run('renew', 'script', lockId)).stdout, /held until/)
+  const shown = JSON.parse((await run('show', 'script', '--json')).stdout)
+  assert.equal(shown.holder, 'the script')
+  assert.equal((await cli(['release', 'script', '-'], { url: server.url, input: `${lockId}\n` })).code, 0)
+  assert.equal((await run('renew', 'script', lockId)).code, 121)
+})
+
+test('list, show, why, queue and history read well, and as JSON', async () => {
+  const lock = await holdfast.acquire('look/a', { labels: { zone: 'x' } })
+  const waiting = holdfast.acquire('look/a')
+  while ((await holdfast.why('look/a')).waiters.length === 0) await sleep(10)
+  const list = (await run('list', 'look/')).stdout
+  assert.match(list, /^NAME +STATE +MODE +HOLDER +FOR +WAITING +TOKEN\nlook\/a +held +exclusive +the test .* 1 +\d+\n$/)
+  assert.ok(!list.includes('\u001b'), 'no colours in a pipe')
+  const listed = JSON.parse((await run('list', 'look/', '--json')).stdout)
+  assert.equal(listed.locks[0].holders[0].acquired_at.length, 24)
+  assert.match((await run('show', 'look/a')).stdout, /state +held[\s\S]*the test +exclusive +\d+[\s\S]*zone=x/)
+  assert.match(
+    (await run('why', 'look/a')).stdout,
+    /look\/a is held by the test since .*\n.*zone=x\n[\s\S]*One waits for it:\n#/,
+  )
+  assert.equal(JSON.parse((await run('queue', 'look/a', '--json')).stdout).waiters[0].position, 1)
+  await lock.release()
+  await (await waiting).release()
+  const history = (await run('history', 'look/a')).stdout
+  assert.match(history, /released[\s\S]*granted[\s\S]*queued[\s\S]*granted/)
+})
+
+test('watch prints events as they happen and ends on a signal', async () => {
+  const watching = start('watch', 'seen/', '--json')
+  while (!watching.stdout().includes('granted')) {
+    await (await holdfast.acquire('seen/x')).release()
+    await sleep(20)
+  }
+  watching.child.kill('SIGINT')
+  const ended = await watching.ended
+  assert.equal(ended.code, 0)
+  const [first = ''] = ended.stdout.split('\n')
+  assert.equal(JSON.parse(first).lock, 'seen/x')
+})
+
+test('freeze keeps others out until thaw, and whoami tells who asks', async () => {
+  assert.equal((await run('freeze', 'ice/', '--until', '1h', '--reason', 'test')).code, 0)
+  const refused = await run('run', 'ice/x', '--', 'true')
+  assert.equal(refused.code, 120)
+  assert.match(refused.stderr, /frozen/)
+  assert.equal((await run('thaw', 'ice/')).code, 0)
+  assert.equal((await run('run', 'ice/x', '--', 'true')).code, 0)
+  assert.match((await run('whoami')).stdout, /subject/)
+})
+
+test('completions name every verb', async () => {
+  for (const shell of ['bash', 'zsh', 'fish']) {
+    const { code, stdout } = await run('completion', shell)
+    assert.equal(code, 0)
+    for (const verb of ['run', 'force-release', 'elect']) assert.match(stdout, new RegExp(`\\b${verb}\\b`))
+  }
+})
