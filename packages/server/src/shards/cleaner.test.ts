@@ -194,6 +194,18 @@ test('carried entries are no events, and every event comes once', async () => {
     granted,
   )
   assert.equal(new Set(events.map(event => event.id)).size, events.length)
+  // A new owner remembers what is in the log that was kept, and no more.
+  const kept = batchesIn(world.engine.store)
+  assert.ok(kept.some(batch => batch.carried.length > 0))
+  const { server } = await restart(world)
+  for (let lock = 0; lock < 6; lock++) {
+    const known = server.shards.history('main', { lock: `lock/${lock}`, limit: 10_000 }).events
+    const expected = events.filter(
+      event => event.lock === `lock/${lock}` && Number(event.id.split('-')[1]) >= kept[0]!.seq,
+    )
+    const before = known.filter(event => Number(event.id.split('-')[1]) <= kept.at(-1)!.seq)
+    assert.deepEqual(before.reverse(), expected)
+  }
 })
 
 test('the newest batch is never cleaned', async () => {

@@ -175,3 +175,43 @@ test('this process is alive, a pid that has come to another is gone, another boo
   assert.equal(systemProcesses.stateOf({ ...own, bootId: 'another' }), 'unknown')
   assert.equal(systemProcesses.stateOf({ ...own, pidNamespace: 'another' }), 'unknown')
 })
+
+test('of a beat and a declaration of death that race, one wins', async () => {
+  const first = await startServer()
+  const engine = new TestEngine(first.engine.store)
+  const isDeath = (request: { writes: object[] }) => request.writes.some(write => 'delete' in write)
+  engine.hold(isDeath)
+  // Nothing comes of the first server for long enough …
+  first.engine.hold(isBeat)
+  const opening = startServer({ clock: first.clock, engine })
+  const refused = assert.rejects(opening, DataDirectoryInUse)
+  await first.clock.pass(2_600)
+  assert.equal(engine.requests.filter(isDeath).length, 1)
+  // … and then its beat arrives before the declaration does.
+  first.engine.letGo()
+  await first.clock.settle()
+  engine.letGo()
+  await first.clock.pass(1_000)
+  await refused
+  assert.deepEqual(first.fatal, [])
+})
+
+test('a takeover does not pass while the server it takes from has a member record', async () => {
+  const first = await startServer()
+  first.engine.kill()
+  const former = first.server.shards.server
+  const record = first.engine.store.get(keys.member(former))!
+  const engine = new TestEngine(first.engine.store)
+  const isTakeover = (request: { writes: object[] }) =>
+    request.writes.some(write => 'key' in write && write.key === keys.owner(0))
+  engine.hold(isTakeover)
+  const opening = startServer({ clock: first.clock, engine })
+  await first.clock.pass(3_000)
+  assert.equal(engine.requests.filter(isTakeover).length, 1)
+  engine.store.commit({ checks: [], writes: [{ key: record.key, value: record.value }] })
+  engine.letGo()
+  await first.clock.settle()
+  assert.equal(ownerIn(first).server, former)
+  await first.clock.pass(4_000)
+  await opening
+})

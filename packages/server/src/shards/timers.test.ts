@@ -45,6 +45,18 @@ test('a pause of twice the TTL expires nobody whose renewals lie in the sockets'
   for (const [index] of sessions.entries()) assert.equal(await server.isHeld(`lock/${index}`), true)
 })
 
+test('what a pause made due is looked at after the sockets have been read', async () => {
+  const { server, clock } = await startServer()
+  const session = await server.session(1_000)
+  await server.grant(session, 'a')
+  await clock.pass(940)
+  // Short enough for the owner to be within its own deadline: the tick counts.
+  clock.pause(1_000)
+  await clock.runTimers(() => void server.tell(server.renew(session)))
+  await clock.pass(500)
+  assert.equal(await server.isHeld('a'), true)
+})
+
 test('time in which the store takes no beats is not charged to the sessions', async () => {
   const { server, clock, engine } = await startServer()
   const session = await server.session(4_000)
@@ -126,6 +138,28 @@ test('a freeze ends by the calendar, and one set in between is left alone', asyn
   assert.ok(!(await server.ask(server.acquire(session, 'a'))).ok)
   await clock.pass(2_000)
   tokenOf(await server.ask(server.acquire(session, 'a')))
+})
+
+test('a thaw that comes due while the freeze is being prolonged is void', async () => {
+  const { server, clock, engine } = await startServer()
+  const freeze = (ms: number): Command => ({
+    type: 'freeze',
+    by: 'op',
+    prefix: 'a',
+    untilAt: clock.wallMs() + ms,
+    reason: 'test',
+  })
+  await server.ask(freeze(1_000))
+  engine.hold(isAppend)
+  server.tell({ type: 'open_session', by: 'test', ttlMs: 5_000, labels: null })
+  await clock.settle()
+  server.tell(freeze(60_000))
+  await clock.pass(1_200)
+  engine.letGo()
+  await clock.pass(100)
+  const listed = await server.ask({ type: 'list_freezes', by: 'test' })
+  assert.ok(listed.ok && listed.type === 'freezes')
+  assert.equal(listed.freezes.length, 1)
 })
 
 test('an open connection keeps the session of its wait alive, and its grant starts a full TTL', async () => {
