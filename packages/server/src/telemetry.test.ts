@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createTelemetry } from './telemetry.ts'
+
+const config = { logLevel: 'debug', logsRequests: true, serviceName: 's', location: 'l', serverName: 'n' } as const
+function collector() {
+  let written = ''
+  const write = (text: string) => {
+    written += text
+  }
+  return { collect: { write }, text: () => written }
+}
+
+const line = { trace: 't', method: 'GET', route: '/x', status: 200, ms: 1 }
+
+test('secrets are not in the log, whatever happening they come with', () => {
+  const { collect, text } = collector()
+  const telemetry = createTelemetry(config, () => [], collect)
+  telemetry.happened('x', {
+    authorization: 'SECRET',
+    lock_id: 'SECRET',
+    session: 's-1.SECRET',
+    body: { a: 'SECRET' },
+    headers: { authorization: 'SECRET', 'holdfast-session': 'SECRET' },
+  })
+  telemetry.requestDone(line)
+  assert.ok(!text().includes('SECRET'), text())
+  assert.ok(text().includes('"trace":"t"'))
+  telemetry.close()
+})
+
+test('nothing fails because it was counted or logged', () => {
+  const telemetry = createTelemetry(config, () => [], {
+    write: () => {
+      throw new Error('the disk is full')
+    },
+  })
+  assert.doesNotThrow(() => {
+    telemetry.happened('x')
+    telemetry.requestDone(line)
+    telemetry.failed('t', new Error('x'))
+    telemetry.fatal('x', 'not an error')
+    telemetry.shards.alarm({ what: 'x', error: null })
+  })
+  telemetry.close()
+})
+
+test('the cause of an error is logged under the request id', () => {
+  const { collect, text } = collector()
+  const telemetry = createTelemetry(config, () => [], collect)
+  telemetry.failed('trace-7', new Error('the cause'))
+  const entry = JSON.parse(text())
+  assert.deepEqual([entry.trace, entry.err.message], ['trace-7', 'the cause'])
+  telemetry.close()
+})
