@@ -23,12 +23,16 @@ import type { ShardLog } from './log.ts'
 export const LOG_BYTES_MIN = 16 * 1024 * 1024
 /** Old batches that one turn takes, at the least and at the most, in bytes: the turn of a single command must stay a quick one. */
 const TURN_BYTES_MIN = 32 * 1024
-const TURN_BYTES_MAX = 256 * 1024
+const TURN_BYTES_MAX = 1024 * 1024
+/** What a turn has carried when it takes no further batch: the rest of the commit belongs to the commands. */
+const CARRIED_BYTES = 256 * 1024
 /** Against what was appended last: cleaning must be faster than writing, or a pass would never end. */
 const TURN_SHARE = 3
-/** Batches read ahead of the turns. */
-const AHEAD_BATCHES = 32
-const AHEAD_BYTES_MIN = TURN_BYTES_MAX
+/** Batches that are read at once, at the most and in bytes: each read is parsed in one go. */
+const READ_BATCHES_MAX = 256
+const READ_BYTES = 256 * 1024
+/** Read ahead of the turns: as much as a turn may take. */
+const AHEAD_BYTES = TURN_BYTES_MAX
 
 type Ahead = { batch: Batch; bytes: number }
 export type Chosen = { before: number; bytes: number; batches: number; carriedEntries: number; carriedBytes: number }
@@ -90,7 +94,8 @@ export class Cleaner {
       carriedEntries: 0,
       carriedBytes: 0,
     }
-    while (this.#ahead.length > 0 && (chosen.batches === 0 || chosen.bytes + this.#ahead[0]!.bytes <= budget)) {
+    const fits = (bytes: number) => chosen.bytes + bytes <= budget && text.bytes < CARRIED_BYTES
+    while (this.#ahead.length > 0 && (chosen.batches === 0 || fits(this.#ahead[0]!.bytes))) {
       const { batch, bytes } = this.#ahead.shift()!
       this.#aheadBytes -= bytes
       if (batch.seq !== chosen.before)
@@ -119,15 +124,26 @@ export class Cleaner {
     }
   }
 
+  /** Nothing of the pass lies beyond what has been read. */
+  get #isReadToEnd(): boolean {
+    return this.#passEnd !== null && this.#lastRead >= this.#passEnd - 1
+  }
+
+  get #lastRead(): number {
+    return this.#ahead.at(-1)?.batch.seq ?? this.#options.log.firstSeq - 1
+  }
+
   /** Starts reading ahead if there is need to. */
   prepare(): void {
-    const isEnough = this.#aheadBytes >= AHEAD_BYTES_MIN || this.#ahead.length >= AHEAD_BATCHES
-    if (this.#isReading || this.#isOver || isEnough || !this.#begin()) return
+    const isEnough = this.#aheadBytes >= AHEAD_BYTES || this.#isReadToEnd
+    if (this.#isReading || this.#isOver || !this.#begin() || isEnough) return
     this.#isReading = true
     this.#read()
       .then(count => {
         this.#isReading = false
-        if (!this.#isOver && count > 0) this.#options.onReady()
+        if (this.#isOver || count === 0) return
+        this.#options.onReady()
+        this.prepare()
       })
       .catch(error => {
         // The log grows until reading works again; nothing else depends on it.
@@ -155,10 +171,11 @@ export class Cleaner {
 
   async #read(): Promise<number> {
     const { engine, keys, shard, log } = this.#options
-    const last = this.#ahead.at(-1)?.batch.seq ?? log.firstSeq - 1
+    const last = this.#lastRead
+    const batchBytes = log.bytes / (log.end.seq - log.firstSeq + 1)
     const listing = await engine.list({
       prefix: keys.log(shard),
-      limit: AHEAD_BATCHES,
+      limit: Math.min(READ_BATCHES_MAX, Math.max(1, Math.floor(READ_BYTES / batchBytes))),
       ...(last < 0 ? {} : { after: keys.batch(shard, last) }),
     })
     let count = 0

@@ -119,12 +119,12 @@ test('a large command goes into a batch of its own, and all is answered when bot
   for (const one of heard) tokenOf(one.answer)
   assert.ok(server.shards.health().shards[0]!.seq >= 5)
   // The records know the batch that they went into: cleaning rests on it.
-  for (let step = 0; step < 30; step++) {
+  for (let step = 0; step < 4; step++) {
     await server.ask(server.release(session, 'x', await server.grant(session, 'x')))
     await clock.pass(60)
     await server.ask(server.renew(session))
   }
-  assert.ok(batchesIn(engine.store)[0]!.seq >= 4)
+  assert.ok(batchesIn(engine.store)[0]!.carried.length > 0, 'the large ones have been carried')
   const again = await restart(world)
   for (const lock of ['a', 'b', 'c', 'd']) assert.equal(await again.server.isHeld(lock), true)
 })
