@@ -183,10 +183,12 @@ export class AcquireRequest extends Request {
       return
     }
     const holdings: Holding[] = []
-    for (const one of grants) holdings.push(this.#session.hold(one, this, { waitedMs, now }))
+    const sentAt = this.sentAt ?? now
+    const arrival = { firstSentAt: this.firstSentAt ?? sentAt, sentAt, waitedMs, now }
+    for (const one of grants) holdings.push(this.#session.ledger.hold(one, arrival))
     // It may have arrived after its deadline: then it is nobody's, and the line is joined again (SAFETY P16).
-    if (holdings.some(holding => this.#session.remainingMs(holding, now) <= 0)) {
-      for (const holding of holdings) this.#session.forget(holding)
+    if (holdings.some(holding => this.#session.ledger.remainingMs(holding, now) <= 0)) {
+      for (const holding of holdings) this.#session.ledger.forget(holding)
       this.#session.giveBack(grants)
       this.#again()
       return

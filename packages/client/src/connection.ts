@@ -56,6 +56,13 @@ export class Connection {
     return this.#state === 'open'
   }
 
+  /** Why there is no answer, and what to do about it. `address`: as people know it. */
+  whyUnanswered(address: string): string {
+    if (this.isOpen) return 'The service did not answer in time; the outcome is unknown.'
+    const why = this.lastFailure === '' ? '' : ` (${this.lastFailure})`
+    return `Cannot reach the Holdfast service at ${address}${why}. Is it running? Start it with \`holdfast serve\`, or set HOLDFAST_URL.`
+  }
+
   /** Begins to connect, unless it has. */
   start(): void {
     if (this.#state === 'idle') this.#connect()

@@ -122,7 +122,7 @@ export class Lock implements AsyncDisposable {
     if (this.#isReleased) return false
     this.#isReleased = true
     if (this.#holding.lost) return false
-    this.#session.leave(this.#holding)
+    this.#session.ledger.leave(this.#holding)
     return true
   }
 
@@ -142,7 +142,7 @@ export class Lock implements AsyncDisposable {
         token,
         to_session: toSession,
       })
-      this.#session.lose(this.#holding, 'transferred')
+      void this.#session.ledger.lose(this.#holding, 'transferred')
       return reply.token
     } finally {
       this.#holding.isSuspended = false

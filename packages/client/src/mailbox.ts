@@ -27,6 +27,7 @@ export class Mailbox {
   readonly #hand: (text: string) => void
   #nextId = 1
   #unsent: Request[] = []
+  #retries: Request[] = []
   #isOpen = false
   #isScheduled = false
 
@@ -44,9 +45,20 @@ export class Mailbox {
     this.#push(request)
   }
 
-  /** The same request under the same id: its outcome was unknown. */
-  sendAgain(request: Request): void {
-    if (this.pending.has(request.id)) this.#push(request)
+  /** As they are now; what is done with them may change which they are. */
+  all(): Request[] {
+    return [...this.pending.values()]
+  }
+
+  /** Its outcome was unknown: it is sent again under its id at the next `retry`. */
+  retryLater(request: Request): void {
+    this.#retries.push(request)
+  }
+
+  retry(): void {
+    const requests = this.#retries
+    this.#retries = []
+    for (const request of requests) if (this.pending.has(request.id)) this.#push(request)
   }
 
   #push(request: Request): void {
@@ -65,13 +77,14 @@ export class Mailbox {
   /** The connection can carry requests: all that is unanswered leaves at once. */
   open(): void {
     this.#isOpen = true
-    this.#unsent = [...this.pending.values()]
+    this.#unsent = this.all()
     this.flush()
   }
 
   shut(): void {
     this.#isOpen = false
     this.#unsent = []
+    this.#retries = []
   }
 
   /** Takes the request out: it has been answered, or nobody wants the answer. */
@@ -79,6 +92,15 @@ export class Mailbox {
     const request = this.pending.get(id)
     if (request) this.pending.delete(id)
     return request
+  }
+
+  /** What has been unanswered for too long. `unwelcomedMs`: the limit for everything as long as nobody has answered at all. */
+  overdue(nowMs: number, unwelcomedMs: number | null): Request[] {
+    return this.all().filter(request => {
+      const own = request.timeoutMs()
+      const limitMs = unwelcomedMs === null ? own : Math.min(unwelcomedMs, own ?? unwelcomedMs)
+      return limitMs !== null && nowMs - request.madeAtMs > limitMs
+    })
   }
 
   flush(): void {

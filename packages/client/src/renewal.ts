@@ -19,8 +19,6 @@ const SILENCE_MS_MIN = 500
 export type RenewalPorts = {
   ledger: Ledger
   submit(request: Request): void
-  /** A renewal was answered: what it proves may be believed. */
-  conferred(request: Request, reply: SuccessReply, now: Instant): void
   failed(error: HoldfastError): void
 }
 
@@ -46,8 +44,17 @@ export class Renewal {
     this.#conferredAtMs = state.at.monotonicMs
   }
 
-  conferredBy(sentAt: Instant): void {
-    if (sentAt.monotonicMs > this.#conferredAtMs) this.#conferredAtMs = sentAt.monotonicMs
+  /** Believes what the reply proves; or, when something has happened that this side does not know, finds out first. */
+  confer(request: Request, reply: SuccessReply, now: Instant): void {
+    const { sentAt, firstSentAt } = request
+    if (reply.ttl_ms === undefined || sentAt === null) return
+    // Absent only where nothing is held yet.
+    const { ttl_ms: ttlMs, changes = 0 } = reply
+    const waitedMs = typeof reply.waited_ms === 'number' ? reply.waited_ms : 0
+    const { belief } = this.#ports.ledger
+    if (!belief.confer({ since: sentAt, ttlMs, waitedMs: 0, changes }, now)) return this.catchUp()
+    if (waitedMs > 0 && firstSentAt) belief.confer({ since: firstSentAt, ttlMs, waitedMs, changes }, now)
+    this.#conferredAtMs = Math.max(this.#conferredAtMs, sentAt.monotonicMs)
   }
 
   /** How long until a heartbeat is due. */
@@ -131,7 +138,7 @@ export class Renewal {
     if (grants)
       this.adopted(ledger.adopt(grants, { grantsSeen: request.grantsSeen, sentAt: request.sentAt, now }), changes)
     else if (changes > ledger.belief.processedChanges) this.catchUp()
-    this.#ports.conferred(request, reply, now)
+    this.confer(request, reply, now)
     const { sentAt } = request
     if (grants) this.#tellListeners(({ resolve }) => resolve({ grants, sentAt }))
   }

@@ -1,0 +1,61 @@
+/** Opening a session, finding it again, and leaving it: what is said at the door, and what is made of the answer. */
+import type { WireError } from '@holdfast/protocol/errors'
+import type { ClientHello, WireGrant } from '@holdfast/protocol/frame'
+import { AcquireRequest } from './acquire.ts'
+import type { Clock } from './clock.ts'
+import type { Mailbox } from './mailbox.ts'
+import type { SessionOptions } from './options.ts'
+import { PlainRequest, RenewRequest, type Request } from './requests.ts'
+
+/** `session`: `<id>.<secret>` of the one to resume; null: open a new one. */
+export function helloOf({ apiKey, ttlMs, labels }: SessionOptions, session: string | null): ClientHello {
+  const hello: ClientHello = { type: 'hello' }
+  if (apiKey !== undefined) hello.authorization = `Bearer ${apiKey}`
+  if (session !== null) hello.session = session
+  else {
+    hello.ttl_ms = ttlMs
+    if (labels) hello.labels = labels
+  }
+  return hello
+}
+
+/**
+ * Of the grants that the server lists on resume and no handle stands for, those to be given back: all but what an unanswered request
+ * asked for or will release, and what was transferred to this session.
+ */
+export function unexpected(grants: readonly WireGrant[], mailbox: Mailbox): WireGrant[] {
+  return grants.filter(grant => !isExpected(grant, mailbox))
+}
+
+function isExpected(grant: WireGrant, mailbox: Mailbox): boolean {
+  if (typeof grant.request_id !== 'number') return true
+  const request = mailbox.pending.get(grant.request_id)
+  if (request instanceof AcquireRequest && !request.isAbandoned) return grant.request_id >= mailbox.settled
+  return mailbox.all().some(({ body }) => body.type === 'release' && body.token === grant.token)
+}
+
+/** Whether the error says that the session itself no longer exists. `request`: what it answers; none: the hello. */
+export function isSessionGone(wire: WireError, request?: Request): boolean {
+  if (request === undefined || request instanceof RenewRequest) {
+    return wire.code === 'not_found' || wire.code === 'lock_lost' || wire.code === 'unauthenticated'
+  }
+  return wire.code === 'not_found' && wire.what === 'session'
+}
+
+/** Whether the server has forgotten, as settled, the id of a wait that it still had in line when it last said so. */
+export function isForgottenWait(wire: WireError, request: Request, mailbox: Mailbox): boolean {
+  return wire.code === 'invalid_request' && request.isQueued && request.id < mailbox.settled
+}
+
+/** How long leaving waits for the service to hear of it. */
+const GOODBYE_MS_MAX = 2_000
+
+/** Ends the session at the server. Whatever the answer, this side is done: the session would end by itself. */
+export async function sayGoodbye(session: { submit(request: Request): void }, clock: Clock): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const cancel = clock.after(GOODBYE_MS_MAX, resolve)
+  const answer = { resolve: () => resolve(), reject: () => resolve(), survives: false }
+  session.submit(new PlainRequest({ id: 0, type: 'close' }, answer))
+  await promise
+  cancel()
+}
