@@ -38,7 +38,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const ended = server.exited.then(code => {
     throw new Error(`the server ended with ${code}: ${server.output()}`)
   })
-  await Promise.race([ready(server.url), ended])
+  await Promise.race([ready(server), ended])
   ended.catch(() => {
     // From here on its end is the test's business.
   })
@@ -91,8 +91,8 @@ export async function spawnServer(options: ServerOptions): Promise<Server> {
   }
 }
 
-async function ready(url: string): Promise<void> {
-  for (let waited = 0; waited < READY_MS_MAX; waited += 10) {
+async function ready({ url, child }: Server): Promise<void> {
+  for (let waited = 0; waited < READY_MS_MAX && child.exitCode === null; waited += 10) {
     const response = await fetch(`${url}/readyz`).catch(() => null)
     if (response?.ok) return
     await sleep(10)

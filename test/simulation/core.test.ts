@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import type { Command, Grant, Mode, Preemption } from '../../packages/server/src/locks/model.ts'
 import { acquireOf, claimOf, picture, World } from './core-world.ts'
 
-const RUNS = Number(process.env.HOLDFAST_TEST_RUNS ?? 1_500)
+const RUNS = Number(process.env.TEST_RUNS ?? 1_500)
 const names = ['a', 'a/b', 'ab', 's']
 const modes: Mode[] = ['exclusive', 'exclusive', 'shared']
 const preempts: Preemption[] = ['never', 'never', 'graceful', 'immediate']
