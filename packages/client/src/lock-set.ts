@@ -35,7 +35,7 @@ export class LockSet implements AsyncDisposable, Iterable<Lock> {
     return this.locks[0]?.waitedMs ?? 0
   }
 
-  /** Aborted as soon as any of them is lost. */
+  /** Aborted when one of them is lost. */
   get signal(): AbortSignal {
     this.#signal ??= AbortSignal.any(this.locks.map(lock => lock.signal))
     return this.#signal

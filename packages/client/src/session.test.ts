@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ClosedError, LockHeldError, LockLostError, TimeoutError, UnavailableError } from './errors.ts'
-import { Script, turn, wireGrant } from './testing/scripted.ts'
+import { turn } from './testing/clock.ts'
+import { Script, wireGrant } from './testing/scripted.ts'
 
 async function holding(token = 7, options = {}) {
   const script = new Script(options)
