@@ -1,7 +1,7 @@
 /** A world around the core alone: sessions, time, wake-ups, and a log that is judged as it grows. Driven by numbers, so that chance can drive it. */
 import { strict as assert } from 'node:assert'
 import { apply } from '../../packages/server/src/locks/apply.ts'
-import { carried, isCurrent } from '../../packages/server/src/locks/carry.ts'
+import { carried, isCurrent, liveIn } from '../../packages/server/src/locks/carry.ts'
 import { decide } from '../../packages/server/src/locks/decide.ts'
 import { decodeEntry, type Encoded, encodeEntry } from '../../packages/server/src/locks/encoding.ts'
 import type { Acquire, Claim, Command, Entry, Reply, Report } from '../../packages/server/src/locks/model.ts'
@@ -118,6 +118,18 @@ export class World {
     const kept = old.flatMap(batch => batch.entries.filter(entry => isCurrent(this.state, entry, batch.seq)))
     for (const entry of kept) carried(this.state, entry, this.state.seq)
     this.log = [...this.log.slice(old.length), { seq: this.state.seq, entries: kept }]
+  }
+
+  /** Each batch is known to have as many current records as it has. */
+  checkLive(): void {
+    for (const batch of this.log) {
+      const current = new Set<string>()
+      for (const entry of batch.entries) {
+        const { type: _, value: __, why: ___, ...key } = { why: undefined, ...entry }
+        if (isCurrent(this.state, entry, batch.seq)) current.add(JSON.stringify(key))
+      }
+      assert.equal(liveIn(this.state, batch.seq), current.size, `current records of batch ${batch.seq}`)
+    }
   }
 
   /** A state read from the log alone. */

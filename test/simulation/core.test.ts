@@ -157,8 +157,10 @@ test('under random commands every decision keeps the rules, and the cleaned log 
   fc.assert(
     fc.property(fc.array(step, { minLength: 5, maxLength: 80 }), steps => {
       const world = run(steps)
+      world.checkLive()
       assert.deepEqual(picture(world.replay()), picture(world.state))
       world.clean(world.log.length)
+      world.checkLive()
       world.clean(world.log.length)
       assert.deepEqual(picture(world.replay()), picture(world.state))
       // Everything comes to an end by itself once nobody renews and nothing is frozen.

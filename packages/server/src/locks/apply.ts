@@ -28,13 +28,13 @@ import {
   writtenIn,
 } from './state.ts'
 
-/** Remembered endings a generation. */
-const ENDED_MAX = 32_768
+/** Remembered endings of single sessions, a generation. */
+const ENDED_SINGLES_MAX = 16_384
 /** Weight of the newest hold in the moving average. */
 const HOLD_WEIGHT = 0.2
 
 export function apply(state: State, entry: Entry): void {
-  if (entry.value !== null && typeof entry.value === 'object') (entry.value as Stamped)[writtenIn] = state.seq
+  if (entry.value !== null && typeof entry.value === 'object') stamp(state, entry.value)
   switch (entry.record) {
     case 'grant':
       return applyGrant(state, entry)
@@ -59,16 +59,29 @@ export function apply(state: State, entry: Entry): void {
   }
 }
 
+/** The record is now what the batch being built has written. */
+function stamp(state: State, record: object): void {
+  // Any record can carry the stamp beside its fields.
+  ;(record as Stamped)[writtenIn] = state.seq
+  state.live.add(state.seq)
+}
+
+/** The record is no longer current. */
+function unstamp(state: State, record: object | null | undefined): void {
+  if (record) state.live.remove((record as Stamped)[writtenIn] ?? 0)
+}
+
 function applyGrant(state: State, entry: Extract<Entry, { record: 'grant' }>): void {
   const { token, value: grant } = entry
   const old = state.locks.get(entry.lock)
   const place = old ? placeOf(old.grants, token) : -1
   const before = place >= 0 ? old!.grants[place]! : null
+  unstamp(state, before)
   if (grant) {
     const lock = old ?? lockFor(state, entry.lock)
-    if (before) lock.grants[place] = grant
-    else lock.grants.splice(-1 - place, 0, grant)
-    putByToken(sessionFor(state, grant.session).grants, grant)
+    lock.grants = withToken(lock.grants, grant)
+    const session = sessionFor(state, grant.session)
+    session.grants = withToken(session.grants, grant)
     if (!before) state.grantCount++
     used(state, token + grant.permits - 1)
     return
@@ -76,26 +89,25 @@ function applyGrant(state: State, entry: Extract<Entry, { record: 'grant' }>): v
   used(state, token)
   // Every type with which a grant's record is removed is an ending.
   const ending = entry.type as Ending
-  remember(state, token, ending)
+  state.ended.add(token, ending)
   if (!before || !old) return
   old.grants.splice(place, 1)
   state.grantCount--
   const session = state.sessions.get(before.session)
   if (session) {
-    if (session.record?.isSingle) remember(state, before.session, ending)
+    if (session.record?.isSingle) rememberSingle(state, before.session, ending)
     removeByToken(session.grants, token)
     dropSession(state, before.session, session)
   }
   dropLock(state, old)
 }
 
-/** The endings that people ask about; a restart forgets those whose batches are cleaned. */
-function remember(state: State, name: number | string, ending: Ending): void {
-  const { ended } = state
-  ended.young.set(name, ending)
-  if (ended.young.size < ENDED_MAX) return
-  ended.old = ended.young
-  ended.young = new Map()
+function rememberSingle(state: State, session: string, ending: Ending): void {
+  const { endedSingles } = state
+  endedSingles.young.set(session, ending)
+  if (endedSingles.young.size < ENDED_SINGLES_MAX) return
+  endedSingles.old = endedSingles.young
+  endedSingles.young = new Map()
 }
 
 /** Called by those who end a grant while others wait, for the estimates. */
@@ -108,6 +120,7 @@ function applyWait(state: State, ticket: number, locks: string[], waiter: Waiter
   used(state, ticket)
   const before = state.tickets.get(ticket)
   if (before) {
+    unstamp(state, before)
     for (const claim of before.claims) leaveQueue(state, claim.lock, before)
     const session = state.sessions.get(before.session)
     if (session) {
@@ -150,6 +163,7 @@ function leaveQueue(state: State, name: string, waiter: Waiter): void {
 
 function applySession(state: State, id: string, record: Session | null): void {
   const before = state.sessions.get(id)
+  unstamp(state, before?.record)
   if (record) {
     used(state, record.number)
     const session = before ?? sessionFor(state, id)
@@ -161,7 +175,9 @@ function applySession(state: State, id: string, record: Session | null): void {
   if (before.record) state.sessionCount--
   before.record = null
   // Its request ids go with it: nobody can ask under them again.
+  for (const did of before.requests?.values() ?? []) unstamp(state, did)
   before.requests = null
+  if (before.settled > 0) state.live.remove(before.settledIn)
   before.settled = 0
   dropSession(state, id, before)
 }
@@ -170,6 +186,7 @@ function applyDelay(state: State, name: string, token: number, delay: Delay | nu
   const lock = lockFor(state, name)
   const place = placeOf(lock.delays, token)
   const before = place >= 0 ? lock.delays[place]! : null
+  unstamp(state, before)
   lock.delays = own(lock.delays)
   if (delay) putByToken(lock.delays, delay)
   else if (before) lock.delays.splice(place, 1)
@@ -187,6 +204,7 @@ function applyDelay(state: State, name: string, token: number, delay: Delay | nu
 
 function applyConfig(state: State, name: string, config: Config | null): void {
   const lock = lockFor(state, name)
+  unstamp(state, lock.config)
   lock.config = config
   if (config) used(state, config.version)
   dropLock(state, lock)
@@ -194,12 +212,14 @@ function applyConfig(state: State, name: string, config: Config | null): void {
 
 function applyValue(state: State, name: string, value: Value | null): void {
   const lock = lockFor(state, name)
+  unstamp(state, lock.value)
   lock.value = value
   if (value) used(state, value.version)
   dropLock(state, lock)
 }
 
 function applyFreeze(state: State, prefix: string, freeze: Freeze | null): void {
+  unstamp(state, state.freezes.get(prefix))
   if (freeze) {
     used(state, freeze.number)
     state.freezes.set(prefix, freeze)
@@ -208,22 +228,31 @@ function applyFreeze(state: State, prefix: string, freeze: Freeze | null): void 
 
 function applyRequest(state: State, id: string, request: RequestId, did: Remembered | null): void {
   const session = sessionFor(state, id)
-  if (typeof request === 'number' && request < session.settled) return
+  if (typeof request === 'number' && request < session.settled) {
+    unstamp(state, did)
+    return
+  }
   session.requests ??= new Map()
+  unstamp(state, session.requests.get(request))
   if (did) session.requests.set(request, did)
   else session.requests.delete(request)
 }
 
 function applySettled(state: State, id: string, settled: number | null): void {
   const session = sessionFor(state, id)
+  if (session.settled > 0) state.live.remove(session.settledIn)
   session.settled = settled ?? 0
   session.settledIn = state.seq
-  for (const request of session.requests?.keys() ?? []) {
-    if (typeof request === 'number' && request < session.settled) session.requests?.delete(request)
+  if (session.settled > 0) state.live.add(state.seq)
+  for (const [request, did] of session.requests ?? []) {
+    if (typeof request !== 'number' || request >= session.settled) continue
+    unstamp(state, did)
+    session.requests?.delete(request)
   }
 }
 
 function applyKey(state: State, key: string, value: IdempotencyKey | null): void {
+  unstamp(state, state.keys.get(key))
   if (value) state.keys.set(key, value)
   else state.keys.delete(key)
 }
@@ -256,6 +285,13 @@ function dropSession(state: State, id: string, session: SessionState): void {
   if (session.record || session.grants.length > 0 || session.waits.length > 0 || session.delays.length > 0) return
   // What is remembered may come before the session's own record, when that has been carried.
   if (session.requests === null && session.settled === 0) state.sessions.delete(id)
+}
+
+/** The list with the item in it. The usual list has one, and an array that has grown keeps room for sixteen more. */
+function withToken<Item extends { token: number }>(list: Item[], item: Item): Item[] {
+  if (list.length === 0) return [item]
+  putByToken(list, item)
+  return list
 }
 
 function putByToken<Item extends { token: number }>(list: Item[], item: Item): void {

@@ -46,9 +46,20 @@ export function isCurrent(state: State, entry: Entry, seq: number): boolean {
 export function carried(state: State, entry: Entry, seq: number): void {
   if (entry.record === 'settled') {
     const session = state.sessions.get(entry.session)
-    if (session) session.settledIn = seq
+    if (!session) return
+    state.live.remove(session.settledIn)
+    state.live.add(seq)
+    session.settledIn = seq
     return
   }
   const record = current(state, entry) as Stamped | null
-  if (record) record[writtenIn] = seq
+  if (!record) return
+  state.live.remove(record[writtenIn] ?? 0)
+  state.live.add(seq)
+  record[writtenIn] = seq
+}
+
+/** How many records batch `seq` has written that are still current. Zero: it can go without being read. */
+export function liveIn(state: State, seq: number): number {
+  return state.live.of(seq)
 }

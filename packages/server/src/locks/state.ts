@@ -58,6 +58,61 @@ export function own<Item>(list: Item[]): Item[] {
   return list === none ? [] : list
 }
 
+/** Endings that are remembered: a few seconds of full load. A power of two. */
+export const ENDED_MAX = 2 ** 14
+
+/** The latest endings of grants in a ring of numbers: cheap to add to, and looked through only for those who ask late. */
+export class Endings {
+  readonly #tokens = new Float64Array(ENDED_MAX)
+  readonly #how: Ending[] = new Array(ENDED_MAX)
+  #count = 0
+
+  add(token: number, ending: Ending): void {
+    const place = this.#count++ % ENDED_MAX
+    this.#tokens[place] = token
+    this.#how[place] = ending
+  }
+
+  find(token: number): Ending | null {
+    const place = this.#tokens.lastIndexOf(token)
+    return place < 0 || token === 0 ? null : (this.#how[place] ?? null)
+  }
+}
+
+/** How many records each batch of the log has written that are still current: one with none has nothing to carry. */
+export class LiveRecords {
+  readonly #counts = new Map<number, number>()
+  /** Of the batch that is being built: nearly all changes concern it. */
+  #seq = 0
+  #count = 0
+
+  add(seq: number): void {
+    if (seq !== this.#seq) this.#turn(seq)
+    this.#count++
+  }
+
+  remove(seq: number): void {
+    if (seq === this.#seq) {
+      this.#count--
+      return
+    }
+    const count = (this.#counts.get(seq) ?? 0) - 1
+    if (count > 0) this.#counts.set(seq, count)
+    else this.#counts.delete(seq)
+  }
+
+  of(seq: number): number {
+    return seq === this.#seq ? this.#count : (this.#counts.get(seq) ?? 0)
+  }
+
+  #turn(seq: number): void {
+    if (this.#count > 0) this.#counts.set(this.#seq, this.#count)
+    this.#seq = seq
+    this.#count = this.#counts.get(seq) ?? 0
+    this.#counts.delete(seq)
+  }
+}
+
 export type State = {
   /** Of the ownership under which decisions are made now. */
   epoch: number
@@ -72,8 +127,11 @@ export type State = {
   /** How many sessions have a record, and how many grants there are. */
   sessionCount: number
   grantCount: number
-  /** How recent grants ended, by token or single session: a courtesy to those who ask late, two generations so that it stays bounded. */
-  ended: { young: Map<number | string, Ending>; old: Map<number | string, Ending> }
+  live: LiveRecords
+  /** How recent grants ended: a courtesy to those who ask late, lost with the batches that say it. */
+  ended: Endings
+  /** The same for the grants of single sessions, by session; two generations so that it stays bounded. */
+  endedSingles: { young: Map<string, Ending>; old: Map<string, Ending> }
   /** Which lock was taken while which was held, to report inversions. Two generations too. */
   orders: { young: Set<string>; old: Set<string> }
 }
@@ -95,7 +153,9 @@ export function newState(epoch: number): State {
     keys: new Map(),
     sessionCount: 0,
     grantCount: 0,
-    ended: { young: new Map(), old: new Map() },
+    live: new LiveRecords(),
+    ended: new Endings(),
+    endedSingles: { young: new Map(), old: new Map() },
     orders: { young: new Set(), old: new Set() },
   }
 }
@@ -141,5 +201,6 @@ export function grantOf(lock: Lock | undefined, token: number): Grant | null {
 
 /** How a grant that is no longer there ended, as far as is remembered: by its token, or by the session made for it alone. */
 export function endingOf(state: State, name: number | string): Ending | null {
-  return state.ended.young.get(name) ?? state.ended.old.get(name) ?? null
+  if (typeof name === 'number') return state.ended.find(name)
+  return state.endedSingles.young.get(name) ?? state.endedSingles.old.get(name) ?? null
 }
