@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import type { Entry } from '../locks/model.ts'
+import { fillEntry } from './records.ts'
 
 export type EntryGroup = [instance: string, ...entries: Entry[]]
 
@@ -74,19 +75,13 @@ export function decodeBatch(bytes: Uint8Array): Batch {
     Array.isArray(batch.carried) &&
     Array.isArray(batch.entries)
   if (!isBatch) throw new Error('this is no batch of a log')
+  for (const groups of [batch.carried, batch.entries]) {
+    for (const group of groups) for (let index = 1; index < group.length; index++) fillEntry(group[index] as Entry) // beyond the name all are entries
+  }
   return batch
 }
 
 /** What the next batch says of this one. */
 export function hashBatch(bytes: Uint8Array): string {
   return hash('sha256', bytes, 'hex')
-}
-
-/** An entry as it is logged: what is only for the one who answers is left out. */
-export function encodeEntry(entry: Entry): string {
-  if (entry.record === 'wait' && entry.gone) {
-    const { gone: _, ...logged } = entry
-    return JSON.stringify(logged)
-  }
-  return JSON.stringify(entry)
 }

@@ -171,6 +171,7 @@ export function forge(store: MemoryStore, change: (batch: Batch) => Batch): void
   const last = store.list({ prefix: keys.log(0), limit: 10_000 }).pairs.at(-1)!
   const before = decodeBatch(last.value)
   const next = { ...before, id: 'forged', seq: before.seq + 1, prev: hashBatch(last.value), carried: [], entries: [] }
+  // Records in full are read as well as lean ones.
   const batch = change(next)
   store.commit({ checks: [], writes: [{ key: keys.batch(0, batch.seq), value: encodeRecord(batch) }] })
 }
