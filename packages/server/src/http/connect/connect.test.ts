@@ -323,6 +323,46 @@ test('a frame that cannot be answered closes the connection and says why', async
   })
 })
 
+test('what is sent before the welcome is answered after it', async () => {
+  await withServer(async server => {
+    const client = new Client(server.url)
+    await client.opened()
+    client.send({ type: 'hello' }, { type: 'acquire', id: 1, name: 'a' }, { type: 'renew', id: 2 })
+    await client.reply(2)
+    assert.deepEqual(
+      client.messages.map(({ type }) => type),
+      ['welcome', 'reply', 'reply'],
+    )
+    client.socket.terminate()
+  })
+})
+
+test('a connection that answers no ping is cut, one that says no hello is closed', async () => {
+  // Fifteen seconds between pings are too long for a test.
+  const clock: Clock = {
+    ...systemClock,
+    after: (delayMs, callback) => systemClock.after(delayMs === 15_000 ? 100 : delayMs, callback),
+  }
+  const act = async (server: TestServer) => {
+    const silent = new Client(server.url)
+    await silent.opened()
+    const closed = await silent.end()
+    assert.deepEqual([closed.code, closed.reason], [1008, 'No `hello` has come.'])
+    const deaf = new Client(server.url)
+    await deaf.hello()
+    deaf.socket.pause()
+    const lively = new Client(server.url)
+    await lively.hello()
+    while (!(await server.ask('GET', '/metrics')).text.includes('holdfast_connections 1\n')) {
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    assert.ok((await lively.ask({ type: 'renew', id: 1 })).ttl_ms)
+    deaf.socket.terminate()
+    lively.socket.terminate()
+  }
+  await withServer(act, { clock })
+})
+
 test('a watch gets the events in order, resumes by cursor, and ends when asked', async () => {
   await withClient(async (client, server) => {
     const { cursor } = await client.ask({ type: 'watch', id: 1, prefix: 'a/' })

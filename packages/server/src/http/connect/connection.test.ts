@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
+import { test } from 'node:test'
+import type { ServerMessage } from '@holdfast/protocol/frame'
+import { CONNECTION_REQUESTS_MAX } from '@holdfast/protocol/limits'
+import type { WebSocket } from 'ws'
+import { rootAuthenticator } from '../../auth/caller.ts'
+import { sessionSecrets } from '../../auth/secrets.ts'
+import { systemClock } from '../../clock.ts'
+import type { Command, Session } from '../../locks/model.ts'
+import { systemRandom } from '../../random.ts'
+import type { Asking, Shards } from '../../shards/port.ts'
+import { createTelemetry } from '../../telemetry.ts'
+import type { Doors } from '../doors.ts'
+import { WatchCount } from '../watch-count.ts'
+import { Connection } from './connection.ts'
+
+/** The connection's end of a socket: what it has sent is kept. */
+class Socket extends EventEmitter {
+  readonly OPEN = 1
+  readyState = 1
+  bufferedAmount = 0
+  readonly sent: ServerMessage[] = []
+  send(frame: string): void {
+    this.sent.push(...JSON.parse(frame))
+  }
+  close(): void {
+    this.readyState = 3
+    this.emit('close')
+  }
+  terminate(): void {
+    this.close()
+  }
+}
+
+type Asked = { command: Command; asking: Asking; isDetached: boolean }
+
+/** Shards that answer when the test says so: a store that stalls. */
+function stalled() {
+  const asked: Asked[] = []
+  const shards = {
+    submit(_instance: string, command: Command, asking: Asking) {
+      const one = { command, asking, isDetached: false }
+      asked.push(one)
+      return {
+        detach() {
+          one.isDetached = true
+        },
+      }
+    },
+    listen: () => ({ stop() {} }),
+  } as unknown as Shards // of the port, what a connection uses here
+  return { asked, shards }
+}
+
+const session: Session = {
+  number: 1,
+  id: 's-1',
+  ttlMs: 15_000,
+  labels: null,
+  isSingle: false,
+  by: 'root',
+  changes: 0,
+  seenChanges: 0,
+}
+
+function connected() {
+  const { asked, shards } = stalled()
+  const config = { logLevel: 'silent', logsRequests: false, serviceName: 's', location: 'l', serverName: 'n' } as const
+  const authenticate = rootAuthenticator('k'.repeat(20))
+  const doors: Doors = {
+    shards,
+    authenticate,
+    secrets: sessionSecrets('c'),
+    clock: systemClock,
+    random: systemRandom,
+    telemetry: createTelemetry(config, () => []),
+    watches: new WatchCount(),
+    release: '0',
+    serverId: 'server',
+    draining: { isDraining: false },
+  }
+  const socket = new Socket()
+  const connection = new Connection(socket as unknown as WebSocket, doors, authenticate(`Bearer ${'k'.repeat(20)}`)) // what it uses of one
+  const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
+  send({ type: 'hello' })
+  asked.shift()!.asking.answer({ ok: true, type: 'session', session })
+  return { asked, socket, connection, send }
+}
+
+const turn = () => new Promise(resolve => setImmediate(resolve))
+
+test('a connection has as many requests in flight as it may, and not one more', async () => {
+  const { asked, socket, send } = connected()
+  for (let id = 1; id <= CONNECTION_REQUESTS_MAX; id++) send({ type: 'renew', id })
+  await turn()
+  assert.deepEqual([asked.length, socket.sent.length], [CONNECTION_REQUESTS_MAX, 1])
+  send({ type: 'renew', id: CONNECTION_REQUESTS_MAX + 1 })
+  await turn()
+  const refused = socket.sent.at(-1)
+  assert.ok(refused?.type === 'reply' && refused.error?.code === 'quota_exceeded')
+  asked[0]!.asking.answer({
+    ok: true,
+    type: 'renewed',
+    session: 's-1',
+    confers: { ttlMs: 15_000, changes: 0 },
+    grants: null,
+  })
+  send({ type: 'renew', id: CONNECTION_REQUESTS_MAX + 2 })
+  assert.equal(asked.length, CONNECTION_REQUESTS_MAX + 1)
+})
+
+test('when the connection goes, what it asked for is let go, and nothing more is sent', async () => {
+  const { asked, socket, send } = connected()
+  send({ type: 'acquire', id: 1, name: 'a' }, { type: 'acquire', id: 2, name: 'b' })
+  socket.close()
+  assert.ok(asked.every(({ isDetached }) => isDetached))
+  const before = socket.sent.length
+  asked[0]!.asking.queued?.({ ticket: 1, session: 's-1', position: 1 })
+  await turn()
+  assert.equal(socket.sent.length, before)
+})
+
+test('what is settled reaches the shard beside other requests, now and then', () => {
+  const { asked, send } = connected()
+  for (let id = 1; id <= 1_000; id++) send({ type: 'validate', id, name: 'a', token: 1, settled: id })
+  const settled = asked.flatMap(({ command }) =>
+    command.type === 'renew' && command.settled !== undefined ? [command.settled] : [],
+  )
+  assert.deepEqual(settled, [256, 512, 768])
+  send({ type: 'renew', id: 1_001, settled: 1_001 })
+  assert.deepEqual(asked.at(-1)!.command, { type: 'renew', by: 'root', session: 's-1', settled: 1_001 })
+})
+
+test('a command carries what the message said, and what it left out', () => {
+  const { asked, send } = connected()
+  send({ type: 'acquire', id: 1, name: 'a' })
+  assert.deepEqual(asked.at(-1)!.command, {
+    type: 'acquire',
+    by: 'root',
+    session: 's-1',
+    claims: [{ lock: 'a', mode: 'exclusive', permits: 1, limit: 0, maxHoldMs: null, lockDelayMs: null }],
+    waitMs: null,
+    priority: 0,
+    preempt: 'never',
+    isReentrant: false,
+    task: '',
+    request: 1,
+    labels: null,
+    metadata: null,
+    value: null,
+  })
+  send({
+    type: 'acquire',
+    id: 2,
+    name: 'p',
+    mode: 'permits',
+    permits: 2,
+    limit: 3,
+    max_hold_ms: 4,
+    lock_delay_ms: 5,
+    wait_ms: 6,
+    priority: 7,
+    preempt: 'graceful',
+    reentrant: true,
+    task: 't',
+    metadata: { a: 1 },
+    labels: { b: 'c' },
+    value: 'v',
+  })
+  assert.deepEqual(asked.at(-1)!.command, {
+    type: 'acquire',
+    by: 'root',
+    session: 's-1',
+    claims: [{ lock: 'p', mode: 'permits', permits: 2, limit: 3, maxHoldMs: 4, lockDelayMs: 5 }],
+    waitMs: 6,
+    priority: 7,
+    preempt: 'graceful',
+    isReentrant: true,
+    task: 't',
+    request: 2,
+    labels: { b: 'c' },
+    metadata: { a: 1 },
+    value: 'v',
+  })
+})
