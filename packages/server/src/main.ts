@@ -1,4 +1,6 @@
 /** The process: signals and exit codes. Everything else is in `server.ts`. */
+import { realpathSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { systemClock } from './clock.ts'
 import { ConfigError, readConfig, usage } from './config.ts'
 import { systemRandom } from './random.ts'
@@ -12,25 +14,12 @@ export async function main(args: readonly string[]): Promise<void> {
   if (args.includes('--help')) return console.log(usage())
   try {
     const config = readConfig({ args, env: process.env })
-    const server = await createServer(config, {
-      clock: systemClock,
-      random: systemRandom,
-      fatal: () => process.exit(1),
-    })
-    const stop = () => {
-      server.close().then(
-        () => process.exit(0),
-        error => fail(error),
-      )
-    }
-    process.once('SIGTERM', stop)
-    process.once('SIGINT', stop)
-    process.send?.({
-      type: 'ready',
-      url: server.url,
-      rootKeyPath: server.rootKeyPath,
-      dataDirectory: config.dataDirectory,
-    })
+    const fatal = () => process.exit(1)
+    const server = await createServer(config, { clock: systemClock, random: systemRandom, fatal })
+    const { url, rootKeyPath } = server
+    const stop = () => void server.close().then(() => process.exit(0), fail)
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop)
+    process.send?.({ type: 'ready', url, rootKeyPath, dataDirectory: config.dataDirectory })
   } catch (error) {
     if (!(error instanceof ConfigError)) return fail(error)
     console.error(error.message)
@@ -43,4 +32,6 @@ function fail(error: unknown): never {
   process.exit(1)
 }
 
-if (import.meta.main) await main(process.argv.slice(2))
+// `import.meta.main` is not in Node 22.
+const program = process.argv[1]
+if (program && realpathSync(program) === fileURLToPath(import.meta.url)) await main(process.argv.slice(2))
