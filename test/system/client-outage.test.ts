@@ -81,6 +81,25 @@ test('cycles that are under way when the server is killed all end, and no token 
   await server.stop()
 })
 
+test('a long wait does not make the server remember all that came after it, and survives a restart all the same', async () => {
+  const [holder, busy] = [client({ ttlMs: 30_000 }), client({ ttlMs: 30_000 })]
+  const lock = await holder.acquire('long')
+  const waiting = busy.acquire('long')
+  await queueOf('long', 1)
+  await Promise.all(
+    Array.from({ length: 50 }, async (_, index) => {
+      // More requests than a server remembers of one session.
+      for (let round = 0; round < 110; round++) await busy.using(`short/${index}`, () => {})
+    }),
+  )
+  await server.kill()
+  server = await startServer({ data: folder.path, port })
+  await queueOf('long', 1)
+  await lock.release()
+  assert.ok((await waiting).isHeld)
+  await server.stop()
+})
+
 test('a server that leaves in good order takes nothing with it', async () => {
   const holdfast = client({ ttlMs: 30_000 })
   const lock = await holdfast.acquire('drained')
