@@ -3,8 +3,8 @@
  * re-appended stand apart, in `carried`, and come first: they set records, but nothing of it happened now.
  */
 import { hash } from 'node:crypto'
+import { decodeEntry, type Encoded } from '../locks/encoding.ts'
 import type { Entry } from '../locks/model.ts'
-import { fillEntry } from './records.ts'
 
 export type EntryGroup = [instance: string, ...entries: Entry[]]
 
@@ -24,6 +24,9 @@ export type Batch = {
   carried: EntryGroup[]
   entries: EntryGroup[]
 }
+
+type EncodedGroup = [instance: string, ...entries: Encoded[]]
+type EncodedBatch = BatchHeader & { carried: EncodedGroup[]; entries: EncodedGroup[] }
 
 export type BatchHeader = Omit<Batch, 'carried' | 'entries'>
 
@@ -63,7 +66,7 @@ export function encodeBatch(header: BatchHeader, groups: { carried: GroupText; e
 export function decodeBatch(bytes: Uint8Array): Batch {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
   // Looked at field by field right below.
-  const batch = JSON.parse(text) as Batch
+  const batch = JSON.parse(text) as EncodedBatch
   const isBatch =
     typeof batch.id === 'string' &&
     Number.isSafeInteger(batch.seq) &&
@@ -75,10 +78,11 @@ export function decodeBatch(bytes: Uint8Array): Batch {
     Array.isArray(batch.carried) &&
     Array.isArray(batch.entries)
   if (!isBatch) throw new Error('this is no batch of a log')
-  for (const groups of [batch.carried, batch.entries]) {
-    for (const group of groups) for (let index = 1; index < group.length; index++) fillEntry(group[index] as Entry) // beyond the name all are entries
-  }
-  return batch
+  return { ...batch, carried: batch.carried.map(decodeGroup), entries: batch.entries.map(decodeGroup) }
+}
+
+function decodeGroup([instance, ...entries]: EncodedGroup): EntryGroup {
+  return [instance, ...entries.map(decodeEntry)]
 }
 
 /** What the next batch says of this one. */

@@ -12,13 +12,13 @@
  */
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
-import { carried, current, isCurrent } from '../locks/carry.ts'
+import { carried, current, isCurrent, liveIn } from '../locks/carry.ts'
+import { encodeEntry } from '../locks/encoding.ts'
 import type { Entry } from '../locks/model.ts'
 import type { State } from '../locks/state.ts'
 import { type Batch, decodeBatch, type EntryGroup, type GroupText } from './batch.ts'
 import type { Keys } from './keys.ts'
 import type { ShardLog } from './log.ts'
-import { encodeEntry } from './records.ts'
 
 /** Below this a log is left alone: it is read in a few tens of ms. */
 export const LOG_BYTES_MIN = 16 * 1024 * 1024
@@ -44,6 +44,8 @@ export type CleanerOptions = {
   keys: Keys
   shard: number
   log: ShardLog
+  /** The working states, by instance. */
+  states: Map<string, State>
   liveBytes: number
   /** For tests: other thresholds than the default. */
   logBytesMin?: number
@@ -78,37 +80,37 @@ export class Cleaner {
 
   /** Whether a turn would clean, if it came now. */
   get isReady(): boolean {
-    return this.#begin() && this.#ahead.length > 0
+    const { firstSeq } = this.#options.log
+    return this.#begin() && (this.#isDead(firstSeq) || this.#ahead[0]?.batch.seq === firstSeq)
   }
 
   /**
    * Called at the beginning of a turn: adds to `text` what must be kept of the oldest batches. They may be deleted with the
    * batch `seq` that these entries go into.
    */
-  choose(states: Map<string, State>, seq: number, text: GroupText, appendedBytes: number): Chosen | null {
+  choose(seq: number, text: GroupText, appendedBytes: number): Chosen | null {
     if (!this.isReady) return null
+    const { log, states } = this.#options
     const budget = Math.min(TURN_BYTES_MAX, Math.max(TURN_BYTES_MIN, TURN_SHARE * appendedBytes))
-    const chosen: Chosen = {
-      before: this.#options.log.firstSeq,
-      bytes: 0,
-      batches: 0,
-      carriedEntries: 0,
-      carriedBytes: 0,
-    }
+    const chosen: Chosen = { before: log.firstSeq, bytes: 0, batches: 0, carriedEntries: 0, carriedBytes: 0 }
     const fits = (bytes: number) => chosen.bytes + bytes <= budget && text.bytes < CARRIED_BYTES
-    while (this.#ahead.length > 0 && (chosen.batches === 0 || fits(this.#ahead[0]!.bytes))) {
-      const { batch, bytes } = this.#ahead.shift()!
-      this.#aheadBytes -= bytes
-      if (batch.seq !== chosen.before)
-        throw new Error(`the cleaner holds batch ${batch.seq} where ${chosen.before} is the oldest`)
-      for (const group of batch.carried) chosen.carriedEntries += carry(states, batch.seq, seq, group, text)
-      for (const group of batch.entries) chosen.carriedEntries += carry(states, batch.seq, seq, group, text)
-      chosen.before = batch.seq + 1
+    for (let from = log.firstSeq; from < (this.#passEnd ?? 0); from++) {
+      const bytes = log.bytesOf(from)
+      if (chosen.batches > 0 && !fits(bytes)) break
+      const batch = this.#takeAhead(from)
+      // Most batches have nothing left that is true: they go without having been read.
+      if (!this.#isDead(from)) {
+        if (!batch) break
+        for (const group of batch.carried) chosen.carriedEntries += carry(states, from, seq, group, text)
+        for (const group of batch.entries) chosen.carriedEntries += carry(states, from, seq, group, text)
+        this.#assertEmptied(from)
+      }
+      chosen.before = from + 1
       chosen.bytes += bytes
       chosen.batches++
     }
     chosen.carriedBytes = text.bytes
-    return chosen
+    return chosen.batches > 0 ? chosen : null
   }
 
   /** A batch is durable that has this many bytes besides what it carries. */
@@ -123,6 +125,25 @@ export class Cleaner {
       this.#passEnd = null
       this.#liveBytes = this.#passCarriedBytes
     }
+  }
+
+  #takeAhead(seq: number): Batch | null {
+    while (this.#ahead.length > 0 && this.#ahead[0]!.batch.seq <= seq) {
+      const { batch, bytes } = this.#ahead.shift()!
+      this.#aheadBytes -= bytes
+      if (batch.seq === seq) return batch
+    }
+    return null
+  }
+
+  #isDead(seq: number): boolean {
+    for (const state of this.#options.states.values()) if (liveIn(state, seq) > 0) return false
+    return true
+  }
+
+  /** A record that is counted as alive and was not found would be lost with its batch. */
+  #assertEmptied(seq: number): void {
+    if (!this.#isDead(seq)) throw new Error(`batch ${seq} has records that are alive and were not carried`)
   }
 
   /** Nothing of the pass lies beyond what has been read. */
@@ -172,7 +193,10 @@ export class Cleaner {
 
   async #read(): Promise<number> {
     const { engine, keys, shard, log } = this.#options
-    const last = this.#lastRead
+    const end = this.#passEnd ?? 0
+    let last = this.#lastRead
+    while (last + 1 < end && this.#isDead(last + 1)) last++
+    if (last + 1 >= end) return 0
     const batchBytes = log.bytes / (log.end.seq - log.firstSeq + 1)
     const listing = await engine.list({
       prefix: keys.log(shard),
@@ -182,7 +206,9 @@ export class Cleaner {
     let count = 0
     for (const pair of listing.pairs) {
       const batch = decodeBatch(pair.value)
-      if (batch.seq >= (this.#passEnd ?? 0)) break
+      if (batch.seq >= end) break
+      // Gone while it was being read: nothing in it was alive.
+      if (batch.seq < log.firstSeq) continue
       this.#ahead.push({ batch, bytes: pair.value.byteLength })
       this.#aheadBytes += pair.value.byteLength
       count++

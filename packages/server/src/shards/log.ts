@@ -36,20 +36,28 @@ export type LogOptions = {
   end: LogEnd
   /** Oldest batch that is kept. */
   firstSeq: number
-  bytes: number
+  /** Of each batch that is kept, oldest first. */
+  sizes: number[]
 }
+
+/** Sizes of batches that are gone are dropped from the list once there are this many. */
+const SIZES_GONE_MAX = 65_536
 
 export class ShardLog {
   #end: LogEnd
   #firstSeq: number
   #bytes: number
+  readonly #sizes: number[]
+  /** How many of the sizes are of batches that are gone. */
+  #sizesGone = 0
   readonly #options: LogOptions
 
   constructor(options: LogOptions) {
     this.#options = options
     this.#end = options.end
     this.#firstSeq = options.firstSeq
-    this.#bytes = options.bytes
+    this.#sizes = options.sizes
+    this.#bytes = options.sizes.reduce((sum, size) => sum + size, 0)
   }
 
   get end(): LogEnd {
@@ -63,15 +71,16 @@ export class ShardLog {
     return this.#bytes
   }
 
+  /** Of one batch that is kept. */
+  bytesOf(seq: number): number {
+    return this.#sizes[this.#sizesGone + seq - this.#firstSeq] ?? 0
+  }
+
   /**
-   * Appends the batch `end.seq + 1`; resolves when it is durable. With `cleaned`, the batches up to `cleaned.before` go in the same commit.
+   * Appends the batch `end.seq + 1`; resolves when it is durable. With `cleaned`, the batches below `cleaned.before` go in the same commit.
    * Throws `OwnershipLost` or `EngineRefusal` when it surely was not written, `EngineFatal` when nothing can be known any more.
    */
-  async append(
-    bytes: Buffer,
-    ownership: Ownership,
-    cleaned: { before: number; bytes: number } | null = null,
-  ): Promise<void> {
+  async append(bytes: Buffer, ownership: Ownership, cleaned: { before: number } | null = null): Promise<void> {
     const { engine, clock, keys, shard, telemetry } = this.#options
     const seq = this.#end.seq + 1
     const key = keys.batch(shard, seq)
@@ -101,10 +110,15 @@ export class ShardLog {
     const known = await written
     if (!known.ok) throw new OwnershipLost(shard, known.found)
     this.#end = { seq, revision: known.revision, hash }
+    this.#sizes.push(bytes.length)
     this.#bytes += bytes.length
-    if (cleaned) {
-      this.#firstSeq = cleaned.before
-      this.#bytes -= cleaned.bytes
-    }
+    if (cleaned) this.#forget(cleaned.before)
+  }
+
+  #forget(before: number): void {
+    for (; this.#firstSeq < before; this.#firstSeq++) this.#bytes -= this.#sizes[this.#sizesGone++] ?? 0
+    if (this.#sizesGone < SIZES_GONE_MAX) return
+    this.#sizes.splice(0, this.#sizesGone)
+    this.#sizesGone = 0
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Batch } from './batch.ts'
+import { type Batch, encodeBatch, GroupText } from './batch.ts'
 import { encodeRecord } from './commit.ts'
 import { LogBroken } from './recovery.ts'
 import { batchesIn, forge, keys, restart, startServer, TestEngine, type World } from './testing.ts'
@@ -29,7 +29,7 @@ test('a log with a batch missing in the middle is refused', async () => {
 test('a batch that does not name the one before it is refused', async () => {
   const world = await withLog()
   const [, , third] = batchesIn(world.engine.store)
-  const changed = encodeRecord({ ...third, at: 0 })
+  const changed = encodeBatch({ ...third!, at: 0 }, { carried: new GroupText(), entries: new GroupText() })
   world.engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, 2), value: changed }] })
   await refusesToStart(world, /batch 3: it was not written after/)
 })

@@ -18,7 +18,8 @@ export type Recovered = {
   end: LogEnd
   firstSeq: number
   bytes: number
-  batches: number
+  /** Of each batch, oldest first. */
+  sizes: number[]
   entries: number
   /** The shard's clock at the newest batch. */
   nowMs: number
@@ -91,7 +92,7 @@ class Fold {
   #last: Batch | null = null
   #end: LogEnd = { seq: -1, revision: 0, hash: '' }
   #bytes = 0
-  #batches = 0
+  readonly #sizes: number[] = []
   #entries = 0
 
   constructor(options: RecoveryOptions) {
@@ -108,7 +109,7 @@ class Fold {
     this.#last = batch
     this.#end = { seq: batch.seq, revision: pair.modRevision, hash: hashBatch(pair.value) }
     this.#bytes += pair.value.byteLength
-    this.#batches++
+    this.#sizes.push(pair.value.byteLength)
   }
 
   finish(): Recovered {
@@ -126,7 +127,7 @@ class Fold {
       end: this.#end,
       firstSeq: this.#first.seq,
       bytes: this.#bytes,
-      batches: this.#batches,
+      sizes: this.#sizes,
       entries: this.#entries,
       nowMs: this.#last.now,
       liveBytes: this.#last.live,

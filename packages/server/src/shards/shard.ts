@@ -185,7 +185,7 @@ export class Shard {
     this.#sinceMs = clock.hrtimeMs()
     const carriedText = new GroupText()
     const seq = working.log.end.seq + 1
-    const chosen = working.cleaner.choose(working.states, seq, carriedText, working.appendedBytes)
+    const chosen = working.cleaner.choose(seq, carriedText, working.appendedBytes)
     const turn = this.#decide(working, seq, carriedText.bytes)
     this.#turning = turn
     if (turn.oversized) return this.#refuseOversized(turn.oversized)
@@ -333,6 +333,7 @@ export class Shard {
       keys,
       shard,
       log,
+      states: recovered.states,
       liveBytes: recovered.liveBytes,
       ...(logBytesMin === undefined ? {} : { logBytesMin }),
       onReady: () => this.#schedule(),
@@ -354,7 +355,8 @@ export class Shard {
       appendedBytes: 0,
     }
     for (const name of recovered.states.keys()) this.#restart(this.#working, name)
-    const { batches, entries, bytes } = recovered
+    const { entries, bytes } = recovered
+    const batches = log.end.seq - log.firstSeq + 1
     telemetry.recovered({ shard, epoch: ownership.epoch, batches, entries, bytes, ms: clock.hrtimeMs() - startedMs })
     cleaner.prepare()
     if (this.#queue.length > 0) this.#schedule()

@@ -5,9 +5,9 @@ import type { Clock } from '../clock.ts'
 import type { CommitResult, Engine, Write } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
+import { encodeEntry } from '../locks/encoding.ts'
 import type { Command, Reply } from '../locks/model.ts'
-import { type Batch, decodeBatch, hashBatch } from './batch.ts'
-import { encodeRecord } from './commit.ts'
+import { type Batch, decodeBatch, encodeBatch, GroupText, hashBatch } from './batch.ts'
 import { keysUnder } from './keys.ts'
 import type { Answer, Asking } from './port.ts'
 import type { Processes } from './processes.ts'
@@ -166,14 +166,20 @@ export async function restart(world: World, options: Parameters<typeof startServ
   return startServer({ clock: world.clock, engine: new TestEngine(world.engine.store), ...options })
 }
 
+function encode({ carried, entries, ...header }: Batch): Buffer {
+  const groups = { carried: new GroupText(), entries: new GroupText() }
+  for (const [name, ...group] of carried) for (const entry of group) groups.carried.add(name, encodeEntry(entry))
+  for (const [name, ...group] of entries) for (const entry of group) groups.entries.add(name, encodeEntry(entry))
+  return encodeBatch(header, groups)
+}
+
 /** Adds a batch as if an owner had written it. */
 export function forge(store: MemoryStore, change: (batch: Batch) => Batch): void {
   const last = store.list({ prefix: keys.log(0), limit: 10_000 }).pairs.at(-1)!
   const before = decodeBatch(last.value)
   const next = { ...before, id: 'forged', seq: before.seq + 1, prev: hashBatch(last.value), carried: [], entries: [] }
-  // Records in full are read as well as lean ones.
   const batch = change(next)
-  store.commit({ checks: [], writes: [{ key: keys.batch(0, batch.seq), value: encodeRecord(batch) }] })
+  store.commit({ checks: [], writes: [{ key: keys.batch(0, batch.seq), value: encode(batch) }] })
 }
 
 export type World = { clock: FakeClock; engine: TestEngine; server: Server; fatal: Error[]; telemetry: ShardTelemetry }

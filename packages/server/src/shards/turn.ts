@@ -7,6 +7,7 @@
 import { waitAnswer } from '../locks/answers.ts'
 import { carried } from '../locks/carry.ts'
 import { decide, type Moment } from '../locks/decide.ts'
+import { encodeEntry } from '../locks/encoding.ts'
 import { pushOf } from '../locks/events.ts'
 import type { Command, Decision, Entry, Reply, Report } from '../locks/model.ts'
 import { liveSession } from '../locks/state.ts'
@@ -15,7 +16,6 @@ import { GroupText } from './batch.ts'
 import type { Arrival } from './callers.ts'
 import type { Instance } from './instance.ts'
 import type { Answer, SessionPush } from './port.ts'
-import { encodeEntry } from './records.ts'
 
 /** A turn takes no more commands once its batch is this large: half of what a commit holds, as the last command may need the other half. */
 export const BATCH_BYTES = 512 * 1024
