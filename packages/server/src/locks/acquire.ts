@@ -24,7 +24,7 @@ import {
   repeatWait,
   usedOtherwise,
 } from './requests.ts'
-import { type Lock, liveSession, type State } from './state.ts'
+import { type Lock, liveSession, type SessionState, type State } from './state.ts'
 import { heldView, positionOf, reasonNotFree } from './views.ts'
 
 type Asked = { id: string; number: number; holder: string; isNew: boolean; ttlMs: number }
@@ -63,11 +63,21 @@ function repeat(draft: Draft, command: Acquire): Reply | null {
   if (!session) return { ok: false, code: 'not_found', what: 'session' }
   draft.touches = command.session
   const did = recall(session, command.request)
-  if (did === 'settled') return alreadySettled
+  if (did === 'settled') return repeatWait(state, session, command.request) ?? repeatHeld(draft, session, command)
   if (did?.did === 'acquire') return repeatAcquire(draft, command.session, did.grants)
   // A cancel that overtook its acquire.
   if (did?.did === 'cancel') return { ok: false, code: 'lock_held', reason: 'cancelled', held: null }
   return did ? usedOtherwise : repeatWait(state, session, command.request)
+}
+
+/** Settled while it waited, and granted since: the grants still say which request they came of. */
+function repeatHeld(draft: Draft, session: SessionState, command: Acquire): Reply {
+  const grants = session.grants.filter(grant => grant.request === command.request)
+  if (grants.length === 0 || typeof command.session !== 'string') return alreadySettled
+  // Of a set that is no longer whole nobody may believe that it is.
+  return grants.length < command.claims.length
+    ? lost(draft.state, null)
+    : grantedReply(draft, command.session, grants, 0)
 }
 
 function repeatKey(draft: Draft, asked: { key: string; digest: string } | null): Reply | null {

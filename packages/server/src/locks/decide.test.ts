@@ -470,6 +470,22 @@ test('the same request id has one effect, and is answered with what is true now'
   assert.equal(world.state.sessions.get(a)?.requests?.size, 0, 'what is settled is forgotten')
 })
 
+test('a wait that was settled while it waited keeps its place, is answered when repeated, and can be taken back', () => {
+  const world = new World()
+  const [a, b] = [world.open(60_000), world.open(60_000)]
+  const holder = granted(world.do(acquireOf(a, ['x'])))
+  const ask = () => world.do(acquireOf(b, ['x'], { ...wait, request: 5 }))
+  const ticket = queued(ask())
+  world.do({ type: 'renew', by, session: b, settled: 500 })
+  assert.equal(queued(ask()), ticket)
+  world.do(release(holder))
+  const token = granted(told(world, ticket)!).token
+  assert.equal(granted(ask()).token, token)
+  world.do({ type: 'cancel', by, session: b, cancels: 5, request: null })
+  assert.equal(world.state.grantCount, 0)
+  assert.equal(refused(ask()), 'invalid_request')
+})
+
 test('a v1 key gives the same grant again, another body is refused, a refusal is not remembered', () => {
   const world = new World()
   const single = (lock: string, fields = {}) =>

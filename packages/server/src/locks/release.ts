@@ -104,15 +104,16 @@ export function cancel(draft: Draft, command: Of<'cancel'>): Reply {
     for (const claim of waiter.claims) pump(draft, claim.lock)
   }
   const did = recall(session, command.cancels)
-  if (did === 'settled') return { ok: true, type: 'done' }
-  if (did?.did === 'acquire') {
-    for (const { lock, token } of did.grants) {
-      const grant = grantOf(draft.state.locks.get(lock), token)
-      if (!grant || grant.session !== command.session) continue
-      leave(draft, grant)
-      pump(draft, lock)
-    }
+  // Settled while it waited, and granted since: the grants still say which request they came of.
+  const isOf = (grant: Grant) =>
+    did !== null && did !== 'settled' && did.did === 'acquire'
+      ? did.grants.some(({ token }) => token === grant.token)
+      : grant.request === command.cancels
+  for (const grant of session.grants.filter(isOf)) {
+    leave(draft, grant)
+    pump(draft, grant.lock)
   }
+  if (did === 'settled') return { ok: true, type: 'done' }
   if (did?.did !== 'cancel') remember(draft, command.session, command.cancels, { did: 'cancel' })
   return { ok: true, type: 'done' }
 }
