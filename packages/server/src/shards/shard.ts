@@ -10,22 +10,19 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
 import { COMMIT_BYTES_MAX, type Engine, EngineRefusal } from '../engine/engine.ts'
 import type { Command } from '../locks/model.ts'
-import { newState, type State } from '../locks/state.ts'
 import { type Random, randomHex } from '../random.ts'
 import { encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { Arrival } from './callers.ts'
-import { type Chosen, Cleaner } from './cleaner.ts'
+import type { Chosen } from './cleaner.ts'
 import type { Feed } from './feed.ts'
-import { Instance } from './instance.ts'
 import type { Keys } from './keys.ts'
-import { OwnershipLost, ShardLog } from './log.ts'
+import { OwnershipLost } from './log.ts'
 import type { Membership } from './membership.ts'
 import { handOver, type Ownership, type OwnershipOptions, raiseEpoch, takeOver } from './ownership.ts'
 import type { Asking, SessionPush } from './port.ts'
-import { recover } from './recovery.ts'
-import { ShardClock } from './shard-clock.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 import { type Chunk, Turn } from './turn.ts'
+import { instanceIn, openWorking, type Working } from './working.ts'
 
 /** Room for the keys of a commit, its header, and what a carried batch may grow by. */
 const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
@@ -49,18 +46,6 @@ export type ShardOptions = {
   push(pushed: { instance: string; session: string; push: SessionPush }): void
   fatal(error: Error): void
   logBytesMin?: number
-}
-
-/** All that rests on one reading of the log; thrown away as a whole. */
-type Working = {
-  ownership: Ownership
-  instances: Map<string, Instance>
-  states: Map<string, State>
-  log: ShardLog
-  cleaner: Cleaner
-  clock: ShardClock
-  /** Bytes of the last batch, carried ones apart: how fast the log grows. */
-  appendedBytes: number
 }
 
 const unknownOutcome = () => new HoldfastError('unavailable', 'The outcome is unknown; retry with the same request id.')
@@ -208,7 +193,7 @@ export class Shard {
       seq,
       bytesMax: ENTRIES_BYTES_MAX,
       carriedBytes,
-      instance: name => this.#instance(working, name),
+      instance: name => instanceIn(working, name),
       submit: (instance, command) => void this.submit(instance, command, null),
     })
     const queue = this.#queue
@@ -311,74 +296,21 @@ export class Shard {
   }
 
   async #own(ownership: Ownership): Promise<void> {
-    const { clock, engine, feed, keys, membership, shard, telemetry, logBytesMin } = this.#options
-    const startedMs = clock.hrtimeMs()
-    let isFirst = true
-    const recovered = await recover({
-      engine,
-      clock,
-      keys,
-      shard,
-      ownership,
-      onBatch: batch => {
-        if (isFirst) feed.restart(batch.seq === 0 ? 0 : batch.seq - 1)
-        isFirst = false
-        feed.recall(batch)
-      },
-    })
-    const log = new ShardLog({ engine, clock, keys, shard, telemetry, ...recovered })
-    const cleaner = new Cleaner({
-      engine,
-      clock,
-      keys,
-      shard,
-      log,
-      states: recovered.states,
-      liveBytes: recovered.liveBytes,
-      ...(logBytesMin === undefined ? {} : { logBytesMin }),
-      onReady: () => this.#schedule(),
-      onError: error => telemetry.alarm({ what: `the cleaner of shard ${shard} cannot read`, error }),
-    })
-    // From here on, and not from the takeover's sending, sessions count their full time (SAFETY P10).
-    const shardClock = new ShardClock({
-      clock,
-      startMs: recovered.nowMs,
-      isWithinDeadline: () => membership.isWithinDeadline(),
-    })
-    this.#working = {
-      ownership,
-      states: recovered.states,
-      instances: new Map(),
-      log,
-      cleaner,
-      clock: shardClock,
-      appendedBytes: 0,
-    }
-    for (const name of recovered.states.keys()) this.#restart(this.#working, name)
-    const { entries, bytes } = recovered
-    const batches = log.end.seq - log.firstSeq + 1
-    telemetry.recovered({ shard, epoch: ownership.epoch, batches, entries, bytes, ms: clock.hrtimeMs() - startedMs })
-    cleaner.prepare()
+    const { shard, telemetry } = this.#options
+    const working = await openWorking(this.#options, ownership, () => this.#schedule())
+    this.#working = working
+    for (const name of working.states.keys()) this.#restart(working, name)
+    telemetry.recovered({ shard, ...working.recovered })
+    working.cleaner.prepare()
     if (this.#queue.length > 0) this.#schedule()
   }
 
   #restart(working: Working, name: string): void {
-    const instance = this.#instance(working, name)
+    const instance = instanceIn(working, name)
     instance.timers.restart(working.clock.now())
     for (const lock of instance.state.locks.values()) {
       if (lock.queue.length > 0) this.submit(name, { type: 'pump', lock: lock.name, by: 'service' }, null)
     }
-  }
-
-  #instance(working: Working, name: string): Instance {
-    let instance = working.instances.get(name)
-    if (!instance) {
-      const state = working.states.get(name) ?? newState(working.ownership.epoch)
-      working.states.set(name, state)
-      instance = new Instance(name, state, working.clock.now())
-      working.instances.set(name, instance)
-    }
-    return instance
   }
 
   #expire(): void {

@@ -5,7 +5,11 @@ import { conformance } from '../conformance.ts'
 import { EngineRefusal } from '../engine.ts'
 import { openMemory } from './memory.ts'
 
-conformance('memory', async () => ({ engine: openMemory(), reopen: null, dispose: async () => undefined }))
+conformance('memory', async () => {
+  const engine = openMemory()
+  const { store } = engine
+  return { engine, reopen: () => engine.close().then(() => openMemory({ store })), dispose: async () => undefined }
+})
 
 const value = new Uint8Array([1])
 

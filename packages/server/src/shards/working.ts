@@ -1,0 +1,101 @@
+/** What a shard's owner works with: all of it rests on one reading of the log, and is thrown away as a whole. */
+import type { Clock } from '../clock.ts'
+import type { Engine } from '../engine/engine.ts'
+import { newState, type State } from '../locks/state.ts'
+import { Cleaner } from './cleaner.ts'
+import type { Feed } from './feed.ts'
+import { Instance } from './instance.ts'
+import type { Keys } from './keys.ts'
+import { ShardLog } from './log.ts'
+import type { Membership } from './membership.ts'
+import type { Ownership } from './ownership.ts'
+import { recover } from './recovery.ts'
+import { ShardClock } from './shard-clock.ts'
+import type { ShardTelemetry } from './telemetry.ts'
+
+export type Working = {
+  ownership: Ownership
+  instances: Map<string, Instance>
+  states: Map<string, State>
+  log: ShardLog
+  cleaner: Cleaner
+  clock: ShardClock
+  /** Bytes of the last batch, carried ones apart: how fast the log grows. */
+  appendedBytes: number
+  /** How it came about, for telemetry. */
+  readonly recovered: { epoch: number; batches: number; entries: number; bytes: number; ms: number }
+}
+
+export type WorkingOptions = {
+  engine: Engine
+  clock: Clock
+  keys: Keys
+  telemetry: ShardTelemetry
+  membership: Membership
+  shard: number
+  feed: Feed
+  logBytesMin?: number
+}
+
+/** Reads the log that `ownership` has just been taken of. `onReady`: the cleaner could use a turn. */
+export async function openWorking(
+  options: WorkingOptions,
+  ownership: Ownership,
+  onReady: () => void,
+): Promise<Working> {
+  const { clock, engine, feed, keys, membership, shard, telemetry, logBytesMin } = options
+  const startedMs = clock.hrtimeMs()
+  let isFirst = true
+  const recovered = await recover({
+    engine,
+    clock,
+    keys,
+    shard,
+    ownership,
+    onBatch: batch => {
+      if (isFirst) feed.restart(Math.max(0, batch.seq - 1))
+      isFirst = false
+      feed.recall(batch)
+    },
+  })
+  const { states, sizes, entries, bytes, nowMs, liveBytes } = recovered
+  const log = new ShardLog({ engine, clock, keys, shard, telemetry, ...recovered })
+  const cleaner = new Cleaner({
+    engine,
+    clock,
+    keys,
+    shard,
+    log,
+    states,
+    liveBytes,
+    ...(logBytesMin === undefined ? {} : { logBytesMin }),
+    onReady,
+    onError: error => telemetry.alarm({ what: `the cleaner of shard ${shard} cannot read`, error }),
+  })
+  // From here on, and not from the takeover's sending, sessions count their full time (SAFETY P10).
+  const isWithinDeadline = () => membership.isWithinDeadline()
+  const shardClock = new ShardClock({ clock, startMs: nowMs, isWithinDeadline })
+  const ms = clock.hrtimeMs() - startedMs
+  return {
+    ownership,
+    states,
+    instances: new Map(),
+    log,
+    cleaner,
+    clock: shardClock,
+    appendedBytes: 0,
+    recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
+  }
+}
+
+/** The instance of this name, made when it is first asked for. */
+export function instanceIn(working: Working, name: string): Instance {
+  let instance = working.instances.get(name)
+  if (!instance) {
+    const state = working.states.get(name) ?? newState(working.ownership.epoch)
+    working.states.set(name, state)
+    instance = new Instance(name, state, working.clock.now())
+    working.instances.set(name, instance)
+  }
+  return instance
+}
