@@ -1,5 +1,5 @@
 /** One instance within its shard: the state of the core, and what belongs to it but is not in the log. */
-import { NUMBERS_PER_EPOCH, type State } from '../locks/state.ts'
+import { liveSession, NUMBERS_PER_EPOCH, type State } from '../locks/state.ts'
 import { Callers } from './callers.ts'
 import { Timers } from './timers.ts'
 
@@ -20,8 +20,8 @@ export class Instance {
 
   /** A session that has just been opened; for one that is known nothing changes. */
   startSession(id: string, nowMs: number): void {
-    const session = this.state.sessions.get(id)
-    if (session?.record && session.deadlineMs === 0) this.timers.startSession(session, nowMs + session.record.ttlMs)
+    const session = liveSession(this.state, id)
+    if (session?.deadlineMs === 0) this.timers.startSession(session, nowMs)
   }
 
   /** The session lives for at least its TTL from now. Returns its deadline, null when it does not exist. */

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { apply } from '../locks/apply.ts'
 import type { Command } from '../locks/model.ts'
+import { liveSession, newState } from '../locks/state.ts'
 import { ShardClock } from './shard-clock.ts'
 import { acquireOf, FakeClock, isAppend, isBeat, restart, startServer, tokenOf } from './testing.ts'
+import { Timers } from './timers.ts'
 
 test('a session that is not renewed ends after its TTL, not before', async () => {
   const { server, clock } = await startServer()
@@ -206,4 +209,23 @@ test('the clock of a shard never runs faster than time, back, or through a pause
     shard.tick()
   }
   assert.equal(shard.now(), ahead, 'it stands still while no renewal could be answered')
+})
+
+test('sessions and waits that are long gone do not pile up until their time would have come', () => {
+  const state = newState(1)
+  const timers = new Timers(state, 0)
+  const dayMs = 24 * 60 * 60 * 1000
+  for (let number = 1; number <= 300_000; number++) {
+    const id = String(number)
+    const value = { number, id, ttlMs: dayMs, labels: null, isSingle: false, by: '', changes: 0, seenChanges: 0 }
+    apply(state, { type: 'session_opened', record: 'session', session: id, value })
+    timers.startSession(liveSession(state, id)!, number)
+    timers.add({ dueMs: dayMs, command: { type: 'end_wait', ticket: number, by: '' } }, number)
+    if (number > 10) apply(state, { type: 'session_ended', record: 'session', session: id, value: null })
+  }
+  assert.ok(timers.count < 140_000, `${timers.count} things for ten sessions`)
+  const due: string[] = []
+  const submit = (command: Command) => command.type === 'expire_session' && due.push(command.session)
+  timers.due({ now: dayMs + 100, at: 0 }, () => false, submit)
+  assert.equal(due.length, 10, 'and those that are not gone are not forgotten')
 })

@@ -6,18 +6,18 @@
  * session stands in the wheel at the deadline that it had when it was put there; when that comes it is looked at, and put in again at
  * the deadline that it has by then. One look for each TTL, and eight bytes a session.
  */
-import type { Command } from '../locks/model.ts'
-import type { SessionState, State } from '../locks/state.ts'
+import type { Command, Session } from '../locks/model.ts'
+import { liveSession, type SessionState, type State } from '../locks/state.ts'
 import { type Wakeup, wakeups } from '../locks/wakeups.ts'
 
 /** Width of a slot of the wheel: nothing is more than this late because of it. */
 const SLOT_MS = 50
-/** Stale wake-ups (of waits that were granted, grants that were released) are swept when they outnumber the live by this many. */
+/** What is stale (sessions that were closed, waits that were granted, grants that were released) is swept when there is this much more of it than of the live. */
 const STALE_MAX = 65_536
 
 export class Timers {
   readonly #state: State
-  readonly #sessions: Wheel<SessionState>
+  #sessions: Wheel<SessionState>
   #wakeups: Wheel<Wakeup>
   /** Prefixes whose thaw has been asked for and not yet decided. */
   readonly #thawing = new Set<string>()
@@ -30,15 +30,24 @@ export class Timers {
 
   /** After a recovery: every session starts its full TTL, and all that is due some day is due again. */
   restart(nowMs: number): void {
-    for (const session of this.#state.sessions.values()) {
-      if (session.record) this.startSession(session, nowMs + session.record.ttlMs)
+    for (const id of this.#state.sessions.keys()) {
+      const session = liveSession(this.#state, id)
+      if (session) this.startSession(session, nowMs)
     }
     for (const wakeup of wakeups(this.#state)) this.#wakeups.add(wakeup.dueMs, wakeup)
   }
 
-  startSession(session: SessionState, deadlineMs: number): void {
-    session.deadlineMs = Math.max(session.deadlineMs, deadlineMs)
+  /** Its full TTL begins now. */
+  startSession(session: SessionState & { record: Session }, nowMs: number): void {
+    session.deadlineMs = Math.max(session.deadlineMs, nowMs + session.record.ttlMs)
     this.#sessions.add(session.deadlineMs, session)
+    // A day is the longest TTL: too long to keep what was closed a second after it was opened.
+    if (this.#sessions.count > 2 * this.#state.sessionCount + STALE_MAX) this.#sweepSessions(nowMs)
+  }
+
+  /** How many things stand in the wheels, stale ones among them. */
+  get count(): number {
+    return this.#sessions.count + this.#wakeups.count
   }
 
   add(wakeup: Wakeup, nowMs: number): void {
@@ -87,6 +96,12 @@ export class Timers {
   #hasSession(key: string): boolean {
     const known = this.#state.keys.get(key)
     return known !== undefined && this.#state.sessions.has(known.session)
+  }
+
+  #sweepSessions(nowMs: number): void {
+    const wheel = new Wheel<SessionState>(nowMs)
+    for (const session of this.#state.sessions.values()) if (session.record) wheel.add(session.deadlineMs, session)
+    this.#sessions = wheel
   }
 
   #sweep(nowMs: number): void {
