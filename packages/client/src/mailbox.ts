@@ -16,6 +16,8 @@ import type { Request } from './requests.ts'
 
 /** A waiting request holds `settled` back by at most this many ids: far fewer than a server remembers. */
 const HELD_BACK_IDS_MAX = 2_048
+/** A frame leaves when it has this many messages, however many more this turn of the loop will ask. */
+const FRAME_MESSAGES = 64
 /** UTF-8 needs at most this many bytes for one UTF-16 unit. */
 const BYTES_PER_UNIT_MAX = 3
 
@@ -64,6 +66,8 @@ export class Mailbox {
   #push(request: Request): void {
     if (!this.#isOpen) return
     this.#unsent.push(request)
+    // The server decides the first of many while the others are still being asked.
+    if (this.#unsent.length >= FRAME_MESSAGES) return this.flush()
     if (this.#isScheduled) return
     this.#isScheduled = true
     this.#clock.afterTurn(this.#flushScheduled)

@@ -35,7 +35,7 @@ export async function accepted(holdfast: Holdfast): Promise<void> {
 export async function refused(holdfast: Holdfast): Promise<void> {
   const maybe = await holdfast.tryAcquire('a')
   // @ts-expect-error it may be null
-  maybe.release()
+  await maybe.release()
   // @ts-expect-error a try does not wait
   await holdfast.tryAcquire('a', { waitMs: 5 })
   // @ts-expect-error units are in the names

@@ -43,10 +43,10 @@ export const PERMITS_MAX = 1_000
 export const SET_LOCKS_MAX = 64
 /** Waiters on one lock unless its configuration says otherwise; the next is told `queue_full`. */
 export const QUEUE_WAITERS_MAX = 10_000
-/** Grants one session can hold, so that its end fits one batch. */
-export const SESSION_GRANTS_MAX = 1_000
-/** Waits one session can have open, for the same reason. */
-export const SESSION_WAITS_MAX = 1_000
+/** Locks that one session can hold and wait for, all together, so that its end fits one batch. */
+export const SESSION_LOCKS_MAX = 1_000
+/** What the end of one session may write, in bytes, estimated from above: fewer locks if their names are long. */
+export const SESSION_ENDING_BYTES_MAX = 800 * 1024
 /** Remembered request ids of one session that the client has not settled. */
 export const SESSION_REQUESTS_MAX = 10_000
 /** A `/v1` idempotency key is remembered this long. */

@@ -169,7 +169,7 @@ export const released = s.closed({
 })
 
 export const grantName = s.closed({ name: s.lockName, token: s.token })
-export const grantNames = Type.Array(grantName, { minItems: 1, maxItems: limits.SESSION_GRANTS_MAX })
+export const grantNames = Type.Array(grantName, { minItems: 1, maxItems: limits.SESSION_LOCKS_MAX })
 export const endedGrants = s.closed({
   ended: Type.Array(s.closed({ name: s.lockName, token: s.token, holder: Type.String() })),
 })

@@ -1,5 +1,5 @@
 /** The definitions of the metrics: `holdfast_*` for operators, `ibm_go_etcd_lock_*` for the tenant. Names of locks are never labels. */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client'
 import type { Config } from './config.ts'
 
 export type ShardHealth = {
@@ -17,6 +17,59 @@ const HOLD_SECONDS = [0.005, 0.05, 0.5, 5, 30, 300, 3600, 86_400]
 const REQUEST_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.5, 2, 10, 60]
 const COMMIT_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2]
 const BATCH_ENTRIES = [1, 2, 5, 10, 50, 100, 500, 1_000, 5_000]
+
+/** A histogram that costs a comparison or two to add to, where prom-client's costs a quarter of a microsecond. Becomes series when read. */
+export class HotHistogram {
+  readonly name: string
+  readonly #help: string
+  readonly #buckets: readonly number[]
+  readonly #counts: number[]
+  #sum = 0
+  #count = 0
+
+  constructor({
+    name,
+    help,
+    buckets,
+    registry,
+  }: { name: string; help: string; buckets: readonly number[]; registry: Registry }) {
+    this.name = name
+    this.#help = help
+    this.#buckets = buckets
+    this.#counts = buckets.map(() => 0)
+    // What the registry asks of a metric is a name and `get`; its type wants one of its own classes.
+    registry.registerMetric(this as unknown as Metric)
+  }
+
+  observe(value: number): void {
+    this.#sum += value
+    this.#count++
+    for (let index = 0; index < this.#buckets.length; index++) {
+      if (value > this.#buckets[index]!) continue
+      this.#counts[index]!++
+      return
+    }
+  }
+
+  async get() {
+    let below = 0
+    const values: { metricName: string; labels: Record<string, string | number>; value: number }[] = []
+    for (const [index, le] of this.#buckets.entries()) {
+      below += this.#counts[index]!
+      values.push({ metricName: `${this.name}_bucket`, labels: { le }, value: below })
+    }
+    values.push({ metricName: `${this.name}_bucket`, labels: { le: '+Inf' }, value: this.#count })
+    values.push({ metricName: `${this.name}_sum`, labels: {}, value: this.#sum })
+    values.push({ metricName: `${this.name}_count`, labels: {}, value: this.#count })
+    return { name: this.name, help: this.#help, type: 'histogram', values, aggregator: 'sum' }
+  }
+
+  reset(): void {
+    this.#counts.fill(0)
+    this.#sum = 0
+    this.#count = 0
+  }
+}
 
 export function createMetrics(registry: Registry) {
   const registers = [registry]
@@ -37,23 +90,17 @@ export function createMetrics(registry: Registry) {
       labelNames: ['outcome'],
       registers,
     }),
-    ends: new Counter({
-      name: 'holdfast_grants_ended_total',
-      help: 'Grants that ended, by how.',
-      labelNames: ['how'],
-      registers,
-    }),
-    waits: new Histogram({
+    waits: new HotHistogram({
       name: 'holdfast_wait_seconds',
       help: 'How long a granted request waited in line.',
       buckets: WAIT_SECONDS,
-      registers,
+      registry,
     }),
-    holds: new Histogram({
+    holds: new HotHistogram({
       name: 'holdfast_hold_seconds',
       help: 'How long grants lasted.',
       buckets: HOLD_SECONDS,
-      registers,
+      registry,
     }),
     requests: new Histogram({
       name: 'holdfast_request_seconds',
@@ -148,14 +195,24 @@ export function countAcquires(
   labels: Record<string, string>,
   outcomes: ReadonlyMap<string, number>,
 ): void {
+  countBy(registry, { name, help: 'Requests to acquire, by how they ended.', label: 'outcome' }, labels, outcomes)
+}
+
+/** A counter whose numbers are kept in a map, one for each value of its label. */
+export function countBy(
+  registry: Registry,
+  { name, help, label }: { name: string; help: string; label: string },
+  labels: Record<string, string>,
+  counts: ReadonlyMap<string, number>,
+): void {
   new Counter({
     name,
-    help: 'Requests to acquire, by how they ended.',
-    labelNames: [...Object.keys(labels), 'outcome'],
+    help,
+    labelNames: [...Object.keys(labels), label],
     registers: [registry],
     collect() {
       this.reset()
-      for (const [outcome, count] of outcomes) this.inc({ ...labels, outcome }, count)
+      for (const [value, count] of counts) this.inc({ ...labels, [label]: value }, count)
     },
   })
 }

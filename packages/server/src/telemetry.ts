@@ -7,7 +7,7 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Config } from './config.ts'
 import type { Entry } from './locks/model.ts'
-import { countAcquires, createMetrics, gauges, type ShardHealth, tenantMetrics } from './metrics.ts'
+import { countAcquires, countBy, createMetrics, gauges, type ShardHealth, tenantMetrics } from './metrics.ts'
 import type { ShardTelemetry } from './shards/telemetry.ts'
 
 export type RequestLine = {
@@ -49,7 +49,9 @@ export function createTelemetry(
   collectDefaultMetrics({ register: registry })
   // Plain numbers on the hot path; they become series when somebody looks.
   const outcomes = new Map<Outcome, number>()
+  const ends = new Map<string, number>()
   const metrics = createMetrics(registry)
+  countBy(registry, { name: 'holdfast_grants_ended_total', help: 'Grants that ended, by how.', label: 'how' }, {}, ends)
   countAcquires(registry, 'holdfast_acquires_total', {}, outcomes)
   gauges(registry, shardsNow)
   tenantMetrics(registry, config, { shardsNow, outcomes })
@@ -73,7 +75,7 @@ export function createTelemetry(
         if (waitedMs !== null) metrics.waits.observe(waitedMs / 1000)
       })
     },
-    shards: shardTelemetry(log, metrics),
+    shards: shardTelemetry(log, metrics, ends),
     connectionOpened: () => safely(() => metrics.connections.inc()),
     connectionClosed: () => safely(() => metrics.connections.dec()),
     watchOpened: () => safely(() => metrics.watches.inc()),
@@ -87,46 +89,21 @@ export function createTelemetry(
   }
 }
 
-/** Holds that are being timed; of more, the oldest are not counted, for a gauge must not cost what a lock costs. */
-const HOLDS_TIMED_MAX = 65_536
-
-/** How long grants last and how they end, from the entries that say so. */
-class Holds {
-  readonly #metrics: ReturnType<typeof createMetrics>
-  /** By token. */
-  readonly #grantedAt = new Map<number, number>()
-
-  constructor(metrics: ReturnType<typeof createMetrics>) {
-    this.#metrics = metrics
-  }
-
-  happened(entry: Entry, at: number): void {
-    if (entry.record !== 'grant') return
-    if (entry.type === 'granted') return this.#granted(entry.token, at)
-    if (entry.value !== null) return
-    this.#metrics.ends.inc({ how: entry.type })
-    const grantedAt = this.#grantedAt.get(entry.token)
-    if (grantedAt === undefined) return
-    this.#grantedAt.delete(entry.token)
-    this.#metrics.holds.observe(Math.max(0, at - grantedAt) / 1_000)
-  }
-
-  #granted(token: number, at: number): void {
-    if (this.#grantedAt.size >= HOLDS_TIMED_MAX) {
-      const [oldest] = this.#grantedAt.keys()
-      if (oldest !== undefined) this.#grantedAt.delete(oldest)
-    }
-    this.#grantedAt.set(token, at)
-  }
-}
-
 /** What the shards tell: counted, and what a person should see is logged. */
-function shardTelemetry(log: Logger, metrics: ReturnType<typeof createMetrics>): ShardTelemetry {
-  const holds = new Holds(metrics)
+function shardTelemetry(
+  log: Logger,
+  metrics: ReturnType<typeof createMetrics>,
+  ends: Map<string, number>,
+): ShardTelemetry {
+  const ended = (entry: Entry) => {
+    if (entry.record !== 'grant' || entry.value !== null) return
+    ends.set(entry.type, (ends.get(entry.type) ?? 0) + 1)
+    if (entry.heldMs !== undefined) metrics.holds.observe(entry.heldMs / 1_000)
+  }
   return {
-    happened: ({ written, at }) =>
+    happened: ({ written }) =>
       safely(() => {
-        for (const { entries } of written) for (const entry of entries) holds.happened(entry, at)
+        for (const { entries } of written) for (const entry of entries) ended(entry)
       }),
     batchCommitted: ({ entries, ms }) =>
       safely(() => {

@@ -1,11 +1,12 @@
 /** Asking for locks: one or a set, in one step or none. */
 import {
   IDEMPOTENCY_KEYS_MAX,
+  LOCK_NAME_BYTES_MAX,
   QUEUE_WAITERS_MAX,
   REENTRY_MAX,
-  SESSION_GRANTS_MAX,
+  SESSION_ENDING_BYTES_MAX,
+  SESSION_LOCKS_MAX,
   SESSION_REQUESTS_MAX,
-  SESSION_WAITS_MAX,
   SESSIONS_MAX,
 } from '@holdfast/protocol/limits'
 import { breakDeadlocks, noteOrder } from './deadlock.ts'
@@ -156,11 +157,34 @@ function overLimit(state: State, command: Acquire): Refusal | null {
   }
   const session = state.sessions.get(command.session)
   if (!session) return null
-  if (session.grants.length + command.claims.length > SESSION_GRANTS_MAX)
-    return quota('session_grants', SESSION_GRANTS_MAX)
-  if (command.waitMs !== 0 && session.waits.length >= SESSION_WAITS_MAX)
-    return quota('session_waits', SESSION_WAITS_MAX)
+  const full = sessionLimit(session, command.claims)
+  if (full) return full
   return command.request !== null && isFull(session) ? quota('session_requests', SESSION_REQUESTS_MAX) : null
+}
+
+/** A session with fewer locks than this fits a batch whatever their names. */
+const SURELY_FITS = 300
+/** Of a lock's end: two entries with its name, escaped at the worst, and what stands around it. */
+const ENDING_BYTES = 500
+const NAME_BYTES_MAX = 2 * LOCK_NAME_BYTES_MAX
+
+/** Why the session cannot hold or wait for these locks too; null if it can. What it waits for it may hold one day. */
+export function sessionLimit(session: SessionState, claims: readonly { lock: string }[]): Refusal | null {
+  let locks = session.grants.length + claims.length
+  for (const waiter of session.waits) locks += waiter.claims.length
+  if (locks <= SURELY_FITS) return null
+  if (locks > SESSION_LOCKS_MAX)
+    return { ok: false, code: 'quota_exceeded', limit: 'session_locks', max: SESSION_LOCKS_MAX }
+  let bytes = 0
+  // UTF-8 needs at most three bytes for a UTF-16 unit.
+  const add = ({ lock }: { lock: string }) => {
+    bytes += 2 * Math.min(NAME_BYTES_MAX, 3 * lock.length) + ENDING_BYTES
+  }
+  claims.forEach(add)
+  session.grants.forEach(add)
+  for (const waiter of session.waits) waiter.claims.forEach(add)
+  if (bytes <= SESSION_ENDING_BYTES_MAX) return null
+  return { ok: false, code: 'quota_exceeded', limit: 'session_ending_bytes', max: SESSION_ENDING_BYTES_MAX }
 }
 
 /** Counted reentrancy, where asked for: the session's own grant, if it is at least as strong as what is asked. */

@@ -1,9 +1,10 @@
 /** Every capability of a lock as a row: what is asked, what is answered, which entries made it so. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
-import { QUEUE_WAITERS_MAX, REENTRY_MAX, SESSION_GRANTS_MAX, SESSION_WAITS_MAX } from '@holdfast/protocol/limits'
+import { QUEUE_WAITERS_MAX, REENTRY_MAX, SESSION_LOCKS_MAX } from '@holdfast/protocol/limits'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 import { waitAnswer } from './answers.ts'
+import { encodeEntry } from './encoding.ts'
 import type { Command, Entry, GrantView, Reply } from './model.ts'
 
 const by = 'test'
@@ -505,16 +506,44 @@ test('a v1 key gives the same grant again, another body is refused, a refusal is
   )
 })
 
+/** Bytes of the largest batch that the world has logged. */
+const largestBatch = (world: World) =>
+  Math.max(...world.log.map(batch => Buffer.byteLength(batch.entries.map(encodeEntry).join())))
+
 test('a session can hold and wait for as much as fits one batch, and no more', () => {
-  const world = new World()
+  const world = new World({ isJudged: false })
   const [a, b] = [world.open(60_000), world.open(60_000)]
-  for (let index = 0; index < SESSION_GRANTS_MAX; index++) granted(world.do(acquireOf(a, [`x${index}`])))
+  for (let index = 0; index < SESSION_LOCKS_MAX; index++) granted(world.do(acquireOf(a, [`x${index}`])))
   assert.equal(refused(world.do(acquireOf(a, ['more']))), 'quota_exceeded')
-  for (let index = 0; index < SESSION_WAITS_MAX; index++) queued(world.do(acquireOf(b, [`x${index}`], wait)))
+  for (let index = 0; index < SESSION_LOCKS_MAX; index++) queued(world.do(acquireOf(b, [`x${index}`], wait)))
   assert.equal(refused(world.do(acquireOf(b, ['x0'], wait))), 'quota_exceeded')
   world.do({ type: 'close_session', by, session: a })
-  assert.equal(world.state.sessions.get(b)?.grants.length, SESSION_GRANTS_MAX)
-  assert(Math.max(...world.log.map(batch => JSON.stringify(batch.entries).length)) < 1024 * 1024)
+  assert.equal(world.state.sessions.get(b)?.grants.length, SESSION_LOCKS_MAX)
+  assert(largestBatch(world) < 1024 * 1024)
+})
+
+test('a session with the longest names and lock-delays can hold fewer, and its end fits one batch too', () => {
+  const world = new World({ isJudged: false })
+  const a = world.open(1_000, '"'.repeat(128))
+  const name = (index: number) => `${'"'.repeat(250)}${index}`
+  let held = 0
+  while (world.do(acquireOf(a, [claimOf(name(held), { lockDelayMs: 1_000 })])).ok === true) held++
+  assert(held > 300 && held < SESSION_LOCKS_MAX)
+  world.pass(1_000)
+  assert.equal(world.state.sessions.get(a)?.record ?? null, null)
+  assert(largestBatch(world) < 1024 * 1024, `${largestBatch(world)}`)
+})
+
+test('a crowd of readers is granted in portions, and nobody is left behind', () => {
+  const world = new World({ isJudged: false })
+  const [writer, reader] = [world.open(60_000), world.open(60_000)]
+  const held = granted(world.do(acquireOf(writer, ['x'])))
+  const metadata = { text: 'm'.repeat(2_000) }
+  for (let index = 0; index < 500; index++)
+    queued(world.do(acquireOf(reader, [claimOf('x', { mode: 'shared' })], { ...wait, task: `${index}`, metadata })))
+  world.do(release(held))
+  assert.equal(world.state.sessions.get(reader)?.grants.length, 500)
+  assert(largestBatch(world) < 512 * 1024)
 })
 
 test('why am I waiting: the queue says who holds, since when, and who is before', () => {

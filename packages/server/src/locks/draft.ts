@@ -20,6 +20,8 @@ export class Draft {
   readonly by: string
   readonly entries: Entry[] = []
   touches: string | null = null
+  /** Grants made for those who waited. */
+  granted = 0
   followUps: Command[] = none
   pushes: Push[] = none
   reports: Report[] = none

@@ -3,7 +3,7 @@
  * two that make up nearly all of a log, grants and remembered requests, are written by position and by hand: half the bytes and half the time of
  * naming each field. A new field goes to the end of its list, so that older entries can still be read.
  */
-import type { Entry, Grant, Happening, Remembered, RequestId, Why } from './model.ts'
+import type { Delay, Entry, Grant, Happening, Remembered, RequestId, Why } from './model.ts'
 
 const text = JSON.stringify
 
@@ -23,7 +23,7 @@ export function encodeEntry(entry: Entry): string {
     case 'session':
       return `${head}"session","${entry.session}",${text(entry.value)}${why}`
     case 'delay':
-      return `${head}"delay",${text(entry.lock)},${entry.token},${text(entry.value)}${why}`
+      return `${head}"delay",${text(entry.lock)},${entry.token},${entry.value ? delay(entry.value) : 'null'}${why}`
     case 'config':
     case 'value':
       return `${head}"${entry.record}",${text(entry.lock)},${text(entry.value)}${why}`
@@ -49,6 +49,11 @@ function grant(value: Grant): string {
     !notice
   if (isPlain) return `${start}]`
   return `${start},${permits},${text(slots)},${limit},${priority},${maxHoldMs},${lockDelayMs},${count},${text(labels)},${text(metadata)},${text(notice)}]`
+}
+
+function delay({ mode, session, reason, delayUntilMs, promiseUntilMs, change, permits, slots, limit }: Delay): string {
+  const start = `["${mode}","${session}","${reason}",${delayUntilMs},${promiseUntilMs},${change}`
+  return mode === 'permits' ? `${start},${permits},${text(slots)},${limit}]` : `${start}]`
 }
 
 function remembered(value: Remembered | null): string {
@@ -84,15 +89,8 @@ export function decodeEntry(encoded: Encoded): Entry {
       return { type, record, ticket, locks, value, ...(why && { why }) }
     }
     case 'delay': {
-      const [, , lock, token, value, why] = encoded as [
-        Happening,
-        'delay',
-        string,
-        number,
-        Extract<Entry, { record: 'delay' }>['value'],
-        Why?,
-      ]
-      return { type, record, lock, token, value, ...(why && { why }) }
+      const [, , lock, token, value, why] = encoded as [Happening, 'delay', string, number, unknown[] | null, Why?]
+      return { type, record, lock, token, value: value && decodeDelay(lock, token, value), ...(why && { why }) }
     }
     default:
       return decodeNamed(encoded)
@@ -174,6 +172,24 @@ function decodeGrant(lock: string, token: number, fields: unknown[]): Grant {
     metadata,
     notice,
   }
+}
+
+type DelayFields = [
+  Delay['mode'],
+  string,
+  Delay['reason'],
+  number,
+  number,
+  number,
+  number?,
+  (number[] | null)?,
+  number?,
+]
+
+function decodeDelay(lock: string, token: number, fields: unknown[]): Delay {
+  const [mode, session, reason, delayUntilMs, promiseUntilMs, change, permits = 1, slots = null, limit = 0] =
+    fields as DelayFields
+  return { lock, token, mode, permits, slots, limit, session, reason, delayUntilMs, promiseUntilMs, change }
 }
 
 function decodeRemembered(value: unknown): Remembered | null {

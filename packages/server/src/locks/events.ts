@@ -1,5 +1,5 @@
 /** What an entry means to those who watch, and to the session it befell. */
-import type { EventType, LockEvent } from '@holdfast/protocol/events'
+import type { EventType } from '@holdfast/protocol/events'
 import type { Entry, Happening } from './model.ts'
 
 /** The happenings that watchers read, under the names of the wire; the others are nobody's business. */
@@ -24,37 +24,44 @@ const public_: Partial<Record<Happening, EventType>> = {
   deleted: 'deleted',
 }
 
-export type EventBody = Omit<LockEvent, 'id' | 'at'>
+/** Fields that do not apply are undefined: one shape for all, as many are made. */
+export type EventBody = {
+  type: EventType
+  lock: string
+  token: number | undefined
+  holder: string | undefined
+  by: string | undefined
+  reason: string | undefined
+}
+
+const none: readonly EventBody[] = []
 
 /** One event for each lock that the entry concerns; none for entries that only keep the books. */
-export function eventsOf(entry: Entry): EventBody[] {
+export function eventsOf(entry: Entry): readonly EventBody[] {
   const type = public_[entry.type]
-  if (!type) return []
+  if (!type) return none
+  const by = entry.why?.by
+  const reason = entry.type === 'max_hold' || entry.type === 'session_closed' ? entry.type : entry.why?.reason
   switch (entry.record) {
     case 'grant': {
       const holder = entry.value?.holder ?? entry.why?.holder
-      return [
-        { type, lock: entry.lock, token: entry.token, ...(holder === undefined ? {} : { holder }), ...causeOf(entry) },
-      ]
+      return [{ type, lock: entry.lock, token: entry.token, holder, by, reason }]
     }
     case 'wait': {
       const holder = entry.value?.holder ?? entry.why?.holder ?? entry.gone?.waiter.holder
-      return entry.locks.map(lock => ({ type, lock, ...(holder === undefined ? {} : { holder }), ...causeOf(entry) }))
+      return entry.locks.map(lock => ({ type, lock, token: undefined, holder, by, reason }))
     }
     case 'delay':
     case 'value':
     case 'config':
-      return [{ type, lock: entry.lock, ...causeOf(entry) }]
+      return [{ type, lock: entry.lock, token: undefined, holder: undefined, by, reason }]
     case 'freeze':
-      return [{ type, lock: entry.prefix, ...causeOf(entry), ...(entry.value ? {} : { reason: 'thawed' }) }]
+      return [
+        { type, lock: entry.prefix, token: undefined, holder: undefined, by, reason: entry.value ? reason : 'thawed' },
+      ]
     default:
-      return []
+      return none
   }
-}
-
-function causeOf({ type, why }: Entry): { by?: string; reason?: string } {
-  const reason = type === 'max_hold' || type === 'session_closed' ? type : why?.reason
-  return { ...(why?.by === undefined ? {} : { by: why.by }), ...(reason === undefined ? {} : { reason }) }
 }
 
 export type Told =

@@ -7,19 +7,7 @@
  */
 import { noteHold } from './apply.ts'
 import type { Draft } from './draft.ts'
-import type {
-  Claim,
-  Command,
-  Delay,
-  Gone,
-  Grant,
-  Happening,
-  Labels,
-  Metadata,
-  RequestId,
-  Waiter,
-  Why,
-} from './model.ts'
+import type { Claim, Delay, Gone, Grant, Happening, Labels, Metadata, RequestId, Waiter, Why } from './model.ts'
 import { giveNotices } from './preemption.ts'
 import { canGrantWaiter, freeSlots, limitOf } from './queue.ts'
 import { liveSession, type State } from './state.ts'
@@ -121,7 +109,8 @@ export function endGrant(draft: Draft, grant: Grant, ended: Ended): void {
   if (!isOwnDoing) why.by = draft.by
   if (ended.reason !== undefined) why.reason = ended.reason
   if (change > 0) why.change = change
-  draft.put({ type: ended.type, record: 'grant', lock: grant.lock, token: grant.token, value: null, why })
+  const heldMs = draft.now - grant.sinceMs
+  draft.put({ type: ended.type, record: 'grant', lock: grant.lock, token: grant.token, value: null, why, heldMs })
   if (ended.type === 'released' || ended.type === 'session_closed' || ended.type === 'transferred') return
   const delay: Delay = {
     lock: grant.lock,
@@ -187,12 +176,19 @@ export function giveUp(draft: Draft, waiter: Waiter, why: Why): void {
   draft.put({ type: 'session_ended', record: 'session', session: waiter.session, value: null })
 }
 
+/** Grants that one decision makes before it leaves the rest to the next: each may carry metadata and labels, and all must fit one batch. */
+const GRANTS_PER_DECISION = 64
+
 /** Grants the lock to whoever is next, as long as there is somebody it can be granted to. */
 export function pump(draft: Draft, name: string): void {
   const names = [name]
   for (let next = names.pop(); next !== undefined; next = names.pop()) {
     const lock = draft.state.locks.get(next)
     for (let head = lock?.queue[0]; head; head = lock?.queue[0]) {
+      if (draft.granted >= GRANTS_PER_DECISION) {
+        draft.follow({ type: 'pump', lock: next, by: 'service' })
+        break
+      }
       if (isFrozen(draft.state, head)) break
       if (!canGrantWaiter(draft.state, head)) {
         giveNotices(draft, head)
@@ -201,6 +197,7 @@ export function pump(draft: Draft, name: string): void {
       }
       const gone = dequeue(draft, head, { reason: 'granted' })
       gone.grants = grantAll(draft, head, head.claims)
+      draft.granted += head.claims.length
       // Behind a set that has been granted, others may now be first.
       for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
     }
@@ -220,15 +217,13 @@ export function freezeOf(state: State, name: string) {
   return found
 }
 
-/** Pumps made within the decision that frees the locks; the others follow in turns of their own, so that one command fits one batch. */
+/** Locks that are pumped within the decision that frees them; more than that follow in turns of their own. */
 const PUMPS_INLINE = 32
 
 export function pumpAll(draft: Draft, names: Iterable<string>): void {
-  let count = 0
-  for (const name of new Set(names)) {
-    if (!draft.state.locks.get(name)?.queue.length) continue
-    const command: Command = { type: 'pump', lock: name, by: 'service' }
-    if (count++ < PUMPS_INLINE) pump(draft, name)
-    else draft.follow(command)
+  const waited = [...new Set(names)].filter(name => draft.state.locks.get(name)?.queue.length)
+  for (const lock of waited) {
+    if (waited.length <= PUMPS_INLINE) pump(draft, lock)
+    else draft.follow({ type: 'pump', lock, by: 'service' })
   }
 }

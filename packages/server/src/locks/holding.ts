@@ -1,5 +1,5 @@
 /** What a holder can do with its grant, by token: pass it on, write the lock's value, have it confirmed. */
-import { SESSION_GRANTS_MAX } from '@holdfast/protocol/limits'
+import { sessionLimit } from './acquire.ts'
 import type { Draft } from './draft.ts'
 import { endGrant, putValue } from './grants.ts'
 import type { Command, Grant, Reply } from './model.ts'
@@ -29,8 +29,8 @@ export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
       message: 'There is no such session to transfer to.',
     }
   }
-  if (to.grants.length >= SESSION_GRANTS_MAX)
-    return { ok: false, code: 'quota_exceeded', limit: 'session_grants', max: SESSION_GRANTS_MAX }
+  const full = sessionLimit(to, [grant])
+  if (full) return full
   const { notice } = grant
   endGrant(draft, grant, { type: 'transferred', reason: 'transferred' })
   const holder = to.record.labels?.holder ?? command.toSession

@@ -202,7 +202,8 @@ export type Why = {
 
 /** Sets (`value`) or removes (`value: null`) one record and says what happened. */
 export type Entry =
-  | { type: Happening; record: 'grant'; lock: string; token: number; value: Grant | null; why?: Why }
+  /** `heldMs`: of a grant that has ended, for the telemetry; never logged. */
+  | { type: Happening; record: 'grant'; lock: string; token: number; value: Grant | null; why?: Why; heldMs?: number }
   /** `gone` is the waiter that was removed, and what it was granted: for the one who answers it (answers.ts), never logged. */
   | { type: Happening; record: 'wait'; ticket: number; locks: string[]; value: Waiter | null; why?: Why; gone?: Gone }
   | { type: Happening; record: 'session'; session: string; value: Session | null; why?: Why }

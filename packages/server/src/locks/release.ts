@@ -25,7 +25,8 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
     else if (grant || endingOf(draft.state, token) !== 'released') return lost(draft.state, token)
   }
   let left = 0
-  for (const grant of new Set(grants)) left = Math.max(left, leave(draft, grant))
+  const distinct = grants.length === 1 ? grants : new Set(grants)
+  for (const grant of distinct) left = Math.max(left, leave(draft, grant))
   remember(draft, command.session, command.request, { did: 'release', left })
   for (const grant of grants) pump(draft, grant.lock)
   return { ok: true, type: 'released', left, confers: { ttlMs, changes } }

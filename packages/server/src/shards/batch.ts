@@ -39,8 +39,8 @@ export class GroupText {
   #text = ''
   #instance: string | null = null
 
-  add(instance: string, entry: string): void {
-    this.bytes += Buffer.byteLength(entry) + 1
+  add(instance: string, entry: string, bytes = Buffer.byteLength(entry)): void {
+    this.bytes += bytes + 1
     if (instance === this.#instance) {
       this.#text += `,${entry}`
       return

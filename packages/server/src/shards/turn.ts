@@ -22,6 +22,9 @@ export const BATCH_BYTES = 512 * 1024
 /** Bounds how long the loop is held: some tens of ms. */
 export const COMMANDS_PER_TURN_MAX = 4_096
 
+/** The name of an instance and the punctuation of a group of entries. */
+const GROUP_BYTES = 512
+
 type Outcome = { arrival: Arrival; reply: Reply }
 export type Written = { instance: string; entries: readonly Entry[] }
 type Pushed = { instance: string; session: string; push: SessionPush }
@@ -113,18 +116,19 @@ export class Turn {
   }
 
   #write(arrival: Arrival, instance: Instance, entries: Entry[]): void {
-    const text = new GroupText()
-    const encoded = entries.map(encodeEntry)
+    // One text for all of them: they go into one batch, and are measured once.
+    let encoded = encodeEntry(entries[0]!)
+    for (let index = 1; index < entries.length; index++) encoded += `,${encodeEntry(entries[index]!)}`
+    const bytes = Buffer.byteLength(encoded)
     let chunk = this.chunks.at(-1)!
-    for (const entry of encoded) text.add(instance.name, entry)
     const { bytesMax, carriedBytes } = this.#options
     const before = chunk.text.bytes + (this.chunks.length === 1 ? carriedBytes : 0)
-    if (text.bytes > bytesMax) {
+    if (bytes + GROUP_BYTES > bytesMax) {
       this.oversized = arrival
       return
     }
-    if (before + text.bytes > bytesMax) chunk = this.#nextChunk(instance, entries)
-    for (const entry of encoded) chunk.text.add(instance.name, entry)
+    if (before + bytes + GROUP_BYTES > bytesMax) chunk = this.#nextChunk(instance, entries)
+    chunk.text.add(instance.name, encoded, bytes)
     chunk.written.push({ instance: instance.name, entries })
     chunk.entries += entries.length
     for (const entry of entries) this.#follow(instance, entry)

@@ -7,8 +7,8 @@ import { OUTBOX_BYTES_MAX } from '@holdfast/protocol/limits'
 import type { WebSocket } from 'ws'
 import type { Clock } from '../../clock.ts'
 
-/** A frame leaves when it has this many messages, however busy the turn: bounds what lies here unmeasured. */
-const MESSAGES_BEFORE_FLUSH = 1_024
+/** A frame leaves when it has this many messages, however busy the turn: the client reads the first while the others are being written. */
+const MESSAGES_BEFORE_FLUSH = 64
 
 export class Outbox {
   readonly #socket: WebSocket
