@@ -1,7 +1,6 @@
 /** Asking for locks: one or a set, in one step or none. */
 import {
   IDEMPOTENCY_KEYS_MAX,
-  LOCK_NAME_BYTES_MAX,
   QUEUE_WAITERS_MAX,
   REENTRY_MAX,
   SESSION_ENDING_BYTES_MAX,
@@ -162,28 +161,19 @@ function overLimit(state: State, command: Acquire): Refusal | null {
   return command.request !== null && isFull(session) ? quota('session_requests', SESSION_REQUESTS_MAX) : null
 }
 
-/** A session with fewer locks than this fits a batch whatever their names. */
-const SURELY_FITS = 300
-/** Of a lock's end: two entries with its name, escaped at the worst, and what stands around it. */
+/** Of a lock's end: two entries with its name, and what stands around it. */
 const ENDING_BYTES = 500
-const NAME_BYTES_MAX = 2 * LOCK_NAME_BYTES_MAX
+/** Two entries, three bytes for a UTF-16 unit at the most. (A unit that is escaped is a single byte of UTF-8.) */
+const ENDING_BYTES_PER_UNIT = 6
 
 /** Why the session cannot hold or wait for these locks too; null if it can. What it waits for it may hold one day. */
 export function sessionLimit(session: SessionState, claims: readonly { lock: string }[]): Refusal | null {
-  let locks = session.grants.length + claims.length
-  for (const waiter of session.waits) locks += waiter.claims.length
-  if (locks <= SURELY_FITS) return null
+  const locks = session.grants.length + session.claims + claims.length
   if (locks > SESSION_LOCKS_MAX)
     return { ok: false, code: 'quota_exceeded', limit: 'session_locks', max: SESSION_LOCKS_MAX }
-  let bytes = 0
-  // UTF-8 needs at most three bytes for a UTF-16 unit.
-  const add = ({ lock }: { lock: string }) => {
-    bytes += 2 * Math.min(NAME_BYTES_MAX, 3 * lock.length) + ENDING_BYTES
-  }
-  claims.forEach(add)
-  session.grants.forEach(add)
-  for (const waiter of session.waits) waiter.claims.forEach(add)
-  if (bytes <= SESSION_ENDING_BYTES_MAX) return null
+  let units = session.nameUnits
+  for (const claim of claims) units += claim.lock.length
+  if (units * ENDING_BYTES_PER_UNIT + locks * ENDING_BYTES <= SESSION_ENDING_BYTES_MAX) return null
   return { ok: false, code: 'quota_exceeded', limit: 'session_ending_bytes', max: SESSION_ENDING_BYTES_MAX }
 }
 

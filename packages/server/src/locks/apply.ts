@@ -82,7 +82,10 @@ function applyGrant(state: State, entry: Extract<Entry, { record: 'grant' }>): v
     lock.grants = withToken(lock.grants, grant)
     const session = sessionFor(state, grant.session)
     session.grants = withToken(session.grants, grant)
-    if (!before) state.grantCount++
+    if (!before) {
+      state.grantCount++
+      session.nameUnits += entry.lock.length
+    }
     used(state, token + grant.permits - 1)
     return
   }
@@ -97,6 +100,7 @@ function applyGrant(state: State, entry: Extract<Entry, { record: 'grant' }>): v
   if (session) {
     if (session.record?.isSingle) rememberSingle(state, before.session, ending)
     removeByToken(session.grants, token)
+    session.nameUnits -= entry.lock.length
     dropSession(state, before.session, session)
   }
   dropLock(state, old)
@@ -125,6 +129,8 @@ function applyWait(state: State, ticket: number, locks: string[], waiter: Waiter
     const session = state.sessions.get(before.session)
     if (session) {
       session.waits = session.waits.filter(wait => wait !== before)
+      session.claims -= before.claims.length
+      for (const claim of before.claims) session.nameUnits -= claim.lock.length
       if (!waiter) dropSession(state, before.session, session)
     }
     state.tickets.delete(ticket)
@@ -139,6 +145,8 @@ function applyWait(state: State, ticket: number, locks: string[], waiter: Waiter
   const session = sessionFor(state, waiter.session)
   session.waits = own(session.waits)
   session.waits.push(waiter)
+  session.claims += waiter.claims.length
+  for (const claim of waiter.claims) session.nameUnits += claim.lock.length
 }
 
 /** Where in the sorted queue the waiter stands, or would stand. */

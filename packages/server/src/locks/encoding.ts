@@ -7,15 +7,41 @@ import type { Delay, Entry, Grant, Happening, Remembered, RequestId, Why } from 
 
 const text = JSON.stringify
 
+/** A text as JSON. Most need no escaping, and looking is quicker than asking. */
+function quote(value: string): string {
+  for (let index = 0; index < value.length; index++) {
+    const unit = value.charCodeAt(index)
+    // Control characters, the quotation mark, the backslash; and surrogates, for one that stands alone is escaped.
+    if (unit < 0x20 || unit === 0x22 || unit === 0x5c || (unit >= 0xd800 && unit <= 0xdfff)) return text(value)
+  }
+  return `"${value}"`
+}
+
+function id(request: RequestId | null): string {
+  return typeof request === 'number' ? `${request}` : text(request)
+}
+
+/** The usual ones by hand, in the order of their fields. */
+function whyText(why: Why): string {
+  if (why.trace !== undefined || why.cycle !== undefined) return text(why)
+  let fields = ''
+  if (why.by !== undefined) fields += `,"by":${quote(why.by)}`
+  if (why.reason !== undefined) fields += `,"reason":${quote(why.reason)}`
+  if (why.holder !== undefined) fields += `,"holder":${quote(why.holder)}`
+  if (why.session !== undefined) fields += `,"session":${quote(why.session)}`
+  if (why.change !== undefined) fields += `,"change":${why.change}`
+  return `{${fields.slice(1)}}`
+}
+
 /** One entry as JSON. `gone` is not part of it. */
 export function encodeEntry(entry: Entry): string {
   const head = `["${entry.type}",`
-  const why = entry.why ? `,${text(entry.why)}]` : ']'
+  const why = entry.why ? `,${whyText(entry.why)}]` : ']'
   switch (entry.record) {
     case 'grant':
-      return `${head}"grant",${text(entry.lock)},${entry.token},${entry.value ? grant(entry.value) : 'null'}${why}`
+      return `${head}"grant",${quote(entry.lock)},${entry.token},${entry.value ? grant(entry.value) : 'null'}${why}`
     case 'request':
-      return `${head}"request","${entry.session}",${text(entry.request)},${remembered(entry.value)}${why}`
+      return `${head}"request","${entry.session}",${id(entry.request)},${remembered(entry.value)}${why}`
     case 'settled':
       return `${head}"settled","${entry.session}",${entry.value}${why}`
     case 'wait':
@@ -23,7 +49,7 @@ export function encodeEntry(entry: Entry): string {
     case 'session':
       return `${head}"session","${entry.session}",${text(entry.value)}${why}`
     case 'delay':
-      return `${head}"delay",${text(entry.lock)},${entry.token},${entry.value ? delay(entry.value) : 'null'}${why}`
+      return `${head}"delay",${quote(entry.lock)},${entry.token},${entry.value ? delay(entry.value) : 'null'}${why}`
     case 'config':
     case 'value':
       return `${head}"${entry.record}",${text(entry.lock)},${text(entry.value)}${why}`
@@ -36,7 +62,7 @@ export function encodeEntry(entry: Entry): string {
 
 function grant(value: Grant): string {
   const { mode, session, holder, task, at, sinceMs, request } = value
-  const start = `["${mode}","${session}",${text(holder)},${text(task)},${at},${sinceMs},${text(request)}`
+  const start = `["${mode}","${session}",${quote(holder)},${quote(task)},${at},${sinceMs},${id(request)}`
   const { permits, slots, limit, priority, maxHoldMs, lockDelayMs, count, labels, metadata, notice } = value
   const isPlain =
     mode !== 'permits' &&
@@ -59,7 +85,7 @@ function delay({ mode, session, reason, delayUntilMs, promiseUntilMs, change, pe
 function remembered(value: Remembered | null): string {
   if (value?.did === 'release') return `${value.left}`
   const only = value?.did === 'acquire' && value.grants.length === 1 ? value.grants[0] : undefined
-  return only ? `[${text(only.lock)},${only.token}]` : text(value)
+  return only ? `[${quote(only.lock)},${only.token}]` : text(value)
 }
 
 /** What `JSON.parse` made of an entry's text. Written by this program alone, so its shape is taken as given once its name is known. */

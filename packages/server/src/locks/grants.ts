@@ -105,7 +105,9 @@ export function endGrant(draft: Draft, grant: Grant, ended: Ended): void {
   if (lock && lock.queue.length > 0) noteHold(lock, draft.now - grant.sinceMs)
   const isOwnDoing = ended.type === 'released' || ended.type === 'session_closed' || ended.type === 'expired'
   const change = isOwnDoing || ended.type === 'transferred' ? 0 : draft.change(grant.session)
-  const why: Why = { holder: grant.holder, session: grant.session }
+  // Who released it himself needs no telling.
+  const isClean = ended.type === 'released' || ended.type === 'session_closed'
+  const why: Why = isClean ? { holder: grant.holder } : { holder: grant.holder, session: grant.session }
   if (!isOwnDoing) why.by = draft.by
   if (ended.reason !== undefined) why.reason = ended.reason
   if (change > 0) why.change = change

@@ -33,22 +33,39 @@ export type BatchHeader = Omit<Batch, 'carried' | 'entries'>
 /** Bytes that a header takes at most, its punctuation included; the id, the hash and five numbers. */
 export const HEADER_BYTES_MAX = 512
 
+/** Around a group, and around all of them. */
+const BRACKETS = 3
+/** UTF-8 needs at most this many bytes for one UTF-16 unit. */
+export const BYTES_PER_UNIT_MAX = 3
+
 /** Groups of entries in the making, as text: each entry is serialised once, when it is made. */
 export class GroupText {
-  bytes = 0
   #text = ''
   #instance: string | null = null
+  /** Never less than what it takes: counting exactly costs more than the entries do, so it is done when it matters. */
+  #bytesAtMost = 0
 
-  add(instance: string, entry: string, bytes = Buffer.byteLength(entry)): void {
-    this.bytes += bytes + 1
-    if (instance === this.#instance) {
-      this.#text += `,${entry}`
-      return
+  /** Exactly. */
+  get bytes(): number {
+    if (this.#instance === null) return 0
+    this.#bytesAtMost = Buffer.byteLength(this.#text) + BRACKETS
+    return this.#bytesAtMost
+  }
+
+  /** Whether it would take more than `max` bytes with `units` more UTF-16 units. */
+  exceeds(max: number, units = 0): boolean {
+    const more = units * BYTES_PER_UNIT_MAX
+    return this.#bytesAtMost + more > max && this.bytes + more > max
+  }
+
+  add(instance: string, entry: string): void {
+    let added = `,${entry}`
+    if (instance !== this.#instance) {
+      added = `${this.#instance === null ? '[' : '],['}${JSON.stringify(instance)},${entry}`
+      this.#instance = instance
     }
-    const name = JSON.stringify(instance)
-    this.bytes += Buffer.byteLength(name) + 4
-    this.#text += `${this.#instance === null ? '[' : '],['}${name},${entry}`
-    this.#instance = instance
+    this.#text += added
+    this.#bytesAtMost += added.length * BYTES_PER_UNIT_MAX
   }
 
   toString(): string {

@@ -211,11 +211,14 @@ export class Shard {
   ): Promise<void> {
     const { clock, feed, shard, telemetry } = this.#options
     let cleaned = chosen
+    let appendedBytes = 0
     for (const chunk of turn.chunks) {
       const startedMs = clock.hrtimeMs()
       const bytes = this.#encode(working, turn, chunk, cleaned ? carriedText : new GroupText())
       await working.log.append(bytes, working.ownership, cleaned)
-      if (chunk.entries > 0) working.cleaner.appended(bytes.length - (cleaned ? carriedText.bytes : 0))
+      const ownBytes = bytes.length - (cleaned ? carriedText.bytes : 0)
+      appendedBytes += ownBytes
+      if (chunk.entries > 0) working.cleaner.appended(ownBytes)
       if (cleaned) {
         working.cleaner.committed(cleaned)
         telemetry.cleaned({ shard, batches: cleaned.batches, carried: cleaned.carriedEntries })
@@ -224,7 +227,7 @@ export class Shard {
       const ms = clock.hrtimeMs() - startedMs
       telemetry.batchCommitted({ shard, commands: turn.commands, entries: chunk.entries, bytes: bytes.length, ms })
     }
-    working.appendedBytes = turn.chunks.reduce((bytes, chunk) => bytes + chunk.text.bytes, 0)
+    working.appendedBytes = appendedBytes
     for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
     for (const { written } of turn.chunks) telemetry.happened({ written, at: turn.moment.at })
   }

@@ -12,7 +12,7 @@ import { pushOf } from '../locks/events.ts'
 import type { Command, Decision, Entry, Reply, Report } from '../locks/model.ts'
 import { liveSession } from '../locks/state.ts'
 import { wakeupsOf } from '../locks/wakeups.ts'
-import { GroupText } from './batch.ts'
+import { BYTES_PER_UNIT_MAX, GroupText } from './batch.ts'
 import type { Arrival } from './callers.ts'
 import type { Instance } from './instance.ts'
 import type { Answer, SessionPush } from './port.ts'
@@ -70,7 +70,7 @@ export class Turn {
   }
 
   get isFull(): boolean {
-    const isLarge = this.chunks[0]!.text.bytes + this.#options.carriedBytes >= BATCH_BYTES
+    const isLarge = this.chunks[0]!.text.exceeds(BATCH_BYTES - this.#options.carriedBytes)
     return isLarge || this.chunks.length > 1 || this.commands >= COMMANDS_PER_TURN_MAX || this.oversized !== null
   }
 
@@ -119,16 +119,15 @@ export class Turn {
     // One text for all of them: they go into one batch, and are measured once.
     let encoded = encodeEntry(entries[0]!)
     for (let index = 1; index < entries.length; index++) encoded += `,${encodeEntry(entries[index]!)}`
-    const bytes = Buffer.byteLength(encoded)
     let chunk = this.chunks.at(-1)!
-    const { bytesMax, carriedBytes } = this.#options
-    const before = chunk.text.bytes + (this.chunks.length === 1 ? carriedBytes : 0)
-    if (bytes + GROUP_BYTES > bytesMax) {
+    const roomBytes = this.#options.bytesMax - GROUP_BYTES
+    if (encoded.length * BYTES_PER_UNIT_MAX > roomBytes && Buffer.byteLength(encoded) > roomBytes) {
       this.oversized = arrival
       return
     }
-    if (before + bytes + GROUP_BYTES > bytesMax) chunk = this.#nextChunk(instance, entries)
-    chunk.text.add(instance.name, encoded, bytes)
+    const carriedBytes = this.chunks.length === 1 ? this.#options.carriedBytes : 0
+    if (chunk.text.exceeds(roomBytes - carriedBytes, encoded.length)) chunk = this.#nextChunk(instance, entries)
+    chunk.text.add(instance.name, encoded)
     chunk.written.push({ instance: instance.name, entries })
     chunk.entries += entries.length
     for (const entry of entries) this.#follow(instance, entry)
