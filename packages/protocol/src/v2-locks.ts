@@ -161,7 +161,7 @@ const transferLock = operation({
   path: '/v2/locks/{name}/transfer',
   action: 'lock.transfer',
   summary: 'Hand a lock to another session in one step',
-  errors: ['lock_lost', 'not_found', 'quota_exceeded', 'storage_full'],
+  errors: ['lock_lost', 'stale_token', 'not_found', 'quota_exceeded', 'storage_full'],
   headers: [sessionHeader],
   params: s.nameParams,
   query: s.noFields,

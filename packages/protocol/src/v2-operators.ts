@@ -13,7 +13,7 @@ const forceRelease = operation({
   action: 'lock.force-release',
   summary: 'End the grants of others',
   description: 'The next grant waits for the last promised deadline, unless `now` says that it need not.',
-  errors: ['not_found', 'storage_full'],
+  errors: ['not_found', 'stale_token', 'storage_full'],
   params: s.nameParams,
   query: s.noFields,
   body: s.closed({
@@ -32,7 +32,7 @@ const preemptLock = operation({
   path: '/v2/locks/{name}/preempt',
   action: 'lock.preempt',
   summary: 'Tell the holders to clean up and go',
-  errors: ['not_found', 'storage_full'],
+  errors: ['not_found', 'stale_token', 'storage_full'],
   params: s.nameParams,
   query: s.noFields,
   body: s.closed({ reason: s.reason, grace_ms: s.optional(s.graceMs), token: s.optional(s.token) }),
