@@ -22,6 +22,8 @@ import { createTelemetry, type Telemetry } from './telemetry.ts'
 
 /** A drain takes no longer: whoever has not gone by then is cut off, and loses nothing that its session does not keep. */
 const DRAIN_MS_MAX = 10_000
+/** While it drains, connections that have got their last answer are closed this often: their clients would keep them for a minute. */
+const SWEEP_MS = 20
 /** What the keys of the store begin with. */
 const STORE_ROOT = 'holdfast'
 /** One process decides everything: more shards would only be more commits. */
@@ -157,6 +159,7 @@ async function closeAll({ app, connections, shards, engine, telemetry, draining,
     connections.terminate()
     app.server.closeAllConnections()
   })
+  const stopSweeping = sweep(app, clock)
   try {
     // Answers what is in flight, and ends waits and watches.
     await shards.close()
@@ -164,8 +167,20 @@ async function closeAll({ app, connections, shards, engine, telemetry, draining,
     await closed
   } finally {
     stopTimer()
+    stopSweeping()
     await engine.close()
     telemetry.happened('stopped')
     telemetry.close()
   }
+}
+
+/** Closes what has become idle, until it is stopped. */
+function sweep(app: App, clock: Clock): () => void {
+  let stop = () => {}
+  const again = () => {
+    app.server.closeIdleConnections()
+    stop = clock.after(SWEEP_MS, again)
+  }
+  again()
+  return () => stop()
 }

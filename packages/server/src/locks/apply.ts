@@ -15,18 +15,9 @@ import type {
   Value,
   Waiter,
 } from './model.ts'
+import { type Stamped, writtenIn } from './model.ts'
 import { beforeInQueue } from './queue.ts'
-import {
-  type Ending,
-  Lock,
-  NUMBERS_PER_EPOCH,
-  own,
-  placeOf,
-  SessionState,
-  type Stamped,
-  type State,
-  writtenIn,
-} from './state.ts'
+import { type Ending, Lock, NUMBERS_PER_EPOCH, own, placeOf, SessionState, type State } from './state.ts'
 
 /** Remembered endings of single sessions, a generation. */
 const ENDED_SINGLES_MAX = 16_384

@@ -1,6 +1,7 @@
 /** What the cleaner must keep: the entries that are still the current value of their record. */
 import type { Entry } from './model.ts'
-import { placeOf, type Stamped, type State, writtenIn } from './state.ts'
+import { type Stamped, writtenIn } from './model.ts'
+import { placeOf, type State } from './state.ts'
 
 /** The record that the entry sets, as it is now; null if there is none. */
 export function current(state: State, entry: Entry): object | null {

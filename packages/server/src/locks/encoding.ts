@@ -3,7 +3,16 @@
  * two that make up nearly all of a log, grants and remembered requests, are written by position and by hand: half the bytes and half the time of
  * naming each field. A new field goes to the end of its list, so that older entries can still be read.
  */
-import type { Delay, Entry, Grant, Happening, Remembered, RequestId, Why } from './model.ts'
+import {
+  type Delay,
+  type Entry,
+  type Grant,
+  type Happening,
+  type Remembered,
+  type RequestId,
+  type Why,
+  writtenIn,
+} from './model.ts'
 
 const text = JSON.stringify
 
@@ -197,6 +206,7 @@ function decodeGrant(lock: string, token: number, fields: unknown[]): Grant {
     labels,
     metadata,
     notice,
+    [writtenIn]: 0,
   }
 }
 

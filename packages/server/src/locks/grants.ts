@@ -7,7 +7,19 @@
  */
 import { noteHold } from './apply.ts'
 import type { Draft } from './draft.ts'
-import type { Claim, Delay, Gone, Grant, Happening, Labels, Metadata, RequestId, Waiter, Why } from './model.ts'
+import {
+  type Claim,
+  type Delay,
+  type Gone,
+  type Grant,
+  type Happening,
+  type Labels,
+  type Metadata,
+  type RequestId,
+  type Waiter,
+  type Why,
+  writtenIn,
+} from './model.ts'
 import { giveNotices } from './preemption.ts'
 import { canGrantWaiter, freeSlots, limitOf } from './queue.ts'
 import { liveSession, type State } from './state.ts'
@@ -49,6 +61,7 @@ export function grantAll(draft: Draft, request: Request, claims: readonly Claim[
       labels: request.labels,
       metadata: request.metadata,
       notice: null,
+      [writtenIn]: 0,
     }
     draft.put({
       type: 'granted',

@@ -19,6 +19,10 @@ export type Preemption = 'never' | 'graceful' | 'immediate'
 export type Labels = Record<string, string>
 export type Metadata = Record<string, unknown>
 
+/** Sequence number of the batch that wrote the record, kept beside its fields. A symbol, so that it never reaches the log. */
+export const writtenIn = Symbol('writtenIn')
+export type Stamped = { [writtenIn]?: number }
+
 // ---------------------------------------------------------------------------------------------------- records
 
 export type Session = {
@@ -72,6 +76,8 @@ export type Grant = {
   labels: Labels | null
   metadata: Metadata | null
   notice: Notice | null
+  /** Of the many: named here so that it lies within the object, not beside it. */
+  [writtenIn]?: number
 }
 
 export type Claim = {

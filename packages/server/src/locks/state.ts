@@ -15,10 +15,6 @@ import type {
   Waiter,
 } from './model.ts'
 
-/** Sequence number of the batch that wrote the record. A symbol, so that it never reaches the log. */
-export const writtenIn = Symbol('writtenIn')
-export type Stamped = { [writtenIn]?: number }
-
 /** All that is known of one name. Exists while held, waited for, delayed, configured, or carrying a value. */
 export class Lock {
   readonly name: string

@@ -43,7 +43,19 @@ const ATTEMPTS_MAX = 100
 /** Opens the store in `path`, which is made if it is not there. Throws on a network file system. */
 export async function openLmdb({ path }: { path: string }): Promise<Engine> {
   await prepareDirectory(path)
-  const database: Database = open<Buffer, Buffer>({
+  const database = openDatabase(path)
+  await secureFiles(path)
+  // A process that was killed leaves its reader behind, and with it the pages that it pinned.
+  database.readerCheck()
+  // Fails, as it should, when another process has been quicker.
+  await database.ifNoExists(counterKey, () => {
+    void database.put(counterKey, counterValue, 1)
+  })
+  return new Lmdb(database, path)
+}
+
+function openDatabase(path: string): Database {
+  return open<Buffer, Buffer>({
     path,
     // A name with a dot would be taken for a file.
     noSubdir: false,
@@ -56,19 +68,17 @@ export async function openLmdb({ path }: { path: string }): Promise<Engine> {
     eventTurnBatching: false,
     commitDelay: 0,
   } as Parameters<typeof open>[0]) as Database
-  await secureFiles(path)
-  // A process that was killed leaves its reader behind, and with it the pages that it pinned.
-  database.readerCheck()
-  // Fails, as it should, when another process has been quicker.
-  await database.ifNoExists(counterKey, () => {
-    void database.put(counterKey, counterValue, 1)
-  })
-  return new Lmdb(database, path)
 }
+
+/** A scan that has read more than this leaves its pages mapped, and counted as this process's memory, until the file is opened anew. */
+const SCANNED_BYTES_MAX = 64 * 1024 * 1024
 
 class Lmdb implements Engine {
   readonly name = 'lmdb'
-  readonly #database: Database
+  #database: Database
+  #scannedBytes = 0
+  /** Readers wait for it: while the file is being opened anew there is nothing to read from. */
+  #opened: Promise<unknown> = Promise.resolve()
   readonly #path: string
   /** One commit at a time: two would both read the same revision, and one would start over. */
   #last: Promise<unknown> = Promise.resolve()
@@ -83,6 +93,7 @@ class Lmdb implements Engine {
 
   async read(key: string): Promise<KeyValue | null> {
     refuseKey(key)
+    await this.#opened
     this.#assertUsable()
     this.#database.resetReadTxn()
     return this.#pair(key)
@@ -90,6 +101,7 @@ class Lmdb implements Engine {
 
   async list({ prefix, limit, after }: { prefix: string; limit: number; after?: string }): Promise<Listing> {
     refuseListing({ prefix, limit, ...(after === undefined ? {} : { after }) })
+    await this.#opened
     this.#assertUsable()
     this.#database.resetReadTxn()
     const isBeyond = after !== undefined && Buffer.compare(encodeKey(after), encodeKey(prefix)) >= 0
@@ -105,7 +117,10 @@ class Lmdb implements Engine {
     for (const { key, value, version } of range) pairs.push({ key: decodeKey(key), value, modRevision: version ?? 0 })
     const more = pairs.length > limit
     if (more) pairs.pop()
-    return { pairs, revision: this.#revision(), more }
+    const revision = this.#revision()
+    for (const { value } of pairs) this.#scannedBytes += value.length
+    if (!more && this.#scannedBytes > SCANNED_BYTES_MAX) await this.#reopen()
+    return { pairs, revision, more }
   }
 
   commit(request: Request): Promise<CommitResult> {
@@ -220,6 +235,19 @@ class Lmdb implements Engine {
   #pair(key: string): KeyValue | null {
     const entry = this.#database.getEntry(encodeKey(key))
     return entry ? { key, value: entry.value, modRevision: entry.version ?? 0 } : null
+  }
+
+  /** Between two commits: lets go of the pages that a long scan has mapped. */
+  #reopen(): Promise<void> {
+    this.#scannedBytes = 0
+    const reopened = this.#last.then(async () => {
+      if (this.#fatal || this.#isClosed) return
+      await this.#database.close()
+      this.#database = openDatabase(this.#path)
+    })
+    this.#last = reopened.catch(error => this.#fail(error))
+    this.#opened = this.#last
+    return reopened
   }
 
   #assertUsable(): void {
