@@ -131,7 +131,8 @@ test('nothing unfinished lands', () => {
   for (const file of sources.filter(name => name !== 'test/tidy.test.ts')) {
     if (/\bFIXME\b|\bXXX\b|not implemented|\.(only|todo)\(/i.test(text(file))) wrong.push(file)
     if (/\bTODO\b(?! #\d)/.test(text(file))) wrong.push(`${file}: a TODO without an issue`)
-    if (/: any\b|\bas any\b|<any>/.test(text(file))) wrong.push(`${file}: any`)
+    const code = text(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+    if (/: any\b|\bas any\b|<any>/.test(code)) wrong.push(`${file}: any`)
   }
   assert.deepEqual(wrong, [])
 })

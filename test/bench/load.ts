@@ -23,6 +23,8 @@ export async function hold(url: string, from: number, count: number): Promise<vo
         if (reply.error) throw new Error(JSON.stringify(reply.error))
       }),
     )
+    // As a client does: what has been answered need not be remembered.
+    await wire.ask({ type: 'renew', settled: wire.nextId })
     wire.close()
   }
   let next = 0
