@@ -110,6 +110,21 @@ export function usage(): string {
   ].join('\n')
 }
 
+/** Where each setting can be made; for the manual. Nothing in it is of this machine. */
+export function settingRows(): { flag: string; variable: string; field: string; fallback: string; help: string }[] {
+  const file = { flag: '--config', variable: variableOf('config'), field: '', fallback: '' }
+  return [
+    { ...file, help: 'A JSON file with settings.' },
+    ...settings.map(setting => ({
+      flag: 'isSecret' in setting ? '' : flagOf(setting.name),
+      variable: variableOf(setting.name),
+      field: setting.name,
+      fallback: setting.name === 'server_name' ? "the machine's name" : setting.default,
+      help: setting.help,
+    })),
+  ]
+}
+
 const flagOf = (name: string) => `--${name.replaceAll('_', '-')}`
 const variableOf = (name: string) => `HOLDFAST_${name.toUpperCase()}`
 const byName = new Map<string, Setting>(settings.map(setting => [setting.name, setting]))

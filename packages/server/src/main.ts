@@ -8,6 +8,8 @@ import { createServer } from './server.ts'
 
 /** Wrong usage, as `sysexits.h` has it; 1: the server failed. */
 const EXIT_USAGE = 64
+/** Ctrl-C and supervisors signal the whole group, and parents pass it on: what comes so soon is the same signal again. */
+const SAME_SIGNAL_MS = 1_000
 
 /** Runs until a signal or a fatal error ends it. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -17,8 +19,15 @@ export async function main(args: readonly string[]): Promise<void> {
     const fatal = () => process.exit(1)
     const server = await createServer(config, { clock: systemClock, random: systemRandom, fatal })
     const { url, rootKeyPath } = server
-    const stop = () => void server.close().then(() => process.exit(0), fail)
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, stop)
+    let stoppingMs = Number.POSITIVE_INFINITY
+    const stop = () => {
+      const nowMs = systemClock.hrtimeMs()
+      if (nowMs - stoppingMs > SAME_SIGNAL_MS) process.exit(1)
+      if (stoppingMs !== Number.POSITIVE_INFINITY) return
+      stoppingMs = nowMs
+      server.close().then(() => process.exit(0), fail)
+    }
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
     process.send?.({ type: 'ready', url, rootKeyPath, dataDirectory: config.dataDirectory })
   } catch (error) {
     if (!(error instanceof ConfigError)) return fail(error)

@@ -38,6 +38,9 @@ const redacted = [
   '*.lock_id',
 ]
 
+/** As often as the shards' own tick. */
+const LOOP_PRECISION_MS = 50
+
 export function createTelemetry(
   config: Pick<Config, 'logLevel' | 'logsRequests' | 'serviceName' | 'location' | 'serverName'>,
   shardsNow: () => readonly ShardHealth[],
@@ -46,7 +49,8 @@ export function createTelemetry(
   const options = { level: config.logLevel, base: { server: config.serverName }, redact: redacted }
   const log: Logger = destination ? pino(options, destination) : pino(options)
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
+  // Its default of 10 ms would wake an idle server a hundred times a second.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS })
   // Plain numbers on the hot path; they become series when somebody looks.
   const outcomes = new Map<Outcome, number>()
   const ends = new Map<string, number>()

@@ -21,7 +21,6 @@ export function define(program: Command): void {
     .option('--wait <duration>', 'how long to stand for election (default: without limit)', parseDuration)
     .option('--ttl <duration>', 'how long a dead leader is waited for, like 15s (default: 15s)', parseDuration)
     .option('--priority <p>', 'higher goes first, -100 to 100 (default: 0)', parsePriority)
-    .passThroughOptions()
     .action(async (name: string, words: string[], options: ElectOptions) => {
       process.exitCode = await elect(name, splitCommand(words), options)
     })

@@ -65,7 +65,6 @@ export function define(program: Command): void {
     )
     .option('--max-hold <duration>', 'the lock ends after this, whatever happens', parseDuration)
     .option('--lock-delay <duration>', 'after an unclean end nobody gets the lock for this long', parseDuration)
-    .passThroughOptions()
     .addHelpText('after', examples)
     .action(async (name: string, words: string[], options: RunOptions) => {
       process.exitCode = await run(name, splitCommand(words), options)

@@ -11,6 +11,7 @@ import type { Clock } from '../clock.ts'
 import { COMMIT_BYTES_MAX, type Engine, EngineRefusal } from '../engine/engine.ts'
 import type { Command } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
+import { AWAKE_COMMANDS_MAX, stayAwake } from './awake.ts'
 import { encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { Arrival } from './callers.ts'
 import type { Chosen } from './cleaner.ts'
@@ -215,7 +216,9 @@ export class Shard {
     for (const chunk of turn.chunks) {
       const startedMs = clock.hrtimeMs()
       const bytes = this.#encode(working, turn, chunk, cleaned ? carriedText : new GroupText())
+      const sleep = turn.commands <= AWAKE_COMMANDS_MAX ? stayAwake(clock) : null
       await working.log.append(bytes, working.ownership, cleaned)
+      sleep?.()
       const ownBytes = bytes.length - (cleaned ? carriedText.bytes : 0)
       appendedBytes += ownBytes
       if (chunk.entries > 0) working.cleaner.appended(ownBytes)

@@ -33,8 +33,8 @@ import { prepareDirectory, secureFiles } from './directory.ts'
 type Request = { checks: Check[]; writes: Write[] }
 type Database = RootDatabase<Buffer, Buffer>
 
-/** Before all keys of ours, which begin with the byte 1. */
-const counterKey = Buffer.from([0])
+/** Behind all keys of ours, which begin with the byte 1: so it lies on the page that the end of the log is written to anyway. */
+const counterKey = Buffer.from([2])
 /** The library takes no empty value; what counts is the version. */
 const counterValue = Buffer.from([1])
 /** As many as other processes could fit between a read and the commit; one owner at a time means hardly ever one. */
