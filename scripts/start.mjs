@@ -4,6 +4,8 @@ import { isAbsolute, relative, resolve } from 'node:path'
 import { install } from './install.mjs'
 import { findNode, nodeFlags, root } from './node.mjs'
 
+const ORPHAN_CHECK_MS = 200
+
 install()
 const server = spawn(findNode(), [...nodeFlags, `${root}packages/server/src/main.ts`, ...process.argv.slice(2)], {
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
@@ -11,7 +13,17 @@ const server = spawn(findNode(), [...nodeFlags, `${root}packages/server/src/main
 server.on('message', message => {
   if (message.type === 'ready') console.log(welcome(message))
 })
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => server.kill(signal))
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    // From a terminal the server has got its own.
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) server.kill(signal)
+  })
+}
+// npm passes SIGTERM on to a shell between it and this, which dies of it without a word.
+const parent = process.ppid
+setInterval(() => {
+  if (process.ppid !== parent && !server.killed) server.kill('SIGTERM')
+}, ORPHAN_CHECK_MS).unref()
 server.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)))
 
 function shown(path) {
@@ -21,26 +33,35 @@ function shown(path) {
 
 function welcome({ url, rootKeyPath, dataDirectory }) {
   const key = rootKeyPath ? `$(cat ${shown(rootKeyPath)})` : '$HOLDFAST_ROOT_KEY'
+  const access = `HOLDFAST_URL=${url} HOLDFAST_API_KEY="${key}"`
   return `
 Holdfast listens on ${url}
   data      ${shown(dataDirectory)}
   root key  ${rootKeyPath ? shown(rootKeyPath) : 'as preset in HOLDFAST_ROOT_KEY'}
   reference ${url}/docs
 
-Hold a lock, in another terminal:
+Hold a lock: paste these in another terminal, in this folder.
 
-  1. with curl
-     curl -X POST ${url}/v1/locks/orders/acquire -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '{"ttl_seconds":30}'
+1. with curl
 
-  2. around a command
-     HOLDFAST_URL=${url} HOLDFAST_API_KEY="${key}" npx holdfast run orders -- sleep 5
+curl -X POST ${url}/v1/locks/orders/acquire -H "Authorization: Bearer ${key}" -H 'Content-Type: application/json' -d '{"ttl_seconds":30}'
 
-  3. in a program (HOLDFAST_URL and HOLDFAST_API_KEY as above)
-     import { connect } from '@holdfast/client'
-     const holdfast = connect()
-     await holdfast.using('orders', { waitMs: 30_000 }, async lock => {
-       console.log('mine, with token', lock.token)
-     })
-     await holdfast.close()
+2. around a command
+
+${access} npx holdfast run nightly-import --wait 30s -- sleep 5
+
+3. in a program
+
+cat > demo.ts <<'END'
+import { connect } from '@holdfast/client'
+const holdfast = connect()
+await holdfast.using('inventory', { waitMs: 30_000 }, async lock => {
+  console.log('mine, with token', lock.token)
+})
+await holdfast.close()
+END
+${access} node scripts/run.mjs demo.ts
+
+With the same name in all three, each would wait for the others.
 `
 }

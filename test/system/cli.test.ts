@@ -52,6 +52,7 @@ test('run says with its exit code why the command did not run', async () => {
   assert.equal(held.code, 120)
   assert.match(held.stderr, /held/)
   assert.equal((await run('run', '--wait', '50ms', 'taken', '--', 'true')).code, 120)
+  assert.equal((await run('run', 'taken', '--wait', '50ms', '--', 'true')).code, 120)
   await lock.release()
   assert.equal((await run('run', 'x', '--', './no-such-command')).code, 127)
   assert.equal((await run('run', 'x', '--', '/')).code, 126)

@@ -107,7 +107,8 @@ test('who keeps a connection after its last answer, or a stream of events, does 
   while ((await ask('GET', '/v1/locks/b')).body.waiters === 0) await sleep(10)
   const silent = await RawSocket.open(server.port)
   silent.send('GET /readyz HTTP/1.1\r\n')
-  server.child.kill('SIGTERM')
+  // As Ctrl-C and supervisors do, which signal the whole group, where parents pass it on.
+  for (const signal of ['SIGTERM', 'SIGTERM', 'SIGINT'] as const) server.child.kill(signal)
   await busy.says('unavailable')
   await Promise.all([...kept, busy].map(raw => raw.closed()))
   // Who may still say something is waited for, up to the bound of the drain; so this is before that.
