@@ -31,7 +31,6 @@ export async function renewals({ isQuick }: { isQuick: boolean }): Promise<Repor
   const server = await startServer({
     data: folder.path,
     filesMax: sessions + SPARE_FILES,
-    flags: ['--connections-max', `${sessions + 100}`],
   })
   const pid = server.child.pid ?? 0
   const script = `ulimit -n ${sessions + SPARE_FILES}; exec "$0" "$@"`
