@@ -17,6 +17,10 @@ import { Wire } from '../harness/wire.ts'
 const TTL_MS = 2_000
 const PAUSE_MS = 2 * TTL_MS
 const RENEW_MS = TTL_MS / 5
+/** So short that the owner's own deadline (1.5 s) has not passed when it wakes: then only the cap on its ticks keeps it from counting the pause. */
+const SHORT = { ttlMs: 900, pauseMs: 1_000 }
+/** Of the boot clock, which the library reads beside the monotonic one: what it says of itself may be that much too little. */
+const GRAIN_MS = 20
 
 const folder = temporaryFolder('pause')
 let server: Server
@@ -69,10 +73,24 @@ test('after a pause of twice the TTL whoever tried to renew still holds; who did
   await Promise.all([...wires, alone].map(each => each.stop()))
 })
 
+test('a pause that is over before the owner has lost its own trust is not charged either', async () => {
+  const wires = await Promise.all(Array.from({ length: 5 }, (_, index) => renewing(`short/${index}`, SHORT.ttlMs)))
+  const idle = await holdIdly('short/idle', SHORT.ttlMs)
+  server.child.kill('SIGSTOP')
+  await sleep(SHORT.pauseMs)
+  server.child.kill('SIGCONT')
+  for (const wire of wires) await wire.renewed()
+  // The renewals were read before anything could expire. This one has only the cap to thank, and most of its TTL before it.
+  assert.equal((await lockOf('short/idle')).token, idle, 'the pause was charged')
+  for (const { name, token } of wires) assert.equal((await lockOf(name)).token, token, `${name} is lost`)
+  await Promise.all(wires.map(each => each.stop()))
+})
+
 test('the library stops believing by its deadline, says so, and no two believe at once', async () => {
   const events: SessionEvent[] = []
   const holder = connect({ url: server.url, apiKey: rootKey, ttlMs: TTL_MS, onEvent: event => events.push(event) })
   const next = connect({ url: server.url, apiKey: rootKey, ttlMs: TTL_MS, onEvent: event => events.push(event) })
+  ended.push(() => void Promise.all([holder.close(), next.close()]))
   const locks = await Promise.all(['lib/0', 'lib/1', 'lib/2'].map(name => holder.acquire(name)))
   const lost = locks.map(lock => nextLoss(lock))
   const waits = locks.map(async lock => {
@@ -120,8 +138,8 @@ test('belief may end before the first renewal after the pause, but the grant of 
 type Renewing = { name: string; token: number; renewed(): Promise<void>; stop(): Promise<void> }
 
 /** A session over the raw WebSocket that asks for a renewal every so often, whether the last one was answered or not. */
-async function renewing(name: string): Promise<Renewing> {
-  const wire = await Wire.connect(server.url, { ttlMs: TTL_MS })
+async function renewing(name: string, ttlMs = TTL_MS): Promise<Renewing> {
+  const wire = await Wire.connect(server.url, { ttlMs })
   const token = await acquire(wire, name)
   const replies: Promise<void>[] = []
   const renew = () => {
@@ -129,7 +147,7 @@ async function renewing(name: string): Promise<Renewing> {
     replies.push(reply)
     return reply
   }
-  const timer = setInterval(renew, RENEW_MS)
+  const timer = setInterval(renew, ttlMs / 5)
   // A test that has failed does not stop it.
   timer.unref()
   return {
@@ -180,9 +198,14 @@ async function acquire(wire: Wire, name: string): Promise<number> {
 }
 
 /** Held by a session that nobody renews. */
-async function holdIdly(name: string): Promise<number> {
-  const session = await openSession(ask, TTL_MS)
-  const { body } = await ask('POST', `/v2/locks/${name}/acquire`, {}, { 'holdfast-session': session })
+async function holdIdly(name: string, ttlMs = TTL_MS): Promise<number> {
+  const session = await openSession(ask, ttlMs)
+  const { body } = await ask(
+    'POST',
+    `/v2/locks/${encodeURIComponent(name)}/acquire`,
+    {},
+    { 'holdfast-session': session },
+  )
   return Number(body.token)
 }
 
@@ -203,8 +226,8 @@ function nextLoss(lock: Lock): Promise<unknown> {
 /** Waits as long as the lock says that it is valid; by then it must say that it is not. */
 async function outlive(lock: Lock): Promise<void> {
   const validForMs = lock.validForMs()
-  const began = performance.now()
-  while (performance.now() - began < validForMs) await sleep(validForMs - (performance.now() - began) + 1)
+  const endMs = performance.now() + validForMs + GRAIN_MS
+  while (performance.now() < endMs) await sleep(Math.ceil(endMs - performance.now()))
   assert.equal(lock.isHeld, false, `${lock.name} is believed in beyond its deadline`)
   assert.throws(() => lock.assertHeld(), LockLostError)
   assert.ok(lock.signal.aborted)
