@@ -207,7 +207,7 @@ async function deafWatch(): Promise<RawSocket> {
 
 /** As long as a name may be, and twice that in JSON: many bytes of events for little work. */
 const LOUD = '"'.repeat(256)
-const LOUD_CYCLES = 500
+const LOUD_CYCLES = 350
 
 async function eventsBy(wire: Wire): Promise<void> {
   const labels = { holder: '"'.repeat(128) }
