@@ -27,19 +27,23 @@ else await sell(file)
 async function sellOne(path: string): Promise<boolean> {
   const left = Number(readFileSync(path, 'utf8'))
   if (left === 0) return false
-  await sleep(5) // charging the customer
+  await sleep(20) // charging the customer
   writeFileSync(path, String(left - 1))
   return true
 }
 
 async function sell(path: string): Promise<void> {
   await using holdfast = connect()
+  // The doors open for all sellers at once.
+  process.send?.('ready')
+  await once(process, 'message')
   let sold = 0
   for (let customer = 0; customer < CUSTOMERS_EACH; customer++) {
     const isSold = isWithoutLock ? await sellOne(path) : await holdfast.using('inventory/widgets', () => sellOne(path))
     if (isSold) sold++
   }
   process.send?.(sold)
+  process.disconnect?.()
 }
 
 async function main(): Promise<void> {
@@ -48,6 +52,8 @@ async function main(): Promise<void> {
   const sellers = Array.from({ length: SELLERS }, () =>
     fork(import.meta.filename, process.argv.slice(2), { env: { ...process.env, STOCK_FILE: path } }),
   )
+  await Promise.all(sellers.map(seller => once(seller, 'message')))
+  for (const seller of sellers) seller.send('open')
   const counts = await Promise.all(sellers.map(async seller => Number((await once(seller, 'message'))[0])))
   const sold = counts.reduce((sum, count) => sum + count, 0)
   const left = Number(readFileSync(path, 'utf8'))

@@ -25,7 +25,7 @@ async function migrate(database: string): Promise<void> {
   if (existsSync(join(database, 'version'))) return
   // A real one would pass this on to the database, to be refused when it is stale.
   appendFileSync(join(database, 'applied'), `alter table … (token ${process.env.HOLDFAST_TOKEN ?? 'none'})\n`)
-  await sleep(400)
+  await sleep(1_000)
   writeFileSync(join(database, 'version'), '1')
 }
 
