@@ -65,6 +65,12 @@ export class FakeClock implements Clock {
     this.#wallMs += ms
   }
 
+  /** Time goes by that the monotonic clock does not count: the machine is suspended. */
+  suspend(ms: number): void {
+    this.#bootMs += ms
+    this.#wallMs += ms
+  }
+
   /** Due timers, as Node runs them after a pause: before the sockets are read. `read` is what lies in the sockets. */
   async runTimers(read: () => void = () => undefined): Promise<void> {
     const due = this.#timers.filter(timer => timer.dueMs <= this.#hrtimeMs)
