@@ -1,6 +1,6 @@
 /**
- * `npm run generate`: writes what derives from the sources into docs/reference, and the table of settings into docs/operations.md. With
- * `--check` it writes nothing and fails when what is there is stale. The files are for people and tools that have no server at hand.
+ * `npm run generate`: writes what derives from the sources into docs/reference, the table of settings into docs/operations.md, and the messages
+ * of etcd. With `--check` it writes nothing and fails when what is there is stale. The files are for people and tools that have no server at hand.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,12 +8,15 @@ import { errors } from '@holdfast/protocol/errors'
 import * as limits from '@holdfast/protocol/limits'
 import { openApi } from '@holdfast/protocol/openapi'
 import { settingRows } from '../packages/server/src/config.ts'
+import { messagesFrom } from './etcd-messages.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 // Our own package's file.
 const { version } = JSON.parse(readFileSync(`${root}packages/protocol/package.json`, 'utf8')) as { version: string }
+const etcd = 'packages/server/src/engine/etcd'
 const files: Record<string, string> = {
+  [`${etcd}/messages.ts`]: messagesFrom(read(`${etcd}/etcd.proto`) ?? ''),
   'docs/reference/openapi-v1.json': `${JSON.stringify(openApi('v1', version), null, 2)}\n`,
   'docs/reference/openapi-v2.json': `${JSON.stringify(openApi('v2', version), null, 2)}\n`,
   'docs/reference/errors.md': errorsPage(),

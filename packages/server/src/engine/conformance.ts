@@ -7,9 +7,11 @@ import {
   COMMIT_BYTES_MAX,
   COMMIT_OPERATIONS_MAX,
   type Engine,
+  EngineCompacted,
   EngineRefusal,
   KEY_BYTES_MAX,
   LIST_LIMIT_MAX,
+  type Listing,
   type Write,
 } from './engine.ts'
 
@@ -38,6 +40,7 @@ export function conformance(name: string, open: () => Promise<Opened>): void {
     comparing(use)
     deleting(use)
     listing(use)
+    pinning(use)
     limits(use)
     racing(use)
     test('revisions and contents survive closing and opening', async () => {
@@ -230,6 +233,47 @@ function listing(use: () => Engine): void {
   })
 }
 
+function pinning(use: () => Engine): void {
+  const put = (key: string, value: string) => commitOk(use(), [], [{ key, value: bytes(value) }])
+  const texts = (pairs: { key: string; value: Uint8Array }[]) => pairs.map(({ key, value }) => `${key}=${text(value)}`)
+  test('a listing at the present revision is the present, page after page', async () => {
+    for (const key of ['p/1', 'p/2', 'p/3']) await put(key, 'old')
+    const first = await use().list({ prefix: 'p/', limit: 2 })
+    const second = await use().list({ prefix: 'p/', limit: 2, after: 'p/2', revision: first.revision })
+    assert.deepEqual(texts([...first.pairs, ...second.pairs]), ['p/1=old', 'p/2=old', 'p/3=old'])
+    assert.equal(second.revision, first.revision)
+    assert.equal(second.more, false)
+  })
+  test('a listing at a past revision is that past, or is refused; it never shows what came later', async () => {
+    const { revision } = await use().list({ prefix: 'p/', limit: 1 })
+    await put('p/1', 'new')
+    await commitOk(use(), [], [{ from: 'p/2', to: 'p/3', delete: true }])
+    await put('p/4', 'new')
+    const past = await use()
+      .list({ prefix: 'p/', limit: 10, revision })
+      .catch((error: unknown) => error)
+    if (past instanceof Error) assert.ok(past instanceof EngineCompacted)
+    else assert.deepEqual(texts((past as Listing).pairs), ['p/1=old', 'p/2=old', 'p/3=old'])
+    assert.deepEqual(texts((await use().list({ prefix: 'p/', limit: 10 })).pairs), ['p/1=new', 'p/3=old', 'p/4=new'])
+  })
+  test('what must be at least so new is so new, or is not answered', async () => {
+    const revision = await put('p/1', 'newest')
+    assert.equal(text((await use().read('p/1', { atLeast: revision }))?.value), 'newest')
+    const listing = await use().list({ prefix: 'p/1', limit: 1, atLeast: revision })
+    assert.ok(listing.revision >= revision)
+    assert.equal(text(listing.pairs[0]?.value), 'newest')
+    const isNotYet = (error: unknown) => error instanceof Error && !(error instanceof EngineCompacted)
+    await assert.rejects(use().read('p/1', { atLeast: revision + 1_000 }), isNotYet)
+    await assert.rejects(use().list({ prefix: 'p/', limit: 1, atLeast: revision + 1_000 }), isNotYet)
+    await assert.rejects(use().list({ prefix: 'p/', limit: 1, revision: revision + 1_000 }), isNotYet)
+  })
+  test('the size is told, and is within the quota if there is one', async () => {
+    const { usedBytes, liveBytes, quotaBytes } = await use().size()
+    assert.ok(liveBytes > 0 && liveBytes <= usedBytes)
+    assert.ok(quotaBytes === null || usedBytes < quotaBytes)
+  })
+}
+
 function limits(use: () => Engine): void {
   const refused = (writes: Write[], checks: { key: string; modRevision: number }[] = []) =>
     assert.rejects(use().commit({ checks, writes }), EngineRefusal)
@@ -265,6 +309,7 @@ function limits(use: () => Engine): void {
   })
   test('a revision in a check is a whole number', async () => {
     for (const modRevision of [-1, 0.5, Number.NaN]) await refused([], [check('n/r', modRevision)])
+    await assert.rejects(use().list({ prefix: 'n/', limit: 1, revision: 0.5 }), EngineRefusal)
   })
 }
 

@@ -27,14 +27,37 @@ export type CommitResult =
   /** Nothing was written. `found` has, for each check in order, what its key holds now (null: absent). */
   | { ok: false; revision: number; found: (KeyValue | null)[] }
 
-export type EngineSize = { usedBytes: number; quotaBytes: number | null }
+export type EngineSize = {
+  /** What counts against the quota: near it, commits begin to be refused. */
+  usedBytes: number
+  /** What is stored now. The rest of `usedBytes` is free pages: on etcd they count until a defragmentation, elsewhere they are not in it. */
+  liveBytes: number
+  quotaBytes: number | null
+}
+
+export type ListOptions = {
+  prefix: string
+  limit: number
+  /** Only keys beyond this one. */
+  after?: string
+  /** The answer is at least this new, or there is none. */
+  atLeast?: number
+  /** The store exactly as it was after the commit of this revision; `EngineCompacted` when that is no longer kept. */
+  revision?: number
+}
 
 export interface Engine {
   readonly name: 'memory' | 'lmdb' | 'etcd'
-  /** A read is a hint: nothing may be decided on it that a later commit does not check. */
-  read(key: string): Promise<KeyValue | null>
-  /** Pairs whose key starts with `prefix`, in byte order, beyond `after`. At most `limit`, which is 1 to 10,000. */
-  list(options: { prefix: string; limit: number; after?: string }): Promise<Listing>
+  /**
+   * A read is a hint: nothing may be decided on it that a later commit does not check. With `atLeast`, it is no older than that
+   * revision: what a takeover's commit returned makes a read that follows from it complete (SAFETY P4).
+   */
+  read(key: string, options?: { atLeast?: number }): Promise<KeyValue | null>
+  /**
+   * Pairs whose key starts with `prefix`, in byte order. At most `limit`, which is 1 to 10,000. Pages of one listing are separate
+   * reads: who needs them to fit together gives the later ones the `revision` of the first.
+   */
+  list(options: ListOptions): Promise<Listing>
   /**
    * All or nothing; durable when it resolves. When it throws, the outcome is **unknown** unless the error is an
    * `EngineRefusal`. Revisions only grow; every write of one commit gets the commit's revision.
@@ -43,6 +66,11 @@ export interface Engine {
   /** A hint that something under the prefix changed; may lie, repeat, be late. Ends when the signal aborts. */
   watch(options: { prefix: string; signal: AbortSignal }): AsyncIterable<void>
   size(): Promise<EngineSize>
+  /**
+   * Lets the store forget what has been superseded, and give space back if it must be told to. For one server at a time, every half minute
+   * or so; it may take minutes. What it gives up can no longer be listed by revision.
+   */
+  tend?(): Promise<void>
   /** Resolves when nothing more will touch the store. */
   close(): Promise<void>
 }
@@ -57,7 +85,12 @@ export class EngineRefusal extends Error {
   }
 }
 
-/** The store can no longer be trusted (a failed sync, a panic): the process must end. */
+/** The revision asked for is no longer kept: start over at a newer one. */
+export class EngineCompacted extends Error {
+  override readonly name = 'EngineCompacted'
+}
+
+/** The store can no longer be trusted (a failed sync, a panic, another store than before): the process must end. */
 export class EngineFatal extends Error {
   override readonly name = 'EngineFatal'
 }

@@ -6,6 +6,7 @@ import {
   EngineRefusal,
   KEY_BYTES_MAX,
   LIST_LIMIT_MAX,
+  type ListOptions,
   type Write,
 } from './engine.ts'
 
@@ -17,9 +18,7 @@ export function refuseCommit({ checks, writes }: { checks: Check[]; writes: Writ
   let bytes = 0
   for (const { key, modRevision } of checks) {
     bytes += keyBytes(key)
-    if (!Number.isSafeInteger(modRevision) || modRevision < 0) {
-      throw new EngineRefusal('bad_request', `${modRevision} is no revision`)
-    }
+    refuseRevision(modRevision)
   }
   for (const write of writes) bytes += writeBytes(write)
   if (bytes > COMMIT_BYTES_MAX) {
@@ -29,16 +28,24 @@ export function refuseCommit({ checks, writes }: { checks: Check[]; writes: Writ
 }
 
 /** Throws an `EngineRefusal` for a listing that no engine would answer. */
-export function refuseListing({ prefix, limit, after }: { prefix: string; limit: number; after?: string }): void {
+export function refuseListing({ prefix, limit, after, atLeast, revision }: ListOptions): void {
   if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
     throw new EngineRefusal('bad_request', `a listing has 1 to ${LIST_LIMIT_MAX} pairs, not ${limit}`)
   }
   keyBytes(prefix)
   if (after !== undefined) keyBytes(after)
+  refuseRevision(atLeast ?? 0)
+  refuseRevision(revision ?? 0)
+  if (revision === 0) throw new EngineRefusal('bad_request', 'there is nothing at revision 0')
 }
 
 export function refuseKey(key: string): void {
   keyBytes(key)
+}
+
+function refuseRevision(revision: number): void {
+  if (Number.isSafeInteger(revision) && revision >= 0) return
+  throw new EngineRefusal('bad_request', `${revision} is no revision`)
 }
 
 function writeBytes(write: Write): number {

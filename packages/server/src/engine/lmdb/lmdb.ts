@@ -13,18 +13,20 @@
  * The first failed commit is the last: after a failed sync nobody knows what the disk holds, so all that follows throws `EngineFatal`.
  */
 
-import { stat } from 'node:fs/promises'
+import { stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import {
   type Check,
   type CommitResult,
   type Engine,
+  EngineCompacted,
   EngineFatal,
   EngineRefusal,
   type EngineSize,
   type KeyValue,
   type Listing,
+  type ListOptions,
   type Write,
 } from '../engine.ts'
 import { refuseCommit, refuseKey, refuseListing } from '../request.ts'
@@ -70,6 +72,18 @@ function openDatabase(path: string): Database {
   } as Parameters<typeof open>[0]) as Database
 }
 
+const PAGE_BYTES = 4_096
+
+type Tree = { treeBranchPageCount: number; treeLeafPageCount: number; overflowPages: number }
+
+/** The pages of the data and of the list of free ones; the library's types do not know what it returns. */
+function livePages(stats: unknown): number {
+  const { root, free } = stats as { root: Tree; free: Tree } // what lmdb 3 returns for the root database
+  let pages = 0
+  for (const tree of [root, free]) pages += tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages
+  return pages
+}
+
 /** A scan that has read more than this leaves its pages mapped, and counted as this process's memory, until the file is opened anew. */
 const SCANNED_BYTES_MAX = 64 * 1024 * 1024
 
@@ -91,19 +105,22 @@ class Lmdb implements Engine {
     this.#path = path
   }
 
-  async read(key: string): Promise<KeyValue | null> {
+  async read(key: string, { atLeast = 0 }: { atLeast?: number } = {}): Promise<KeyValue | null> {
     refuseKey(key)
     await this.#opened
     this.#assertUsable()
     this.#database.resetReadTxn()
+    refuseOtherTime(this.#revision(), { atLeast })
     return this.#pair(key)
   }
 
-  async list({ prefix, limit, after }: { prefix: string; limit: number; after?: string }): Promise<Listing> {
-    refuseListing({ prefix, limit, ...(after === undefined ? {} : { after }) })
+  async list(options: ListOptions): Promise<Listing> {
+    refuseListing(options)
+    const { prefix, limit, after } = options
     await this.#opened
     this.#assertUsable()
     this.#database.resetReadTxn()
+    refuseOtherTime(this.#revision(), options)
     const isBeyond = after !== undefined && Buffer.compare(encodeKey(after), encodeKey(prefix)) >= 0
     const range = this.#database.getRange({
       start: encodeKey(isBeyond ? after : prefix),
@@ -160,7 +177,11 @@ class Lmdb implements Engine {
   }
 
   async size(): Promise<EngineSize> {
-    return { usedBytes: (await stat(join(this.#path, 'data.mdb'))).size, quotaBytes: null }
+    const [file, disk] = await Promise.all([stat(join(this.#path, 'data.mdb')), statfs(this.#path)])
+    this.#assertUsable()
+    // Free pages are written to before the file grows, so they count as room, as the rest of the disk does.
+    const liveBytes = livePages(this.#database.getStats()) * PAGE_BYTES
+    return { usedBytes: liveBytes, liveBytes, quotaBytes: file.size + disk.bavail * disk.bsize }
   }
 
   async close(): Promise<void> {
@@ -273,4 +294,11 @@ function behindPrefix(prefix: string): Buffer {
 
 function toBuffer(value: Uint8Array): Buffer {
   return Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+}
+
+/** Only the present can be read: to keep a past would pin its pages. */
+function refuseOtherTime(present: number, { atLeast = 0, revision }: { atLeast?: number; revision?: number }): void {
+  if (revision !== undefined && revision < present) throw new EngineCompacted(`revision ${revision} is not kept`)
+  const wanted = Math.max(atLeast, revision ?? 0)
+  if (wanted > present) throw new Error(`revision ${wanted} has not been reached: the store is at ${present}`)
 }

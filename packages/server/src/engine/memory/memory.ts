@@ -11,6 +11,7 @@ import {
   type EngineSize,
   type KeyValue,
   type Listing,
+  type ListOptions,
   type Write,
 } from '../engine.ts'
 import { refuseCommit, refuseKey, refuseListing } from '../request.ts'
@@ -50,13 +51,14 @@ class Memory implements MemoryEngine {
     return null
   }
 
-  async read(key: string): Promise<KeyValue | null> {
+  async read(key: string, { atLeast = 0 }: { atLeast?: number } = {}): Promise<KeyValue | null> {
     this.#assertOpen()
     refuseKey(key)
+    this.store.refuseFuture(atLeast)
     return this.store.get(key)
   }
 
-  async list(options: { prefix: string; limit: number; after?: string }): Promise<Listing> {
+  async list(options: ListOptions): Promise<Listing> {
     this.#assertOpen()
     refuseListing(options)
     return this.store.list(options)
@@ -97,7 +99,8 @@ class Memory implements MemoryEngine {
   }
 
   async size(): Promise<EngineSize> {
-    return { usedBytes: this.store.usedBytes(), quotaBytes: null }
+    const bytes = this.store.usedBytes()
+    return { usedBytes: bytes, liveBytes: bytes, quotaBytes: null }
   }
 
   async close(): Promise<void> {
@@ -132,16 +135,16 @@ class FaultyMemory extends Memory {
     return this.#faults.counts
   }
 
-  override async read(key: string): Promise<KeyValue | null> {
+  override async read(key: string, options: { atLeast?: number } = {}): Promise<KeyValue | null> {
     await this.#delay()
-    const past = this.#stalePast()
+    const past = this.#stalePast(options.atLeast)
     if (past) return past.pairs.find(pair => pair.key === key) ?? null
-    return super.read(key)
+    return super.read(key, options)
   }
 
-  override async list(options: { prefix: string; limit: number; after?: string }): Promise<Listing> {
+  override async list(options: ListOptions): Promise<Listing> {
     await this.#delay()
-    const past = this.#stalePast()
+    const past = options.revision === undefined ? this.#stalePast(options.atLeast) : null
     if (!past) return super.list(options)
     const beyond = past.pairs.filter(
       ({ key }) => key.startsWith(options.prefix) && (options.after === undefined || key > options.after),
@@ -191,8 +194,10 @@ class FaultyMemory extends Memory {
     if (this.#past.length > this.#keepsPast) this.#past.shift()
   }
 
-  #stalePast(): { revision: number; pairs: KeyValue[] } | null {
+  #stalePast(atLeast = 0): { revision: number; pairs: KeyValue[] } | null {
     if (this.#past.length === 0 || !this.#faults.strikes('stale')) return null
-    return this.#past[Math.max(0, this.#past.length - this.#faults.staleCommits())]!
+    const past = this.#past[Math.max(0, this.#past.length - this.#faults.staleCommits())]!
+    // Even the worst store that keeps the contract is not older than what it is asked for.
+    return past.revision >= atLeast ? past : null
   }
 }

@@ -1,6 +1,20 @@
 /** The contents of a memory engine, apart from it so that several engines (servers) can share one. */
-import type { Check, CommitResult, KeyValue, Listing, Write } from '../engine.ts'
+import {
+  type Check,
+  type CommitResult,
+  EngineCompacted,
+  type KeyValue,
+  type Listing,
+  type ListOptions,
+  type Write,
+} from '../engine.ts'
 import { compareKeys } from '../request.ts'
+
+/** Commits that a listing can go back by. */
+const PAST_COMMITS = 64
+
+/** What the keys that a commit wrote held before it. */
+type Undo = { revision: number; before: Map<string, KeyValue | null> }
 
 export class MemoryStore {
   revision = 1
@@ -8,13 +22,19 @@ export class MemoryStore {
   /** All keys, in byte order. */
   #keys: string[] = []
   readonly #watchers = new Set<(key: string) => void>()
+  /** Of the latest commits, oldest first. */
+  readonly #past: Undo[] = []
 
   get(key: string): KeyValue | null {
     const found = this.#values.get(key)
     return found ? { ...found, value: found.value.slice() } : null
   }
 
-  list({ prefix, limit, after }: { prefix: string; limit: number; after?: string }): Listing {
+  list({ prefix, limit, after, revision, atLeast = 0 }: ListOptions): Listing {
+    this.refuseFuture(Math.max(atLeast, revision ?? 0))
+    if (revision !== undefined && revision < this.revision) {
+      return this.#asOf(revision).list({ prefix, limit, ...(after === undefined ? {} : { after }) })
+    }
     const pairs: KeyValue[] = []
     let place = this.#placeOf(prefix)
     if (after !== undefined && compareKeys(after, prefix) >= 0) {
@@ -34,6 +54,8 @@ export class MemoryStore {
     if (!passed) return { ok: false, revision: this.revision, found }
     if (writes.length === 0) return { ok: true, revision: this.revision }
     this.revision++
+    this.#past.push({ revision: this.revision, before: new Map() })
+    if (this.#past.length > PAST_COMMITS) this.#past.shift()
     for (const write of writes) this.#write(write)
     return { ok: true, revision: this.revision }
   }
@@ -42,6 +64,12 @@ export class MemoryStore {
   watch(callback: (key: string) => void): () => void {
     this.#watchers.add(callback)
     return () => this.#watchers.delete(callback)
+  }
+
+  /** Throws when the store has not come so far. */
+  refuseFuture(revision: number): void {
+    if (revision <= this.revision) return
+    throw new Error(`revision ${revision} has not been reached: the store is at ${this.revision}`)
   }
 
   usedBytes(): number {
@@ -54,12 +82,14 @@ export class MemoryStore {
     if ('from' in write) {
       const from = this.#placeOf(write.from)
       const removed = this.#keys.splice(from, Math.max(0, this.#placeOf(write.to) - from))
+      for (const key of removed) this.#remember(key)
       for (const key of removed) this.#values.delete(key)
       for (const key of removed) this.#tell(key)
       return
     }
     const place = this.#placeOf(write.key)
     const isThere = this.#keys[place] === write.key
+    this.#remember(write.key)
     if ('value' in write) {
       if (!isThere) this.#keys.splice(place, 0, write.key)
       this.#values.set(write.key, { key: write.key, value: write.value.slice(), modRevision: this.revision })
@@ -68,6 +98,28 @@ export class MemoryStore {
       this.#values.delete(write.key)
     }
     this.#tell(write.key)
+  }
+
+  #remember(key: string): void {
+    this.#past.at(-1)!.before.set(key, this.#values.get(key) ?? null)
+  }
+
+  /** The store as it was, apart from this one. */
+  #asOf(revision: number): MemoryStore {
+    const undone = this.#past.filter(commit => commit.revision > revision).reverse()
+    if (undone.length < this.revision - revision) throw new EngineCompacted(`revision ${revision} is not kept`)
+    const values = new Map(this.#values)
+    for (const { before } of undone) {
+      for (const [key, pair] of before) {
+        if (pair) values.set(key, pair)
+        else values.delete(key)
+      }
+    }
+    const past = new MemoryStore()
+    past.revision = revision
+    for (const [key, pair] of values) past.#values.set(key, pair)
+    past.#keys = [...values.keys()].sort(compareKeys)
+    return past
   }
 
   #tell(key: string): void {

@@ -1,0 +1,143 @@
+/** One connection to one member. It never repeats a call, and it waits by our own clock: gRPC's deadlines follow the wall clock. */
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  connectivityState,
+  Metadata,
+} from '@grpc/grpc-js'
+import type { Clock } from '../../clock.ts'
+import { EtcdError, toEtcdError } from './errors.ts'
+import { decode, encode, type Message, type Method, type Received, type ToSend } from './wire.ts'
+
+/** etcd closes connections on which pings come faster than every 5 s, or without a call (`too_many_pings`). */
+export const KEEPALIVE_MS = 10_000
+/** A peer that does not answer a ping within this is gone. */
+const KEEPALIVE_ANSWER_MS = 5_000
+/** By default gRPC waits up to two minutes: after an outage a healthy server would be taken for dead. */
+const RECONNECT_MS_MIN = 100
+const RECONNECT_MS_MAX = 500
+/** A page of a listing is as large as what lies in it; more than this is no page of ours. */
+const REPLY_BYTES_MAX = 1024 * 1024 * 1024
+
+export type Endpoint = { url: string; isSecure: boolean; target: string }
+
+export type ChannelOptions = { endpoint: Endpoint; credentials: ChannelCredentials; clock: Clock; keepaliveMs: number }
+
+export class Channel {
+  readonly endpoint: Endpoint
+  readonly #client: Client
+  readonly #clock: Clock
+
+  constructor({ endpoint, credentials, clock, keepaliveMs }: ChannelOptions) {
+    this.endpoint = endpoint
+    this.#clock = clock
+    this.#client = new Client(endpoint.target, credentials, {
+      'grpc.enable_retries': 0,
+      // Else channels to one address share a connection, and watches would share it with commits.
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.keepalive_time_ms': keepaliveMs,
+      'grpc.keepalive_timeout_ms': KEEPALIVE_ANSWER_MS,
+      'grpc.keepalive_permit_without_calls': 0,
+      'grpc.initial_reconnect_backoff_ms': RECONNECT_MS_MIN,
+      'grpc.max_reconnect_backoff_ms': RECONNECT_MS_MAX,
+      'grpc.dns_min_time_between_resolutions_ms': RECONNECT_MS_MAX,
+      'grpc.max_receive_message_length': REPLY_BYTES_MAX,
+      'grpc.service_config_disable_resolution': 1,
+      // A proxy of the environment is for the web, not for a store.
+      'grpc.enable_http_proxy': 0,
+      'grpc.enable_channelz': 0,
+    })
+  }
+
+  get isReady(): boolean {
+    return this.#client.getChannel().getConnectivityState(false) === connectivityState.READY
+  }
+
+  /** Begins to connect, if it is not connected. */
+  connect(): void {
+    this.#client.getChannel().getConnectivityState(true)
+  }
+
+  /** @throws EtcdError */
+  unary<Request extends Message, Reply extends Message>(
+    method: Method<Request, Reply>,
+    request: ToSend<Request>,
+    { timeoutMs, token }: { timeoutMs: number; token: string | null },
+  ): Promise<Received<Reply>> {
+    return new Promise((resolve, reject) => {
+      let isLate = false
+      const call = this.#client.makeUnaryRequest(
+        method.path,
+        (value: ToSend<Request>) => encode(method.request, value),
+        (bytes: Buffer) => decode(method.reply, bytes),
+        request,
+        metadata(token),
+        (error, reply) => {
+          stopTimer()
+          if (reply && !error) resolve(reply)
+          else reject(isLate ? this.#late(timeoutMs) : toEtcdError(error, this.endpoint.url))
+        },
+      )
+      const stopTimer = this.#clock.after(timeoutMs, () => {
+        isLate = true
+        call.cancel()
+      })
+    })
+  }
+
+  /** Both ways, until it is cancelled. */
+  duplex<Request extends Message, Reply extends Message>(
+    method: Method<Request, Reply>,
+    token: string | null,
+  ): ClientDuplexStream<ToSend<Request>, Received<Reply>> {
+    return this.#client.makeBidiStreamRequest(
+      method.path,
+      (value: ToSend<Request>) => encode(method.request, value),
+      (bytes: Buffer) => decode(method.reply, bytes),
+      metadata(token),
+    )
+  }
+
+  /** Many replies to one request. */
+  download<Request extends Message, Reply extends Message>(
+    method: Method<Request, Reply>,
+    request: ToSend<Request>,
+    token: string | null,
+  ): ClientReadableStream<Received<Reply>> {
+    return this.#client.makeServerStreamRequest(
+      method.path,
+      (value: ToSend<Request>) => encode(method.request, value),
+      (bytes: Buffer) => decode(method.reply, bytes),
+      request,
+      metadata(token),
+    )
+  }
+
+  /** Calls in flight come to their end; there are no new ones. */
+  close(): void {
+    this.#client.close()
+  }
+
+  #late(timeoutMs: number): EtcdError {
+    return new EtcdError('timed_out', this.endpoint.url, `no answer within ${Math.round(timeoutMs)} ms`)
+  }
+}
+
+function metadata(token: string | null): Metadata {
+  const headers = new Metadata()
+  if (token !== null) headers.set('token', token)
+  return headers
+}
+
+/** `https://host:port` → where to connect to. @throws when it is no URL of a member. */
+export function endpointOf(text: string): Endpoint {
+  const url = URL.canParse(text) ? new URL(text) : null
+  const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:'
+  if (!url || !isWeb || url.pathname !== '/' || url.search !== '' || url.username !== '' || url.hash !== '') {
+    throw new Error(`An etcd endpoint is a URL like https://10.0.0.1:2379, not ${text}`)
+  }
+  const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port
+  return { url: url.origin, isSecure: url.protocol === 'https:', target: `dns:${url.hostname}:${port}` }
+}

@@ -1,0 +1,199 @@
+/**
+ * A thin client of etcd: connections, credentials, and which member to ask. It repeats no call but one that surely was not carried out
+ * because its token was stale. Deciding what to do after a failure is for those who call.
+ *
+ * `client.range(…)` and its kin ask the member that answered last; when one fails, the next call goes to another. `client.at(url)` asks
+ * exactly that member. Watches have connections of their own, so that a flood of events never stands before a commit.
+ */
+import { type ChannelCredentials, credentials } from '@grpc/grpc-js'
+import type { Clock } from '../../clock.ts'
+import { Calls, type ReplyOf, type RequestOf } from './calls.ts'
+import { Channel, type Endpoint, endpointOf, KEEPALIVE_MS } from './channel.ts'
+import { FileCredentials, type TlsFiles } from './credentials.ts'
+import { EtcdError, isWorthAnother, toEtcdError } from './errors.ts'
+import { methods } from './messages.ts'
+import type { Message, Method, Received, ToSend } from './wire.ts'
+
+export type EtcdLogin = { user: string; password: string }
+
+export type EtcdClientOptions = {
+  /** Of the members, like https://10.0.0.1:2379. */
+  urls: readonly string[]
+  clock: Clock
+  tls?: TlsFiles
+  login?: EtcdLogin | null
+  /** For tests: other times than the default. */
+  keepaliveMs?: number
+  reloadMs?: number
+  onTrouble?(trouble: { what: string; error: unknown }): void
+}
+
+/** A password is hashed by etcd with bcrypt, on purpose slowly. */
+const LOGIN_MS_MAX = 5_000
+/** A member that has failed is asked again before this only if all others have failed since. */
+const SHUNNED_MS = 5_000
+
+type Member = { endpoint: Endpoint; calls: Channel; watches: Channel; failedMs: number }
+
+export class EtcdClient extends Calls {
+  readonly #options: EtcdClientOptions
+  readonly #members: Member[]
+  readonly #files: FileCredentials | null
+  #good: Member
+  #token: string | null = null
+  #login: Promise<string> | null = null
+
+  /** @throws when a URL or a certificate cannot be used. Connects with the first call. */
+  constructor(options: EtcdClientOptions) {
+    super((method, request, timeoutMs) => this.#ask(this.#good, method, request, timeoutMs))
+    this.#options = options
+    const endpoints = options.urls.map(endpointOf)
+    const { tls = { caFile: null, certificate: null }, clock, reloadMs } = options
+    this.#files = endpoints.some(endpoint => endpoint.isSecure)
+      ? new FileCredentials({
+          files: tls,
+          clock,
+          ...(reloadMs === undefined ? {} : { reloadMs }),
+          onChange: changed => this.#reconnect(changed),
+          onUnusable: error => options.onTrouble?.({ what: 'the new certificates for etcd cannot be used', error }),
+        })
+      : null
+    const secure = this.#files?.make() ?? credentials.createInsecure()
+    this.#members = endpoints.map(endpoint => ({ endpoint, ...this.#open(endpoint, secure), failedMs: -SHUNNED_MS }))
+    const [first] = this.#members
+    if (!first) throw new Error('etcd needs at least one endpoint')
+    this.#good = first
+  }
+
+  get urls(): string[] {
+    return this.#members.map(member => member.endpoint.url)
+  }
+
+  /** The member that is asked at present. */
+  get current(): string {
+    return this.#good.endpoint.url
+  }
+
+  /** Asks exactly this member, which must be one of `urls`. */
+  at(url: string): Calls {
+    const member = this.#member(url)
+    return new Calls((method, request, timeoutMs) => this.#ask(member, method, request, timeoutMs))
+  }
+
+  /** Keeps the other connections warm, so that a change of member costs no handshake. */
+  connect(): void {
+    for (const { calls } of this.#members) calls.connect()
+  }
+
+  /** What this member answered cannot be used: the next call goes to another. */
+  shun(url: string): void {
+    this.#failed(this.#member(url))
+  }
+
+  /** The pieces of a backup, of exactly this member. The last 32 bytes of all are its SHA-256. */
+  async *snapshot(url: string): AsyncGenerator<ReplyOf<'snapshot'>> {
+    const { calls } = this.#member(url)
+    const stream = calls.download(methods.snapshot, {}, await this.#tokenOf(this.#member(url)))
+    try {
+      for await (const piece of stream) yield piece as ReplyOf<'snapshot'> // what the method's reply decodes to
+    } catch (error) {
+      throw toEtcdError(error, url)
+    } finally {
+      stream.cancel()
+    }
+  }
+
+  /** A stream of watches, on the watches' own connection to the current member. The one who opens it cancels it. */
+  async openWatch() {
+    const member = this.#good
+    return { url: member.endpoint.url, stream: member.watches.duplex(methods.watch, await this.#tokenOf(member)) }
+  }
+
+  /** Users or roles have changed, or the token is too old: log in again. */
+  forgetToken(): void {
+    this.#token = null
+  }
+
+  close(): void {
+    this.#files?.close()
+    for (const { calls, watches } of this.#members) {
+      calls.close()
+      watches.close()
+    }
+  }
+
+  #open(endpoint: Endpoint, secure: ChannelCredentials): { calls: Channel; watches: Channel } {
+    const { clock, keepaliveMs = KEEPALIVE_MS } = this.#options
+    const own = endpoint.isSecure ? secure : credentials.createInsecure()
+    const options = { endpoint, credentials: own, clock, keepaliveMs }
+    return { calls: new Channel(options), watches: new Channel(options) }
+  }
+
+  #member(url: string): Member {
+    const member = this.#members.find(({ endpoint }) => endpoint.url === url)
+    if (!member) throw new Error(`${url} is none of the endpoints of this client`)
+    return member
+  }
+
+  async #ask<Request extends Message, Reply extends Message>(
+    member: Member,
+    method: Method<Request, Reply>,
+    request: ToSend<Request>,
+    timeoutMs: number,
+  ): Promise<Received<Reply>> {
+    try {
+      const token = await this.#tokenOf(member)
+      try {
+        return await member.calls.unary(method, request, { timeoutMs, token })
+      } catch (error) {
+        const isStale = error instanceof EtcdError && error.kind === 'stale_token'
+        if (!isStale || !this.#options.login) throw error
+        // Somebody else may have logged in again by now.
+        if (this.#token === token) this.#token = null
+        return await member.calls.unary(method, request, { timeoutMs, token: await this.#tokenOf(member) })
+      }
+    } catch (error) {
+      if (isWorthAnother(error)) this.#failed(member)
+      throw error
+    }
+  }
+
+  /** null without a user. @throws EtcdError */
+  async #tokenOf(member: Member): Promise<string | null> {
+    const { login } = this.#options
+    if (!login || this.#token !== null) return this.#token
+    this.#login ??= this.#logIn(member, login).finally(() => {
+      this.#login = null
+    })
+    return this.#login
+  }
+
+  async #logIn(member: Member, { user, password }: EtcdLogin): Promise<string> {
+    const request: RequestOf<'authenticate'> = { name: user, password }
+    const { token } = await member.calls.unary(methods.authenticate, request, { timeoutMs: LOGIN_MS_MAX, token: null })
+    this.#token = token
+    return token
+  }
+
+  #failed(member: Member): void {
+    const nowMs = this.#options.clock.hrtimeMs()
+    member.failedMs = nowMs
+    this.connect()
+    if (member !== this.#good || this.#members.length === 1) return
+    // A member that is stopped looks connected: that it failed says more. Among those that did not, one that is connected; then, in order.
+    const rank = ({ failedMs, calls }: Member) => Math.min(0, nowMs - failedMs - SHUNNED_MS) || (calls.isReady ? 1 : 0)
+    const from = this.#members.indexOf(member)
+    const others = [...this.#members.slice(from + 1), ...this.#members.slice(0, from)]
+    this.#good = others.reduce((best, other) => (rank(other) > rank(best) ? other : best))
+  }
+
+  /** New connections, with new credentials; what is in flight on the old ones comes to its end. */
+  #reconnect(secure: ChannelCredentials): void {
+    for (const member of this.#members.filter(({ endpoint }) => endpoint.isSecure)) {
+      const { calls, watches } = member
+      Object.assign(member, this.#open(member.endpoint, secure))
+      calls.close()
+      watches.close()
+    }
+  }
+}

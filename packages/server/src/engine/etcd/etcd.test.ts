@@ -1,0 +1,19 @@
+import { startEtcd } from '../../../../../test/harness/etcd.ts'
+import { systemClock } from '../../clock.ts'
+import { conformance } from '../conformance.ts'
+import { openEtcd } from './etcd.ts'
+
+conformance('etcd', async () => {
+  const cluster = await startEtcd()
+  const open = () => openEtcd({ urls: cluster.urls, clock: systemClock, readMsMax: 300 })
+  let engine = await open()
+  return {
+    engine,
+    reopen: async () => {
+      await engine.close()
+      engine = await open()
+      return engine
+    },
+    dispose: () => cluster.stop(),
+  }
+})

@@ -1,0 +1,154 @@
+/**
+ * The room that a store takes, and keeping it small.
+ *
+ * etcd keeps what was overwritten or deleted until it is told to forget it (compaction), and then the free pages until it is told to give
+ * them back (defragmentation), and its quota counts the pages, not what is in them. So both are done here, by whoever calls `tend`: one
+ * server at a time. A member answers nothing while it is defragmented, so there is one at a time, never while another is missing, the
+ * leader last and only after it has handed its leadership on, and a while lies between two.
+ */
+import type { Clock } from '../../clock.ts'
+import type { EngineSize } from '../engine.ts'
+import type { Status } from './calls.ts'
+import type { EtcdClient } from './client.ts'
+import { EtcdError } from './errors.ts'
+import { alarmType } from './messages.ts'
+
+export type SpaceSettings = {
+  /** What was superseded can be listed for this long: a listing of many pages has to end within it. */
+  retainMs: number
+  /** Compaction when this much has been written since the last one, … */
+  compactBytes: number
+  /** … or this many commits. */
+  compactRevisions: number
+  /** Between two defragmentations, as members catch up in it. */
+  betweenMs: number
+}
+
+export const spaceSettings: SpaceSettings = {
+  retainMs: 10_000,
+  compactBytes: 32 * 1024 * 1024,
+  compactRevisions: 5_000,
+  betweenMs: 60_000,
+}
+
+/** Of the quota; below it free pages are left for what comes. */
+const DEFRAGMENT_SHARE = 0.7
+/** Less would come free than is in use: not worth the standstill. */
+const FREE_SHARE = 0.5
+/** An alarm is ended only when there is room again: the share at which acquires are still refused, or it would be raised anew at once. */
+const DISARM_SHARE = 0.85
+
+type Looked = { url: string; status: Status }
+
+/** Of the fullest member. @throws EtcdError when none answers. */
+export async function sizeOf(client: EtcdClient, quotaBytes: number): Promise<EngineSize> {
+  const { members, failures } = await look(client)
+  if (members.length === 0) throw failures[0]
+  const quota = quotaOf(members, quotaBytes)
+  const usedBytes = Math.max(...members.map(({ status }) => status.dbSize))
+  const liveBytes = Math.max(...members.map(({ status }) => status.dbSizeInUse))
+  // While the alarm is up every write is refused, however small the file has become.
+  return { usedBytes: (await isFull(client)) ? Math.max(usedBytes, quota) : usedBytes, liveBytes, quotaBytes: quota }
+}
+
+type Mark = { revision: number; atMs: number }
+
+export class Space {
+  readonly #client: EtcdClient
+  readonly #clock: Clock
+  readonly #quotaBytes: number
+  readonly #settings: SpaceSettings
+  #marks: Mark[] = []
+  #compacted = { revision: 0, liveBytes: 0 }
+  #defragmentedMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: { client: EtcdClient; clock: Clock; quotaBytes: number; settings: SpaceSettings }) {
+    this.#client = options.client
+    this.#clock = options.clock
+    this.#quotaBytes = options.quotaBytes
+    this.#settings = options.settings
+  }
+
+  /** One look, and what it shows to be due. @throws EtcdError, after which the next call simply tries again. */
+  async tend(): Promise<void> {
+    const { members, failures } = await look(this.#client)
+    if (members.length === 0) throw failures[0]
+    const isAlarmed = await isFull(this.#client)
+    await this.#compact(members, isAlarmed)
+    await this.#defragment(members, isAlarmed, failures.length > 0)
+    if (isAlarmed) await this.#disarm()
+  }
+
+  async #compact(members: Looked[], isAlarmed: boolean): Promise<void> {
+    const { retainMs, compactBytes, compactRevisions } = this.#settings
+    const nowMs = this.#clock.hrtimeMs()
+    const liveBytes = Math.max(...members.map(({ status }) => status.dbSizeInUse))
+    // Of the member that is the least far: what it has not reached cannot be compacted there.
+    const revision = Math.min(...members.map(({ status }) => status.header?.revision ?? 0))
+    this.#marks.push({ revision, atMs: nowMs })
+    const old = this.#marks.filter(mark => mark.atMs <= nowMs - retainMs)
+    const until = old.at(-1)
+    if (!until || until.revision <= this.#compacted.revision) return
+    const isDue =
+      isAlarmed ||
+      liveBytes - this.#compacted.liveBytes > compactBytes ||
+      until.revision - this.#compacted.revision > compactRevisions
+    if (!isDue) return
+    this.#marks = this.#marks.slice(old.length)
+    try {
+      await this.#client.compact(until.revision)
+    } catch (error) {
+      // Somebody else has compacted further: just as well.
+      if (!(error instanceof EtcdError && error.kind === 'compacted')) throw error
+    }
+    this.#compacted = { revision: until.revision, liveBytes: await this.#liveBytes() }
+  }
+
+  async #liveBytes(): Promise<number> {
+    const { members } = await look(this.#client)
+    return Math.max(0, ...members.map(({ status }) => status.dbSizeInUse))
+  }
+
+  async #defragment(members: Looked[], isAlarmed: boolean, isIncomplete: boolean): Promise<void> {
+    const nowMs = this.#clock.hrtimeMs()
+    const quota = quotaOf(members, this.#quotaBytes)
+    const isWorthIt = ({ status }: Looked) =>
+      status.dbSize > DEFRAGMENT_SHARE * quota && status.dbSizeInUse < FREE_SHARE * status.dbSize
+    const due = members.filter(isWorthIt)
+    if (due.length === 0 || (isIncomplete && members.length > 1)) return
+    if (!isAlarmed && nowMs - this.#defragmentedMs < this.#settings.betweenMs) return
+    const isLeader = ({ status }: Looked) => status.leader === status.header?.memberId
+    const chosen = due.find(member => !isLeader(member)) ?? due[0]!
+    const heir = members.find(member => member !== chosen && !member.status.isLearner)?.status.header?.memberId
+    if (isLeader(chosen) && heir !== undefined) await this.#client.at(chosen.url).moveLeader(heir)
+    await this.#client.at(chosen.url).defragment()
+    this.#defragmentedMs = this.#clock.hrtimeMs()
+  }
+
+  async #disarm(): Promise<void> {
+    const { members, failures } = await look(this.#client)
+    const quota = quotaOf(members, this.#quotaBytes)
+    const hasRoom = members.every(({ status }) => status.dbSize < DISARM_SHARE * quota)
+    if (failures.length === 0 && hasRoom) await this.#client.disarm({ alarm: 'NOSPACE' })
+  }
+}
+
+async function look(client: EtcdClient): Promise<{ members: Looked[]; failures: unknown[] }> {
+  const looks = client.urls.map(async url => ({ url, status: await client.at(url).status() }))
+  const members: Looked[] = []
+  const failures: unknown[] = []
+  for (const outcome of await Promise.allSettled(looks)) {
+    if (outcome.status === 'fulfilled') members.push(outcome.value)
+    else failures.push(outcome.reason)
+  }
+  return { members, failures }
+}
+
+function quotaOf(members: Looked[], configured: number): number {
+  const told = members.map(({ status }) => status.dbSizeQuota).filter(bytes => bytes > 0)
+  return told.length > 0 ? Math.min(...told) : configured
+}
+
+async function isFull(client: EtcdClient): Promise<boolean> {
+  return (await client.alarms()).some(({ alarm }) => alarm === alarmType.NOSPACE)
+}
