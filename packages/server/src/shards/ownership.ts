@@ -12,6 +12,7 @@ import { commitKnown, decodeRecord, encodeRecord, pause, sameBytes } from './com
 import type { Keys } from './keys.ts'
 import { decodeMember, type MemberRecord, type Membership } from './membership.ts'
 import type { Processes } from './processes.ts'
+import { readKnown } from './reading.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
 /** The owner record at this revision is ours: every append checks it. */
@@ -47,9 +48,9 @@ export class DataDirectoryInUse extends Error {
 
 /** Takes the shard over, waiting for a silent former owner as long as it must. Throws `DataDirectoryInUse`. */
 export async function takeOver(options: OwnershipOptions, shard: number): Promise<Ownership> {
-  const { engine, keys, membership } = options
+  const { engine, clock, keys, membership } = options
   for (;;) {
-    const pair = await engine.read(keys.owner(shard))
+    const pair = await readKnown(clock, () => engine.read(keys.owner(shard)))
     const { server, epoch } = pair ? decodeOwner(pair.value) : { server: '', epoch: 0 }
     const former = server !== '' && server !== membership.server ? server : null
     if (former) await outlive(options, former)
@@ -99,7 +100,7 @@ async function outlive(options: OwnershipOptions, server: string): Promise<void>
   let seenRevision = 0
   let silentMs = 0
   for (let lookedMs = clock.hrtimeMs(); ; await pause(clock, LOOK_MS)) {
-    const pair = await engine.read(key)
+    const pair = await readKnown(clock, () => engine.read(key))
     if (!pair) return
     const member = decodeMember(pair.value)
     const state = processes.stateOf(member)

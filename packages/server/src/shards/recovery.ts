@@ -12,6 +12,7 @@ import { type Batch, decodeBatch, type EntryGroup, hashBatch } from './batch.ts'
 import type { Keys } from './keys.ts'
 import type { LogEnd } from './log.ts'
 import type { Ownership } from './ownership.ts'
+import { readKnown } from './reading.ts'
 
 export type Recovered = {
   states: Map<string, State>
@@ -73,12 +74,12 @@ async function readPage(
   page: { after: string | null; limit: number },
 ) {
   const prefix = keys.log(shard)
+  const after = page.after === null ? {} : { after: page.after }
   for (let read = 0; read < STALE_READS_MAX; read++) {
-    const listing = await engine.list({
-      prefix,
-      limit: page.limit,
-      ...(page.after === null ? {} : { after: page.after }),
-    })
+    const listing = await readKnown(clock, () =>
+      engine.list({ prefix, limit: page.limit, atLeast: ownership.revision, ...after }),
+    )
+    // The engine has promised it. What is granted rests on it, so it is looked at again.
     if (listing.revision >= ownership.revision) return listing
     await new Promise<void>(resolve => void clock.after(10, resolve))
   }
