@@ -81,9 +81,25 @@ test('a grant that was waited for confers time from the grant', async () => {
 
 test('a renewal for a shorter time moves no deadline back', async () => {
   const { server, clock } = await startServer()
-  const session = await server.session(10_000)
-  const renewed = await server.ask({ type: 'renew', by: 'test', session, ttlMs: 1_000 })
-  assert.equal(conferred(renewed), 1_000)
+  const session = await server.session(TTL_MS)
+  await clock.pass(TTL_MS - 200)
+  const longer = await server.ask({ type: 'renew', by: 'test', session, ttlMs: 20_000 })
+  const shorter = await server.ask({ type: 'renew', by: 'test', session, ttlMs: 500 })
+  assert.deepEqual([conferred(longer), conferred(shorter)], [20_000, 500])
+  await clock.pass(19_900)
+  assert.equal(await server.isAlive(session), true)
+  await clock.pass(100 + SOON_MS)
+  assert.equal(await server.isAlive(session), false)
+})
+
+test('a new owner gives a session its full TTL from its own reading, whatever the log says of the time', async () => {
+  const first = await startServer()
+  const [session, other] = [await first.server.session(10_000), await first.server.session(60_000)]
+  await first.clock.pass(9_000)
+  assert.ok((await first.server.ask(first.server.renew(session))).ok)
+  // The log has a batch of this time; of the renewal it knows nothing.
+  await first.server.grant(other, 'a')
+  const { server, clock } = await restart(first)
   await clock.pass(9_900)
   assert.equal(await server.isAlive(session), true)
   await clock.pass(100 + SOON_MS)

@@ -1,0 +1,112 @@
+/** What the safety of the core rests on, claim by claim, where a table of commands would not show it. */
+import { strict as assert } from 'node:assert'
+import { test } from 'node:test'
+import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
+import type { Command, GrantView, Reply } from './model.ts'
+import { NUMBERS_PER_EPOCH, newState, nextNumber } from './state.ts'
+
+const by = 'test'
+
+function granted(reply: Reply): GrantView {
+  assert(reply.ok === true && reply.type === 'granted', `expected a grant, not ${JSON.stringify(reply)}`)
+  return reply.grants[0]!
+}
+
+function refused(reply: Reply): string {
+  assert(reply.ok === false, `expected a refusal, not ${JSON.stringify(reply)}`)
+  return reply.code === 'lock_lost' || reply.code === 'lock_held' ? `${reply.code} ${reply.reason}` : reply.code
+}
+
+const release = ({ session, lock, token }: GrantView): Command => ({
+  type: 'release',
+  by,
+  session,
+  grants: [{ lock, token }],
+  request: null,
+})
+
+test('a token of the past is refused by everything, whoever holds the lock now', () => {
+  const world = new World()
+  const [a, b] = [world.open(), world.open()]
+  const old = granted(world.do(acquireOf(a, ['x'])))
+  world.do(release(old))
+  // Somebody else holds it; then the same session again, under another token.
+  for (const session of [b, a]) {
+    const now = granted(world.do(acquireOf(session, ['x'], { value: 'current' })))
+    const by_ = { by, session: a, lock: 'x', token: old.token, request: null }
+    assert.equal(refused(world.do({ type: 'validate', by, lock: 'x', token: old.token })), 'stale_token')
+    assert.equal(refused(world.do({ ...by_, type: 'write_value', value: 'late' })), 'stale_token')
+    assert.equal(refused(world.do({ ...by_, type: 'transfer', toSession: b })), 'stale_token')
+    // Released before, so this is true, and does nothing.
+    assert.equal(world.do(release(old)).ok, true)
+    const held = world.do({ type: 'validate', by, lock: 'x', token: now.token })
+    assert.equal(held.ok, true, 'nothing has changed')
+    const value = world.do({ type: 'read_value', by, lock: 'x' })
+    assert(value.ok === true && value.type === 'value' && value.value.value === 'current')
+    world.do(release(now))
+  }
+})
+
+test('an epoch that has no numbers left gives none', () => {
+  const state = newState(3)
+  state.lastNumber = 4 * NUMBERS_PER_EPOCH - 4
+  assert.equal(nextNumber(state), 4 * NUMBERS_PER_EPOCH - 3)
+  // A grant of several permits takes as many.
+  assert.throws(() => nextNumber(state, 5), /no numbers left/)
+  state.lastNumber = 4 * NUMBERS_PER_EPOCH - 1
+  assert.throws(() => nextNumber(state), /no numbers left/)
+  // Numbers beyond 2^53 would be rounded.
+  assert.throws(() => nextNumber(newState(2 ** 21)), /2\^53/)
+})
+
+test('nobody acknowledges what has not happened', () => {
+  const world = new World()
+  const [a, b] = [world.open(5_000), world.open(60_000)]
+  world.do({ type: 'renew', by, session: a, seenChanges: 1_000 })
+  granted(world.do(acquireOf(a, ['x'])))
+  world.do({ type: 'force_release', by, lock: 'x', token: null, reason: 'stuck', now: false })
+  assert.equal(refused(world.do(acquireOf(b, ['x']))), 'lock_held delayed')
+  world.pass(5_000)
+  granted(world.do(acquireOf(b, ['x'])))
+})
+
+test('a cancel that overtakes its acquire is remembered', () => {
+  const world = new World()
+  const a = world.open()
+  assert.equal(world.do({ type: 'cancel', by, session: a, cancels: 7, request: null }).ok, true)
+  assert.equal(refused(world.do(acquireOf(a, ['x'], { request: 7 }))), 'lock_held cancelled')
+  assert.equal(world.state.grantCount, 0)
+  granted(world.do(acquireOf(a, ['x'], { request: 8 })))
+})
+
+test('an idempotency key outlives its grant', () => {
+  const world = new World()
+  const key = { key: 'k', digest: 'x' }
+  const ask = () => world.do(acquireOf({ ttlMs: 2_000, defaultTtlMs: 30_000, holder: 'cron', key }, ['x']))
+  const { session } = granted(ask())
+  assert.equal(world.do({ type: 'release_single', by, session, lock: 'x' }).ok, true)
+  assert.equal(refused(ask()), 'lock_lost expired')
+  world.clean(world.log.length)
+  world.pass(23 * 3_600_000)
+  assert.equal(refused(ask()), 'lock_lost expired')
+  world.pass(3_600_000)
+  granted(ask())
+})
+
+test('an end that the holder did not ask for is logged with who and why', () => {
+  const ends: [Command, string][] = [
+    [{ type: 'force_release', by: 'ann', lock: 'x', token: null, reason: 'stuck', now: true }, 'forced'],
+    [{ type: 'preempt', by: 'ann', lock: 'x', token: null, reason: 'stuck', graceMs: 0 }, 'preempted'],
+  ]
+  for (const [command, type] of ends) {
+    const world = new World()
+    const holder = world.open(60_000, 'bob')
+    granted(world.do(acquireOf(holder, ['x'])))
+    world.do(command)
+    const entries = world.log.flatMap(batch => batch.entries).filter(entry => entry.type === type)
+    assert.deepEqual(
+      entries.map(entry => entry.why),
+      [{ holder: 'bob', session: holder, by: 'ann', reason: 'stuck', change: 1 }],
+    )
+  }
+})
