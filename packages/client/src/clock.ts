@@ -45,7 +45,16 @@ const globals = globalThis as Globals
 function readBootMs(): () => number {
   // Node, Deno and Bun answer with their `node:os`; a browser has no process.
   const os = globals.process?.getBuiltinModule?.('node:os') as { uptime(): number } | undefined
-  return os ? () => os.uptime() * 1000 : () => Date.now()
+  return os && tells(os) ? () => os.uptime() * 1000 : () => Date.now()
+}
+
+function tells(os: { uptime(): number }): boolean {
+  try {
+    return os.uptime() >= 0
+  } catch {
+    // Deno without `--allow-sys`: the wall clock it is, as in a browser.
+    return false
+  }
 }
 
 function turnScheduler(): (callback: () => void) => void {
@@ -55,8 +64,21 @@ function turnScheduler(): (callback: () => void) => void {
       immediate(callback)
     }
   }
+  if (globals.process === undefined && typeof MessageChannel === 'function') return messageTurns()
   return callback => {
     setTimeout(callback, 0)
+  }
+}
+
+/** A browser's `setTimeout` waits for 4 ms, and in a hidden tab for a second or more; messages come at once. */
+function messageTurns(): (callback: () => void) => void {
+  const { port1, port2 } = new MessageChannel()
+  const due: (() => void)[] = []
+  port1.addEventListener('message', () => due.shift()?.())
+  port1.start()
+  return callback => {
+    due.push(callback)
+    port2.postMessage(null)
   }
 }
 

@@ -59,8 +59,7 @@ export class Connection {
   /** Why there is no answer, and what to do about it. `address`: as people know it. */
   whyUnanswered(address: string): string {
     if (this.isOpen) return 'The service did not answer in time; the outcome is unknown.'
-    const why = this.lastFailure === '' ? '' : ` (${this.lastFailure})`
-    return `Cannot reach the Holdfast service at ${address}${why}. Is it running? Start it with \`holdfast serve\`, or set HOLDFAST_URL.`
+    return unreachable(address, this.lastFailure)
   }
 
   /** Begins to connect, unless it has. */
@@ -143,4 +142,15 @@ export class Connection {
     if (this.#failures === 0) return 0
     return this.#random.fraction() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(this.#failures - 1, 16))
   }
+}
+
+/** Why nobody answered, as far as the platform tells, and what to look at. */
+export function unreachable(address: string, why: string): string {
+  const reason = why === '' ? '' : ` (${why})`
+  // A browser does not tell a page that it was kept from asking.
+  const advice =
+    'document' in globalThis
+      ? 'Is it running, and is the origin of this page among its `allowed_origins`?'
+      : 'Is it running? Start it with `holdfast serve`, or set HOLDFAST_URL.'
+  return `Cannot reach the Holdfast service at ${address}${reason}. ${advice}`
 }

@@ -79,8 +79,13 @@ export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
 }
 
 function environment(name: string): string | undefined {
-  // The same global object; a browser has no process, and Deno may refuse to tell.
+  // The same global object; a browser has no process.
   const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } }
-  const value = process?.env?.[name]
-  return value === '' ? undefined : value
+  try {
+    const value = process?.env?.[name]
+    return value === '' ? undefined : value
+  } catch {
+    // Deno without `--allow-env` refuses to tell: as if it were not set.
+    return undefined
+  }
 }

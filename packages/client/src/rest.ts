@@ -2,6 +2,7 @@
 import { toCamel, toSnake } from '@holdfast/protocol/casing'
 import type { WireError } from '@holdfast/protocol/errors'
 import { timeoutSignal } from './clock.ts'
+import { unreachable } from './connection.ts'
 import { errorOf, HoldfastError, hasCode, UnavailableError } from './errors.ts'
 import type { StoredValue } from './lock.ts'
 import type {
@@ -48,18 +49,17 @@ export class Rest {
       if (value !== undefined) url.searchParams.set(name, String(value))
     const headers: Record<string, string> = { ...this.#headers }
     if (body) headers['content-type'] = 'application/json'
+    // Not as a method of ours: a browser's own refuses to be called on anything but its window.
+    const send = this.#fetch
     try {
-      return await this.#fetch(url, {
+      return await send(url, {
         method,
         headers,
         body: body ? JSON.stringify(toSnake(body)) : null,
         signal: timeoutSignal(patience),
       })
     } catch (cause) {
-      throw new UnavailableError(
-        `Cannot reach the Holdfast service at ${this.#url} (${whyOf(cause)}). Is it running? Start it with \`holdfast serve\`, or set HOLDFAST_URL.`,
-        { cause },
-      )
+      throw new UnavailableError(unreachable(this.#url, whyOf(cause)), { cause })
     }
   }
 

@@ -72,6 +72,23 @@ test('values that are not valid are refused', () => {
   fails(/one of true, false/, ['--log-requests=yes'])
 })
 
+test('origins of web pages are named exactly as browsers name them', () => {
+  assert.deepEqual(read().allowedOrigins, [])
+  assert.deepEqual(read(['--allowed-origins', 'https://a.example, http://localhost:3000']).allowedOrigins, [
+    'https://a.example',
+    'http://localhost:3000',
+  ])
+  for (const wrong of [
+    '*',
+    'a.example',
+    'https://a.example/',
+    'https://a.example/path',
+    'ftp://a.example',
+    'https://a,',
+  ])
+    fails(/allowed_origins.* must name origins/, ['--allowed-origins', wrong])
+})
+
 test('beyond loopback TLS is needed, unless refused by a flag', () => {
   fails(/needs TLS/, ['--listen', '0.0.0.0:7420'])
   fails(/needs TLS/, ['--listen', '[::]:7420'])

@@ -18,6 +18,8 @@ export type Config = {
   /** null: from `<data>/root.key`, made if need be. */
   rootKey: string | null
   serverName: string
+  /** Of web pages that may use this service beside those that it serves itself. */
+  allowedOrigins: readonly string[]
   /** Labels of the tenant's metrics. */
   serviceName: string
   location: string
@@ -46,6 +48,11 @@ const settings = [
   { name: 'log_requests', default: 'false', isSwitch: true, help: 'A line in the log for each request.' },
   { name: 'root_key', default: '', isSecret: true, help: 'The root API key; else it is in <data>/root.key.' },
   { name: 'server_name', default: hostname(), help: 'What this server calls itself.' },
+  {
+    name: 'allowed_origins',
+    default: '',
+    help: 'Origins of web pages that may use this service, like https://app.example.org, separated by commas.',
+  },
   { name: 'service_name', default: 'go-etcd-lock', help: "The service's name in the labels of the tenant's metrics." },
   { name: 'location', default: 'local', help: "The location in the labels of the tenant's metrics." },
 ] as const satisfies Setting[]
@@ -88,6 +95,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     logsRequests: switchOf('log_requests', get('log_requests')),
     rootKey: keyOf('root_key', get('root_key')),
     serverName: get('server_name'),
+    allowedOrigins: originsOf(get('allowed_origins')),
     serviceName: get('service_name'),
     location: get('location'),
   }
@@ -237,6 +245,16 @@ function keyOf(name: string, text: string): string | null {
     throw new ConfigError(`\`${name}\` must have at least ${KEY_CHARS_MIN} printable characters and no spaces.`)
   }
   return key
+}
+
+function originsOf(text: string): string[] {
+  const origins = text.split(',').map(origin => origin.trim())
+  for (const origin of origins) {
+    if (origin === '' && origins.length === 1) return []
+    if (!URL.canParse(origin) || !/^https?:/.test(origin) || new URL(origin).origin !== origin)
+      throw new ConfigError(`\`allowed_origins\` must name origins, like https://app.example.org, not \`${origin}\`.`)
+  }
+  return origins
 }
 
 function refuseOpenDoor({ listen, tls, isInsecureListen }: Config): void {

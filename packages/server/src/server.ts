@@ -13,6 +13,7 @@ import { openMemory } from './engine/memory/memory.ts'
 import { type App, createApp, type Tls } from './http/app.ts'
 import { Connections } from './http/connect/upgrade.ts'
 import type { Doors } from './http/doors.ts'
+import { Origins } from './http/origins.ts'
 import { v1Routes } from './http/v1/index.ts'
 import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
@@ -73,6 +74,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
     random,
     telemetry,
     watches: new WatchCount(),
+    origins: new Origins(config.allowedOrigins),
     release: releaseOf(),
     serverId: opened.server,
     draining,

@@ -11,6 +11,7 @@ import { apiVersion } from './api-version.ts'
 import type { Route } from './call.ts'
 import type { Doors } from './doors.ts'
 import { pathOf } from './names.ts'
+import { foreignOrigin, preflightHeaders } from './origins.ts'
 import { failed, headersOf, Refused, refuse } from './reply.ts'
 import { type RequestIds, requestIds } from './request-ids.ts'
 import { addOperations } from './routes.ts'
@@ -64,7 +65,12 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   } as object) as unknown as App
   app.server.maxConnections = CONNECTIONS_MAX
   app.decorateRequest('caller', null)
-  app.addHook('onRequest', (request, reply, done) => done(admit(doors, request, reply)))
+  app.addHook('onRequest', (request, reply, done) => {
+    const refused = admit(doors, request, reply)
+    // A browser asks before it sends; nothing of ours is named by the method.
+    if (refused || !doors.origins.isPreflight(request.method, request.headers)) return done(refused)
+    void reply.code(204).headers(preflightHeaders).send()
+  })
   app.addHook('onResponse', (request, reply, done) => {
     report(doors, request, reply)
     done()
@@ -84,11 +90,14 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Erro
     request.beganMs = doors.clock.hrtimeMs()
     reply.header('x-request-id', request.ids.trace)
     if (request.ids.correlation !== undefined) reply.header('x-correlation-id', request.ids.correlation)
+    reply.headers(doors.origins.headersFor(request.headers))
+    if (doors.origins.isPreflight(request.method, request.headers)) return undefined
     const path = pathOf(request.raw.url ?? '')
     const isOperation = /^\/v[0-9]+\//.test(path) && !/^\/v[12]\/openapi\.json$/.test(path)
     if (isOperation) {
       request.caller = doors.authenticate(request.headers.authorization)
       if (!request.caller) throw refuse('unauthenticated')
+      if (!doors.origins.permits(request.headers)) throw refuse('forbidden', foreignOrigin)
     }
     if (path.length > PATH_BYTES_MAX) throw refuse('path_too_long')
     if (isOperation) {

@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts'
 import type { Random } from '../random.ts'
 import type { Shards } from '../shards/port.ts'
 import type { Telemetry } from '../telemetry.ts'
+import type { Origins } from './origins.ts'
 import type { WatchCount } from './watch-count.ts'
 
 export type Doors = {
@@ -15,6 +16,8 @@ export type Doors = {
   random: Random
   telemetry: Telemetry
   watches: WatchCount
+  /** Which web pages may use this service. */
+  origins: Origins
   /** Version of the software. */
   release: string
   /** This start of this server. */

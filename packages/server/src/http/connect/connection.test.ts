@@ -12,6 +12,7 @@ import { systemRandom } from '../../random.ts'
 import type { Asking, Shards } from '../../shards/port.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import type { Doors } from '../doors.ts'
+import { Origins } from '../origins.ts'
 import { WatchCount } from '../watch-count.ts'
 import { Connection } from './connection.ts'
 
@@ -76,6 +77,7 @@ function connected() {
     random: systemRandom,
     telemetry: createTelemetry(config, () => []),
     watches: new WatchCount(),
+    origins: new Origins([]),
     release: '0',
     serverId: 'server',
     draining: { isDraining: false },

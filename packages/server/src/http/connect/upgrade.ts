@@ -6,6 +6,7 @@ import { FRAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Caller } from '../../auth/caller.ts'
 import type { Doors } from '../doors.ts'
+import { foreignOrigin } from '../origins.ts'
 import { headersOf } from '../reply.ts'
 import { requestIds } from '../request-ids.ts'
 import { Connection, closeCodes } from './connection.ts'
@@ -63,6 +64,7 @@ export class Connections {
     const caller = this.#doors.authenticate(authorization)
     if (authorization !== undefined && !caller) return turnAway(socket, 'unauthenticated', trace)
     if (path !== PATH) return turnAway(socket, 'not_found', trace)
+    if (!this.#doors.origins.permits(request.headers)) return turnAway(socket, 'forbidden', trace, foreignOrigin)
     if (this.#doors.draining.isDraining) return turnAway(socket, 'unavailable', trace)
     this.#sockets.handleUpgrade(request, socket, head, websocket => this.#connected(websocket, caller))
   }
@@ -97,8 +99,8 @@ export class Connections {
 }
 
 /** A refusal before there is a WebSocket: plain HTTP. */
-function turnAway(socket: Duplex, code: ErrorCode, trace: string): void {
-  const body = JSON.stringify({ trace, errors: [{ code, message: errors[code].summary }] })
+function turnAway(socket: Duplex, code: ErrorCode, trace: string, message: string = errors[code].summary): void {
+  const body = JSON.stringify({ trace, errors: [{ code, message }] })
   const headers = {
     'content-type': 'application/json; charset=utf-8',
     'content-length': String(Buffer.byteLength(body)),
