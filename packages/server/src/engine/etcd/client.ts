@@ -5,7 +5,7 @@
  * `client.range(…)` and its kin ask the member that answered last; when one fails, the next call goes to another. `client.at(url)` asks
  * exactly that member. Watches have connections of their own, so that a flood of events never stands before a commit.
  */
-import { type ChannelCredentials, credentials } from '@grpc/grpc-js'
+import { type ChannelCredentials, credentials, logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Clock } from '../../clock.ts'
 import { Calls, type ReplyOf, type RequestOf } from './calls.ts'
 import { Channel, type Endpoint, endpointOf, KEEPALIVE_MS } from './channel.ts'
@@ -47,6 +47,8 @@ export class EtcdClient extends Calls {
   constructor(options: EtcdClientOptions) {
     super((method, request, timeoutMs) => this.#ask(this.#good, method, request, timeoutMs))
     this.#options = options
+    // What it would print comes to us as errors, and standard output is ours.
+    setLogVerbosity(logVerbosity.NONE)
     const endpoints = options.urls.map(endpointOf)
     const { tls = { caFile: null, certificate: null }, clock, reloadMs } = options
     this.#files = endpoints.some(endpoint => endpoint.isSecure)

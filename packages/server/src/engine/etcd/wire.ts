@@ -236,9 +236,10 @@ function readValue(input: Input, type: Kind | Message, wire: number, end: number
   const isVarint = type === 'bool' || type === 'int64' || type === 'uint32' || type === 'uint64'
   if (wire !== (isVarint ? VARINT : LENGTH)) throw new WireError(`a field of type ${wire} where another belongs`)
   if (type === 'uint64') return readBigVarint(input, end)
+  if (type === 'int64') return readInt64(input, end)
   const number = readVarint(input, end)
   if (type === 'bool') return number !== 0
-  if (type === 'int64' || type === 'uint32') return number
+  if (type === 'uint32') return number
   const from = input.at
   const to = from + number
   if (to > end) throw new WireError('a field is longer than its message')
@@ -257,10 +258,18 @@ function readVarint(input: Input, end: number): number {
   for (let scale = 1; ; scale *= 128) {
     const byte = nextByte(input, end)
     value += (byte & 127) * scale
-    // Negative numbers have ten bytes and end here too: etcd sends none in the fields that are read.
     if (value > Number.MAX_SAFE_INTEGER) throw new WireError('a number that cannot be held exactly')
     if (byte < 128) return value
   }
+}
+
+/** Negative ones have ten bytes: -1 is how etcd says that nothing has been compacted yet. */
+function readInt64(input: Input, end: number): number {
+  const first = input.bytes[input.at]
+  if (first !== undefined && first < 128) return readVarint(input, end)
+  const value = Number(BigInt.asIntN(64, readBigVarint(input, end)))
+  if (!Number.isSafeInteger(value)) throw new WireError('a number that cannot be held exactly')
+  return value
 }
 
 function readBigVarint(input: Input, end: number): bigint {
