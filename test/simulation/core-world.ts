@@ -1,7 +1,7 @@
 /** A world around the core alone: sessions, time, wake-ups, and a log that is judged as it grows. Driven by numbers, so that chance can drive it. */
 import { strict as assert } from 'node:assert'
 import { apply } from '../../packages/server/src/locks/apply.ts'
-import { carried, isCurrent, liveIn } from '../../packages/server/src/locks/carry.ts'
+import { type Carried, carry, liveIn, recordsBefore } from '../../packages/server/src/locks/carry.ts'
 import { decide } from '../../packages/server/src/locks/decide.ts'
 import { decodeEntry, type Encoded, encodeEntry } from '../../packages/server/src/locks/encoding.ts'
 import type { Acquire, Claim, Command, Entry, Reply, Report } from '../../packages/server/src/locks/model.ts'
@@ -119,22 +119,30 @@ export class World {
   /** The cleaner: carries what is current of the oldest batches to the new end, and drops them. */
   clean(count: number): void {
     const old = this.log.slice(0, Math.min(count, this.log.length - 1))
-    if (old.length === 0) return
+    const end = old.at(-1)
+    if (!end) return
     this.state.seq++
-    const kept = old.flatMap(batch => batch.entries.filter(entry => isCurrent(this.state, entry, batch.seq)))
-    for (const entry of kept) carried(this.state, entry, this.state.seq)
+    const kept: Carried[] = []
+    for (const entry of recordsBefore(this.state, end.seq + 1)) {
+      assert.ok(carry(this.state, entry, { before: end.seq + 1, seq: this.state.seq }))
+      kept.push(entry)
+    }
+    for (const { seq } of old) assert.equal(liveIn(this.state, seq), 0, `nothing of batch ${seq} is left behind`)
     this.log = [...this.log.slice(old.length), { seq: this.state.seq, entries: kept }]
   }
 
-  /** Each batch is known to have as many current records as it has. */
+  /** Each batch is known to have as many current records as there are in the state. */
   checkLive(): void {
+    const counts = new Map<number, number>()
+    let found = 0
     for (const batch of this.log) {
-      const current = new Set<string>()
-      for (const entry of batch.entries) {
-        const { type: _, value: __, why: ___, ...key } = { why: undefined, ...entry }
-        if (isCurrent(this.state, entry, batch.seq)) current.add(JSON.stringify(key))
-      }
-      assert.equal(liveIn(this.state, batch.seq), current.size, `current records of batch ${batch.seq}`)
+      let upTo = 0
+      for (const _ of recordsBefore(this.state, batch.seq + 1)) upTo++
+      counts.set(batch.seq, upTo - found)
+      found = upTo
+    }
+    for (const { seq } of this.log) {
+      assert.equal(liveIn(this.state, seq), counts.get(seq), `current records of batch ${seq}`)
     }
   }
 

@@ -11,6 +11,7 @@ import {
 import { breakDeadlocks, noteOrder } from './deadlock.ts'
 import type { Draft } from './draft.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
+import type { Lock } from './lock.ts'
 import type { Acquire, Claim, Grant, Refusal, Reply, Session, Waiter } from './model.ts'
 import { canGrantAtOnce, limitOf, rankOf } from './queue.ts'
 import {
@@ -24,7 +25,7 @@ import {
   repeatWait,
   usedOtherwise,
 } from './requests.ts'
-import { type Lock, liveSession, type SessionState, type State } from './state.ts'
+import { liveSession, type SessionState, type State } from './state.ts'
 import { heldView, positionOf, reasonNotFree } from './views.ts'
 
 type Asked = { id: string; number: number; holder: string; isNew: boolean; ttlMs: number }

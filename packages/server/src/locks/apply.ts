@@ -3,6 +3,8 @@
  * record; the fold must come out the same in whatever order records of different keys were written, so nothing here
  * asks for another record to be there already.
  */
+
+import { type Lock, own } from './lock.ts'
 import type {
   Config,
   Delay,
@@ -17,7 +19,7 @@ import type {
 } from './model.ts'
 import { type Stamped, writtenIn } from './model.ts'
 import { beforeInQueue } from './queue.ts'
-import { type Ending, Lock, NUMBERS_PER_EPOCH, own, placeOf, SessionState, type State } from './state.ts'
+import { type Ending, NUMBERS_PER_EPOCH, placeOf, SessionState, type State } from './state.ts'
 
 /** Remembered endings of single sessions, a generation. */
 const ENDED_SINGLES_MAX = 16_384
@@ -257,18 +259,13 @@ function applyKey(state: State, key: string, value: IdempotencyKey | null): void
 }
 
 function lockFor(state: State, name: string): Lock {
-  let lock = state.locks.get(name)
-  if (!lock) {
-    lock = new Lock(name)
-    state.locks.set(name, lock)
-  }
-  return lock
+  return state.locks.take(name)
 }
 
-/** Free state is forgotten at once: memory grows with what is in use, never with the names that were. */
+/** Free state is forgotten: memory grows with what is in use, never with the names that were. */
 function dropLock(state: State, lock: Lock): void {
   const isUsed = lock.grants.length > 0 || lock.queue.length > 0 || lock.delays.length > 0 || lock.config || lock.value
-  if (!isUsed) state.locks.delete(lock.name)
+  if (!isUsed) state.locks.free(lock)
 }
 
 function sessionFor(state: State, id: string): SessionState {

@@ -192,6 +192,8 @@ export type Happening =
   | 'remembered'
   | 'settled'
   | 'forgotten'
+  /** Written again by the cleaner: nothing happened. */
+  | 'carried'
 
 /** Why it happened, for the audit trail and the events. `holder` etc. stand here where the record itself is gone. */
 export type Why = {

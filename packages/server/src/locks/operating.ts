@@ -2,8 +2,9 @@
 import { FREEZES_MAX } from '@holdfast/protocol/limits'
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
+import type { Lock } from './lock.ts'
 import type { Command, Config, LockView, Reply } from './model.ts'
-import { grantOf, type Lock, liveSession } from './state.ts'
+import { grantOf, liveSession } from './state.ts'
 import { heldView, lockView, waiterView } from './views.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>

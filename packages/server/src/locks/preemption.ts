@@ -7,9 +7,10 @@
 import { GRACE_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { Draft } from './draft.ts'
 import { endGrant, pump } from './grants.ts'
+import type { Lock } from './lock.ts'
 import type { Command, Grant, Preemption, Reply, Waiter } from './model.ts'
 import { isCompatible } from './queue.ts'
-import { grantOf, type Lock, liveSession } from './state.ts'
+import { grantOf, liveSession } from './state.ts'
 
 const strength: Record<Preemption, number> = { never: 0, graceful: 1, immediate: 2 }
 

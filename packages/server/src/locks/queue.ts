@@ -8,8 +8,9 @@
  * two sets never wait for each other.
  */
 import { AGEING_MS_PER_PRIORITY } from '@holdfast/protocol/limits'
+import type { Lock } from './lock.ts'
 import type { Claim, Waiter } from './model.ts'
-import type { Lock, State } from './state.ts'
+import type { State } from './state.ts'
 
 export function rankOf(now: number, priority: number): number {
   return now - priority * AGEING_MS_PER_PRIORITY

@@ -2,36 +2,9 @@
  * The state of one instance: the records, and the indexes that connect them. Changed by `apply` alone, but for two fields
  * that the shard sets: `seq` (the batch being built or replayed) and a session's `deadlineMs` (renewals make no entry).
  */
-import type {
-  Config,
-  Delay,
-  Freeze,
-  Grant,
-  IdempotencyKey,
-  Remembered,
-  RequestId,
-  Session,
-  Value,
-  Waiter,
-} from './model.ts'
-
-/** All that is known of one name. Exists while held, waited for, delayed, configured, or carrying a value. */
-export class Lock {
-  readonly name: string
-  /** By token. */
-  grants: Grant[] = []
-  /** By token. */
-  delays: Delay[] = none
-  /** By rank, then ticket: the first goes next. */
-  queue: Waiter[] = none
-  config: Config | null = null
-  value: Value | null = null
-  /** Moving average of how long grants lasted, while the lock has been contended: for estimates. */
-  typicalHoldMs: number | null = null
-  constructor(name: string) {
-    this.name = name
-  }
-}
+import { type Lock, none } from './lock.ts'
+import { LockTable } from './lock-table.ts'
+import type { Delay, Freeze, Grant, IdempotencyKey, Remembered, RequestId, Session, Waiter } from './model.ts'
 
 /** A session's record with what belongs to it. Records of other keys may come first, so `record` can be null for a while. */
 export class SessionState {
@@ -48,14 +21,6 @@ export class SessionState {
   requests: Map<RequestId, Remembered> | null = null
   settled = 0
   settledIn = 0
-}
-
-/** Shared by all that have none, as a million locks do; never written to. */
-const none: never[] = []
-
-/** The list to insert into: the shared empty one is never written to. */
-export function own<Item>(list: Item[]): Item[] {
-  return list === none ? [] : list
 }
 
 /** Endings that are remembered: a few seconds of full load. A power of two. */
@@ -120,7 +85,7 @@ export type State = {
   lastNumber: number
   seq: number
   sessions: Map<string, SessionState>
-  locks: Map<string, Lock>
+  locks: LockTable
   tickets: Map<number, Waiter>
   freezes: Map<string, Freeze>
   keys: Map<string, IdempotencyKey>
@@ -147,7 +112,7 @@ export function newState(epoch: number): State {
     lastNumber: 0,
     seq: 0,
     sessions: new Map(),
-    locks: new Map(),
+    locks: new LockTable(),
     tickets: new Map(),
     freezes: new Map(),
     keys: new Map(),

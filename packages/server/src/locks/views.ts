@@ -1,10 +1,11 @@
 /** What a state looks like from outside, at a moment. Reads only. */
 
 import { delayEndMs, freezeOf } from './grants.ts'
+import type { Lock } from './lock.ts'
 import type { Grant, GrantView, Held, LockView, Waiter, WaiterView } from './model.ts'
 import { endOfHold } from './preemption.ts'
 
-import type { Lock, State } from './state.ts'
+import type { State } from './state.ts'
 
 export function grantView(state: State, grant: Grant, now: number): GrantView {
   const endMs = endOfHold(grant)

@@ -3,6 +3,9 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Command } from '../locks/model.ts'
 import type { Answer, Asking, Submitted } from './port.ts'
 
+export const unknownOutcome = () =>
+  new HoldfastError('unavailable', 'The outcome is unknown; retry with the same request id.')
+
 /** One command on its way through a shard. `asking` is null when time asked, or once nobody listens any more. */
 export class Arrival implements Submitted {
   readonly instance: string

@@ -9,8 +9,14 @@ import { appended, batchesIn, isAppend, restart, startServer, tokenOf, type Worl
 
 const logBytesMin = 4_000
 
-/** A little of everything, the same for a seed: records that live, records that die, values that change. */
-async function traffic({ server, clock }: World, seed: number, steps: number): Promise<void> {
+/**
+ * A little of everything, the same for a seed: records that live, records that die, values that change. With `isSlow` the store keeps
+ * batches in flight over many steps, so that nearly all is decided while one is.
+ */
+async function traffic(
+  { server, clock, engine }: World,
+  { seed, steps, isSlow = false }: { seed: number; steps: number; isSlow?: boolean },
+): Promise<void> {
   let draw = seed
   const random = (below: number) => {
     draw = (Math.imul(draw, 1_103_515_245) + 12_345) & 0x7fffffff
@@ -65,7 +71,11 @@ async function traffic({ server, clock }: World, seed: number, steps: number): P
         await clock.pass(random(200))
     }
     await clock.settle()
+    if (isSlow && random(3) === 0) engine.hold(isAppend)
+    if (isSlow && random(4) === 0) engine.letGo()
   }
+  engine.letGo()
+  await clock.settle()
 }
 
 /** The state as what it says, without what is only remembered by courtesy or belongs to one process. */
@@ -109,14 +119,18 @@ function fold(batches: Iterable<Batch>, options: { carried: boolean }): State {
   return state
 }
 
-for (const seed of [1, 2, 3]) {
-  test(`the cleaned log folds to what the whole log folds to (seed ${seed})`, async () => {
+for (const [seed, isSlow] of [
+  [1, false],
+  [2, false],
+  [3, true],
+] as const) {
+  test(`the cleaned log folds to what the whole log folds to (seed ${seed}, ${isSlow ? 'slow' : 'quick'} store)`, async () => {
     let cleaned = 0
     const world = await startServer({
       config: { logBytesMin },
       telemetry: { cleaned: ({ batches }) => (cleaned += batches) },
     })
-    await traffic(world, seed, 900)
+    await traffic(world, { seed, steps: 900, isSlow })
     await world.clock.pass(1_000)
     const whole = world.engine.requests.filter(isAppend).map(request => decodeBatch(appended(request)!))
     const kept = batchesIn(world.engine.store)
@@ -137,7 +151,7 @@ for (const seed of [1, 2, 3]) {
 
 test('the log is bounded by what is alive, in idle time too', async () => {
   const world = await startServer({ config: { logBytesMin } })
-  await traffic(world, 9, 300)
+  await traffic(world, { seed: 9, steps: 300 })
   await world.clock.pass(2_000)
   const { logBytes } = world.server.shards.health().shards[0]!
   const live = JSON.stringify(essence(fold(batchesIn(world.engine.store), { carried: true }))).length
@@ -159,7 +173,7 @@ test('what is carried is chosen in the turn that commits it, on the state before
   const kept = batchesIn(engine.store)
   assert.ok(kept[0]!.seq > 30)
   const state = fold(kept, { carried: true })
-  assert.equal(state.locks.has('victim'), false)
+  assert.equal(state.locks.get('victim'), undefined)
   for (const batch of kept) {
     const order = Object.keys(batch)
     assert.ok(order.indexOf('carried') < order.indexOf('entries'))
@@ -176,7 +190,7 @@ test('carried entries are no events, and every event comes once', async () => {
     {},
     { event: event => events.push(event) > 0, reset: () => assert.fail('reset'), ended: () => undefined },
   )
-  await traffic(world, 5, 900)
+  await traffic(world, { seed: 5, steps: 900 })
   await world.clock.pass(1_000)
   const entries: Entry[] = []
   let carried = 0

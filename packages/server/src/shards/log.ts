@@ -86,11 +86,12 @@ export class ShardLog {
     const key = keys.batch(shard, seq)
     // The newest batch stays, for the next append has to name it.
     if (cleaned && cleaned.before > this.#end.seq) throw new Error('the newest batch is never cleaned')
-    const range = cleaned && {
-      from: keys.batch(shard, this.#firstSeq),
-      to: keys.batch(shard, cleaned.before),
-      delete: true as const,
-    }
+    const range = cleaned !== null &&
+      cleaned.before > this.#firstSeq && {
+        from: keys.batch(shard, this.#firstSeq),
+        to: keys.batch(shard, cleaned.before),
+        delete: true as const,
+      }
     const written = commitKnown({
       engine,
       clock,

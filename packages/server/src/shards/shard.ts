@@ -1,7 +1,8 @@
 /**
  * One shard under one ownership after another: takes commands, gives each turn to the log, and lets nothing leave before it is durable.
  * Commands that arrive while a batch is in flight form the next one, so under load a turn is as large as the store is slow, and when idle
- * nothing waits for anything: there is no timer in this.
+ * nothing waits for anything: there is no timer in this. They are decided as they arrive, so that the next batch is ready when the one before
+ * it is durable (decision 0013).
  *
  * When a batch surely was not written, all that has been decided since is void. The working state is thrown away, everyone in it is told
  * that the outcome is unknown, and the shard is taken over anew and read from its log.
@@ -13,8 +14,7 @@ import type { Command } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
 import { AWAKE_COMMANDS_MAX, stayAwake } from './awake.ts'
 import { encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
-import { Arrival } from './callers.ts'
-import type { Chosen } from './cleaner.ts'
+import { Arrival, unknownOutcome } from './callers.ts'
 import type { Feed } from './feed.ts'
 import type { Keys } from './keys.ts'
 import { OwnershipLost } from './log.ts'
@@ -22,8 +22,8 @@ import type { Membership } from './membership.ts'
 import { handOver, type Ownership, type OwnershipOptions, raiseEpoch, takeOver } from './ownership.ts'
 import type { Asking, SessionPush } from './port.ts'
 import type { ShardTelemetry } from './telemetry.ts'
-import { type Chunk, Turn } from './turn.ts'
-import { instanceIn, openWorking, type Working } from './working.ts'
+import { type Chunk, lastBatchOf, type OpenTurn, Turn } from './turn.ts'
+import { countsOf, instanceIn, momentOf, openWorking, type Working } from './working.ts'
 
 /** Room for the keys of a commit, its header, and what a carried batch may grow by. */
 const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
@@ -49,8 +49,6 @@ export type ShardOptions = {
   logBytesMin?: number
 }
 
-const unknownOutcome = () => new HoldfastError('unavailable', 'The outcome is unknown; retry with the same request id.')
-
 export class Shard {
   readonly #options: ShardOptions
   #working: Working | null = null
@@ -58,14 +56,21 @@ export class Shard {
   /** Random; with the count of batches it makes each id one that nobody else uses, at no cost for each. */
   readonly #nonce: string
   #batches = 0
+  /** Turns are being committed, one after another. */
   #isBusy = false
+  #isScheduled = false
   #isClosing = false
   #isLost = false
+  /** When the batch in flight was sent. */
   #sinceMs: number | null = null
-  /** Decided, and not known to be durable. */
-  #turning: Turn | null = null
+  /** Takes commands while the one before it is in flight. */
+  #open: OpenTurn | null = null
+  /** Deciding has failed, which is a bug: told when what is in flight has been settled. */
+  #failure: unknown = null
+  /** Decided and closed, and not known to be durable. */
+  #flying: OpenTurn | null = null
   #idle: (() => void)[] = []
-  readonly #start = () => void this.#work()
+  readonly #start = () => this.#advance()
 
   constructor(options: ShardOptions) {
     this.#options = options
@@ -108,21 +113,7 @@ export class Shard {
   }
 
   health() {
-    const working = this.#working
-    const counts = { locks: 0, grants: 0, sessions: 0, waiters: 0 }
-    for (const state of working?.states.values() ?? []) {
-      counts.locks += state.locks.size
-      counts.grants += state.grantCount
-      counts.sessions += state.sessionCount
-      counts.waiters += state.tickets.size
-    }
-    return {
-      shard: this.#options.shard,
-      epoch: working?.ownership.epoch ?? 0,
-      seq: working?.log.end.seq ?? 0,
-      ...counts,
-      logBytes: working?.log.bytes ?? 0,
-    }
+    return { shard: this.#options.shard, ...countsOf(this.#working) }
   }
 
   /** Answers nobody any more, lets the batch in flight become durable, and gives the shard up. */
@@ -130,6 +121,7 @@ export class Shard {
     this.#isClosing = true
     if (this.#isBusy) await new Promise<void>(resolve => this.#idle.push(resolve))
     this.#working?.cleaner.stop()
+    this.#failTurns()
     this.#failAll(unknownOutcome())
     this.#options.feed.end()
     if (this.#working && !this.#isLost) {
@@ -145,16 +137,64 @@ export class Shard {
   }
 
   #schedule(): void {
-    if (this.#isBusy || this.#working === null || this.#isLost) return
-    this.#isBusy = true
+    if (this.#isScheduled || this.#working === null || this.#isLost) return
+    this.#isScheduled = true
     // What lies in the sockets now is read first, so that it is in the same turn.
     this.#options.clock.afterPoll(this.#start)
   }
 
-  /** Never rejects. */
-  async #work(): Promise<void> {
+  #advance(): void {
+    this.#isScheduled = false
+    const working = this.#working
+    if (!working || this.#isClosing || this.#isLost) return
     try {
-      if (this.#working && !this.#isClosing) await this.#turn(this.#working)
+      this.#takeQueue(working)
+    } catch (error) {
+      // Whatever is in flight is settled first: what it has made durable is answered.
+      this.#failure = error
+    }
+    if (!this.#isBusy) void this.#work(working)
+  }
+
+  /**
+   * Decides what has arrived, into the turn that is open; opens one if need be. While a batch is in flight this goes on: what is decided
+   * rests on that batch, and neither leaves nor is written before it is known to be durable; if it fails, all of it is void (SAFETY P2, P3).
+   */
+  #takeQueue(working: Working): void {
+    const queue = this.#queue
+    if (queue.length === 0) return
+    this.#open ??= this.#openTurn(working)
+    const { turn } = this.#open
+    // Read after all of these were received: a session's time counts from its client's sending (SAFETY P8).
+    turn.moment = momentOf(working, this.#options.clock)
+    let taken = 0
+    // What decisions themselves put into the queue is for a later turn.
+    for (const count = queue.length; taken < count && !turn.isFull; ) turn.take(queue[taken++]!)
+    this.#queue = taken === queue.length ? [] : queue.slice(taken)
+  }
+
+  #openTurn(working: Working): OpenTurn {
+    const before = this.#flying
+    const seq = (before && lastBatchOf(before)) ?? working.log.end.seq
+    const carriedText = new GroupText()
+    // One cleaning at a time: the next begins where this one will have ended.
+    const chosen = before?.chosen ? null : working.cleaner.choose(seq + 1, carriedText, working.appendedBytes)
+    const turn = new Turn({
+      moment: momentOf(working, this.#options.clock),
+      seq: seq + 1,
+      bytesMax: ENTRIES_BYTES_MAX,
+      carriedBytes: carriedText.bytes,
+      instance: name => instanceIn(working, name),
+      submit: (instance, command) => void this.submit(instance, command, null),
+    })
+    return { turn, chosen, carriedText }
+  }
+
+  /** Commits one turn after another while there are any. Never rejects. */
+  async #work(working: Working): Promise<void> {
+    this.#isBusy = true
+    try {
+      await this.#commitTurns(working)
     } catch (error) {
       await this.#drop(error)
     }
@@ -162,54 +202,66 @@ export class Shard {
     this.#sinceMs = null
     for (const resolve of this.#idle.splice(0)) resolve()
     if (this.#isClosing) return
-    this.#working?.cleaner.prepare()
     if (this.#queue.length > 0 || this.#working?.cleaner.isReady) this.#schedule()
   }
 
-  async #turn(working: Working): Promise<void> {
-    const { clock, shard, telemetry } = this.#options
+  async #commitTurns(working: Working): Promise<void> {
+    for (let before: Turn | null = null; ; ) {
+      if (before?.needsEpoch) {
+        this.#leave(before)
+        before = null
+        await this.#raiseEpoch(working)
+      }
+      const isOver = this.#isClosing || this.#failure !== null
+      this.#flying = isOver ? null : this.#takeOpen(working)
+      const written = this.#flying && this.#write(working, this.#flying)
+      // While the disk is busy with the next.
+      if (before) this.#leave(before)
+      if (this.#failure !== null) throw this.#failure
+      if (!written || !this.#flying) return
+      if (this.#queue.length > 0) this.#schedule()
+      before = (await written) ? this.#flying.turn : null
+      this.#flying = null
+    }
+  }
+
+  /** The open turn, closed; or one that only cleans. */
+  #takeOpen(working: Working): OpenTurn | null {
+    const open = this.#open
+    this.#open = null
+    if (open || !working.cleaner.isReady) return open
+    const cleaning = this.#openTurn(working)
+    return cleaning.chosen ? cleaning : null
+  }
+
+  /** Returns whether the turn may be answered. */
+  async #write(working: Working, open: OpenTurn): Promise<boolean> {
+    const { turn } = open
+    const { clock, membership, shard, telemetry } = this.#options
     this.#sinceMs = clock.hrtimeMs()
-    const carriedText = new GroupText()
-    const seq = working.log.end.seq + 1
-    const chosen = working.cleaner.choose(seq, carriedText, working.appendedBytes)
-    const turn = this.#decide(working, seq, carriedText.bytes)
-    this.#turning = turn
-    if (turn.oversized) return this.#refuseOversized(turn.oversized)
-    if (turn.hasEntries || chosen) await this.#commit(working, turn, { chosen, carriedText })
+    if (turn.oversized) throw this.#refuseOversized(turn.oversized)
+    if (lastBatchOf(open) !== null) {
+      await this.#commit(working, open)
+      return true
+    }
     // Nothing was written, so nothing has shown that we still own the shard: our own deadline must, read after all of this was received.
-    else if (turn.asked > 0 && !(await this.#options.membership.confirm())) {
+    if (turn.asked > 0 && !(await membership.confirm())) {
       for (const arrival of turn.callers()) arrival.fail(unknownOutcome())
-      return
-    } else if (turn.commands > 0) telemetry.turnAnswered({ shard, commands: turn.commands })
-    this.#turning = null
-    turn.leave(this.#options.push)
+      return false
+    }
+    if (turn.commands > 0) telemetry.turnAnswered({ shard, commands: turn.commands })
+    return true
+  }
+
+  /** Everything that rests on the turn leaves. */
+  #leave(turn: Turn): void {
+    const { push, telemetry } = this.#options
+    turn.leave(push)
     for (const { instance, session } of turn.expired) telemetry.sessionExpired({ instance, session })
     for (const { instance, report } of turn.reports) telemetry.report({ instance, report })
-    if (turn.needsEpoch) await this.#raiseEpoch(working)
   }
 
-  #decide(working: Working, seq: number, carriedBytes: number): Turn {
-    const turn = new Turn({
-      moment: { now: working.clock.now(), at: this.#options.clock.wallMs() },
-      seq,
-      bytesMax: ENTRIES_BYTES_MAX,
-      carriedBytes,
-      instance: name => instanceIn(working, name),
-      submit: (instance, command) => void this.submit(instance, command, null),
-    })
-    const queue = this.#queue
-    let taken = 0
-    // What the decisions themselves put into the queue is for a later turn.
-    for (const count = queue.length; taken < count && !turn.isFull; ) turn.take(queue[taken++]!)
-    this.#queue = taken === queue.length ? [] : queue.slice(taken)
-    return turn
-  }
-
-  async #commit(
-    working: Working,
-    turn: Turn,
-    { chosen, carriedText }: { chosen: Chosen | null; carriedText: GroupText },
-  ): Promise<void> {
+  async #commit(working: Working, { turn, chosen, carriedText }: OpenTurn): Promise<void> {
     const { clock, feed, shard, telemetry } = this.#options
     let cleaned = chosen
     let appendedBytes = 0
@@ -252,7 +304,7 @@ export class Shard {
   }
 
   /** One command made more than a batch holds: surely not written, and it never will be; the state that it was applied to is void. */
-  async #refuseOversized(arrival: Arrival): Promise<void> {
+  #refuseOversized(arrival: Arrival): EngineRefusal {
     const { command } = arrival
     const text = `one command (${command.type}) would change more than one batch of the log can hold`
     this.#options.telemetry.alarm({ what: text, error: null })
@@ -261,7 +313,7 @@ export class Shard {
         details: { limit: 'batch_bytes', max: ENTRIES_BYTES_MAX },
       }),
     )
-    await this.#drop(new EngineRefusal('too_large', text))
+    return new EngineRefusal('too_large', text)
   }
 
   async #raiseEpoch(working: Working): Promise<void> {
@@ -280,8 +332,7 @@ export class Shard {
     working?.cleaner.stop()
     telemetry.dropped({ shard, reason: error instanceof Error ? error.name : 'unknown', error })
     if (working) for (const instance of working.instances.values()) instance.callers.failAll(unknownOutcome())
-    for (const arrival of this.#turning?.callers() ?? []) arrival.fail(unknownOutcome())
-    this.#turning = null
+    this.#failTurns()
     feed.end()
     const isExpected = error instanceof OwnershipLost || error instanceof EngineRefusal
     // A bug would come again with the same command: better no server than one that guesses.
@@ -303,12 +354,11 @@ export class Shard {
 
   async #own(ownership: Ownership): Promise<void> {
     const { shard, telemetry } = this.#options
-    const working = await openWorking(this.#options, ownership, () => this.#schedule())
+    const working = await openWorking(this.#options, ownership)
     this.#working = working
     for (const name of working.states.keys()) this.#restart(working, name)
     telemetry.recovered({ shard, ...working.recovered })
-    working.cleaner.prepare()
-    if (this.#queue.length > 0) this.#schedule()
+    if (this.#queue.length > 0 || working.cleaner.isReady) this.#schedule()
   }
 
   #restart(working: Working, name: string): void {
@@ -330,6 +380,14 @@ export class Shard {
         command => void this.submit(name, command, null),
       )
     }
+  }
+
+  #failTurns(): void {
+    for (const open of [this.#flying, this.#open]) {
+      for (const arrival of open?.turn.callers() ?? []) arrival.fail(unknownOutcome())
+    }
+    this.#flying = null
+    this.#open = null
   }
 
   #failAll(error: HoldfastError): void {

@@ -15,7 +15,7 @@ import { type OpenedShards, openShards, type ShardsConfig } from './shards.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
 
 /** More than any chain of promises in this room is long. */
-const MICROTASKS = 40
+const MICROTASKS = 100
 
 export class FakeClock implements Clock {
   #hrtimeMs = 1_000

@@ -5,7 +5,7 @@
  * shard commits between the two.
  */
 import { waitAnswer } from '../locks/answers.ts'
-import { carried } from '../locks/carry.ts'
+import { restamp } from '../locks/carry.ts'
 import { decide, type Moment } from '../locks/decide.ts'
 import { encodeEntry } from '../locks/encoding.ts'
 import { pushOf } from '../locks/events.ts'
@@ -14,6 +14,7 @@ import { liveSession } from '../locks/state.ts'
 import { wakeupsOf } from '../locks/wakeups.ts'
 import { BYTES_PER_UNIT_MAX, GroupText } from './batch.ts'
 import type { Arrival } from './callers.ts'
+import type { Chosen } from './cleaner.ts'
 import type { Instance } from './instance.ts'
 import type { Answer, SessionPush } from './port.ts'
 
@@ -32,7 +33,11 @@ type Pushed = { instance: string; session: string; push: SessionPush }
 /** What goes into one commit. There is a second one only after a command that is too large to go with those before it. */
 export type Chunk = { seq: number; text: GroupText; written: Written[]; entries: number }
 
+/** With what it cleans: the batches that may go with it, and what of them must be kept. */
+export type OpenTurn = { turn: Turn; chosen: Chosen | null; carriedText: GroupText }
+
 export type TurnOptions = {
+  /** Of its beginning. */
   moment: Moment
   /** Of the first batch. */
   seq: number
@@ -59,14 +64,13 @@ export class Turn {
   oversized: Arrival | null = null
   /** An instance has nearly run out of numbers. */
   needsEpoch = false
+  /** Of the commands that are taken next: never before one of them was received. The batch bears the last. */
+  moment: Moment
 
   constructor(options: TurnOptions) {
     this.#options = options
+    this.moment = options.moment
     this.chunks = [{ seq: options.seq, text: new GroupText(), written: [], entries: 0 }]
-  }
-
-  get moment(): Moment {
-    return this.#options.moment
   }
 
   get isFull(): boolean {
@@ -90,7 +94,7 @@ export class Turn {
     if (arrival.asking) this.asked++
     if (command.type === 'thaw' && !arrival.asking && !this.#isThawDue(instance, command.prefix)) return
     instance.state.seq = this.chunks.at(-1)!.seq
-    const decision = decide(instance.state, command, this.#options.moment)
+    const decision = decide(instance.state, command, this.moment)
     if (decision.entries.length > 0) this.#write(arrival, instance, decision.entries)
     this.#touch(instance, command, decision)
     this.#conclude(arrival, instance, decision)
@@ -138,13 +142,13 @@ export class Turn {
   #nextChunk(instance: Instance, entries: Entry[]): Chunk {
     const chunk = { seq: this.chunks.at(-1)!.seq + 1, text: new GroupText(), written: [], entries: 0 }
     this.chunks.push(chunk)
-    for (const entry of entries) if (entry.value !== null) carried(instance.state, entry, chunk.seq)
+    for (const entry of entries) if (entry.value !== null) restamp(instance.state, entry, chunk.seq)
     return chunk
   }
 
   /** What an entry sets in motion beside the log. */
   #follow(instance: Instance, entry: Entry): void {
-    const { now } = this.#options.moment
+    const { now } = this.moment
     for (const wakeup of wakeupsOf(entry)) instance.timers.add(wakeup, now)
     if (entry.record === 'session' && entry.value) instance.startSession(entry.session, now)
     if (entry.record === 'freeze') instance.timers.thawed(entry.prefix)
@@ -156,12 +160,11 @@ export class Turn {
   #touch(instance: Instance, command: Command, { touches, reply }: Decision): void {
     if (touches === null) return
     const ttlMs = 'ttlMs' in command && typeof command.ttlMs === 'number' ? command.ttlMs : null
-    const deadlineMs = instance.touch(touches, this.#options.moment.now, ttlMs)
+    const deadlineMs = instance.touch(touches, this.moment.now, ttlMs)
     if (deadlineMs === null || reply.ok !== true || !('grants' in reply) || reply.type === 'ended') return
     // The views were made before the deadline was known.
     for (const grant of reply.grants ?? []) {
-      if (grant.session === touches)
-        grant.expiresInMs = Math.max(grant.expiresInMs, deadlineMs - this.#options.moment.now)
+      if (grant.session === touches) grant.expiresInMs = Math.max(grant.expiresInMs, deadlineMs - this.moment.now)
     }
   }
 
@@ -180,7 +183,7 @@ export class Turn {
   }
 
   #endWait(instance: Instance, entry: Extract<Entry, { record: 'wait' }>): void {
-    const { moment } = this.#options
+    const { moment } = this
     if (entry.gone?.grants) instance.touch(entry.gone.waiter.session, moment.now, null)
     const caller = instance.callers.take(entry.ticket)
     if (!caller) return
@@ -201,6 +204,11 @@ export class Turn {
   #isThawDue(instance: Instance, prefix: string): boolean {
     instance.timers.thawed(prefix)
     const freeze = instance.state.freezes.get(prefix)
-    return freeze !== undefined && freeze.untilAt <= this.#options.moment.at
+    return freeze !== undefined && freeze.untilAt <= this.moment.at
   }
+}
+
+/** The number of the last batch that the turn writes; null if it writes nothing. */
+export function lastBatchOf({ turn, chosen }: OpenTurn): number | null {
+  return turn.hasEntries || chosen ? turn.chunks.at(-1)!.seq : null
 }

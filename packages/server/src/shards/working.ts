@@ -1,6 +1,7 @@
 /** What a shard's owner works with: all of it rests on one reading of the log, and is thrown away as a whole. */
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { Moment } from '../locks/decide.ts'
 import { newState, type State } from '../locks/state.ts'
 import { Cleaner } from './cleaner.ts'
 import type { Feed } from './feed.ts'
@@ -37,12 +38,8 @@ export type WorkingOptions = {
   logBytesMin?: number
 }
 
-/** Reads the log that `ownership` has just been taken of. `onReady`: the cleaner could use a turn. */
-export async function openWorking(
-  options: WorkingOptions,
-  ownership: Ownership,
-  onReady: () => void,
-): Promise<Working> {
+/** Reads the log that `ownership` has just been taken of. */
+export async function openWorking(options: WorkingOptions, ownership: Ownership): Promise<Working> {
   const { clock, engine, feed, keys, membership, shard, telemetry, logBytesMin } = options
   const startedMs = clock.hrtimeMs()
   let isFirst = true
@@ -60,18 +57,7 @@ export async function openWorking(
   })
   const { states, sizes, entries, bytes, nowMs, liveBytes } = recovered
   const log = new ShardLog({ engine, clock, keys, shard, telemetry, ...recovered })
-  const cleaner = new Cleaner({
-    engine,
-    clock,
-    keys,
-    shard,
-    log,
-    states,
-    liveBytes,
-    ...(logBytesMin === undefined ? {} : { logBytesMin }),
-    onReady,
-    onError: error => telemetry.alarm({ what: `the cleaner of shard ${shard} cannot read`, error }),
-  })
+  const cleaner = new Cleaner({ log, states, liveBytes, ...(logBytesMin === undefined ? {} : { logBytesMin }) })
   // From here on, and not from the takeover's sending, sessions count their full time (SAFETY P10).
   const isWithinDeadline = () => membership.isWithinDeadline()
   const shardClock = new ShardClock({ clock, startMs: nowMs, isWithinDeadline })
@@ -98,4 +84,22 @@ export function instanceIn(working: Working, name: string): Instance {
     working.instances.set(name, instance)
   }
   return instance
+}
+
+/** Now, for a decision. */
+export function momentOf(working: Working, clock: Clock): Moment {
+  return { now: working.clock.now(), at: clock.wallMs() }
+}
+
+/** How much there is of what, for those who watch over the service. */
+export function countsOf(working: Working | null) {
+  const counts = { locks: 0, grants: 0, sessions: 0, waiters: 0 }
+  for (const state of working?.states.values() ?? []) {
+    counts.locks += state.locks.size
+    counts.grants += state.grantCount
+    counts.sessions += state.sessionCount
+    counts.waiters += state.tickets.size
+  }
+  const { ownership, log } = working ?? {}
+  return { epoch: ownership?.epoch ?? 0, seq: log?.end.seq ?? 0, ...counts, logBytes: log?.bytes ?? 0 }
 }
