@@ -20,6 +20,8 @@ export type RenewalPorts = {
   ledger: Ledger
   submit(request: Request): void
   failed(error: HoldfastError): void
+  /** Whoever is at the other end must not be believed: find somebody else. */
+  distrust(why: string): void
 }
 
 export type GrantList = { grants: WireGrant[]; sentAt: Instant }
@@ -31,6 +33,8 @@ export class Renewal {
   /** Who waits for the next list. */
   #listeners: ListListener[] = []
   #acknowledged = 0
+  /** The latest ownership that has answered in this session. */
+  #epoch = 0
   /** On the monotonic clock: when the newest request that conferred time was sent. */
   #conferredAtMs = 0
 
@@ -39,15 +43,17 @@ export class Renewal {
   }
 
   /** A session has been opened or resumed. What was in flight on the connection before has failed with it. */
-  restart(state: { acknowledged: number; at: Instant }): void {
+  restart(state: { acknowledged: number; at: Instant; isResumed: boolean }): void {
     this.#acknowledged = state.acknowledged
+    // Another session may be one of another cluster, which counts for itself.
+    if (!state.isResumed) this.#epoch = 0
     this.#conferredAtMs = state.at.monotonicMs
   }
 
   /** Believes what the reply proves; or, when something has happened that this side does not know, finds out first. */
   confer(request: Request, reply: SuccessReply, now: Instant): void {
     const { sentAt, firstSentAt } = request
-    if (reply.ttl_ms === undefined || sentAt === null) return
+    if (reply.ttl_ms === undefined || sentAt === null || !this.#isOfPresentOwner(request, reply)) return
     // Absent only where nothing is held yet.
     const { ttl_ms: ttlMs, changes = 0 } = reply
     const waitedMs = typeof reply.waited_ms === 'number' ? reply.waited_ms : 0
@@ -55,6 +61,23 @@ export class Renewal {
     if (!belief.confer({ since: sentAt, ttlMs, waitedMs: 0, changes }, now)) return this.catchUp()
     if (waitedMs > 0 && firstSentAt) belief.confer({ since: firstSentAt, ttlMs, waitedMs, changes }, now)
     this.#conferredAtMs = Math.max(this.#conferredAtMs, sentAt.monotonicMs)
+  }
+
+  /**
+   * A server that was stopped with its machine, and does not know how long, may answer for an ownership that has ended. What it answers from
+   * memory proves nothing then; what it had to commit does, for that it could not (SAFETY P16).
+   */
+  #isOfPresentOwner(request: Request, reply: SuccessReply): boolean {
+    const epoch = epochOf(request, reply)
+    // Without one: a commit, if it is not the answer to a repeat.
+    if (epoch === null) return request.sentAt === request.firstSentAt
+    if (epoch >= this.#epoch) {
+      this.#epoch = epoch
+      return true
+    }
+    // Of a grant it may also be a repeat that finds what a former owner granted: the next renewal tells.
+    if (reply.epoch !== undefined) this.#ports.distrust('the server answers for an ownership that has ended')
+    return false
   }
 
   /** How long until a heartbeat is due. */
@@ -152,4 +175,16 @@ export class Renewal {
       this.acknowledge()
     } else this.catchUp()
   }
+}
+
+/** Grants of one epoch; the tokens of the next one begin here. */
+const TOKENS_PER_EPOCH = 2 ** 32
+
+/** The ownership that answered, or that granted what is answered; null: the reply does not say. */
+function epochOf({ body }: Request, { epoch, grant, grants }: SuccessReply): number | null {
+  // The list that a renewal brings has grants of any age.
+  if (epoch !== undefined || body.type === 'renew') return epoch ?? null
+  // An acquire is answered with one grant, or with all of a set, which are made in one step.
+  const first = (grant ?? (grants as WireGrant[] | undefined)?.[0]) as WireGrant | undefined
+  return first === undefined ? null : Math.floor(first.token / TOKENS_PER_EPOCH)
 }

@@ -97,6 +97,7 @@ export class Session {
       ledger: this.ledger,
       submit: request => this.submit(request),
       failed: error => this.#renewalFailed(error),
+      distrust: why => this.#connection.drop(why),
     })
   }
 
@@ -265,7 +266,7 @@ export class Session {
     this.#connection.greeted()
     if (isResumed) this.#reconcile(message, { sentAt, now })
     else this.ledger.belief.restart(message.ttl_ms, message.changes)
-    this.#renewal.restart({ acknowledged: isResumed ? 0 : message.changes, at: sentAt })
+    this.#renewal.restart({ acknowledged: isResumed ? 0 : message.changes, at: sentAt, isResumed })
     this.report({ type: isResumed ? 'session_resumed' : 'session_opened', session: this.#id, server: message.server })
     this.#mailbox.open()
     // A welcome confers nothing; what is held needs a reply.

@@ -73,6 +73,7 @@ export const serverMessage = Type.Union([
     error: s.optional(s.wireError),
     ttl_ms: s.optional(s.ttlMs),
     changes: s.optional(s.changes),
+    epoch: s.optional(s.count),
   }),
   s.closed({ type: Type.Literal('queued'), id: requestNumber, position: s.count }),
   s.closed({

@@ -14,6 +14,8 @@
  * - `changes` counts the notices and the ends that the client did not ask for. A reply whose `changes` is above what the client has
  *   processed must not extend any belief until a `renew` with its `seen_changes` has brought the list of grants; the next
  *   `renew` then says the new number, which acknowledges it.
+ * - The reply to a `renew` has the `epoch` of the ownership that answers; a new grant's is its token divided by 2^32. A reply of an earlier
+ *   epoch than one that has been seen in the session comes from a former owner, and must not extend any belief.
  */
 import type { WireError } from './errors.ts'
 import type { LockEvent } from './events.ts'
@@ -116,7 +118,15 @@ export type ServerMessage =
       grants?: WireGrant[]
     }
   | { type: 'reply'; id: number; error: WireError }
-  | { type: 'reply'; id: number; error?: undefined; ttl_ms?: number; changes?: number; [field: string]: unknown }
+  | {
+      type: 'reply'
+      id: number
+      error?: undefined
+      ttl_ms?: number
+      changes?: number
+      epoch?: number
+      [field: string]: unknown
+    }
   /** The request waits at this place in line. Sent once, when it is queued. */
   | { type: 'queued'; id: number; position: number }
   | { type: 'preempting'; name: string; token: number; by: string; reason: string; grace_ms: number; changes: number }
@@ -132,7 +142,7 @@ export type ServerMessage =
 
 /** Bodies of successful replies, by the type of the request. */
 export type Replies = {
-  renew: { ttl_ms: number; changes: number; grants?: WireGrant[] }
+  renew: { ttl_ms: number; changes: number; epoch: number; grants?: WireGrant[] }
   acquire: { grant: WireGrant; waited_ms: number; ttl_ms: number; changes: number }
   acquire_all: { grants: WireGrant[]; waited_ms: number; ttl_ms: number; changes: number }
   /** `count`: how often it is still entered; 0: released. */

@@ -379,7 +379,8 @@ export type Reply =
   /** The command waits: the answer is a later entry that names the ticket. */
   | { ok: 'queued'; ticket: number; session: string; position: number }
   | { ok: true; type: 'session'; session: Session }
-  | { ok: true; type: 'renewed'; session: string; confers: Confers; grants: GrantView[] | null }
+  /** `epoch`: of the ownership that answers, so that a client can tell a former owner from the present one (SAFETY P16). */
+  | { ok: true; type: 'renewed'; session: string; confers: Confers; grants: GrantView[] | null; epoch: number }
   | { ok: true; type: 'granted'; session: string; grants: GrantView[]; confers: Confers; waitedMs: number }
   | { ok: true; type: 'released'; left: number; confers: Confers | null }
   | { ok: true; type: 'transferred'; token: number }

@@ -44,7 +44,8 @@ export function renew(draft: Draft, command: Of<'renew'>): Reply {
   const isBehind = command.seenChanges !== undefined && command.seenChanges < changes
   const grants =
     isBehind || command.wantsGrants ? session.grants.map(grant => grantView(draft.state, grant, draft.now)) : null
-  return { ok: true, type: 'renewed', session: command.session, confers: { ttlMs, changes }, grants }
+  const { epoch } = draft.state
+  return { ok: true, type: 'renewed', session: command.session, confers: { ttlMs, changes }, grants, epoch }
 }
 
 function lengthen(draft: Draft, record: Session, ttlMs: number | undefined): number {
@@ -77,6 +78,7 @@ export function renewSingle(draft: Draft, command: Of<'renew_single'>): Reply {
     session: command.session,
     confers: { ttlMs, changes: session.record.changes },
     grants,
+    epoch: draft.state.epoch,
   }
 }
 

@@ -117,7 +117,9 @@ test('hello opens a session; acquire, renew and release are answered with time a
       [granted.grant.name, granted.grant.mode, granted.grant.labels, granted.grant.request_id, granted.ttl_ms],
       ['a', 'exclusive', { why: 'test' }, 1, 15_000],
     )
-    assert.equal((await client.ask({ type: 'renew', id: 2, wants_grants: true })).grants[0].token, granted.grant.token)
+    const renewed = await client.ask({ type: 'renew', id: 2, wants_grants: true })
+    assert.equal(renewed.grants[0].token, granted.grant.token)
+    assert.equal(renewed.epoch, Math.floor(granted.grant.token / 2 ** 32), 'of the ownership that answers')
     assert.deepEqual(await client.ask({ type: 'release', id: 3, name: 'a', token: granted.grant.token }), {
       type: 'reply',
       id: 3,

@@ -107,6 +107,7 @@ test('a connection has as many requests in flight as it may, and not one more', 
     session: 's-1',
     confers: { ttlMs: 15_000, changes: 0 },
     grants: null,
+    epoch: 1,
   })
   send({ type: 'renew', id: CONNECTION_REQUESTS_MAX + 2 })
   assert.equal(asked.length, CONNECTION_REQUESTS_MAX + 1)

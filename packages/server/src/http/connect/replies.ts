@@ -10,7 +10,8 @@ export function replyTo(id: number, answer: Answer, wallMs: number): Reply {
   if (!answer.ok) return { type: 'reply', id, error: refused(answer) }
   switch (answer.type) {
     case 'renewed': {
-      const reply: Reply = { type: 'reply', id, ttl_ms: answer.confers.ttlMs, changes: answer.confers.changes }
+      const { confers, epoch } = answer
+      const reply: Reply = { type: 'reply', id, ttl_ms: confers.ttlMs, changes: confers.changes, epoch }
       if (answer.grants !== null) reply.grants = answer.grants.map(wireGrant)
       return reply
     }
