@@ -48,9 +48,9 @@ export class Calls {
   async alarms(timeoutMs = QUICK_MS) {
     return (await this.#ask(methods.alarm, { action: alarmAction.GET }, timeoutMs)).alarms
   }
-  /** Without a member: on all of them. */
-  async disarm(alarm: { alarm: keyof typeof alarmType; memberId?: bigint }, timeoutMs = QUICK_MS) {
-    const request = { action: alarmAction.DEACTIVATE, alarm: alarmType[alarm.alarm], memberID: alarm.memberId ?? 0n }
+  /** Of one member, as `alarms` tells it. */
+  async disarm({ memberId, alarm }: { memberId: bigint; alarm: keyof typeof alarmType }, timeoutMs = QUICK_MS) {
+    const request = { action: alarmAction.DEACTIVATE, memberID: memberId, alarm: alarmType[alarm] }
     return (await this.#ask(methods.alarm, request, timeoutMs)).alarms
   }
   defragment(timeoutMs = DEFRAGMENT_MS) {

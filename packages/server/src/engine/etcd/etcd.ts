@@ -41,6 +41,7 @@ export type EtcdOptions = EtcdClientOptions & {
   known?: { clusterId: bigint; revision: number } | null
   onWarning?(text: string): void
   /** For tests: other times and sizes than the default. */
+  openMsMax?: number
   readMsMax?: number
   watchAskMs?: number
   space?: Partial<SpaceSettings>
@@ -109,7 +110,8 @@ export class EtcdEngine implements Engine {
         else if (failure === null || !isWorthAnother(answer.reason)) failure = answer.reason
       }
       if (answers.some(answer => answer.status === 'fulfilled')) return
-      if (!isWorthAnother(failure) || this.#clock.hrtimeMs() - beganMs > OPEN_MS_MAX) throw failure
+      if (!isWorthAnother(failure) || this.#clock.hrtimeMs() - beganMs > (this.#options.openMsMax ?? OPEN_MS_MAX))
+        throw failure
       await this.#pause(PAUSE_MS_MAX)
     }
   }

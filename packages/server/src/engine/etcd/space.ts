@@ -61,6 +61,8 @@ export class Space {
   #marks: Mark[] = []
   #compacted = { revision: 0, liveBytes: 0 }
   #defragmentedMs = Number.NEGATIVE_INFINITY
+  /** By member: what had been compacted when it was defragmented last. */
+  readonly #defragmentedAt = new Map<string, number>()
 
   constructor(options: { client: EtcdClient; clock: Clock; quotaBytes: number; settings: SpaceSettings }) {
     this.#client = options.client
@@ -112,8 +114,12 @@ export class Space {
   async #defragment(members: Looked[], isAlarmed: boolean, isIncomplete: boolean): Promise<void> {
     const nowMs = this.#clock.hrtimeMs()
     const quota = quotaOf(members, this.#quotaBytes)
-    const isWorthIt = ({ status }: Looked) =>
-      status.dbSize > DEFRAGMENT_SHARE * quota && status.dbSizeInUse < FREE_SHARE * status.dbSize
+    const isWorthIt = ({ url, status }: Looked) => {
+      if (status.dbSize <= DEFRAGMENT_SHARE * quota) return false
+      // What a compaction has freed shows only after further writes, and a full store takes none: then it is worth one try.
+      const isUntried = isAlarmed && this.#defragmentedAt.get(url) !== this.#compacted.revision
+      return isUntried || status.dbSizeInUse < FREE_SHARE * status.dbSize
+    }
     const due = members.filter(isWorthIt)
     if (due.length === 0 || (isIncomplete && members.length > 1)) return
     if (!isAlarmed && nowMs - this.#defragmentedMs < this.#settings.betweenMs) return
@@ -122,6 +128,7 @@ export class Space {
     const heir = members.find(member => member !== chosen && !member.status.isLearner)?.status.header?.memberId
     if (isLeader(chosen) && heir !== undefined) await this.#client.at(chosen.url).moveLeader(heir)
     await this.#client.at(chosen.url).defragment()
+    this.#defragmentedAt.set(chosen.url, this.#compacted.revision)
     this.#defragmentedMs = this.#clock.hrtimeMs()
   }
 
@@ -129,7 +136,10 @@ export class Space {
     const { members, failures } = await look(this.#client)
     const quota = quotaOf(members, this.#quotaBytes)
     const hasRoom = members.every(({ status }) => status.dbSize < DISARM_SHARE * quota)
-    if (failures.length === 0 && hasRoom) await this.#client.disarm({ alarm: 'NOSPACE' })
+    if (failures.length > 0 || !hasRoom) return
+    for (const { memberID } of await fullMembers(this.#client)) {
+      await this.#client.disarm({ memberId: memberID, alarm: 'NOSPACE' })
+    }
   }
 }
 
@@ -149,6 +159,10 @@ function quotaOf(members: Looked[], configured: number): number {
   return told.length > 0 ? Math.min(...told) : configured
 }
 
+async function fullMembers(client: EtcdClient) {
+  return (await client.alarms()).filter(({ alarm }) => alarm === alarmType.NOSPACE)
+}
+
 async function isFull(client: EtcdClient): Promise<boolean> {
-  return (await client.alarms()).some(({ alarm }) => alarm === alarmType.NOSPACE)
+  return (await fullMembers(client)).length > 0
 }
