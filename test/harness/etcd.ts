@@ -205,12 +205,17 @@ export class EtcdCluster {
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdCluster> {
   const folder = temporaryFolder('etcd')
   const members: EtcdMember[] = []
-  for (let index = 0; index < (options.members ?? 1); index++) {
+  const count = options.members ?? 1
+  // A free port is free until somebody uses it, so it may be given twice.
+  const ports = new Set<number>()
+  while (ports.size < count * 2) ports.add(await freePort())
+  const [...free] = ports
+  for (let index = 0; index < count; index++) {
     members.push(
       new EtcdMember({
         name: `m${index}`,
-        clientPort: await freePort(),
-        peerPort: await freePort(),
+        clientPort: free[index * 2]!,
+        peerPort: free[index * 2 + 1]!,
         dataDirectory: join(folder.path, `m${index}`),
         isSecure: Boolean(options.tls),
       }),
