@@ -120,6 +120,15 @@ test('no file is too long to be one thing', () => {
   assert.deepEqual(wrong, [])
 })
 
+test('each limit that has a name is looked at by a test', () => {
+  const tests = sources.filter(isTest).map(text).join('\n')
+  const wrong: string[] = []
+  for (const file of sources.filter(name => /^packages\/\w+\/src\//.test(name) && !isTest(name)))
+    for (const [, name = ''] of text(file).matchAll(/^export const ([A-Z0-9_]+_(?:MAX|MIN)) =/gm))
+      if (!new RegExp(`\\b${name}\\b`).test(tests)) wrong.push(`${file}: ${name}`)
+  assert.deepEqual(wrong, [])
+})
+
 test('a folder is a room with one noun', () => {
   const banned = new Set(['utils', 'util', 'common', 'helpers', 'helper', 'manager', 'base', 'misc', 'lib'])
   const wrong = tracked.filter(file => file.split('/').some(part => banned.has(part.replace(/\.[a-z]+$/, ''))))

@@ -24,7 +24,7 @@ export type WatchReset = { type: 'reset'; cursor: string }
 export type WatchItem = LockEvent | WatchReset
 
 /** Unread items above this are not taken in: the watch pauses, and goes on from the last one when they have been read. */
-const UNREAD_ITEMS_MAX = 10_000
+export const UNREAD_ITEMS_MAX = 10_000
 
 export function watch(session: Session, options: WatchOptions): AsyncIterableIterator<WatchItem> & AsyncDisposable {
   const subscription = new Subscription(session, options)

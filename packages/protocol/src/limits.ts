@@ -83,3 +83,5 @@ export const CONNECTION_REQUESTS_MAX = 20_000
 export const CONNECTIONS_MAX = 50_000
 /** Events kept in memory for watchers to resume from; older cursors get `reset`. */
 export const FEED_EVENTS_MAX = 65_536
+/** What these events may take in memory, about: as many of ordinary size fit; of those with the longest names and reasons fewer are kept. */
+export const FEED_BYTES_MAX = 32 * 1024 * 1024

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemRandom } from '../random.ts'
-import { keyOf, rootAuthenticator } from './caller.ts'
-import { readOrCreateKey } from './key-file.ts'
-import { sessionSecrets } from './secrets.ts'
+import { AUTHORIZATION_CHARS_MAX, keyOf, rootAuthenticator } from './caller.ts'
+import { KEY_CHARS_MIN, readOrCreateKey } from './key-file.ts'
+import { SESSION_ID_CHARS_MAX, sessionSecrets } from './secrets.ts'
 
 test('a key is read from a bearer token, or from the password of basic credentials', () => {
   const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`
@@ -22,7 +22,8 @@ test('a key is read from a bearer token, or from the password of basic credentia
     [basic('abc'), null],
     [basic('abc:'), null],
     ['Digest abc', null],
-    [`Bearer ${'x'.repeat(5000)}`, null],
+    [`Bearer ${'x'.repeat(AUTHORIZATION_CHARS_MAX - 7)}`, 'x'.repeat(AUTHORIZATION_CHARS_MAX - 7)],
+    [`Bearer ${'x'.repeat(AUTHORIZATION_CHARS_MAX - 6)}`, null],
   ]
   for (const [header, key] of cases) assert.equal(keyOf(header), key, String(header).slice(0, 40))
 })
@@ -47,6 +48,17 @@ test('a session secret opens its own session only', () => {
     assert.equal(secrets.open('default', bad), null, bad)
 })
 
+test('an id of SESSION_ID_CHARS_MAX characters is looked at, a longer one is none of ours', () => {
+  const secrets = sessionSecrets('cluster-key')
+  for (const [length, isOurs] of [
+    [SESSION_ID_CHARS_MAX, true],
+    [SESSION_ID_CHARS_MAX + 1, false],
+  ] as const) {
+    const id = 's'.repeat(length)
+    assert.equal(secrets.open('default', `${id}.${secrets.secretOf('default', id)}`), isOurs ? id : null)
+  }
+})
+
 test('a key file is made once, for its owner only, and its line break does not matter', () => {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-auth-'))
   try {
@@ -57,7 +69,9 @@ test('a key file is made once, for its owner only, and its line break does not m
     assert.equal(readOrCreateKey(path, systemRandom), key)
     writeFileSync(path, `${key}\r\n`)
     assert.equal(readOrCreateKey(path, systemRandom), key)
-    writeFileSync(path, 'short\n')
+    writeFileSync(path, `${'k'.repeat(KEY_CHARS_MIN)}\n`)
+    assert.equal(readOrCreateKey(path, systemRandom), 'k'.repeat(KEY_CHARS_MIN))
+    writeFileSync(path, `${'k'.repeat(KEY_CHARS_MIN - 1)}\n`)
     assert.throws(() => readOrCreateKey(path, systemRandom), /fewer than 16/)
   } finally {
     rmSync(directory, { recursive: true })

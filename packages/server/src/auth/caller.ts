@@ -15,7 +15,7 @@ export type Caller = {
 export type Authenticate = (authorization: string | undefined) => Caller | null
 
 /** An API key is short; whatever is longer is not worth hashing. */
-const AUTHORIZATION_CHARS_MAX = 4096
+export const AUTHORIZATION_CHARS_MAX = 4096
 
 /** The root key permits everything in the one instance there is. */
 export function rootAuthenticator(rootKey: string): Authenticate {

@@ -7,7 +7,7 @@ import { createHmac, createSecretKey, hash, timingSafeEqual } from 'node:crypto'
 /** 24 characters of base64url: 144 bits. */
 const SECRET_CHARS = 24
 /** Ids look like `s-2gosa7pa2gw`; a longer one is none of ours. */
-const SESSION_ID_CHARS_MAX = 128
+export const SESSION_ID_CHARS_MAX = 128
 
 export type SessionSecrets = {
   secretOf(instance: string, session: string): string

@@ -19,9 +19,9 @@ import { addService } from './service.ts'
 import { parseJson } from './validate.ts'
 
 /** A longer path is 414 (API Handbook). */
-const PATH_BYTES_MAX = 8_000
+export const PATH_BYTES_MAX = 8_000
 /** All header fields together; Node answers more with 431. */
-const HEADER_BYTES_MAX = 16 * 1024
+export const HEADER_BYTES_MAX = 16 * 1024
 /** Headers must have arrived in this time, and the whole request in that; whoever is slower holds a socket for nothing. */
 const HEADERS_MS_MAX = 10_000
 const REQUEST_MS_MAX = 30_000

@@ -158,7 +158,7 @@ function namesMisfit(list: unknown, field: string): Misfit | null {
 }
 
 /** Deeper metadata helps nobody, and a walk through it must not exhaust the stack. */
-const METADATA_DEPTH_MAX = 8
+export const METADATA_DEPTH_MAX = 8
 
 function metadataMisfit(metadata: unknown): Misfit | null {
   if (!isPlain(metadata, METADATA_DEPTH_MAX)) {

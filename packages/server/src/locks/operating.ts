@@ -156,7 +156,7 @@ export function showQueue(draft: Draft, command: Of<'queue'>): Reply {
 }
 
 /** Of a longer queue only the front is shown: one reply, one page. */
-const QUEUE_SHOWN_MAX = 1_000
+export const QUEUE_SHOWN_MAX = 1_000
 
 /** The locks under the prefix, by name. */
 export function list(draft: Draft, command: Of<'list'>): Reply {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
-import { FEED_EVENTS_MAX } from '@holdfast/protocol/limits'
+import { FEED_BYTES_MAX, FEED_EVENTS_MAX, LOCK_NAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import type { Entry } from '../locks/model.ts'
 import { Feed, type Filter } from './feed.ts'
 
@@ -111,6 +111,59 @@ test('the oldest events go when there are too many, and who needs them is told',
   const resumed = listen(feed, { after: oldest.id })
   assert.equal(resumed.resets.length, 0)
   assert.equal(resumed.events.length, FEED_EVENTS_MAX - 1)
+})
+
+test('as many events are kept as may be, by number and by size, and not one more', () => {
+  // The size of an event without a reason; that of a reason is its length twice.
+  const bytes = 200 + 2 * 'lock'.length
+  for (const limits of [
+    { eventsMax: 3, bytesMax: 1e9 },
+    { eventsMax: 1e9, bytesMax: 3 * bytes },
+  ]) {
+    const feed = new Feed(cluster, limits)
+    feed.restart(0)
+    const whole = listen(feed, {})
+    const kept = () => feed.history('main', { lock: 'lock', limit: 100 }).events.map(event => event.token)
+    for (let seq = 1; seq <= 3; seq++) publish(feed, seq, [released('lock', seq)])
+    assert.deepEqual(kept(), [3, 2, 1])
+    assert.equal(listen(feed, { after: whole.cursor }).resets.length, 0, 'nothing has gone')
+    publish(feed, 4, [released('lock', 4)])
+    assert.deepEqual(kept(), [4, 3, 2])
+    assert.equal(listen(feed, { after: whole.cursor }).resets.length, 1)
+    assert.equal(listen(feed, { after: whole.events[0]!.id }).events.length, 3)
+    for (let seq = 5; seq <= 20; seq++) publish(feed, seq, [released('lock', seq)])
+    assert.deepEqual(kept(), [20, 19, 18])
+    assert.equal(whole.events.length, 20)
+  }
+})
+
+test('a large event pushes out several small ones, and is kept even when it is larger than all may be', () => {
+  const feed = new Feed(cluster, { eventsMax: 100, bytesMax: 1_000 })
+  feed.restart(0)
+  const heard = listen(feed, {})
+  for (let seq = 1; seq <= 4; seq++) publish(feed, seq, [released('a', seq)])
+  publish(feed, 5, [released('x'.repeat(300), 5)])
+  assert.deepEqual([listen(feed, { after: heard.events[0]!.id }).resets.length, heard.events.length], [1, 5])
+  publish(feed, 6, [released('y'.repeat(3_000), 6)])
+  assert.equal(listen(feed, { after: heard.events[4]!.id }).events.length, 1)
+  publish(feed, 7, [released('a', 7)])
+  assert.deepEqual(
+    listen(feed, { after: heard.events[5]!.id }).events.map(event => event.token),
+    [7],
+  )
+})
+
+test('in production a feed keeps what its two limits say', () => {
+  const feed = new Feed(cluster)
+  feed.restart(0)
+  const name = 'x'.repeat(LOCK_NAME_BYTES_MAX)
+  const fitting = Math.floor(FEED_BYTES_MAX / (200 + 2 * name.length))
+  assert.ok(fitting < FEED_EVENTS_MAX)
+  const first = listen(feed, {}, 1)
+  for (let seq = 1; seq <= fitting; seq++) publish(feed, seq, [released(name)])
+  assert.equal(listen(feed, { after: first.cursor }).resets.length, 0)
+  publish(feed, fitting + 1, [released(name)])
+  assert.equal(listen(feed, { after: first.cursor }).resets.length, 1)
 })
 
 test('history goes backwards, in pages', () => {

@@ -30,7 +30,7 @@ const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
 /** Entries of one batch, in bytes. */
 const ENTRIES_BYTES_MAX = COMMIT_BYTES_MAX - BATCH_ROOM_BYTES
 /** Commands that wait for a turn; more are told to come back. Some seconds of work at full speed. */
-const QUEUE_COMMANDS_MAX = 500_000
+export const QUEUE_COMMANDS_MAX = 500_000
 /** A batch that is in flight for longer stops the beats of this server: it is as good as dead. An election of the store takes less. */
 export const STUCK_MS = 5_000
 export type ShardOptions = {

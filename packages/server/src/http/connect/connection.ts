@@ -34,7 +34,7 @@ export const closeCodes = {
 /** A client that does not answer the close gets this long; then the socket is cut. */
 const CLOSE_MS_MAX = 5_000
 /** A refused client is told once; this often at most is a connection told that its messages are malformed. */
-const MALFORMED_MAX = 100
+export const MALFORMED_MAX = 100
 /** How many more ids must be settled before the shard is told, beside renewals. */
 const SETTLED_STEP = 256
 

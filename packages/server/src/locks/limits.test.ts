@@ -1,0 +1,145 @@
+/** Each limit of the core, where it is and one past it. What too many of would take too long to make, the state is told to have. */
+import { strict as assert } from 'node:assert'
+import { test } from 'node:test'
+import {
+  FREEZES_MAX,
+  IDEMPOTENCY_KEYS_MAX,
+  QUEUE_WAITERS_MAX,
+  REENTRY_MAX,
+  SESSION_ENDING_BYTES_MAX,
+  SESSION_LOCKS_MAX,
+  SESSION_REQUESTS_MAX,
+  SESSIONS_MAX,
+} from '@holdfast/protocol/limits'
+import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
+import type { Command, IdempotencyKey, Reply } from './model.ts'
+import { QUEUE_SHOWN_MAX } from './operating.ts'
+import { ENDED_MAX, Endings } from './state.ts'
+
+const by = 'test'
+/** Large worlds are judged by what they answer. */
+const large = () => new World({ isJudged: false })
+
+function refusedBy(reply: Reply, limit: string, max: number): void {
+  assert.deepEqual(reply, { ok: false, code: 'quota_exceeded', limit, max })
+}
+
+function tokenOf(reply: Reply): number {
+  assert(reply.ok === true && reply.type === 'granted', JSON.stringify(reply))
+  return reply.grants[0]!.token
+}
+
+const single = (lock: string, key: string | null = null): Command =>
+  acquireOf({ ttlMs: 10_000, defaultTtlMs: 10_000, holder: null, key: key === null ? null : { key, digest: '' } }, [
+    lock,
+  ])
+
+test('an instance has SESSIONS_MAX sessions, however they come to be', () => {
+  const world = new World()
+  const open: Command = { type: 'open_session', by, ttlMs: 10_000, labels: null }
+  const first = world.open()
+  world.state.sessionCount += SESSIONS_MAX - 2
+  assert.equal(world.do(open).ok, true)
+  assert.equal(world.state.sessionCount, SESSIONS_MAX)
+  refusedBy(world.do(open), 'sessions', SESSIONS_MAX)
+  refusedBy(world.do(single('a')), 'sessions', SESSIONS_MAX)
+  world.do({ type: 'close_session', by, session: first })
+  tokenOf(world.do(single('a')))
+  refusedBy(world.do(single('b')), 'sessions', SESSIONS_MAX)
+})
+
+test('an instance remembers IDEMPOTENCY_KEYS_MAX keys', () => {
+  const world = large()
+  // Only how many they are is looked at.
+  for (let index = 1; index < IDEMPOTENCY_KEYS_MAX; index++) world.state.keys.set(`${index}`, {} as IdempotencyKey)
+  tokenOf(world.do(single('a', 'the last')))
+  assert.equal(world.state.keys.size, IDEMPOTENCY_KEYS_MAX)
+  refusedBy(world.do(single('b', 'one more')), 'idempotency_keys', IDEMPOTENCY_KEYS_MAX)
+  tokenOf(world.do(single('b')))
+  assert.equal(world.do(single('a', 'the last')).ok, true, 'a repeat needs no room')
+})
+
+test('a line has QUEUE_WAITERS_MAX places, and shows the first QUEUE_SHOWN_MAX', () => {
+  const world = large()
+  const queue: Command = { type: 'queue', by, lock: 'x' }
+  const shown = () => {
+    const reply = world.do(queue)
+    assert(reply.ok === true && reply.type === 'queue')
+    return reply.waiters.length
+  }
+  world.do(acquireOf(world.open(), ['x']))
+  const sessions = Array.from({ length: Math.ceil(QUEUE_WAITERS_MAX / SESSION_LOCKS_MAX) + 1 }, () => world.open())
+  const join = (index: number) => world.do(acquireOf(sessions[index % sessions.length]!, ['x'], { waitMs: null }))
+  for (let index = 1; index <= QUEUE_WAITERS_MAX; index++) {
+    assert.equal(join(index).ok, 'queued', `waiter ${index}`)
+    if (index === QUEUE_SHOWN_MAX) assert.equal(shown(), QUEUE_SHOWN_MAX)
+  }
+  assert.deepEqual(join(0), { ok: false, code: 'queue_full', limit: QUEUE_WAITERS_MAX })
+  assert.equal(shown(), QUEUE_SHOWN_MAX)
+})
+
+test('a session has SESSION_LOCKS_MAX locks', () => {
+  const world = large()
+  const session = world.open()
+  for (let index = 1; index <= SESSION_LOCKS_MAX; index++) tokenOf(world.do(acquireOf(session, [`${index}`])))
+  refusedBy(world.do(acquireOf(session, ['x'])), 'session_locks', SESSION_LOCKS_MAX)
+})
+
+test('what the end of a session writes has SESSION_ENDING_BYTES_MAX bytes, estimated from above', () => {
+  const world = large()
+  const session = world.open()
+  const nameOf = (index: number, units: number) => `${index}`.padStart(units, '-')
+  // As the core counts: six bytes a unit of the name, five hundred a lock.
+  const [long, fits] = [256, Math.floor(SESSION_ENDING_BYTES_MAX / (256 * 6 + 500))]
+  const left = SESSION_ENDING_BYTES_MAX - fits * (long * 6 + 500) - 500
+  for (let index = 1; index <= fits; index++) tokenOf(world.do(acquireOf(session, [nameOf(index, long)])))
+  const last = Math.floor(left / 6)
+  refusedBy(world.do(acquireOf(session, [nameOf(0, last + 1)])), 'session_ending_bytes', SESSION_ENDING_BYTES_MAX)
+  tokenOf(world.do(acquireOf(session, [nameOf(0, last)])))
+})
+
+test('of a session SESSION_REQUESTS_MAX requests are remembered; it can still give back what it holds', () => {
+  const world = large()
+  const session = world.open()
+  let request = 0
+  let token = 0
+  const acquire = () => world.do(acquireOf(session, ['x'], { request: ++request }))
+  const release = () => world.do({ type: 'release', by, session, grants: [{ lock: 'x', token }], request: ++request })
+  for (let remembered = 0; remembered < SESSION_REQUESTS_MAX; remembered += 2) {
+    token = tokenOf(acquire())
+    if (remembered + 2 < SESSION_REQUESTS_MAX) assert.equal(release().ok, true)
+  }
+  assert.equal(world.state.sessions.get(session)?.requests?.size, SESSION_REQUESTS_MAX - 1)
+  const other = world.do(acquireOf(session, ['y'], { request: ++request }))
+  tokenOf(other)
+  assert.equal(world.state.sessions.get(session)?.requests?.size, SESSION_REQUESTS_MAX)
+  const refused = world.do(acquireOf(session, ['z'], { request: ++request }))
+  refusedBy(refused, 'session_requests', SESSION_REQUESTS_MAX)
+  assert.equal(release().ok, true)
+})
+
+test('a lock is entered REENTRY_MAX times', () => {
+  const world = large()
+  const session = world.open()
+  const enter = acquireOf(session, ['x'], { isReentrant: true })
+  for (let count = 1; count <= REENTRY_MAX; count++) tokenOf(world.do(enter))
+  refusedBy(world.do(enter), 'reentry', REENTRY_MAX)
+})
+
+test('an instance has FREEZES_MAX freezes, each of which can be changed', () => {
+  const world = new World()
+  const freeze = (prefix: string, reason = 'test') =>
+    world.do({ type: 'freeze', by, prefix, untilAt: Number.MAX_SAFE_INTEGER, reason })
+  for (let index = 1; index <= FREEZES_MAX; index++) assert.equal(freeze(`${index}/`).ok, true)
+  refusedBy(freeze('one/more/'), 'freezes', FREEZES_MAX)
+  assert.equal(freeze('1/', 'another reason').ok, true)
+  assert.equal(world.state.freezes.get('1/')?.reason, 'another reason')
+})
+
+test('the last ENDED_MAX endings are remembered', () => {
+  const endings = new Endings()
+  for (let token = 1; token <= ENDED_MAX; token++) endings.add(token, 'forced')
+  assert.equal(endings.find(1), 'forced')
+  endings.add(ENDED_MAX + 1, 'expired')
+  assert.deepEqual([endings.find(1), endings.find(2), endings.find(ENDED_MAX + 1)], [null, 'forced', 'expired'])
+})
