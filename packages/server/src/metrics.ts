@@ -90,6 +90,17 @@ export function createMetrics(registry: Registry) {
       labelNames: ['outcome'],
       registers,
     }),
+    store: new Gauge({
+      name: 'holdfast_store_bytes',
+      help: 'Room in the store: `used` counts against `quota`, `live` is what is in it.',
+      labelNames: ['of'],
+      registers,
+    }),
+    storeFull: new Gauge({
+      name: 'holdfast_store_full',
+      help: '1 while the store is nearly full and what would grow it is refused.',
+      registers,
+    }),
     waits: new HotHistogram({
       name: 'holdfast_wait_seconds',
       help: 'How long a granted request waited in line.',

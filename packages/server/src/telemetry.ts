@@ -132,6 +132,13 @@ function shardTelemetry(
         metrics.stalls.inc()
         log.warn({ ms }, 'event loop stalled')
       }),
+    storage: ({ usedBytes, liveBytes, quotaBytes, isFull }) =>
+      safely(() => {
+        metrics.store.set({ of: 'used' }, usedBytes)
+        metrics.store.set({ of: 'live' }, liveBytes)
+        if (quotaBytes !== null) metrics.store.set({ of: 'quota' }, quotaBytes)
+        metrics.storeFull.set(isFull ? 1 : 0)
+      }),
     alarm: ({ what, error }) => safely(() => log.error({ what, err: error }, 'alarm')),
   }
 }

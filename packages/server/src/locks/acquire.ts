@@ -37,6 +37,7 @@ export function acquire(draft: Draft, command: Acquire): Reply {
   if (refused) return refused
   const entered = command.isReentrant ? reenter(draft, command) : null
   if (entered) return entered
+  if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   const full = overLimit(draft.state, command)
   if (full) return full
   const asked = sessionOf(draft, command)

@@ -11,12 +11,15 @@ export type Moment = {
   now: number
   /** Wall time, a label. */
   at: number
+  /** The store is nearly full: what would make it grow is refused. */
+  isStorageFull?: boolean
 }
 
 export class Draft {
   readonly state: State
   readonly now: number
   readonly at: number
+  readonly isStorageFull: boolean
   readonly by: string
   readonly entries: Entry[] = []
   touches: string | null = null
@@ -30,6 +33,7 @@ export class Draft {
     this.state = state
     this.now = moment.now
     this.at = moment.at
+    this.isStorageFull = moment.isStorageFull ?? false
     this.by = asker.by
   }
 

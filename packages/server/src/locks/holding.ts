@@ -76,6 +76,7 @@ export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
   if (did) return did.did === 'write' && lock?.value ? { ok: true, type: 'written', value: lock.value } : usedOtherwise
   const grant = grantOf(lock, command.token)
   if (!grant || grant.session !== command.session) return { ok: false, code: 'stale_token' }
+  if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   putValue(draft, grant, command.value)
   const value = draft.state.locks.get(command.lock)?.value
   if (!value) throw new Error('a value that was put is not there')

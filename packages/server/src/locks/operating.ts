@@ -26,6 +26,7 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
   const lock = draft.state.locks.get(command.lock)
   const before = lock?.config ?? null
   if (!matches(before, command.ifVersion)) return { ok: false, code: 'precondition_failed' }
+  if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   const misfit = limitMisfit(lock, command)
   if (misfit) return misfit
   const fields = command.replaces || !before ? empty : before

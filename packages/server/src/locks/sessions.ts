@@ -11,6 +11,7 @@ import { grantView, waiterView } from './views.ts'
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 
 export function openSession(draft: Draft, command: Of<'open_session'>): Reply {
+  if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   if (draft.state.sessionCount >= SESSIONS_MAX)
     return { ok: false, code: 'quota_exceeded', limit: 'sessions', max: SESSIONS_MAX }
   const number = draft.number()

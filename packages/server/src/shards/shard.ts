@@ -43,6 +43,7 @@ export type ShardOptions = {
   ownership: OwnershipOptions
   shard: number
   feed: Feed
+  storage: { readonly isFull: boolean }
   /** Hands a push to whoever listens for the session. */
   push(pushed: { instance: string; session: string; push: SessionPush }): void
   fatal(error: Error): void
@@ -106,6 +107,10 @@ export class Shard {
   /** Whether what is in flight has been so for a reasonable time only. */
   isProgressing(): boolean {
     return this.#sinceMs === null || this.#options.clock.hrtimeMs() - this.#sinceMs < STUCK_MS
+  }
+
+  get number(): number {
+    return this.#options.shard
   }
 
   get isServing(): boolean {

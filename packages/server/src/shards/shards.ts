@@ -12,6 +12,7 @@ import { type Processes, systemProcesses } from './processes.ts'
 import { shardOf } from './router.ts'
 import { Shard } from './shard.ts'
 import { TICK_MS } from './shard-clock.ts'
+import { Storage } from './storage.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
 
 export { DataDirectoryInUse } from './ownership.ts'
@@ -61,6 +62,7 @@ class ServerShards implements OpenedShards {
   readonly server: string
   readonly #options: Options
   readonly #membership: Membership
+  readonly #storage: Storage
   readonly #listeners = new Map<string, Map<string, Listener>>()
   #shards: { shard: Shard; feed: Feed }[] = []
   #meta: Meta | null = null
@@ -84,6 +86,8 @@ class ServerShards implements OpenedShards {
       isProgressing: () => this.#shards.every(({ shard }) => shard.isProgressing()),
       fatal: error => this.#fatal(error),
     })
+    const isTender = () => this.#shards.some(({ shard }) => shard.number === 0 && shard.isServing)
+    this.#storage = new Storage({ engine, clock, telemetry, isTender })
   }
 
   get meta(): { clusterId: string; clusterKey: string } {
@@ -97,9 +101,11 @@ class ServerShards implements OpenedShards {
     const keys = keysUnder(config.root)
     this.#meta = await openMeta({ engine, clock, random, keys, telemetry, shards: config.shards })
     await this.#membership.start()
+    await this.#storage.start()
     try {
       for (let number = 0; number < this.#meta.shards; number++) await this.#openShard(number)
     } catch (error) {
+      this.#storage.stop()
       await this.#membership.leave()
       throw error
     }
@@ -146,6 +152,7 @@ class ServerShards implements OpenedShards {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#cancelTick?.()
+    this.#storage.stop()
     for (const { shard } of this.#shards) await shard.close()
     // Last: while the record stands, nobody takes over from us.
     await this.#membership.leave()
@@ -167,6 +174,7 @@ class ServerShards implements OpenedShards {
       ownership: { engine, clock, keys, telemetry, membership, processes },
       shard: number,
       feed,
+      storage: this.#storage,
       push: ({ instance, session, push }) => this.#listeners.get(instance)?.get(session)?.(push),
       fatal: error => this.#fatal(error),
       ...(config.logBytesMin === undefined ? {} : { logBytesMin: config.logBytesMin }),

@@ -18,6 +18,8 @@ export interface ShardTelemetry {
   report(report: { instance: string; report: Report }): void
   /** A tick came this much later than it should have. */
   loopStalled(stall: { ms: number }): void
+  /** A look at the room in the store; `isFull`: what would grow it is refused. */
+  storage(storage: { usedBytes: number; liveBytes: number; quotaBytes: number | null; isFull: boolean }): void
   /** Something that must not be: a person should look. */
   alarm(alarm: { what: string; error: unknown }): void
 }
@@ -34,5 +36,6 @@ export const silentTelemetry: ShardTelemetry = {
   dropped: () => undefined,
   report: () => undefined,
   loopStalled: () => undefined,
+  storage: () => undefined,
   alarm: () => undefined,
 }

@@ -21,6 +21,7 @@ export type Working = {
   log: ShardLog
   cleaner: Cleaner
   clock: ShardClock
+  storage: { readonly isFull: boolean }
   /** Bytes of the last batch, carried ones apart: how fast the log grows. */
   appendedBytes: number
   /** How it came about, for telemetry. */
@@ -35,12 +36,13 @@ export type WorkingOptions = {
   membership: Membership
   shard: number
   feed: Feed
+  storage: { readonly isFull: boolean }
   logBytesMin?: number
 }
 
 /** Reads the log that `ownership` has just been taken of. */
 export async function openWorking(options: WorkingOptions, ownership: Ownership): Promise<Working> {
-  const { clock, engine, feed, keys, membership, shard, telemetry, logBytesMin } = options
+  const { clock, engine, feed, keys, membership, shard, storage, telemetry, logBytesMin } = options
   const startedMs = clock.hrtimeMs()
   let isFirst = true
   const recovered = await recover({
@@ -69,6 +71,7 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
     log,
     cleaner,
     clock: shardClock,
+    storage,
     appendedBytes: 0,
     recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
   }
@@ -88,7 +91,7 @@ export function instanceIn(working: Working, name: string): Instance {
 
 /** Now, for a decision. */
 export function momentOf(working: Working, clock: Clock): Moment {
-  return { now: working.clock.now(), at: clock.wallMs() }
+  return { now: working.clock.now(), at: clock.wallMs(), isStorageFull: working.storage.isFull }
 }
 
 /** How much there is of what, for those who watch over the service. */
