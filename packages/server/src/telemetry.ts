@@ -123,6 +123,8 @@ function shardTelemetry(
     recovered: facts => safely(() => log.info(facts, 'recovered')),
     cleaned: facts => safely(() => log.debug(facts, 'log cleaned')),
     beat: ({ ok }) => safely(() => metrics.beats.inc({ outcome: ok ? 'ok' : 'failed' })),
+    died: facts => safely(() => log.warn(facts, 'a server was silent and was declared dead')),
+    owned: ({ shard, isOwned }) => safely(() => log.info({ shard }, isOwned ? 'shard taken' : 'shard given up')),
     commitUnknown: ({ what, attempt, error }) =>
       safely(() => log.warn({ what, attempt, err: error }, 'commit with unknown outcome')),
     dropped: ({ shard, reason, error }) => safely(() => log.error({ shard, reason, err: error }, 'state dropped')),

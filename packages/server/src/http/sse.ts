@@ -85,15 +85,17 @@ export function streamEvents(
   doors.telemetry.watchOpened()
   const stream = new EventStream(reply.raw, doors.clock, textHeaders(call))
   const filter = resumeAfter === undefined ? watched : { ...watched, after: resumeAfter }
-  const backlog: LockEvent[] = []
-  let hasBegun = false
-  const send = (event: LockEvent): boolean => {
-    const isSent = stream.event({ id: event.id, type: event.type, data: event })
-    onEvent?.(stream, event)
-    return isSent
-  }
-  const { cursor: startsAfter, stop } = doors.shards.watch(caller.instance, filter, {
-    event: event => (hasBegun ? send(event) : backlog.push(event) > 0),
+  const { stop } = doors.shards.watch(caller.instance, filter, {
+    // The place to resume from goes out before what comes after it.
+    began: startsAfter => {
+      stream.begin(startsAfter)
+      onEvent?.(stream, null)
+    },
+    event: event => {
+      const isSent = stream.event({ id: event.id, type: event.type, data: event })
+      onEvent?.(stream, event)
+      return isSent
+    },
     reset: next => void stream.event({ id: next, type: 'reset', data: { cursor: next } }),
     ended: () => stream.end(),
   })
@@ -102,11 +104,6 @@ export function streamEvents(
     doors.watches.close(caller.instance)
     doors.telemetry.watchClosed()
   })
-  // The place to resume from goes out before what came after it.
-  stream.begin(startsAfter)
-  hasBegun = true
-  onEvent?.(stream, null)
-  for (const event of backlog) if (!send(event)) break
   return null
 }
 

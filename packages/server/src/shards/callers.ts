@@ -6,6 +6,14 @@ import type { Answer, Asking, Submitted } from './port.ts'
 export const unknownOutcome = () =>
   new HoldfastError('unavailable', 'The outcome is unknown; retry with the same request id.')
 
+/** The command has surely not been decided, and will not be: it may be asked elsewhere. */
+export class NotTaken extends HoldfastError {
+  override readonly name = 'NotTaken'
+  constructor() {
+    super('unavailable', 'This server does not decide for this lock now; retry.')
+  }
+}
+
 /** One command on its way through a shard. `asking` is null when time asked, or once nobody listens any more. */
 export class Arrival implements Submitted {
   readonly instance: string

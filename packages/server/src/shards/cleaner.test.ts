@@ -188,7 +188,12 @@ test('carried entries are no events, and every event comes once', async () => {
   world.server.shards.watch(
     'main',
     {},
-    { event: event => events.push(event) > 0, reset: () => assert.fail('reset'), ended: () => undefined },
+    {
+      began: () => undefined,
+      event: event => events.push(event) > 0,
+      reset: () => assert.fail('reset'),
+      ended: () => undefined,
+    },
   )
   await traffic(world, { seed: 5, steps: 900 })
   await world.clock.pass(1_000)
@@ -213,7 +218,7 @@ test('carried entries are no events, and every event comes once', async () => {
   assert.ok(kept.some(batch => batch.carried.length > 0))
   const { server } = await restart(world)
   for (let lock = 0; lock < 6; lock++) {
-    const known = server.shards.history('main', { lock: `lock/${lock}`, limit: 10_000 }).events
+    const known = (await server.shards.history('main', { lock: `lock/${lock}`, limit: 10_000 })).events
     const expected = events.filter(
       event => event.lock === `lock/${lock}` && Number(event.id.split('-')[1]) >= kept[0]!.seq,
     )

@@ -23,12 +23,15 @@ function listen(feed: Feed, filter: Filter & { after?: string }, takes = Number.
     cursor: '',
     stop: (): void => undefined,
   }
-  const { cursor, stop } = feed.watch('main', filter, {
+  const { stop } = feed.watch('main', filter, {
     event: event => heard.events.push(event) < takes,
+    began: cursor => {
+      heard.cursor = cursor
+    },
     reset: at => heard.resets.push(at),
     ended: () => heard.ended++,
   })
-  return Object.assign(heard, { cursor, stop })
+  return Object.assign(heard, { stop })
 }
 
 const locksOf = (events: LockEvent[]) => events.map(event => event.lock)

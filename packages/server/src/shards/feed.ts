@@ -10,7 +10,7 @@ import { FEED_BYTES_MAX, FEED_EVENTS_MAX } from '@holdfast/protocol/limits'
 import { type EventBody, eventsOf } from '../locks/events.ts'
 import type { Entry } from '../locks/model.ts'
 import type { Batch } from './batch.ts'
-import type { WatchSink } from './port.ts'
+import type { History, HistoryOptions, WatchFilter, WatchSink } from './port.ts'
 
 type Place = { seq: number; index: number }
 type Kept = Place & {
@@ -90,25 +90,22 @@ export class Feed {
   }
 
   /** Events beyond the cursor first, then as they come. */
-  watch(instance: string, filter: Filter & { after?: string }, sink: WatchSink): { cursor: string; stop(): void } {
+  watch(instance: string, filter: WatchFilter, sink: WatchSink): { stop(): void } {
     const { after, ...names } = filter
     const watch: Watch = { instance, filter: names, sink }
     const cursor = this.#cursor(this.#newest)
     const from = after === undefined ? this.#newest : this.#parse(after)
     const isKnown = from && isBefore(from, this.#completeAfter) === false && !isBefore(this.#newest, from)
     if (!isKnown) sink.reset(cursor)
-    else if (isBefore(from, this.#newest) && !this.#replay(watch, from))
-      return { cursor: after ?? cursor, stop: () => undefined }
+    sink.began(isKnown && after !== undefined ? after : cursor)
+    if (isKnown && isBefore(from, this.#newest) && !this.#replay(watch, from)) return { stop: () => undefined }
     const watches = this.#watches.get(instance) ?? new Set()
     this.#watches.set(instance, watches.add(watch))
-    return { cursor: isKnown && after !== undefined ? after : cursor, stop: () => this.#stop(watch) }
+    return { stop: () => this.#stop(watch) }
   }
 
   /** Events of one lock, newest first. */
-  history(
-    instance: string,
-    { lock, limit, before }: { lock: string; limit: number; before?: string },
-  ): { events: LockEvent[]; more: boolean } {
+  history(instance: string, { lock, limit, before }: HistoryOptions): History {
     const until = before === undefined ? null : this.#parse(before)
     const events: LockEvent[] = []
     if (before !== undefined && !until) return { events, more: false }

@@ -31,6 +31,8 @@ export type MemberRecord = ProcessFacts & {
   address: string
   startedAt: number
   memberTtlMs: number
+  /** It is about to stop: it gives up what it has and takes nothing. */
+  isLeaving?: boolean
   beat: string
 }
 
@@ -57,6 +59,7 @@ export class Membership {
   #lastBeat: Instant | null = null
   #beating: Promise<boolean> | null = null
   #cancelTimer: (() => void) | null = null
+  #isLeaving = false
   #isOver = false
 
   constructor(options: MembershipOptions) {
@@ -88,6 +91,13 @@ export class Membership {
       if (!(await (this.#beating ?? this.#beat()))) return false
     }
     return false
+  }
+
+  /** Tells the others that this server is about to stop. */
+  async announceLeaving(): Promise<void> {
+    this.#isLeaving = true
+    await this.#beating
+    if (!this.#isOver) await this.#beat()
   }
 
   /** Stops beating and, if the record is still ours, removes it: nobody has to wait for it to lapse. */
@@ -134,7 +144,16 @@ export class Membership {
     const key = keys.member(server)
     const beat = randomHex(random, 8)
     const startedAt = this.#startedAt
-    const record = encodeRecord({ server, address, startedAt, ...process, memberTtlMs: MEMBER_TTL_MS, beat })
+    const leaving = this.#isLeaving && { isLeaving: true }
+    const record = encodeRecord({
+      server,
+      address,
+      startedAt,
+      ...process,
+      memberTtlMs: MEMBER_TTL_MS,
+      ...leaving,
+      beat,
+    })
     // Before it is handed to the transport, and before the first of several attempts.
     const sent = instant(clock)
     const known = await commitKnown({
@@ -177,7 +196,7 @@ export class Membership {
 export function decodeMember(bytes: Uint8Array): MemberRecord {
   const record = decodeRecord(bytes)
   if (typeof record.server !== 'string' || typeof record.memberTtlMs !== 'number') {
-    throw new Error('this is no member record')
+    throw new SyntaxError('this is no member record')
   }
   return record as MemberRecord // written by the code above, under its own key
 }

@@ -7,7 +7,7 @@
  * surely gone needs no waiting; one that is surely alive is not waited for, for it will not go away.
  */
 import type { Clock } from '../clock.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { Engine, KeyValue } from '../engine/engine.ts'
 import { commitKnown, decodeRecord, encodeRecord, pause, sameBytes } from './commit.ts'
 import type { Keys } from './keys.ts'
 import { decodeMember, type MemberRecord, type Membership } from './membership.ts'
@@ -51,17 +51,32 @@ export async function takeOver(options: OwnershipOptions, shard: number): Promis
   const { engine, clock, keys, membership } = options
   for (;;) {
     const pair = await readKnown(clock, () => engine.read(keys.owner(shard)))
-    const { server, epoch } = pair ? decodeOwner(pair.value) : { server: '', epoch: 0 }
-    const former = server !== '' && server !== membership.server ? server : null
-    if (former) await outlive(options, former)
-    const checks = [
-      { key: keys.owner(shard), modRevision: pair?.modRevision ?? 0 },
-      ...(former ? [{ key: keys.member(former), modRevision: 0 }] : []),
-    ]
-    const taken = await writeOwner(options, { shard, checks, server: membership.server, epoch: epoch + 1 })
+    const owner = pair && decodeOwner(pair)
+    const isForeign = owner !== null && owner.server !== '' && owner.server !== membership.server
+    if (isForeign) await outlive(options, owner.server)
+    const taken = await takeFrom(options, shard, owner)
     // Else the record has changed since it was read.
     if (taken) return taken
   }
+}
+
+/**
+ * Takes the shard over from the owner that was seen, if that is still what the record says and the server that it names is gone; else null. Waits
+ * for nobody.
+ */
+export function takeFrom(
+  options: OwnershipOptions,
+  shard: number,
+  owner: OwnerRecord | null,
+): Promise<Ownership | null> {
+  const { keys, membership } = options
+  const { server, epoch, revision } = owner ?? { server: '', epoch: 0, revision: 0 }
+  const former = server !== '' && server !== membership.server ? server : null
+  const checks = [
+    { key: keys.owner(shard), modRevision: revision },
+    ...(former ? [{ key: keys.member(former), modRevision: 0 }] : []),
+  ]
+  return writeOwner(options, { shard, checks, server: membership.server, epoch: epoch + 1 })
 }
 
 /** One epoch more under the same owner: numbers are running out. Null when the shard is no longer ours. */
@@ -125,8 +140,12 @@ async function outlive(options: OwnershipOptions, server: string): Promise<void>
   }
 }
 
-function decodeOwner(bytes: Uint8Array): { server: string; epoch: number } {
-  const { server, epoch } = decodeRecord(bytes)
-  if (typeof server !== 'string' || typeof epoch !== 'number') throw new Error('the owner record of a shard is damaged')
-  return { server, epoch }
+/** As it lies in the store; `server` is empty when it was given up in good order. */
+export type OwnerRecord = { server: string; epoch: number; revision: number }
+
+export function decodeOwner({ value, modRevision }: KeyValue): OwnerRecord {
+  const { server, epoch } = decodeRecord(value)
+  if (typeof server !== 'string' || typeof epoch !== 'number')
+    throw new SyntaxError('the owner record of a shard is damaged')
+  return { server, epoch, revision: modRevision }
 }

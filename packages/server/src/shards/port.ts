@@ -27,10 +27,12 @@ export type Submitted = {
 }
 
 export type WatchSink = {
+  /** The cursor that the watch starts after. Called once, before anything else but `reset`. */
+  began(cursor: string): void
   /** In order, none missing. Return false when the buffer is full: the watch ends, to be resumed by cursor. */
   event(event: LockEvent): boolean
   reset(cursor: string): void
-  /** The server is stopping or the shard has moved; resume elsewhere. */
+  /** The server is stopping; resume elsewhere. */
   ended(): void
 }
 
@@ -41,20 +43,17 @@ export type SessionPush =
   | { type: 'received'; lock: string; token: number; changes: number }
   | Omit<Push, 'session'>
 
+export type WatchFilter = { prefix?: string; name?: string; after?: string }
+export type HistoryOptions = { lock: string; limit: number; before?: string }
+export type History = { events: LockEvent[]; more: boolean }
+
 export interface Shards {
   /** Takes the command into the next turn of the instance's shard. */
   submit(instance: string, command: Command, asking: Asking): Submitted
-  /** Watches the instance's locks under `prefix` (or `name` alone). `after` is a cursor; without it, from now on. Returns the cursor it starts after, and a way to stop. */
-  watch(
-    instance: string,
-    filter: { prefix?: string; name?: string; after?: string },
-    sink: WatchSink,
-  ): { cursor: string; stop(): void }
+  /** Watches the instance's locks under `prefix` (or `name` alone). `after` is a cursor; without it, from now on. */
+  watch(instance: string, filter: WatchFilter, sink: WatchSink): { stop(): void }
   /** Past events of one lock, newest first, as far as they are kept. */
-  history(
-    instance: string,
-    options: { lock: string; limit: number; before?: string },
-  ): { events: LockEvent[]; more: boolean }
+  history(instance: string, options: HistoryOptions): Promise<History>
   /** Pushes for one session, while its connection lives. The newest listener of a session replaces the one before. */
   listen(instance: string, session: string, push: (push: SessionPush) => void): { stop(): void }
   /** Whether this server would answer now: it owns its shards and its own deadline has not passed. */

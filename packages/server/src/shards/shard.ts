@@ -14,12 +14,12 @@ import type { Command } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
 import { AWAKE_COMMANDS_MAX, stayAwake } from './awake.ts'
 import { encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
-import { Arrival, unknownOutcome } from './callers.ts'
+import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
 import type { Feed } from './feed.ts'
 import type { Keys } from './keys.ts'
 import { OwnershipLost } from './log.ts'
 import type { Membership } from './membership.ts'
-import { handOver, type Ownership, type OwnershipOptions, raiseEpoch, takeOver } from './ownership.ts'
+import { handOver, type Ownership, type OwnershipOptions, raiseEpoch } from './ownership.ts'
 import type { Asking, SessionPush } from './port.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 import { type Chunk, lastBatchOf, type OpenTurn, Turn } from './turn.ts'
@@ -44,6 +44,10 @@ export type ShardOptions = {
   shard: number
   feed: Feed
   storage: { readonly isFull: boolean }
+  /** Takes the shard again when it was lost; null: it is somebody else's now. */
+  retake(): Promise<Ownership | null>
+  /** It was lost and will not be had again. */
+  lost(): void
   /** Hands a push to whoever listens for the session. */
   push(pushed: { instance: string; session: string; push: SessionPush }): void
   fatal(error: Error): void
@@ -78,16 +82,16 @@ export class Shard {
     this.#nonce = randomHex(options.random, 8)
   }
 
-  /** Takes the shard over and reads its log. Throws `DataDirectoryInUse`. */
-  async open(): Promise<void> {
-    await this.#own(await takeOver(this.#options.ownership, this.#options.shard))
+  /** Reads the log that has just been taken over. */
+  async open(ownership: Ownership): Promise<void> {
+    await this.#own(ownership)
   }
 
   submit(instance: string, command: Command, asking: Asking | null): Arrival {
     const arrival = new Arrival({ instance, command, asking, onDetach: this.#onDetach })
     if (this.#isClosing || this.#isLost || this.#queue.length >= QUEUE_COMMANDS_MAX) {
       // Not before the caller has what `submit` returns.
-      if (asking) this.#options.clock.afterPoll(() => arrival.fail(unknownOutcome()))
+      if (asking) this.#options.clock.afterPoll(() => arrival.fail(new NotTaken()))
       return arrival
     }
     this.#queue.push(arrival)
@@ -109,10 +113,6 @@ export class Shard {
     return this.#sinceMs === null || this.#options.clock.hrtimeMs() - this.#sinceMs < STUCK_MS
   }
 
-  get number(): number {
-    return this.#options.shard
-  }
-
   get isServing(): boolean {
     return this.#working !== null && !this.#isClosing && !this.#isLost
   }
@@ -127,7 +127,7 @@ export class Shard {
     if (this.#isBusy) await new Promise<void>(resolve => this.#idle.push(resolve))
     this.#working?.cleaner.stop()
     this.#failTurns()
-    this.#failAll(unknownOutcome())
+    this.#failAll()
     this.#options.feed.end()
     if (this.#working && !this.#isLost) {
       await handOver(this.#options.ownership, this.#options.shard, this.#working.ownership)
@@ -331,7 +331,7 @@ export class Shard {
 
   /** The working state is void. Takes the shard again, if it can be had. */
   async #drop(error: unknown): Promise<void> {
-    const { shard, telemetry, fatal, feed } = this.#options
+    const { shard, telemetry, feed } = this.#options
     const working = this.#working
     this.#working = null
     working?.cleaner.stop()
@@ -341,20 +341,29 @@ export class Shard {
     feed.end()
     const isExpected = error instanceof OwnershipLost || error instanceof EngineRefusal
     // A bug would come again with the same command: better no server than one that guesses.
-    if (!isExpected || this.#isClosing) return this.#lose(error, fatal)
+    if (!isExpected) return this.#lose(error)
+    if (this.#isClosing) return this.#end()
     try {
       // Refused: nothing was written, and we still own it.
       const isRefused = error instanceof EngineRefusal && working !== null
-      await this.#own(isRefused ? working.ownership : await takeOver(this.#options.ownership, shard))
+      const ownership = isRefused ? working.ownership : await this.#options.retake()
+      if (ownership) await this.#own(ownership)
+      else this.#end()
     } catch (again) {
-      this.#lose(again, fatal)
+      this.#lose(again)
     }
   }
 
-  #lose(error: unknown, fatal: (error: Error) => void): void {
+  #end(): void {
     this.#isLost = true
-    this.#failAll(unknownOutcome())
-    fatal(error instanceof Error ? error : new Error(String(error)))
+    this.#failAll()
+    this.#options.lost()
+  }
+
+  #lose(error: unknown): void {
+    this.#isLost = true
+    this.#failAll()
+    this.#options.fatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   async #own(ownership: Ownership): Promise<void> {
@@ -388,15 +397,15 @@ export class Shard {
   }
 
   #failTurns(): void {
-    for (const open of [this.#flying, this.#open]) {
-      for (const arrival of open?.turn.callers() ?? []) arrival.fail(unknownOutcome())
-    }
+    for (const arrival of this.#flying?.turn.callers() ?? []) arrival.fail(unknownOutcome())
+    // Decided, and never sent to the store.
+    for (const arrival of this.#open?.turn.callers() ?? []) arrival.fail(new NotTaken())
     this.#flying = null
     this.#open = null
   }
 
-  #failAll(error: HoldfastError): void {
-    for (const arrival of this.#queue.splice(0)) arrival.fail(error)
-    for (const { callers } of this.#working?.instances.values() ?? []) callers.failAll(error)
+  #failAll(): void {
+    for (const arrival of this.#queue.splice(0)) arrival.fail(new NotTaken())
+    for (const { callers } of this.#working?.instances.values() ?? []) callers.failAll(unknownOutcome())
   }
 }

@@ -1,18 +1,17 @@
-/** The shards of this server behind the port that the doors use. */
+/** The shards of a server that has its store to itself (embedded), behind the port that the doors use: all of them, all the time. */
 import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type Random, randomHex } from '../random.ts'
-import { Feed } from './feed.ts'
+import { NotTaken } from './callers.ts'
+import { Host, type Hosted } from './host.ts'
 import { keysUnder } from './keys.ts'
 import { Membership } from './membership.ts'
 import { type Meta, openMeta } from './meta.ts'
-import type { SessionPush, Shards } from './port.ts'
+import { takeOver } from './ownership.ts'
+import type { Shards } from './port.ts'
 import { type Processes, systemProcesses } from './processes.ts'
 import { shardOf } from './router.ts'
-import { Shard } from './shard.ts'
-import { TICK_MS } from './shard-clock.ts'
-import { Storage } from './storage.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
 
 export { DataDirectoryInUse } from './ownership.ts'
@@ -36,58 +35,48 @@ export type ShardsConfig = {
 
 export type OpenedShards = Shards & { meta: { clusterId: string; clusterKey: string }; server: string }
 
-/** A tick that comes later than this is worth telling: a stalled loop, or a paused process. */
-const STALL_MS = 250
-
-/**
- * Opens the store, takes over all its shards and reads their logs. Throws `DataDirectoryInUse` when another process that lives has it. After
- * the process that had it was killed, this takes no longer than reading; after the machine was, up to two seconds more.
- */
-export async function openShards(options: {
+export type OpeningOptions = {
   engine: Engine
   clock: Clock
   random: Random
   config: ShardsConfig
   telemetry?: ShardTelemetry
-}): Promise<OpenedShards> {
+}
+
+/**
+ * Opens the store, takes over all its shards and reads their logs. Throws `DataDirectoryInUse` when another process that lives has it. After
+ * the process that had it was killed, this takes no longer than reading; after the machine was, up to two seconds more.
+ */
+export async function openShards(options: OpeningOptions): Promise<OpenedShards> {
   const opened = new ServerShards({ ...options, telemetry: options.telemetry ?? silentTelemetry })
   await opened.open()
   return opened
 }
 
-type Options = { engine: Engine; clock: Clock; random: Random; config: ShardsConfig; telemetry: ShardTelemetry }
-type Listener = (push: SessionPush) => void
+type Options = OpeningOptions & { telemetry: ShardTelemetry }
 
 class ServerShards implements OpenedShards {
   readonly server: string
   readonly #options: Options
   readonly #membership: Membership
-  readonly #storage: Storage
-  readonly #listeners = new Map<string, Map<string, Listener>>()
-  #shards: { shard: Shard; feed: Feed }[] = []
+  #host: Host | null = null
   #meta: Meta | null = null
-  #cancelTick: (() => void) | null = null
   #isClosed = false
   #isFatal = false
 
   constructor(options: Options) {
     this.#options = options
-    const { engine, clock, random, config, telemetry } = options
-    this.server = `${config.name}.${randomHex(random, 8)}`
+    const { config, random } = options
+    this.server = serverId(config.name, random)
     this.#membership = new Membership({
-      engine,
-      clock,
-      random,
-      telemetry,
+      ...options,
       keys: keysUnder(config.root),
       server: this.server,
       address: config.address,
       process: (config.processes ?? systemProcesses).own(),
-      isProgressing: () => this.#shards.every(({ shard }) => shard.isProgressing()),
+      isProgressing: () => this.#host?.isProgressing ?? true,
       fatal: error => this.#fatal(error),
     })
-    const isTender = () => this.#shards.some(({ shard }) => shard.number === 0 && shard.isServing)
-    this.#storage = new Storage({ engine, clock, telemetry, isTender })
   }
 
   get meta(): { clusterId: string; clusterKey: string } {
@@ -97,104 +86,79 @@ class ServerShards implements OpenedShards {
   }
 
   async open(): Promise<void> {
-    const { engine, clock, random, config, telemetry } = this.#options
+    const { config } = this.#options
+    const membership = this.#membership
     const keys = keysUnder(config.root)
-    this.#meta = await openMeta({ engine, clock, random, keys, telemetry, shards: config.shards })
-    await this.#membership.start()
-    await this.#storage.start()
+    this.#meta = await openMeta({ ...this.#options, keys, shards: config.shards })
+    await membership.start()
+    const ownership = { ...this.#options, keys, membership, processes: config.processes ?? systemProcesses }
+    this.#host = new Host({
+      ...this.#options,
+      keys,
+      membership,
+      ownership,
+      clusterId: this.#meta.clusterId,
+      retake: shard => takeOver(ownership, shard),
+      changed: () => undefined,
+      fatal: error => this.#fatal(error),
+      ...(config.logBytesMin === undefined ? {} : { logBytesMin: config.logBytesMin }),
+    })
     try {
-      for (let number = 0; number < this.#meta.shards; number++) await this.#openShard(number)
+      for (let shard = 0; shard < this.#meta.shards; shard++)
+        await this.#host.open(shard, () => takeOver(ownership, shard))
     } catch (error) {
-      this.#storage.stop()
-      await this.#membership.leave()
+      await this.#host.closeAll()
+      await membership.leave()
       throw error
     }
-    this.#armTick()
   }
 
-  submit: Shards['submit'] = (instance, command, asking) => this.#of(instance).shard.submit(instance, command, asking)
+  submit: Shards['submit'] = (instance, command, asking) => {
+    const hosted = this.#of(instance)
+    if (hosted) return hosted.shard.submit(instance, command, asking)
+    this.#options.clock.afterPoll(() => asking.fail(new NotTaken()))
+    return { detach: () => undefined }
+  }
 
   watch: Shards['watch'] = (instance, filter, sink) => {
-    if (this.#isClosed) throw new HoldfastError('unavailable', 'The server is stopping.')
-    return this.#of(instance).feed.watch(instance, filter, sink)
+    const hosted = this.#of(instance)
+    if (!hosted || this.#isClosed) throw new HoldfastError('unavailable', 'The server is stopping.')
+    return hosted.feed.watch(instance, filter, sink)
   }
 
-  history: Shards['history'] = (instance, options) => this.#of(instance).feed.history(instance, options)
-
-  listen: Shards['listen'] = (instance, session, push) => {
-    const listeners = this.#listeners.get(instance) ?? new Map<string, Listener>()
-    this.#listeners.set(instance, listeners.set(session, push))
-    return {
-      stop: () => {
-        // Another connection of the session may have taken its place.
-        if (listeners.get(session) !== push) return
-        listeners.delete(session)
-        if (listeners.size === 0 && this.#listeners.get(instance) === listeners) this.#listeners.delete(instance)
-      },
-    }
+  history: Shards['history'] = async (instance, options) => {
+    const hosted = this.#of(instance)
+    if (!hosted) throw new NotTaken()
+    return hosted.feed.history(instance, options)
   }
+
+  listen: Shards['listen'] = (instance, session, push) =>
+    this.#host?.listen(instance, session, push) ?? { stop: () => undefined }
 
   health: Shards['health'] = () => {
-    const shards = this.#shards.map(({ shard }) => shard.health())
+    const hosted = [...(this.#host?.hosted.values() ?? [])]
     const reason = this.#isClosed
       ? 'the server is stopping'
       : this.#isFatal
         ? 'the server has lost its store'
-        : !this.#shards.every(({ shard }) => shard.isServing)
+        : !hosted.every(({ shard }) => shard.isServing)
           ? 'a shard is being recovered'
           : !this.#membership.isWithinDeadline()
             ? 'the store does not take the beats of this server'
             : null
-    return { isReady: reason === null, reason, shards }
+    return { isReady: reason === null, reason, shards: hosted.map(({ shard }) => shard.health()) }
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#cancelTick?.()
-    this.#storage.stop()
-    for (const { shard } of this.#shards) await shard.close()
+    await this.#host?.closeAll()
     // Last: while the record stands, nobody takes over from us.
     await this.#membership.leave()
   }
 
-  async #openShard(number: number): Promise<void> {
-    const { engine, clock, random, config, telemetry } = this.#options
-    const keys = keysUnder(config.root)
-    const membership = this.#membership
-    const processes = config.processes ?? systemProcesses
-    const feed = new Feed(this.meta.clusterId)
-    const shard = new Shard({
-      engine,
-      clock,
-      random,
-      keys,
-      telemetry,
-      membership,
-      ownership: { engine, clock, keys, telemetry, membership, processes },
-      shard: number,
-      feed,
-      storage: this.#storage,
-      push: ({ instance, session, push }) => this.#listeners.get(instance)?.get(session)?.(push),
-      fatal: error => this.#fatal(error),
-      ...(config.logBytesMin === undefined ? {} : { logBytesMin: config.logBytesMin }),
-    })
-    await shard.open()
-    this.#shards.push({ shard, feed })
-  }
-
-  #of(instance: string): { shard: Shard; feed: Feed } {
-    return this.#shards[shardOf(instance, this.#shards.length)]!
-  }
-
-  #armTick(): void {
-    this.#cancelTick = this.#options.clock.after(TICK_MS, () => {
-      if (this.#isClosed) return
-      this.#armTick()
-      let lateMs = 0
-      for (const { shard } of this.#shards) lateMs = Math.max(lateMs, shard.tick())
-      if (lateMs > STALL_MS) this.#options.telemetry.loopStalled({ ms: lateMs })
-    })
+  #of(instance: string): Hosted | undefined {
+    return this.#host?.hosted.get(shardOf(instance, this.#meta?.shards ?? 1))
   }
 
   #fatal(error: Error): void {
@@ -203,4 +167,9 @@ class ServerShards implements OpenedShards {
     this.#membership.abandon()
     this.#options.config.fatal(error)
   }
+}
+
+/** One start of one process: no two have the same (SAFETY P5). */
+export function serverId(name: string, random: Random): string {
+  return `${name}.${randomHex(random, 8)}`
 }

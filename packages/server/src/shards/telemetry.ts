@@ -11,6 +11,10 @@ export interface ShardTelemetry {
   recovered(shard: { shard: number; epoch: number; batches: number; entries: number; bytes: number; ms: number }): void
   cleaned(shard: { shard: number; batches: number; carried: number }): void
   beat(beat: { ms: number; ok: boolean }): void
+  /** Another server has been silent for its time, and was declared dead. */
+  died(member: { server: string }): void
+  /** This server decides for the shard from now on, or no longer does. */
+  owned(shard: { shard: number; isOwned: boolean }): void
   /** A commit whose outcome is not known yet: it is tried again. */
   commitUnknown(commit: { what: string; attempt: number; error: unknown }): void
   /** The working state has been thrown away; callers were told that the outcome is unknown. */
@@ -32,6 +36,8 @@ export const silentTelemetry: ShardTelemetry = {
   recovered: () => undefined,
   cleaned: () => undefined,
   beat: () => undefined,
+  died: () => undefined,
+  owned: () => undefined,
   commitUnknown: () => undefined,
   dropped: () => undefined,
   report: () => undefined,

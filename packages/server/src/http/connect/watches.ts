@@ -34,7 +34,8 @@ export class ConnectionWatches {
       })
     }
     this.#doors.telemetry.watchOpened()
-    const { stop, cursor } = this.#doors.shards.watch(instance, filterOf(request), {
+    const { stop } = this.#doors.shards.watch(instance, filterOf(request), {
+      began: cursor => void this.#outlet.send({ type: 'reply', id: watch, cursor }),
       event: event => this.#outlet.send({ type: 'event', watch, event }),
       reset: next => void this.#outlet.send({ type: 'reset', watch, cursor: next }),
       ended: () => this.#outlet.goAway(),
@@ -45,7 +46,6 @@ export class ConnectionWatches {
       this.#doors.watches.close(instance)
       this.#doors.telemetry.watchClosed()
     })
-    this.#outlet.send({ type: 'reply', id: watch, cursor })
   }
 
   close(request: Of<'unwatch'>): void {

@@ -6,7 +6,7 @@ import { pageOf } from '../pages.ts'
 export const showHistory = route(v2.showHistory, async call => {
   const limit = call.query.limit ?? PAGE_LIMIT_DEFAULT
   const options = { lock: call.params.name, limit, ...(call.query.start !== undefined && { before: call.query.start }) }
-  const { events, more } = call.doors.shards.history(call.caller.instance, options)
+  const { events, more } = await call.doors.shards.history(call.caller.instance, options)
   const last = more ? events.at(-1)?.id : undefined
   return answer(200, { events, ...pageOf(call, { limit, last, asIs: true }) })
 })

@@ -1,0 +1,60 @@
+/**
+ * Which server should decide for which shard. All servers come to the same answer from the same records, by rendezvous hashing: each shard ranks the
+ * servers by a digest of its number and their ids, so that one who joins or leaves moves only the shards that are its own to move.
+ *
+ * It is a plan, not a right: only the commit on the owner record gives a shard to anybody.
+ */
+import { hash } from 'node:crypto'
+import type { View } from './observer.ts'
+
+/** A shard that nobody has taken although somebody should have goes to the next in its ranking after this long, and so on. */
+export const PASSED_OVER_MS = 1_000
+/** A server that has just come gets no shards from those who have them: it may be one that dies again at once. */
+export const SETTLED_MS = 1_000
+
+export type Plan = {
+  /** Nobody decides for these, and it is for us to. */
+  take: number[]
+  /** These are ours, and another server should have them. */
+  give: number[]
+}
+
+export type PlanOptions = {
+  view: View
+  /** This start of this server. */
+  self: string
+  /** Shards that this server has, is about to have, or is giving up. */
+  hosted: ReadonlySet<number>
+  /** For how long the shard has had no owner that lives. */
+  unownedMs(shard: number): number
+  /** For how long this server has seen the other. */
+  knownMs(server: string): number
+}
+
+export function planOf({ view, self, hosted, unownedMs, knownMs }: PlanOptions): Plan {
+  const plan: Plan = { take: [], give: [] }
+  const candidates = [...view.members.values()].filter(member => !member.isLeaving).map(member => member.server)
+  view.owners.forEach((owner, shard) => {
+    const ranking = rankingOf(shard, candidates)
+    const isOwned = owner !== null && view.members.has(owner.server)
+    if (hosted.has(shard)) {
+      const [best] = ranking
+      const isGiven = best !== undefined && best !== self && owner?.server === self && knownMs(best) >= SETTLED_MS
+      if (isGiven) plan.give.push(shard)
+      return
+    }
+    // Named in the record and not hosting it: a commit of ours whose outcome we never heard (SAFETY O13).
+    if (isOwned && owner.server !== self) return
+    const place = ranking.indexOf(self)
+    if (place >= 0 && unownedMs(shard) >= place * PASSED_OVER_MS) plan.take.push(shard)
+  })
+  return plan
+}
+
+/** The servers, the one that should have the shard first. */
+export function rankingOf(shard: number, servers: readonly string[]): string[] {
+  return servers
+    .map(server => ({ server, weight: hash('sha256', `${shard} ${server}`, 'hex') }))
+    .sort((one, other) => (one.weight < other.weight ? 1 : -1))
+    .map(({ server }) => server)
+}
