@@ -89,6 +89,45 @@ test('origins of web pages are named exactly as browsers name them', () => {
     fails(/allowed_origins.* must name origins/, ['--allowed-origins', wrong])
 })
 
+test('a store on etcd is named by its members, and half of what it needs is refused', () => {
+  const etcd = (...more: string[]) => [
+    '--engine',
+    'etcd',
+    '--etcd',
+    'https://10.0.0.1:2379, https://10.0.0.2:2379',
+    ...more,
+  ]
+  const config = read(etcd())
+  assert.deepEqual(config.etcd, {
+    urls: ['https://10.0.0.1:2379', 'https://10.0.0.2:2379'],
+    tls: { caFile: null, certificate: null },
+    login: null,
+    quotaBytes: 2 * 1024 ** 3,
+    takesAnyVersion: false,
+  })
+  assert.deepEqual([config.root, config.shards], ['holdfast', 8])
+  assert.deepEqual([read().root, read().shards, read().etcd], ['holdfast', 1, null])
+  const secured = read(etcd('--etcd-ca', 'ca', '--etcd-cert', 'c', '--etcd-key', 'k', '--root', 'a/b', '--shards', '3'))
+  assert.deepEqual(secured.etcd?.tls, { caFile: 'ca', certificate: { certificateFile: 'c', keyFile: 'k' } })
+  assert.deepEqual([secured.root, secured.shards], ['a/b', 3])
+  const login = read(etcd('--etcd-user', 'u'), { HOLDFAST_ETCD_PASSWORD: 'p' })
+  assert.deepEqual(login.etcd?.login, { user: 'u', password: 'p' })
+  fails(/needs `etcd`/, ['--engine', 'etcd'])
+  fails(/`engine` is not etcd/, ['--etcd', 'http://10.0.0.1:2379'])
+  fails(/must be URLs/, ['--engine', 'etcd', '--etcd', '10.0.0.1:2379'])
+  fails(/must be URLs/, ['--engine', 'etcd', '--etcd', 'http://10.0.0.1:2379,'])
+  fails(/begin with https/, ['--engine', 'etcd', '--etcd', 'http://10.0.0.1:2379', '--etcd-ca', 'ca'])
+  fails(/`etcd_cert` and `etcd_key` go together/, etcd('--etcd-cert', 'c'))
+  fails(/`etcd_user` and a password go together/, etcd('--etcd-user', 'u'))
+  fails(/cannot be read/, etcd('--etcd-user', 'u', '--etcd-password-file', 'no/such/file'))
+  fails(/both given/, etcd('--etcd-password-file', 'f'), { HOLDFAST_ETCD_PASSWORD: 'p' })
+  // A password on the command line could be read by everybody on the machine.
+  fails(/no setting `--etcd-password`/, etcd('--etcd-password', 'p'))
+  fails(/at least 16777216/, etcd('--etcd-quota-bytes', '1000'))
+  fails(/from 1 to 64/, etcd('--shards', '65'))
+  fails(/`root` must be words/, etcd('--root', '/a'))
+})
+
 test('beyond loopback TLS is needed, unless refused by a flag', () => {
   fails(/needs TLS/, ['--listen', '0.0.0.0:7420'])
   fails(/needs TLS/, ['--listen', '[::]:7420'])

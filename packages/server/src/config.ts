@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { KEY_CHARS_MIN } from './auth/key-file.ts'
+import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
 
 export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const
-export const engines = ['lmdb', 'memory'] as const
+export const engines = ['lmdb', 'memory', 'etcd'] as const
 
 export type Config = {
   listen: { host: string; port: number }
@@ -13,6 +14,12 @@ export type Config = {
   tls: { certificateFile: string; keyFile: string } | null
   dataDirectory: string
   engine: (typeof engines)[number]
+  /** Where the store is, when it is etcd. */
+  etcd: EtcdConfig | null
+  /** What the keys of the store begin with. */
+  root: string
+  /** Of a new cluster; one that is there keeps its number. */
+  shards: number
   logLevel: (typeof logLevels)[number]
   logsRequests: boolean
   /** null: from `<data>/root.key`, made if need be. */
@@ -42,7 +49,35 @@ const settings = [
   {
     name: 'engine',
     default: 'lmdb',
-    help: `The store: ${engines.join(' or ')}. What is in memory is gone when the server stops.`,
+    help: 'The store: lmdb, etcd or memory. What is in memory is gone when the server stops.',
+  },
+  { name: 'etcd', default: '', help: 'URLs of the etcd members, with commas between them.' },
+  { name: 'etcd_ca', default: '', help: "File of the authorities that etcd's certificates are checked against (PEM)." },
+  {
+    name: 'etcd_cert',
+    default: '',
+    help: 'File of the certificate that is shown to etcd (PEM). Replaced files are used at once.',
+  },
+  { name: 'etcd_key', default: '', help: "File of that certificate's key (PEM)." },
+  { name: 'etcd_user', default: '', help: 'User of etcd, if it has users; a certificate is better.' },
+  { name: 'etcd_password', default: '', isSecret: true, help: "The user's password." },
+  { name: 'etcd_password_file', default: '', help: "File of the user's password." },
+  {
+    name: 'etcd_quota_bytes',
+    default: String(2 * 1024 ** 3),
+    help: 'What `--quota-backend-bytes` of the members is. From etcd 3.6 on they say it themselves.',
+  },
+  {
+    name: 'etcd_any_version',
+    default: 'false',
+    isSwitch: true,
+    help: 'Use also an etcd that is too old to be trusted (before 3.5).',
+  },
+  { name: 'root', default: 'holdfast', help: 'What all keys in the store begin with.' },
+  {
+    name: 'shards',
+    default: '',
+    help: 'Parts of a new cluster, 1 to 64; by default 8 on etcd, else 1. Fixed from then on.',
   },
   { name: 'log_level', default: 'info', help: `One of ${logLevels.join(', ')}.` },
   { name: 'log_requests', default: 'false', isSwitch: true, help: 'A line in the log for each request.' },
@@ -56,6 +91,13 @@ const settings = [
   { name: 'service_name', default: 'go-etcd-lock', help: "The service's name in the labels of the tenant's metrics." },
   { name: 'location', default: 'local', help: "The location in the labels of the tenant's metrics." },
 ] as const satisfies Setting[]
+
+/** One process decides everything when the store is embedded: more shards would only be more commits. */
+const DEFAULT_SHARDS: Record<Config['engine'], number> = { lmdb: 1, memory: 1, etcd: 8 }
+/** As the shards' own limit: all logs are begun in one commit. */
+const SHARDS_MAX = 64
+const ROOT_CHARS_MAX = 100
+
 type SettingName = (typeof settings)[number]['name']
 
 /** Variables of the library and the command line: not settings of the server, but not mistakes either. */
@@ -85,12 +127,16 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     environment.get(name) ??
     file.get(name) ??
     settings.find(setting => setting.name === name)!.default
+  const engine = oneOf('engine', engines, get('engine'))
   const config: Config = {
     listen: listenOf(get('listen')),
     isInsecureListen: switchOf('insecure_listen', get('insecure_listen')),
     tls: tlsOf(get('tls_cert'), get('tls_key')),
     dataDirectory: get('data'),
-    engine: oneOf('engine', engines, get('engine')),
+    engine,
+    etcd: etcdOf(engine, get),
+    root: rootOf(get('root')),
+    shards: shardsOf(engine, get('shards')),
     logLevel: oneOf('log_level', logLevels, get('log_level')),
     logsRequests: switchOf('log_requests', get('log_requests')),
     rootKey: keyOf('root_key', get('root_key')),
@@ -236,6 +282,44 @@ function tlsOf(certificateFile: string, keyFile: string): Config['tls'] {
   if (certificateFile === '' || keyFile === '')
     throw new ConfigError('`tls_cert` and `tls_key` go together: one is missing.')
   return { certificateFile, keyFile }
+}
+
+const etcdSettings = [
+  'etcd',
+  'etcd_ca',
+  'etcd_cert',
+  'etcd_key',
+  'etcd_user',
+  'etcd_password',
+  'etcd_password_file',
+  'etcd_quota_bytes',
+  'etcd_any_version',
+] as const satisfies SettingName[]
+
+function etcdOf(engine: Config['engine'], get: (name: SettingName) => string): EtcdConfig | null {
+  const given = Object.fromEntries(etcdSettings.map(name => [name, get(name)])) as EtcdSettings // exactly these names
+  if (engine !== 'etcd') {
+    // Else somebody believes that the locks are in etcd, and they are not.
+    if (given.etcd !== '') throw new ConfigError('`etcd` is given, but `engine` is not etcd: add --engine etcd.')
+    return null
+  }
+  if (given.etcd === '') throw new ConfigError('The engine etcd needs `etcd`: the URLs of its members.')
+  const config = etcdConfigOf(given)
+  if (typeof config === 'string') throw new ConfigError(config)
+  return config
+}
+
+function rootOf(text: string): string {
+  if (/^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/.test(text) && text.length <= ROOT_CHARS_MAX) return text
+  throw new ConfigError(
+    `\`root\` must be words of letters, digits, dots, dashes and underscores, with slashes between them, not \`${text}\`.`,
+  )
+}
+
+function shardsOf(engine: Config['engine'], text: string): number {
+  const shards = text === '' ? DEFAULT_SHARDS[engine] : Number(text)
+  if (Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX) return shards
+  throw new ConfigError(`\`shards\` must be a whole number from 1 to ${SHARDS_MAX}, not \`${text}\`.`)
 }
 
 function keyOf(name: string, text: string): string | null {

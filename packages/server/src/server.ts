@@ -25,10 +25,6 @@ import { createTelemetry, type Telemetry } from './telemetry.ts'
 const DRAIN_MS_MAX = 10_000
 /** While it drains, connections that have got their last answer are closed this often: their clients would keep them for a minute. */
 const SWEEP_MS = 20
-/** What the keys of the store begin with. */
-const STORE_ROOT = 'holdfast'
-/** One process decides everything: more shards would only be more commits. */
-const EMBEDDED_SHARDS = 1
 
 export type Server = {
   url: string
@@ -54,7 +50,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   const keys = keysOf(config, directory, random)
   let shards: OpenedShards | null = null
   const telemetry = createTelemetry(config, () => shards?.health().shards ?? [])
-  const engine = await openEngine(config, directory)
+  const engine = await openEngine(config, { directory, clock, telemetry })
   const draining = { isDraining: false }
   const opened = await openOrClose(engine, config, {
     clock,
@@ -98,8 +94,20 @@ function keysOf(config: Config, directory: string, random: Random): { root: stri
   }
 }
 
-async function openEngine(config: Config, directory: string): Promise<Engine> {
-  return config.engine === 'memory' ? openMemory() : openLmdb({ path: join(directory, 'store') })
+async function openEngine(
+  config: Config,
+  { directory, clock, telemetry }: { directory: string; clock: Clock; telemetry: Telemetry },
+): Promise<Engine> {
+  if (config.engine === 'memory') return openMemory()
+  if (!config.etcd) return openLmdb({ path: join(directory, 'store') })
+  // On demand: it brings gRPC with it, a tenth of a second that an embedded server need not wait for.
+  const { openEtcd } = await import('./engine/etcd/etcd.ts')
+  return openEtcd({
+    ...config.etcd,
+    clock,
+    onWarning: text => telemetry.warned(text),
+    onTrouble: ({ what, error }) => telemetry.warned(what, { err: error }),
+  })
 }
 
 type Opening = { clock: Clock; random: Random; telemetry: Telemetry; fatal: (error: unknown) => void }
@@ -116,7 +124,7 @@ async function openOrClose(
       engine,
       clock,
       random,
-      config: { root: STORE_ROOT, name: config.serverName, address, shards: EMBEDDED_SHARDS, fatal },
+      config: { root: config.root, name: config.serverName, address, shards: config.shards, fatal },
       telemetry: telemetry.shards,
     })
   } catch (error) {

@@ -33,6 +33,8 @@ export const spaceSettings: SpaceSettings = {
 
 /** Of the quota; below it free pages are left for what comes. */
 const DEFRAGMENT_SHARE = 0.7
+/** Of the quota: so small a one that this is less than `compactBytes` is compacted sooner. */
+const COMPACT_SHARE = 1 / 16
 /** Less would come free than is in use: not worth the standstill. */
 const FREE_SHARE = 0.5
 /** An alarm is ended only when there is room again: the share at which acquires are still refused, or it would be raised anew at once. */
@@ -93,7 +95,8 @@ export class Space {
     if (!until || until.revision <= this.#compacted.revision) return
     const isDue =
       isAlarmed ||
-      liveBytes - this.#compacted.liveBytes > compactBytes ||
+      liveBytes - this.#compacted.liveBytes >
+        Math.min(compactBytes, COMPACT_SHARE * quotaOf(members, this.#quotaBytes)) ||
       until.revision - this.#compacted.revision > compactRevisions
     if (!isDue) return
     this.#marks = this.#marks.slice(old.length)

@@ -1,0 +1,176 @@
+/** One server over real etcd, end to end: what was granted outlives the server, the members, and a store that was full. */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { systemClock } from '../../packages/server/src/clock.ts'
+import { openEtcd } from '../../packages/server/src/engine/etcd/etcd.ts'
+import { Authority } from '../harness/certificates.ts'
+import { type EtcdCluster, type EtcdOptions, startEtcd } from '../harness/etcd.ts'
+import { temporaryFolder } from '../harness/process.ts'
+import { type Ask, asker, openSession } from '../harness/rest.ts'
+import { type Server, spawnServer, startServer } from '../harness/server.ts'
+
+type At = { cluster: EtcdCluster; start(flags?: string[]): Promise<Server>; flags: string[]; data: string }
+
+async function overEtcd(options: EtcdOptions, act: (at: At) => Promise<void>): Promise<void> {
+  const cluster = await startEtcd(options)
+  const folder = temporaryFolder('over-etcd')
+  const servers: Server[] = []
+  const flags = ['--engine', 'etcd', '--etcd', cluster.urls.join(',')]
+  const start = async (more: string[] = []) => {
+    const server = await startServer({ data: folder.path, flags: [...flags, ...more] })
+    servers.push(server)
+    return server
+  }
+  try {
+    await act({ cluster, start, flags, data: folder.path })
+  } finally {
+    await Promise.all(servers.map(server => server.kill()))
+    await cluster.stop()
+    folder.remove()
+  }
+}
+
+type Granted = { status: number; body: { token?: number; errors?: { code: string }[] } }
+
+async function acquire(ask: Ask, session: string, lock: string): Promise<Granted> {
+  const answer = await ask('POST', `/v2/locks/${lock}/acquire`, {}, { 'holdfast-session': session })
+  return answer as unknown as Granted // the fields that this file looks at
+}
+
+async function holds(ask: Ask, lock: string): Promise<number | null> {
+  const { status, body } = await ask('GET', `/v2/locks/${lock}`)
+  if (status === 404) return null
+  const [holder] = (body.holders ?? []) as { token: number }[]
+  return holder?.token ?? null
+}
+
+test('acquired over etcd, kill -9 of the server, started anew: still held, and the next token is larger', () =>
+  overEtcd({}, async ({ start }) => {
+    const first = await start()
+    let ask = asker(first.url)
+    const session = await openSession(ask, 60_000)
+    const granted = await acquire(ask, session, 'deploy')
+    assert.equal(granted.status, 200)
+    await first.kill()
+    const second = await start()
+    ask = asker(second.url)
+    assert.equal(await holds(ask, 'deploy'), granted.body.token)
+    const other = await openSession(ask, 60_000)
+    assert.equal((await acquire(ask, other, 'deploy')).status, 409)
+    const released = await ask(
+      'POST',
+      '/v2/locks/deploy/release',
+      { token: granted.body.token },
+      { 'holdfast-session': session },
+    )
+    assert.equal(released.status, 200)
+    const next = await acquire(ask, other, 'deploy')
+    assert.ok(next.body.token! > granted.body.token!)
+    assert.equal(await second.stop(), 0)
+  }))
+
+test('three members over TLS; the leader dies under the server, and nobody is asked to come back', async () => {
+  const folder = temporaryFolder('over-etcd-tls')
+  const authority = new Authority('cluster')
+  const file = (name: string, content: string) => {
+    writeFileSync(join(folder.path, name), content)
+    return join(folder.path, name)
+  }
+  const caFile = file('ca.crt', authority.certificate)
+  const [member, client] = [authority.issue('etcd'), authority.issue('holdfast')]
+  const memberFiles = {
+    certificateFile: file('member.crt', member.certificate),
+    keyFile: file('member.key', member.key),
+  }
+  const secure = [
+    '--etcd-ca',
+    caFile,
+    '--etcd-cert',
+    file('client.crt', client.certificate),
+    '--etcd-key',
+    file('client.key', client.key),
+  ]
+  await overEtcd({ members: 3, tls: { caFile, ...memberFiles } }, async ({ cluster, start }) => {
+    const server = await start(secure)
+    const ask = asker(server.url)
+    const session = await openSession(ask, 60_000)
+    const before = await acquire(ask, session, 'before')
+    assert.equal(before.status, 200)
+    // Each in turn, so that one of them was the leader, and the one that was asked.
+    for (const dying of cluster.members) {
+      await dying.kill()
+      const during = await acquire(ask, session, `during/${dying.name}`.replace('/', '-'))
+      assert.equal(during.status, 200, server.output())
+      cluster.start(dying)
+      await cluster.ready(dying)
+    }
+    assert.equal(await holds(ask, 'before'), before.body.token)
+  })
+  folder.remove()
+})
+
+const QUOTA_BYTES = 24 * 1024 * 1024
+
+test('a store that fills up: acquires are refused, what is held goes on and ends as it should, and the room comes back by itself', () =>
+  overEtcd({ flags: [`--quota-backend-bytes=${QUOTA_BYTES}`] }, async ({ cluster, start }) => {
+    const server = await start(['--etcd-quota-bytes', String(QUOTA_BYTES)])
+    const ask = asker(server.url)
+    const session = await openSession(ask, 60_000)
+    const brief = await openSession(ask, 5_000)
+    const held = await acquire(ask, session, 'held')
+    assert.equal((await acquire(ask, brief, 'brief')).status, 200)
+    // Somebody else's data, written over and over: old revisions take the room.
+    const filler = await openEtcd({ urls: cluster.urls, clock: systemClock, quotaBytes: QUOTA_BYTES })
+    const value = Buffer.alloc(128 * 1024)
+    while ((await filler.size()).usedBytes < 0.87 * QUOTA_BYTES) {
+      await filler.commit({ checks: [], writes: [{ key: 'foreign', value }] })
+      await sleep(20)
+    }
+    await filler.close()
+    await until('refused', async () => {
+      const { body } = await acquire(ask, session, 'more')
+      return body.errors?.[0]?.code === 'storage_full'
+    })
+    assert.equal(await holds(ask, 'held'), held.body.token)
+    const renewed = await ask(
+      'POST',
+      `/v2/sessions/${session.split('.')[0]}/renew`,
+      {},
+      { 'holdfast-session': session },
+    )
+    assert.equal(renewed.status, 200)
+    const released = await ask(
+      'POST',
+      '/v2/locks/held/release',
+      { token: held.body.token },
+      { 'holdfast-session': session },
+    )
+    assert.equal(released.status, 200, server.output())
+    await until('expired', async () => (await holds(ask, 'brief')) === null)
+    await until('accepted', async () => (await acquire(ask, session, 'again')).status === 200)
+  }))
+
+test('an etcd that cannot be used is told at once, with the reason', async () => {
+  await overEtcd({}, async ({ cluster, flags, data }) => {
+    const refused = await spawnServer({
+      data,
+      flags: [...flags, '--etcd-user', 'x'],
+      env: { HOLDFAST_ETCD_PASSWORD: 'y' },
+    })
+    assert.equal(await refused.exited, 1)
+    assert.match(refused.output(), /authentication is not enabled/)
+    const [member] = cluster.members
+    await member!.kill()
+  })
+})
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  for (let waited = 0; waited < 90_000; waited += 200) {
+    if (await isSo()) return
+    await sleep(200)
+  }
+  assert.fail(`it was never ${what}`)
+}
