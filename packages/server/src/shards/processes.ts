@@ -19,17 +19,17 @@ export interface Processes {
 
 /** By the files of Linux's /proc; elsewhere nothing is known, and a start after a crash waits its two seconds. */
 export const systemProcesses: Processes = {
-  own: () => ({
-    pid: process.pid,
-    bootId: bootId(),
-    pidNamespace: pidNamespace(),
-    processStart: startOf(process.pid),
-  }),
+  own: () => factsOfProcess(process.pid),
   stateOf(facts) {
     const isHere = facts.bootId !== null && facts.bootId === bootId() && facts.pidNamespace === pidNamespace()
     if (!isHere || facts.pidNamespace === null || facts.processStart === null) return 'unknown'
     return startOf(facts.pid) === facts.processStart ? 'alive' : 'gone'
   },
+}
+
+/** Of a process of this machine, to know it again. */
+export function factsOfProcess(pid: number): ProcessFacts {
+  return { pid, bootId: bootId(), pidNamespace: pidNamespace(), processStart: startOf(pid) }
 }
 
 function bootId(): string | null {

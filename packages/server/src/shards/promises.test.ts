@@ -11,6 +11,8 @@ import type { Answer } from './port.ts'
 import { acquireOf, type Heard, isAppend, restart, startServer, tokenOf, type World } from './testing.ts'
 
 const RUNS = Number(process.env.TEST_RUNS ?? 40)
+/** A failure prints its seed; with this it comes again. */
+const SEED = process.env.TEST_SEED
 const TTL_MS = 2_000
 /** Expiry is looked at by ticks and slots of the wheel; it may come later, never earlier. */
 const SOON_MS = 300
@@ -193,7 +195,7 @@ test('under random traffic, pauses, a slow store and new owners no session ends 
         await judge(world, promises)
       }
     }),
-    { numRuns: RUNS },
+    { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
   )
 })
 

@@ -80,6 +80,11 @@ export class FakeClock implements Clock {
     await this.settle()
   }
 
+  /** Whether something waits for the next poll. */
+  get isBusy(): boolean {
+    return this.#polls.length > 0
+  }
+
   /** Everything that needs no time happens. */
   async settle(): Promise<void> {
     for (let isBusy = true; isBusy; ) {
@@ -157,7 +162,7 @@ export function batchesIn(store: MemoryStore): Batch[] {
 }
 
 /** Draws the same numbers each time. */
-function countingRandom(seed: number) {
+export function countingRandom(seed: number) {
   let count = seed * 1_000_003
   const next = () => {
     count = (count * 1_103_515_245 + 12_345) & 0x7fffffff
@@ -192,7 +197,7 @@ export type World = { clock: FakeClock; engine: TestEngine; server: Server; fata
 let seeds = 0
 
 /** Nothing is known of other processes: whoever was killed is waited for. */
-const strangers: Processes = {
+export const strangers: Processes = {
   own: () => ({ pid: 1, bootId: null, pidNamespace: null, processStart: null }),
   stateOf: () => 'unknown',
 }
@@ -242,13 +247,15 @@ export type Heard = {
   detach(): void
 }
 
+/** Of all servers of a test: sessions are asked through any. */
+let requests = 1_000
+
 /** A server that has been asked, and what came of it. */
 export class Server {
   readonly shards: OpenedShards
-  readonly #clock: FakeClock
-  #requests = 0
+  readonly #clock: { settle(): Promise<void> }
 
-  constructor(shards: OpenedShards, clock: FakeClock) {
+  constructor(shards: OpenedShards, clock: { settle(): Promise<void> }) {
     this.shards = shards
     this.#clock = clock
   }
@@ -282,30 +289,30 @@ export class Server {
     return heard.answer
   }
 
-  async session(ttlMs = 10_000): Promise<string> {
-    const reply = await this.ask({ type: 'open_session', by: 'test', ttlMs, labels: null })
+  async session(ttlMs = 10_000, instance = 'main'): Promise<string> {
+    const reply = await this.ask({ type: 'open_session', by: 'test', ttlMs, labels: null }, { instance })
     assert.ok(reply.ok && reply.type === 'session')
     return reply.session.id
   }
 
   acquire(session: string, lock: string, options: { waitMs?: number | null; request?: number } = {}): Command {
-    return acquireOf(session, lock, { request: ++this.#requests + 1_000, ...options })
+    return acquireOf(session, lock, { request: ++requests, ...options })
   }
 
-  async grant(session: string, lock: string): Promise<number> {
-    return tokenOf(await this.ask(this.acquire(session, lock)))
+  async grant(session: string, lock: string, instance = 'main'): Promise<number> {
+    return tokenOf(await this.ask(this.acquire(session, lock), { instance }))
   }
 
   release(session: string, lock: string, token: number): Command {
-    return { type: 'release', by: 'test', session, grants: [{ lock, token }], request: ++this.#requests + 1_000 }
+    return { type: 'release', by: 'test', session, grants: [{ lock, token }], request: ++requests }
   }
 
   renew(session: string): Command {
     return { type: 'renew', by: 'test', session }
   }
 
-  async isHeld(lock: string): Promise<boolean> {
-    const reply = await this.ask({ type: 'show', by: 'test', lock })
+  async isHeld(lock: string, instance = 'main'): Promise<boolean> {
+    const reply = await this.ask({ type: 'show', by: 'test', lock }, { instance })
     return reply.ok && reply.type === 'lock' && reply.lock.grants.length > 0
   }
 

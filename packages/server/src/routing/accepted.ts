@@ -1,0 +1,99 @@
+/** A connection of another server: what its router asks of this server's own shards. Nothing is passed on from here. */
+import type { Clock } from '../clock.ts'
+import type { Asking } from '../shards/port.ts'
+import { type Asked, Frames, failureOf, type Said } from './messages.ts'
+import type { Peer } from './peer.ts'
+import type { Transport } from './transport.ts'
+
+export class Accepted {
+  readonly #local: Peer
+  readonly #told: () => void
+  readonly #frames: Frames<Said>
+  /** Ends what the other side has begun, by its id. */
+  readonly #stops = new Map<number, () => void>()
+  #isClosed = false
+
+  constructor({
+    transport,
+    local,
+    told,
+    clock,
+  }: { transport: Transport; local: Peer; told: () => void; clock: Clock }) {
+    this.#local = local
+    this.#told = told
+    this.#frames = new Frames(transport, clock)
+  }
+
+  heard(text: string): void {
+    // Written by the same code at the other end, which has proved who it is.
+    for (const asked of JSON.parse(text) as Asked[]) this.#asked(asked)
+  }
+
+  /** The other server has gone: its waits that an open connection kept alive are given up, the others stay in line. */
+  closed(): void {
+    this.#isClosed = true
+    for (const stop of [...this.#stops.values()]) stop()
+    this.#stops.clear()
+  }
+
+  #asked(asked: Asked): void {
+    switch (asked.type) {
+      case 'told':
+        return this.#told()
+      case 'stop':
+        this.#stops.get(asked.id)?.()
+        this.#stops.delete(asked.id)
+        return
+      case 'ask':
+        return this.#ask(asked)
+      case 'watch':
+        return this.#watch(asked)
+      case 'listen': {
+        const { id, instance, session } = asked
+        const { stop } = this.#local.listen(instance, session, push => this.#say({ type: 'push', id, push }))
+        this.#stops.set(id, stop)
+        return
+      }
+      case 'history': {
+        const { id, instance, options } = asked
+        this.#local.history(instance, options).then(
+          history => this.#say({ type: 'history', id, history }),
+          error => this.#say({ type: 'fail', id, error: failureOf(error) }),
+        )
+      }
+    }
+  }
+
+  #ask({ id, instance, command, keeps }: Extract<Asked, { type: 'ask' }>): void {
+    const asking: Asking = {
+      answer: answer => this.#end({ type: 'answer', id, answer }),
+      fail: error => this.#end({ type: 'fail', id, error: failureOf(error) }),
+      queued: place => this.#say({ type: 'queued', id, place }),
+      ...(keeps && { keepsSessionAlive: true }),
+    }
+    const submitted = this.#local.submit(instance, command, asking)
+    this.#stops.set(id, () => submitted.detach())
+  }
+
+  #watch({ id, instance, filter }: Extract<Asked, { type: 'watch' }>): void {
+    const { stop } = this.#local.watch(instance, filter, {
+      began: cursor => this.#say({ type: 'began', id, cursor }),
+      reset: cursor => this.#say({ type: 'reset', id, cursor }),
+      event: event => {
+        this.#say({ type: 'event', id, event })
+        return !this.#isClosed
+      },
+      ended: () => this.#end({ type: 'ended', id }),
+    })
+    this.#stops.set(id, stop)
+  }
+
+  #end(said: Said): void {
+    this.#stops.delete(said.id)
+    this.#say(said)
+  }
+
+  #say(said: Said): void {
+    if (!this.#isClosed) this.#frames.say(said)
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * The shards of one server among several, behind the port that the doors use. It beats, looks at the others, takes the shards that are its to
+ * take, gives up those that are another's, and routes what it is asked to whoever decides for it.
+ */
+import { EngineFatal } from '../engine/engine.ts'
+import { planOf } from '../shards/assignment.ts'
+import { Host } from '../shards/host.ts'
+import { keysUnder } from '../shards/keys.ts'
+import { Membership } from '../shards/membership.ts'
+import { type Meta, openMeta } from '../shards/meta.ts'
+import { Observer, type View } from '../shards/observer.ts'
+import { type OwnerRecord, takeFrom } from '../shards/ownership.ts'
+import type { Shards } from '../shards/port.ts'
+import { systemProcesses } from '../shards/processes.ts'
+import { type OpenedShards, type OpeningOptions, serverId } from '../shards/shards.ts'
+import { type ShardTelemetry, silentTelemetry } from '../shards/telemetry.ts'
+import { localPeer } from './local.ts'
+import type { Peer, Peers } from './peer.ts'
+import { Router } from './router.ts'
+
+/** What is under way when a server leaves gets this long to be answered by the next owners. */
+const LEAVING_MS_MAX = 3_000
+const LEAVING_LOOK_MS = 20
+/** A shard that could not be opened is left alone for so long: a person has to look at it. */
+const BROKEN_MS = 5_000
+
+export type ClusterOptions = OpeningOptions & {
+  /** Ways to the other servers; called once the cluster is known. */
+  peers(here: Here): Peers
+}
+
+/** This server, for those who make and take links. */
+export type Here = {
+  server: string
+  meta: { clusterId: string; clusterKey: string }
+  local: Peer
+  /** Another server says that records have changed. */
+  told(): void
+}
+
+/** Joins the cluster, or creates it. Resolves when the others have been looked at and what is at once ours has been taken. */
+export async function openClusterShards(options: ClusterOptions): Promise<OpenedShards> {
+  const opened = new ClusterShards({ ...options, telemetry: options.telemetry ?? silentTelemetry })
+  await opened.open()
+  return opened
+}
+
+class ClusterShards implements OpenedShards {
+  readonly server: string
+  readonly #options: ClusterOptions & { telemetry: ShardTelemetry }
+  readonly #membership: Membership
+  #meta: Meta | null = null
+  #host: Host | null = null
+  #router: Router | null = null
+  #observer: Observer | null = null
+  #peers: Peers | null = null
+  readonly #unownedSince = new Map<number, number>()
+  readonly #knownSince = new Map<string, number>()
+  readonly #brokenUntil = new Map<number, number>()
+  #isClosing = false
+  #isFatal = false
+
+  constructor(options: ClusterOptions & { telemetry: ShardTelemetry }) {
+    this.#options = options
+    const { config, random } = options
+    this.server = serverId(config.name, random)
+    this.#membership = new Membership({
+      ...options,
+      keys: keysUnder(config.root),
+      server: this.server,
+      address: config.address,
+      process: (config.processes ?? systemProcesses).own(),
+      isProgressing: () => this.#host?.isProgressing ?? true,
+      fatal: error => this.#fatal(error),
+    })
+  }
+
+  get meta(): { clusterId: string; clusterKey: string } {
+    if (!this.#meta) throw new Error('the shards are not open')
+    const { clusterId, clusterKey } = this.#meta
+    return { clusterId, clusterKey }
+  }
+
+  async open(): Promise<void> {
+    const { config, clock } = this.#options
+    const keys = keysUnder(config.root)
+    this.#meta = await openMeta({ ...this.#options, keys, shards: config.shards })
+    const { shards, clusterId } = this.#meta
+    const host = this.#hostOf(clusterId)
+    this.#host = host
+    const local = localPeer({ host, shards, clock })
+    const here = { server: this.server, meta: this.meta, local, told: () => void this.#observer?.look() }
+    this.#peers = this.#options.peers(here)
+    this.#router = new Router({
+      clock,
+      server: this.server,
+      shards,
+      local,
+      peers: this.#peers,
+      isServing: shard => host.serving(shard) !== null,
+      stale: () => void this.#observer?.look(),
+    })
+    this.#observer = new Observer({
+      ...this.#options,
+      keys,
+      shards,
+      membership: this.#membership,
+      seen: view => this.#seen(view),
+      fatal: error => this.#fatal(error),
+    })
+    await this.#membership.start()
+    await this.#observer.start()
+  }
+
+  submit: Shards['submit'] = (instance, command, asking) => this.#routed.submit(instance, command, asking)
+
+  watch: Shards['watch'] = (instance, filter, sink) => this.#routed.watch(instance, filter, sink)
+
+  history: Shards['history'] = (instance, options) => this.#routed.history(instance, options)
+
+  listen: Shards['listen'] = (instance, session, push) => this.#routed.listen(instance, session, push)
+
+  health: Shards['health'] = () => {
+    const reason = this.#isClosing
+      ? 'the server is stopping'
+      : this.#isFatal
+        ? 'the server has lost its store'
+        : !this.#membership.isWithinDeadline()
+          ? 'the store does not take the beats of this server'
+          : null
+    const hosted = [...(this.#host?.hosted.values() ?? [])]
+    return { isReady: reason === null, reason, shards: hosted.map(({ shard }) => shard.health()) }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    if (!this.#isFatal) {
+      await this.#membership.announceLeaving()
+      await this.#host?.closeAll()
+      this.#peers?.tell()
+      await this.#emptied()
+    }
+    this.#router?.close()
+    this.#observer?.stop()
+    await this.#membership.leave()
+  }
+
+  get #routed(): Router {
+    if (!this.#router) throw new Error('the shards are not open')
+    return this.#router
+  }
+
+  #hostOf(clusterId: string): Host {
+    const { config } = this.#options
+    const keys = keysUnder(config.root)
+    const membership = this.#membership
+    return new Host({
+      ...this.#options,
+      keys,
+      membership,
+      ownership: { ...this.#options, keys, membership, processes: config.processes ?? systemProcesses },
+      clusterId,
+      // It is somebody else's now, or will be ours again by the plan.
+      retake: async () => null,
+      changed: () => this.#changed(),
+      fatal: error => this.#fatal(error),
+      ...(config.logBytesMin === undefined ? {} : { logBytesMin: config.logBytesMin }),
+    })
+  }
+
+  #changed(): void {
+    this.#router?.changed()
+    this.#peers?.tell()
+    void this.#observer?.look()
+  }
+
+  #seen(view: View): void {
+    const nowMs = this.#options.clock.hrtimeMs()
+    keepTimes(this.#knownSince, view.members.keys(), nowMs)
+    const unowned = view.owners.flatMap((owner, shard) => (owner && view.members.has(owner.server) ? [] : [shard]))
+    keepTimes(this.#unownedSince, unowned, nowMs)
+    this.#router?.update(view)
+    if (!this.#isClosing && !this.#isFatal) this.#follow(view, nowMs)
+  }
+
+  #follow(view: View, nowMs: number): void {
+    const host = this.#host
+    if (!host) return
+    const plan = planOf({
+      view,
+      self: this.server,
+      hosted: new Set(host.hosted.keys()),
+      unownedMs: shard => nowMs - (this.#unownedSince.get(shard) ?? nowMs),
+      knownMs: server => nowMs - (this.#knownSince.get(server) ?? nowMs),
+    })
+    for (const shard of plan.take) void this.#take(shard, view.owners[shard] ?? null)
+    for (const shard of plan.give) void this.#give(shard)
+  }
+
+  async #take(shard: number, owner: OwnerRecord | null): Promise<void> {
+    const { clock, config, telemetry } = this.#options
+    if (clock.hrtimeMs() < (this.#brokenUntil.get(shard) ?? 0)) return
+    const membership = this.#membership
+    const ownership = { ...this.#options, keys: keysUnder(config.root), membership, processes: systemProcesses }
+    try {
+      await this.#host?.open(shard, () => takeFrom(ownership, shard, owner))
+    } catch (error) {
+      if (error instanceof EngineFatal) return this.#fatal(error)
+      this.#brokenUntil.set(shard, clock.hrtimeMs() + BROKEN_MS)
+      telemetry.alarm({ what: `shard ${shard} cannot be opened`, error })
+    }
+  }
+
+  async #give(shard: number): Promise<void> {
+    try {
+      await this.#host?.close(shard)
+    } catch (error) {
+      this.#fatal(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  /** What is under way has been answered by the new owners, or has had its time. */
+  async #emptied(): Promise<void> {
+    const { clock } = this.#options
+    const untilMs = clock.hrtimeMs() + LEAVING_MS_MAX
+    while (this.#routed.underway > 0 && clock.hrtimeMs() < untilMs)
+      await new Promise<void>(resolve => clock.after(LEAVING_LOOK_MS, resolve))
+  }
+
+  #fatal(error: Error): void {
+    if (this.#isFatal) return
+    this.#isFatal = true
+    this.#membership.abandon()
+    this.#observer?.stop()
+    this.#options.config.fatal(error)
+  }
+}
+
+/** When each of these was first seen without a break. */
+function keepTimes<Key>(times: Map<Key, number>, keys: Iterable<Key>, nowMs: number): void {
+  const present = new Set(keys)
+  for (const key of times.keys()) if (!present.has(key)) times.delete(key)
+  for (const key of present) if (!times.has(key)) times.set(key, nowMs)
+}

@@ -1,0 +1,155 @@
+/** Several servers on one store, in one process, with links that never fail by themselves. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { LockEvent } from '@holdfast/protocol/events'
+import { Cluster } from './testing.ts'
+
+test('every server answers every request, whoever decides', async () => {
+  const cluster = await Cluster.start(3)
+  const owners = cluster.owners()
+  assert.equal(new Set(owners).size > 1, true, 'the shards are spread')
+  for (const instance of cluster.instances(8)) {
+    const [first, second, third] = cluster.servers
+    const session = await first!.session(60_000, instance)
+    const token = await second!.grant(session, 'a', instance)
+    assert.equal(await third!.isHeld('a', instance), true)
+    assert.ok((await third!.ask(first!.release(session, 'a', token), { instance })).ok)
+    assert.equal(await first!.isHeld('a', instance), false)
+  }
+})
+
+test('after a death its shards are taken, and nothing that was granted is lost', async () => {
+  const cluster = await Cluster.start(3)
+  const held: { instance: string; session: string; token: number }[] = []
+  for (const instance of cluster.instances(8)) {
+    const session = await cluster.servers[0]!.session(60_000, instance)
+    held.push({ instance, session, token: await cluster.servers[1]!.grant(session, 'a', instance) })
+  }
+  cluster.kill(2)
+  await cluster.pass(4_000)
+  assert.equal(cluster.owners().includes(cluster.servers[2]!.shards.server), false)
+  for (const { instance, session, token } of held) {
+    assert.equal(await cluster.servers[0]!.isHeld('a', instance), true)
+    const other = await cluster.servers[1]!.session(60_000, instance)
+    assert.ok((await cluster.servers[0]!.ask(cluster.servers[0]!.release(session, 'a', token), { instance })).ok)
+    assert.ok((await cluster.servers[1]!.grant(other, 'a', instance)) > token, 'tokens only grow')
+  }
+})
+
+test('a server that leaves hands over at once: nothing fails, places and grants stay', async () => {
+  const cluster = await Cluster.start(3)
+  const [first, second, third] = cluster.servers
+  const waits = []
+  for (const instance of cluster.instances(8)) {
+    const [holder, waiter] = [await first!.session(60_000, instance), await second!.session(60_000, instance)]
+    const token = await first!.grant(holder, 'a', instance)
+    waits.push({
+      instance,
+      holder,
+      token,
+      heard: second!.tell(second!.acquire(waiter, 'a', { waitMs: null }), { instance }),
+    })
+  }
+  await cluster.pass(50)
+  const closed = third!.shards.close()
+  await cluster.pass(1_500)
+  await closed
+  for (const { instance, holder, token, heard } of waits) {
+    assert.equal(heard.answers, 0, heard.failed?.message)
+    const asked = first!.tell(first!.release(holder, 'a', token), { instance })
+    await cluster.pass(200)
+    assert.ok(asked.answer?.ok)
+    assert.ok(heard.answer?.ok, 'who waited is next, wherever it waits')
+  }
+})
+
+test('a server that joins is handed its share, while everything goes on', async () => {
+  const cluster = await Cluster.start(2)
+  const heard = []
+  const joined = cluster.join()
+  for (let step = 0; step < 100; step++) {
+    for (const instance of cluster.instances(4)) {
+      const server = cluster.servers[step % 2]!
+      heard.push(server.tell({ type: 'open_session', by: 'test', ttlMs: 60_000, labels: null }, { instance }))
+    }
+    await cluster.pass(50)
+  }
+  const server = await joined
+  assert.ok(cluster.owners().includes(server.shards.server))
+  for (const one of heard) assert.ok(one.answer?.ok, one.failed?.message)
+})
+
+test('a watch goes on over a change of owner, with every event once', async () => {
+  const cluster = await Cluster.start(3)
+  const [first] = cluster.servers
+  const seen = new Map<string, LockEvent[]>()
+  let resets = 0
+  for (const instance of cluster.instances(8)) {
+    const events: LockEvent[] = []
+    seen.set(instance, events)
+    first!.shards.watch(
+      instance,
+      {},
+      {
+        began: () => undefined,
+        event: event => events.push(event) > 0,
+        reset: () => resets++,
+        ended: () => assert.fail('it goes on'),
+      },
+    )
+  }
+  const sessions = new Map<string, string>()
+  for (const instance of seen.keys()) sessions.set(instance, await first!.session(60_000, instance))
+  const cycle = async (lock: string) => {
+    for (const [instance, session] of sessions) {
+      const token = await first!.grant(session, lock, instance)
+      await first!.ask(first!.release(session, lock, token), { instance })
+    }
+  }
+  await cycle('before')
+  cluster.kill(2)
+  await cluster.pass(4_000)
+  await cycle('after')
+  await cluster.pass(200)
+  for (const events of seen.values()) {
+    const told = events.map(event => `${event.type} ${event.lock}`)
+    assert.deepEqual(told, ['granted before', 'released before', 'granted after', 'released after'])
+  }
+  assert.equal(resets, 0)
+})
+
+test('pushes reach the session through any server, before and after a change of owner', async () => {
+  const cluster = await Cluster.start(3)
+  const [first, second] = cluster.servers
+  for (const phase of ['before', 'after'] as const) {
+    if (phase === 'after') {
+      cluster.kill(2)
+      await cluster.pass(4_000)
+    }
+    for (const instance of cluster.instances(8)) {
+      const session = await first!.session(60_000, instance)
+      const pushes: string[] = []
+      first!.shards.listen(instance, session, push => pushes.push(push.type))
+      await first!.grant(session, phase, instance)
+      const forced = { type: 'force_release', by: 'op', lock: phase, token: null, reason: 'test', now: true } as const
+      assert.ok((await second!.ask(forced, { instance })).ok)
+      await cluster.pass(100)
+      assert.deepEqual(pushes, ['lost'])
+    }
+  }
+})
+
+test('a server that was stopped for longer than its record lives decides nothing more, and ends', async () => {
+  const cluster = await Cluster.start(3)
+  const stopped = cluster.servers[2]!
+  const owned = cluster.owners().filter(owner => owner === stopped.shards.server).length
+  assert.ok(owned > 0)
+  cluster.stop(2)
+  await cluster.pass(4_000)
+  cluster.resume(2)
+  const instance = cluster.instances(8)[0]!
+  const heard = stopped.tell({ type: 'open_session', by: 'test', ttlMs: 60_000, labels: null }, { instance })
+  await cluster.pass(3_000)
+  assert.equal(cluster.fatal[2]?.length, 1)
+  if (heard.answer) assert.ok(cluster.owners().every(owner => owner !== stopped.shards.server))
+})

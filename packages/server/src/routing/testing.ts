@@ -1,0 +1,195 @@
+/** Several servers on one store in one process, each with a clock of its own, and links between them that are frames in memory. */
+import type { Clock } from '../clock.ts'
+import { MemoryStore } from '../engine/memory/store.ts'
+import { decodeOwner } from '../shards/ownership.ts'
+import { shardOf } from '../shards/router.ts'
+import { countingRandom, FakeClock, Server, strangers, TestEngine } from '../shards/testing.ts'
+import { Accepted } from './accepted.ts'
+import { type Here, openClusterShards } from './cluster-shards.ts'
+import { Link } from './link.ts'
+import type { Peers } from './peer.ts'
+import type { Transport, TransportEvents } from './transport.ts'
+
+const SHARDS = 8
+const STEP_MS = 10
+
+type Node = {
+  clock: FakeClock
+  engine: TestEngine
+  here: Here | null
+  isStopped: boolean
+  isDead: boolean
+  ends: Set<() => void>
+}
+
+export class Cluster {
+  readonly store = new MemoryStore()
+  readonly servers: Server[] = []
+  readonly fatal: Error[][] = []
+  readonly #nodes: Node[] = []
+
+  static async start(count: number): Promise<Cluster> {
+    const cluster = new Cluster()
+    await Promise.all(Array.from({ length: count }, () => cluster.#begin())).catch(() => undefined)
+    await cluster.pass(3_000)
+    return cluster
+  }
+
+  /** Another server; resolves when it has joined. */
+  join(): Promise<Server> {
+    return this.#open()
+  }
+
+  /** Names of which each falls to another shard. */
+  instances(count: number): string[] {
+    const names: string[] = []
+    for (let number = 0; names.length < Math.min(count, SHARDS); number++) {
+      const name = `instance-${number}`
+      if (names.every(other => shardOf(other, SHARDS) !== shardOf(name, SHARDS))) names.push(name)
+    }
+    return names
+  }
+
+  /** By shard: whom the store names. */
+  owners(): string[] {
+    const pairs = this.store.list({ prefix: 'test/shards/', limit: 10_000 }).pairs
+    return pairs.filter(({ key }) => key.endsWith('/owner')).map(pair => decodeOwner(pair).server)
+  }
+
+  async pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += STEP_MS) {
+      for (const { clock, isStopped, isDead } of this.#nodes) if (!isStopped && !isDead) await clock.pass(STEP_MS)
+      await this.settle()
+    }
+  }
+
+  async settle(): Promise<void> {
+    for (let isBusy = true; isBusy; ) {
+      isBusy = false
+      for (const { clock, isStopped, isDead } of this.#nodes) {
+        if (isStopped || isDead || !clock.isBusy) continue
+        isBusy = true
+        await clock.settle()
+      }
+      for (let task = 0; task < 20; task++) await null
+    }
+  }
+
+  /** The process is gone, and its connections with it. */
+  kill(index: number): void {
+    const node = this.#nodes[index]!
+    node.isDead = true
+    node.engine.kill()
+    for (const end of [...node.ends]) end()
+  }
+
+  /** The process gets no time; its connections stay. */
+  stop(index: number): void {
+    this.#nodes[index]!.isStopped = true
+  }
+
+  resume(index: number, pausedMs = 4_000): void {
+    const node = this.#nodes[index]!
+    node.isStopped = false
+    node.clock.pause(pausedMs)
+  }
+
+  async #open(): Promise<Server> {
+    const opening = this.#begin()
+    let isDone = false
+    const done = () => {
+      isDone = true
+    }
+    opening.then(done, done)
+    for (let step = 0; !isDone && step < 1_000; step++) {
+      await new Promise(resolve => setImmediate(resolve))
+      await this.settle()
+    }
+    return opening
+  }
+
+  async #begin(): Promise<Server> {
+    const index = this.#nodes.length
+    const node: Node = {
+      clock: new FakeClock(),
+      engine: new TestEngine(this.store),
+      here: null,
+      isStopped: false,
+      isDead: false,
+      ends: new Set(),
+    }
+    this.#nodes.push(node)
+    const fatal: Error[] = []
+    this.fatal.push(fatal)
+    const shards = await openClusterShards({
+      engine: node.engine,
+      clock: node.clock,
+      random: countingRandom(100 + index),
+      peers: here => {
+        node.here = here
+        return this.#peersOf(node)
+      },
+      config: {
+        root: 'test',
+        name: `server-${index}`,
+        address: `${index}`,
+        shards: SHARDS,
+        processes: strangers,
+        fatal: error => fatal.push(error),
+      },
+    })
+    const server = new Server(shards, this)
+    this.servers[index] = server
+    return server
+  }
+
+  #peersOf(from: Node): Peers {
+    const links = new Map<string, Link>()
+    const clock: Clock = from.clock
+    return {
+      to: ({ server, address }) => {
+        let link = links.get(server)
+        if (!link) {
+          link = new Link({ clock, dial: events => this.#connect(from, this.#nodes[Number(address)]!, events) })
+          links.set(server, link)
+        }
+        return link
+      },
+      keep: servers => {
+        for (const [server, link] of links) {
+          if (servers.has(server)) continue
+          link.cut()
+          links.delete(server)
+        }
+      },
+      tell: () => {
+        for (const link of links.values()) link.tell()
+      },
+      close: () => {
+        for (const link of links.values()) link.cut()
+      },
+    }
+  }
+
+  #connect(from: Node, to: Node, events: TransportEvents): Transport {
+    let isOpen = !to.isDead
+    const end = () => {
+      if (!isOpen) return
+      isOpen = false
+      from.ends.delete(end)
+      to.ends.delete(end)
+      to.clock.afterPoll(() => accepted?.closed())
+      from.clock.afterPoll(() => events.closed())
+    }
+    const back: Transport = {
+      send: frame => from.clock.afterPoll(() => isOpen && events.frame(frame)),
+      close: end,
+    }
+    const accepted =
+      to.here && new Accepted({ transport: back, clock: to.clock, local: to.here.local, told: to.here.told })
+    from.clock.afterPoll(() => (isOpen ? events.opened() : events.closed()))
+    from.ends.add(end)
+    to.ends.add(end)
+    return { send: frame => to.clock.afterPoll(() => isOpen && accepted?.heard(frame)), close: end }
+  }
+}
