@@ -9,6 +9,8 @@ import type { Command, Grant, Mode, Preemption } from '../../packages/server/src
 import { acquireOf, claimOf, picture, World } from './core-world.ts'
 
 const RUNS = Number(process.env.TEST_RUNS ?? 1_500)
+/** A failure prints its seed; with this it comes again. */
+const SEED = process.env.TEST_SEED
 const names = ['a', 'a/b', 'ab', 's']
 const modes: Mode[] = ['exclusive', 'exclusive', 'shared']
 const preempts: Preemption[] = ['never', 'never', 'graceful', 'immediate']
@@ -172,6 +174,6 @@ test('under random commands every decision keeps the rules, and the cleaned log 
         { grantCount: 0, sessionCount: 0, waiting: 0 },
       )
     }),
-    { numRuns: RUNS },
+    { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
   )
 })
