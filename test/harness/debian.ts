@@ -3,7 +3,7 @@
  * mirror that the machine's own apt is set to, and apt checks their signatures and sums.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const cache = fileURLToPath(new URL('../../.cache/debian', import.meta.url))
@@ -28,12 +28,39 @@ export type Installed = { bin(name: string): string; env: NodeJS.ProcessEnv }
 /** Unpacks the packages unless they are there. Returns why not, as text, when they cannot be had here. */
 export function debian(name: keyof typeof wanted): Installed | string {
   const root = `${cache}/${name}`
-  if (!existsSync(`${root}/.complete`)) {
-    const problem = unpack(root, wanted[name])
-    if (problem) return problem
-  }
+  const problem = withLock(() => (existsSync(`${root}/.complete`) ? null : unpack(root, wanted[name])))
+  if (problem) return problem
   const libraries = globSync(`${root}/usr/lib/*-linux-gnu`).join(':')
   return { bin: program => `${root}/usr/bin/${program}`, env: { ...process.env, LD_LIBRARY_PATH: libraries } }
+}
+
+/** Test files run beside each other; a lock that is this old belongs to nobody any more. */
+const LOCK_MS_MAX = 5 * 60_000
+const LOCK_LOOK_MS = 200
+
+function withLock<Result>(act: () => Result): Result {
+  const lock = `${cache}/lock`
+  mkdirSync(cache, { recursive: true })
+  while (!madeDirectory(lock)) {
+    const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs
+    if (since !== undefined && Date.now() - since > LOCK_MS_MAX) rmSync(lock, { recursive: true, force: true })
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_LOOK_MS)
+  }
+  try {
+    return act()
+  } finally {
+    rmSync(lock, { recursive: true, force: true })
+  }
+}
+
+function madeDirectory(path: string): boolean {
+  try {
+    mkdirSync(path)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    throw error
+  }
 }
 
 function unpack(root: string, packages: readonly string[]): string | null {

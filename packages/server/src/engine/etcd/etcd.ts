@@ -6,8 +6,7 @@
  * why in the same step. It is sent once. If no answer comes in time, or one that is not in the table of definite refusals, the outcome is
  * unknown, and the caller finds out by committing the same again, to another member by then (SAFETY P3).
  *
- * How long one attempt may take is bounded, and the bound adapts: short, so that a dead member costs half a second, and longer after each
- * attempt that was given up, so that a store that is merely slow is not asked for ever faster than it can answer.
+ * How long one attempt may take is bounded (patience.ts), so one member that is dead, stopped or cut off costs half a second, once.
  */
 import type { Clock } from '../../clock.ts'
 import {
@@ -195,7 +194,7 @@ export class EtcdEngine implements Engine {
   /** One attempt. Decided by all members, so its answer is never older than what was known when it was sent. */
   async #write(txn: RequestOf<'txn'>, bytes: number): Promise<{ reply: ReplyOf<'txn'>; revision: number }> {
     const floor = this.#continuity.revision
-    const reply = await patiently(this.#commits, ms => this.client.txn(txn, ms + bytes / BYTES_PER_MS))
+    const reply = await this.#patiently(this.#commits, ms => this.client.txn(txn, ms + bytes / BYTES_PER_MS))
     return { reply, revision: this.#guard(() => this.#continuity.sawWrite(reply.header, floor)) }
   }
 
@@ -223,6 +222,18 @@ export class EtcdEngine implements Engine {
     return outcome
   }
 
+  async #patiently<Reply>(patience: Patience, act: (ms: number) => Promise<Reply>): Promise<Reply> {
+    const beganMs = this.#clock.hrtimeMs()
+    try {
+      const reply = await act(patience.ms)
+      patience.answered(this.#clock.hrtimeMs() - beganMs)
+      return reply
+    } catch (error) {
+      if (error instanceof EtcdError && error.kind === 'timed_out') patience.gaveUp()
+      throw error
+    }
+  }
+
   /** Reads change nothing, so they are tried again, at other members, within a bound. */
   async #range(
     request: RequestOf<'range'>,
@@ -235,7 +246,7 @@ export class EtcdEngine implements Engine {
       let failure: unknown
       try {
         const floor = Math.max(atLeast, this.#continuity.revision)
-        const reply = await patiently(this.#reads, ms => this.client.at(url).range(request, ms + extraMs))
+        const reply = await this.#patiently(this.#reads, ms => this.client.at(url).range(request, ms + extraMs))
         const revision = this.#guard(() => this.#continuity.saw(reply.header))
         if (revision >= floor) return reply
         failure = new Error(`etcd at ${url} answered a read with revision ${revision}, which is older than ${floor}`)
@@ -272,17 +283,6 @@ export class EtcdEngine implements Engine {
 
   #pause(ms: number): Promise<void> {
     return new Promise(resolve => void this.#clock.after(ms, resolve))
-  }
-}
-
-async function patiently<Reply>(patience: Patience, act: (ms: number) => Promise<Reply>): Promise<Reply> {
-  try {
-    const reply = await act(patience.ms)
-    patience.answered()
-    return reply
-  } catch (error) {
-    if (error instanceof EtcdError && error.kind === 'timed_out') patience.gaveUp()
-    throw error
   }
 }
 

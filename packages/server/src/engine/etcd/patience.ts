@@ -1,7 +1,12 @@
-/** How long one attempt is waited for: briefly at first, half as long again after each that was given up, briefly again after an answer. */
+/**
+ * How long one attempt is waited for. Half a second at first, so that a member that is stopped costs no more; half as long again after
+ * each attempt that was given up, or a store that is slow would be asked ever more often and answer ever later; and after an answer
+ * at least three times what that one took, so that a store which stays slow is not given up each first time.
+ */
 const ATTEMPT_MS_MIN = 500
 const ATTEMPT_MS_MAX = 5_000
 const GROWTH = 1.5
+const SLACK = 3
 
 export class Patience {
   #ms = ATTEMPT_MS_MIN
@@ -10,8 +15,8 @@ export class Patience {
     return this.#ms
   }
 
-  answered(): void {
-    this.#ms = ATTEMPT_MS_MIN
+  answered(tookMs: number): void {
+    this.#ms = Math.max(ATTEMPT_MS_MIN, Math.min(this.#ms, tookMs * SLACK))
   }
 
   gaveUp(): void {
