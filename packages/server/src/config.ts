@@ -20,6 +20,9 @@ export type Config = {
   root: string
   /** Of a new cluster; one that is there keeps its number. */
   shards: number
+  /** Where other servers reach this one; null: where it listens. */
+  advertise: string | null
+  peerAuthoritiesFile: string | null
   logLevel: (typeof logLevels)[number]
   logsRequests: boolean
   /** null: from `<data>/root.key`, made if need be. */
@@ -79,6 +82,16 @@ const settings = [
     default: '',
     help: 'Parts of a new cluster, 1 to 64; by default 8 on etcd, else 1. Fixed from then on.',
   },
+  {
+    name: 'advertise',
+    default: '',
+    help: 'URL at which the other servers of the cluster reach this one; by default where it listens.',
+  },
+  {
+    name: 'peer_ca',
+    default: '',
+    help: "File of the authorities that the other servers' certificates are checked against (PEM).",
+  },
   { name: 'log_level', default: 'info', help: `One of ${logLevels.join(', ')}.` },
   { name: 'log_requests', default: 'false', isSwitch: true, help: 'A line in the log for each request.' },
   { name: 'root_key', default: '', isSecret: true, help: 'The root API key; else it is in <data>/root.key.' },
@@ -137,6 +150,8 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     etcd: etcdOf(engine, get),
     root: rootOf(get('root')),
     shards: shardsOf(engine, get('shards')),
+    advertise: advertiseOf(get('advertise')),
+    peerAuthoritiesFile: get('peer_ca') || null,
     logLevel: oneOf('log_level', logLevels, get('log_level')),
     logsRequests: switchOf('log_requests', get('log_requests')),
     rootKey: keyOf('root_key', get('root_key')),
@@ -146,6 +161,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     location: get('location'),
   }
   refuseOpenDoor(config)
+  refuseAnywhere(config)
   return config
 }
 
@@ -347,5 +363,20 @@ function refuseOpenDoor({ listen, tls, isInsecureListen }: Config): void {
   if (isLoopback || tls || isInsecureListen) return
   throw new ConfigError(
     `Listening on ${listen.host} needs TLS: give --tls-cert and --tls-key, or say --insecure-listen if keys and locks may travel in the clear.`,
+  )
+}
+
+function advertiseOf(text: string): string | null {
+  if (text === '') return null
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '') return url.origin
+  throw new ConfigError(`\`advertise\` must be a URL like https://10.0.0.1:7420, not ${JSON.stringify(text)}.`)
+}
+
+/** "Everywhere" is a place to listen on, but not one to be found at. */
+function refuseAnywhere({ engine, listen, advertise }: Config): void {
+  if (engine !== 'etcd' || advertise !== null || !['0.0.0.0', '::'].includes(listen.host)) return
+  throw new ConfigError(
+    `Listening on ${listen.host}, this server must say where the others reach it: give --advertise, like https://10.0.0.1:7420.`,
   )
 }

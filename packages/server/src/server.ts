@@ -1,10 +1,10 @@
 /** The one file that knows every room: it introduces them to each other and takes them down in order. */
 import { readFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { rootAuthenticator } from './auth/caller.ts'
-import { readOrCreateKey } from './auth/key-file.ts'
-import { sessionSecrets } from './auth/secrets.ts'
+import { readOrCreateKey, writeKey } from './auth/key-file.ts'
+import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
@@ -18,6 +18,8 @@ import { v1Routes } from './http/v1/index.ts'
 import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
 import type { Random } from './random.ts'
+import { type Here, openClusterShards } from './routing/cluster-shards.ts'
+import { PEER_PATH, PeerSockets } from './routing/sockets.ts'
 import { type OpenedShards, openShards } from './shards/shards.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 
@@ -47,21 +49,26 @@ export type Surroundings = {
 /** Resolves when the server answers. */
 export async function createServer(config: Config, { clock, random, fatal }: Surroundings): Promise<Server> {
   const directory = resolve(config.dataDirectory)
-  const keys = keysOf(config, directory, random)
   let shards: OpenedShards | null = null
   const telemetry = createTelemetry(config, () => shards?.health().shards ?? [])
   const engine = await openEngine(config, { directory, clock, telemetry })
   const draining = { isDraining: false }
-  const opened = await openOrClose(engine, config, {
-    clock,
-    random,
-    telemetry,
-    fatal: error => {
-      telemetry.fatal('this process must not go on', error)
-      fatal?.(error)
+  const listen = await reserved(config)
+  const { shards: opened, peers } = await openOrClose(
+    engine,
+    { ...config, listen },
+    {
+      clock,
+      random,
+      telemetry,
+      fatal: error => {
+        telemetry.fatal('this process must not go on', error)
+        fatal?.(error)
+      },
     },
-  })
+  )
   shards = opened
+  const keys = keysOf(config, { directory, random, clusterKey: opened.meta.clusterKey })
   const doors: Doors = {
     shards: opened,
     authenticate: rootAuthenticator(keys.root),
@@ -72,26 +79,47 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
     watches: new WatchCount(),
     origins: new Origins(config.allowedOrigins),
     release: releaseOf(),
+    peers: peers && { path: PEER_PATH, accept: (...upgrade) => peers.accept(...upgrade) },
     serverId: opened.server,
     draining,
   }
   const app = createApp(doors, [...v1Routes, ...v2Routes], tlsOf(config))
   const connections = new Connections(doors)
   connections.attach(app.server)
-  await app.listen({ host: config.listen.host, port: config.listen.port })
-  const url = urlOf(config, app)
+  await app.listen(listen)
+  // Listening on a host and port, the address is no text.
+  const url = urlOf(config, (app.server.address() as AddressInfo).port)
   telemetry.happened('listening', { url })
   let closing: Promise<void> | null = null
   const drain = () => closeAll({ app, connections, shards: opened, engine, telemetry, draining, clock })
   return { url, rootKeyPath: keys.rootPath, app, telemetry, close: () => (closing ??= drain()) }
 }
 
-function keysOf(config: Config, directory: string, random: Random): { root: string; rootPath: string | null } {
+/** The address to listen on. Other servers must be told the port before there is anything to listen for. */
+async function reserved(config: Config): Promise<Config['listen']> {
+  const { host, port } = config.listen
+  if (config.engine !== 'etcd' || port !== 0) return config.listen
+  const probe = createNetServer()
+  await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, host, resolve))
+  // Listening on a host and port, the address is no text.
+  const { port: free } = probe.address() as AddressInfo
+  await new Promise(resolve => probe.close(resolve))
+  return { host, port: free }
+}
+
+type KeyOptions = { directory: string; random: Random; clusterKey: string }
+
+/** Preset; else made by an embedded server for itself, and on etcd the same for all servers of the cluster. */
+function keysOf(
+  config: Config,
+  { directory, random, clusterKey }: KeyOptions,
+): { root: string; rootPath: string | null } {
+  if (config.rootKey !== null) return { root: config.rootKey, rootPath: null }
   const path = join(directory, 'root.key')
-  return {
-    root: config.rootKey ?? readOrCreateKey(path, random),
-    rootPath: config.rootKey === null ? path : null,
-  }
+  if (config.engine !== 'etcd') return { root: readOrCreateKey(path, random), rootPath: path }
+  const root = rootKeyOf(clusterKey)
+  writeKey(path, root)
+  return { root, rootPath: path }
 }
 
 async function openEngine(
@@ -117,16 +145,21 @@ async function openOrClose(
   engine: Engine,
   config: Config,
   { clock, random, telemetry, fatal }: Opening,
-): Promise<OpenedShards> {
-  const address = `${config.listen.host}:${config.listen.port}`
+): Promise<{ shards: OpenedShards; peers: PeerSockets | null }> {
+  const { root, serverName: name, shards, advertise, peerAuthoritiesFile: file } = config
+  const address = advertise ?? urlOf(config, config.listen.port)
+  const options = { engine, clock, random, telemetry: telemetry.shards }
   try {
-    return await openShards({
-      engine,
-      clock,
-      random,
-      config: { root: config.root, name: config.serverName, address, shards: config.shards, fatal },
-      telemetry: telemetry.shards,
-    })
+    if (config.engine !== 'etcd')
+      return { shards: await openShards({ ...options, config: { root, name, address, shards, fatal } }), peers: null }
+    const authorities = file === null ? null : readFileSync(file, 'utf8')
+    let sockets: PeerSockets | null = null
+    const peers = (here: Here) => {
+      sockets = new PeerSockets({ here, clock, random, authorities })
+      return sockets
+    }
+    const opened = await openClusterShards({ ...options, peers, config: { root, name, address, shards, fatal } })
+    return { shards: opened, peers: sockets }
   } catch (error) {
     await engine.close()
     throw error
@@ -137,9 +170,7 @@ function tlsOf(config: Config): Tls | null {
   return config.tls && { cert: readFileSync(config.tls.certificateFile), key: readFileSync(config.tls.keyFile) }
 }
 
-function urlOf(config: Config, app: App): string {
-  // Listening on a host and port, the address is no text.
-  const { port } = app.server.address() as AddressInfo
+function urlOf(config: Config, port: number): string {
   const host = config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host
   return `${config.tls ? 'https' : 'http'}://${host}:${port}`
 }

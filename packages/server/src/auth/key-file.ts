@@ -1,5 +1,5 @@
 /** Keys that live in the data directory: made once, readable by nobody else. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Random } from '../random.ts'
 
@@ -26,6 +26,14 @@ export function readOrCreateKey(path: string, random: Random): string {
     if (other === null) throw error
     return other
   }
+}
+
+/** Puts the key where people look for it. What is there already is replaced, at once and whole. */
+export function writeKey(path: string, key: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const draft = `${path}.new`
+  writeFileSync(draft, `${key}\n`, { mode: 0o600 })
+  renameSync(draft, path)
 }
 
 function readKey(path: string): string | null {

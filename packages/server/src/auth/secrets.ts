@@ -30,6 +30,11 @@ export function sessionSecrets(clusterKey: string): SessionSecrets {
   }
 }
 
+/** The first key of a cluster, the same on every server: derived like all others, so nothing has to be copied from server to server. */
+export function rootKeyOf(clusterKey: string): string {
+  return createHmac('sha256', clusterKey).update('root key').digest('base64url')
+}
+
 /** Compares in a time that does not depend on where the two differ. That a secret has another length is no secret. */
 function isSame(one: string, other: string): boolean {
   const [given, expected] = [Buffer.from(one), Buffer.from(other)]

@@ -1,4 +1,6 @@
 /** What every door is given: it decides nothing and knows nobody else. */
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { Authenticate } from '../auth/caller.ts'
 import type { SessionSecrets } from '../auth/secrets.ts'
 import type { Clock } from '../clock.ts'
@@ -7,6 +9,9 @@ import type { Shards } from '../shards/port.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { Origins } from './origins.ts'
 import type { WatchCount } from './watch-count.ts'
+
+/** The other servers of the cluster come in here; they prove themselves. */
+export type PeerDoor = { path: string; accept(request: IncomingMessage, socket: Duplex, head: Buffer): void }
 
 export type Doors = {
   shards: Shards
@@ -20,6 +25,8 @@ export type Doors = {
   origins: Origins
   /** Version of the software. */
   release: string
+  /** null: this server is alone. */
+  peers: PeerDoor | null
   /** This start of this server. */
   serverId: string
   /** Set once, when the server begins to stop. */

@@ -81,6 +81,7 @@ function connected() {
     release: '0',
     serverId: 'server',
     draining: { isDraining: false },
+    peers: null,
   }
   const socket = new Socket()
   const connection = new Connection(socket as unknown as WebSocket, doors, authenticate(`Bearer ${'k'.repeat(20)}`)) // what it uses of one

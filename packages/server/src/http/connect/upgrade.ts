@@ -58,6 +58,8 @@ export class Connections {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy())
+    const { peers } = this.#doors
+    if (peers && request.url === peers.path) return peers.accept(request, socket, head)
     const { trace } = requestIds(request.headers, this.#doors.random)
     const path = (request.url ?? '').split('?')[0]
     const { authorization } = request.headers

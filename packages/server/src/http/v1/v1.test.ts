@@ -85,7 +85,7 @@ test('a lock_id that is not that of this lock ends nothing, and tells nothing', 
       for (const verb of ['renew', 'release']) {
         const refused = await server.ask('POST', `/v1/locks/a/${verb}`, { body: { lock_id } })
         assert.deepEqual(
-          [refused.status, refused.body.errors[0].code, refused.body.errors[0].reason],
+          [refused.status, refused.body.errors?.[0].code, refused.body.errors?.[0].reason],
           [409, 'lock_lost', 'expired'],
           `${verb} ${lock_id}`,
         )

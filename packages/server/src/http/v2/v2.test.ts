@@ -4,7 +4,7 @@ import { type Answer, type TestServer, type TestSession, withServer } from '../.
 
 const acquire = (server: TestServer, session: TestSession, name: string, body: object = {}) =>
   server.ask('POST', `/v2/locks/${name}/acquire`, { session: session.handle, body })
-const code = (answer: Answer) => [answer.status, answer.body.errors[0].code]
+const code = (answer: Answer) => [answer.status, answer.body?.errors?.[0].code]
 
 async function queued(server: TestServer, name: string, count = 1): Promise<void> {
   while ((await server.ask('GET', `/v2/locks/${name}`)).body.waiters < count);

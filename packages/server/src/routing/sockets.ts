@@ -1,0 +1,224 @@
+/**
+ * Connections between servers: WebSockets on the servers' own port. Before anything else is said both ends prove that they know the key of the
+ * cluster, and which start of which server they are: an address may have come to another server, or another cluster.
+ *
+ * The dialler waits for `{ server, nonce }`, answers `{ server, nonce, proof }`, and waits for `{ proof }`. A proof is an HMAC over both nonces
+ * and both names under a key derived from the cluster's, so it is good for this connection only. What is said afterwards is as private as the
+ * transport: TLS wherever it is more than a machine of one's own.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocket, WebSocketServer } from 'ws'
+import type { Clock } from '../clock.ts'
+import { type Random, randomHex } from '../random.ts'
+import { Accepted } from './accepted.ts'
+import type { Here } from './cluster-shards.ts'
+import { Link } from './link.ts'
+import type { Peers } from './peer.ts'
+import type { Dial, Transport, TransportEvents } from './transport.ts'
+
+/** Where servers meet; nobody else has any business there. */
+export const PEER_PATH = '/internal/peer'
+/** Until both have proved who they are. */
+const HANDSHAKE_MS = 2_000
+/** A connection that has been silent for two of these is half-open and is cut. */
+const PING_MS = 1_000
+/** A page of a thousand locks with all their metadata, and then some. */
+const PEER_FRAME_BYTES_MAX = 256 * 1024 * 1024
+/** The other end does not read: it is cut, and what was under way is unknown. */
+const BUFFERED_BYTES_MAX = 256 * 1024 * 1024
+const NONCE_BYTES = 16
+
+export type SocketOptions = {
+  here: Here
+  clock: Clock
+  random: Random
+  /** PEM, of the authorities that the other servers' certificates are checked against; null: those of the system. */
+  authorities: string | null
+}
+
+/** What the server does with the connections of others, and how it makes its own. */
+export class PeerSockets implements Peers {
+  readonly #options: SocketOptions
+  readonly #key: Buffer
+  readonly #links = new Map<string, Link>()
+  readonly #accepted = new Set<WebSocket>()
+  readonly #sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: PEER_FRAME_BYTES_MAX,
+    perMessageDeflate: false,
+    clientTracking: false,
+  })
+
+  constructor(options: SocketOptions) {
+    this.#options = options
+    this.#key = createHmac('sha256', options.here.meta.clusterKey).update('peers').digest()
+  }
+
+  to({ server, address }: { server: string; address: string }): Link {
+    let link = this.#links.get(server)
+    if (!link) {
+      link = new Link({ clock: this.#options.clock, dial: this.#dialler(server, address) })
+      this.#links.set(server, link)
+    }
+    return link
+  }
+
+  keep(servers: ReadonlySet<string>): void {
+    for (const [server, link] of this.#links) {
+      if (servers.has(server)) continue
+      this.#links.delete(server)
+      link.cut()
+    }
+  }
+
+  tell(): void {
+    for (const link of this.#links.values()) link.tell()
+  }
+
+  close(): void {
+    for (const link of this.#links.values()) link.cut()
+    for (const socket of this.#accepted) socket.terminate()
+    this.#links.clear()
+  }
+
+  /** An upgrade on `PEER_PATH`. */
+  accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#greet(websocket))
+  }
+
+  #greet(socket: WebSocket): void {
+    const { here, clock, random } = this.#options
+    const nonce = randomHex(random, NONCE_BYTES)
+    this.#accepted.add(socket)
+    let accepted: Accepted | null = null
+    const transport = new SocketTransport(socket, clock, {
+      opened: () => undefined,
+      frame: text => {
+        if (accepted) return accepted.heard(text)
+        const { server, nonce: theirs, proof } = parse(text)
+        if (!isSame(proof, this.#proof('dial', [nonce, theirs, server, here.server]))) return transport.close()
+        socket.send(JSON.stringify({ proof: this.#proof('accept', [nonce, theirs, server, here.server]) }))
+        transport.proved()
+        accepted = new Accepted({ transport, local: here.local, told: here.told, clock })
+      },
+      closed: () => {
+        this.#accepted.delete(socket)
+        accepted?.closed()
+      },
+    })
+    socket.send(JSON.stringify({ server: here.server, nonce }))
+  }
+
+  #dialler(server: string, address: string): Dial {
+    const { here, clock, random, authorities } = this.#options
+    return events => {
+      const url = `${address.replace(/^http/, 'ws')}${PEER_PATH}`
+      const socket = new WebSocket(url, {
+        perMessageDeflate: false,
+        maxPayload: PEER_FRAME_BYTES_MAX,
+        handshakeTimeout: HANDSHAKE_MS,
+        ...(authorities !== null && { ca: authorities }),
+      })
+      let expected: string | null = null
+      const transport: SocketTransport = new SocketTransport(socket, clock, {
+        opened: () => undefined,
+        frame: text => {
+          if (transport.isProved) return events.frame(text)
+          const said = parse(text)
+          if (expected === null) {
+            // Another start of that server, or another one under its address.
+            if (said.server !== server) return transport.close()
+            const nonce = randomHex(random, NONCE_BYTES)
+            const names = [said.nonce, nonce, here.server, server]
+            expected = this.#proof('accept', names)
+            socket.send(JSON.stringify({ server: here.server, nonce, proof: this.#proof('dial', names) }))
+            return
+          }
+          if (!isSame(said.proof, expected)) return transport.close()
+          transport.proved()
+          events.opened()
+        },
+        closed: () => events.closed(),
+      })
+      return transport
+    }
+  }
+
+  #proof(side: 'dial' | 'accept', parts: string[]): string {
+    return createHmac('sha256', this.#key)
+      .update(JSON.stringify([side, ...parts]))
+      .digest('hex')
+  }
+}
+
+/** A WebSocket with a pulse. Until it is proved it has only so much time. */
+class SocketTransport implements Transport {
+  readonly #socket: WebSocket
+  readonly #clock: Clock
+  #cancelTimer: () => void
+  #isAlive = true
+  isProved = false
+
+  constructor(socket: WebSocket, clock: Clock, events: TransportEvents) {
+    this.#socket = socket
+    this.#clock = clock
+    this.#cancelTimer = clock.after(HANDSHAKE_MS * 2, () => this.close())
+    socket.on('message', data => {
+      this.#isAlive = true
+      try {
+        events.frame(String(data))
+      } catch {
+        // Not what this code at the other end would say; the socket's end is what both sides see of it.
+        this.close()
+      }
+    })
+    socket.on('pong', () => {
+      this.#isAlive = true
+    })
+    // `close` follows.
+    socket.on('error', () => undefined)
+    socket.once('close', () => {
+      this.#cancelTimer()
+      events.closed()
+    })
+  }
+
+  proved(): void {
+    this.isProved = true
+    this.#cancelTimer()
+    this.#ping()
+  }
+
+  send(frame: string): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return
+    this.#socket.send(frame)
+    if (this.#socket.bufferedAmount > BUFFERED_BYTES_MAX) this.close()
+  }
+
+  close(): void {
+    this.#socket.terminate()
+  }
+
+  #ping(): void {
+    this.#cancelTimer = this.#clock.after(PING_MS, () => {
+      if (!this.#isAlive) return this.close()
+      this.#isAlive = false
+      this.#socket.ping()
+      this.#ping()
+    })
+  }
+}
+
+function parse(text: string): { server: string; nonce: string; proof: string } {
+  const said = (JSON.parse(text) ?? {}) as Record<string, unknown> // read as unknown fields of anything
+  const field = (name: string) => (typeof said[name] === 'string' ? (said[name] as string) : '')
+  return { server: field('server'), nonce: field('nonce'), proof: field('proof') }
+}
+
+/** In a time that does not depend on where the two differ. */
+function isSame(one: string, other: string): boolean {
+  const [given, wanted] = [Buffer.from(one), Buffer.from(other)]
+  return given.length === wanted.length && timingSafeEqual(given, wanted)
+}
