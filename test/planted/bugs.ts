@@ -1,0 +1,24 @@
+/**
+ * The bugs that are planted to see whether a test finds them: each safety claim has an invariant, a checker, and a bug that the checker finds.
+ * The first bug of a rule is the one that `npm test` plants; `npm run planted` plants them all.
+ */
+import type { Bug } from './bug.ts'
+import { clientBugs } from './bugs/client.ts'
+import { coreBugs } from './bugs/core.ts'
+import { doorBugs } from './bugs/doors.ts'
+import { engineBugs } from './bugs/engines.ts'
+import { logBugs } from './bugs/log.ts'
+import { ownershipBugs } from './bugs/ownership.ts'
+import { requestBugs } from './bugs/requests.ts'
+import { shardBugs } from './bugs/shards.ts'
+
+export const bugs: readonly Bug[] = [
+  ...logBugs,
+  ...ownershipBugs,
+  ...shardBugs,
+  ...coreBugs,
+  ...requestBugs,
+  ...clientBugs,
+  ...engineBugs,
+  ...doorBugs,
+]

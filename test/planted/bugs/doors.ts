@@ -1,0 +1,69 @@
+/** The doors: who is let in, and as whom. */
+import type { Bug } from '../bug.ts'
+
+const server = 'packages/server/src'
+const auth = (name: string) => ({ file: `${server}/auth/auth.test.ts`, name })
+const v2 = (name: string) => ({ file: `${server}/http/v2/v2.test.ts`, name })
+
+export const doorBugs: readonly Bug[] = [
+  {
+    id: 'any-key-opens',
+    rules: ['V6'],
+    does: 'Whoever brings a key is let in, whatever key it is.',
+    file: `${server}/auth/caller.ts`,
+    find: 'return timingSafeEqual(digestOf(key), expected) ? root : null',
+    replace: 'return digestOf(key).length === expected.length ? root : null',
+    test: auth('only the root key is let in'),
+  },
+  {
+    id: 'beginning-of-the-key-opens',
+    rules: ['V6'],
+    does: 'A key is compared as far as it goes: its first characters are enough, and can be guessed one by one.',
+    file: `${server}/auth/caller.ts`,
+    find: 'return timingSafeEqual(digestOf(key), expected) ? root : null',
+    replace: 'return key.startsWith(rootKey.slice(0, 8)) ? root : null',
+    test: auth('only the root key is let in'),
+  },
+  {
+    id: 'session-secret-not-checked',
+    rules: ['V6', 'I10'],
+    does: 'The id of a session, which everybody can see, is enough to release what it holds.',
+    file: `${server}/auth/secrets.ts`,
+    find: 'return isSame(handle.slice(dot + 1), secretOf(instance, session)) ? session : null',
+    replace: 'return handle.slice(dot + 1) === "" ? null : session',
+    test: auth('a session secret opens its own session only'),
+  },
+  {
+    id: 'session-of-another',
+    rules: ['V6', 'I10'],
+    does: 'The session in the path is renewed and closed, whichever one the header proves.',
+    file: `${server}/http/call.ts`,
+    find: 'if (session === named) return session\n',
+    replace: "if (session !== '') return named\n",
+    test: v2('without a session an acquire is told how to get one; with a wrong secret it is 401'),
+  },
+  {
+    id: 'resumed-without-its-secret',
+    rules: ['V6', 'I10'],
+    does: 'A connection that names a session of somebody else gets it, and hears all that it holds.',
+    file: `${server}/http/connect/connection.ts`,
+    find: 'const session = this.#doors.secrets.open(caller.instance, message.session)',
+    replace: "const session = message.session.split('.')[0] ?? null",
+    test: {
+      file: `${server}/http/connect/connect.test.ts`,
+      name: 'a hello that is not valid is answered under id 0, and the connection closed',
+    },
+  },
+  {
+    id: 'lock-id-by-its-name',
+    rules: ['V6', 'I10'],
+    does: 'Half of a lock_id, which is seen by all, releases the lock.',
+    file: `${server}/http/v1/lock-id.ts`,
+    find: 'const session = call.doors.secrets.open(call.caller.instance, lockId)',
+    replace: "const session = lockId.split('.')[0] ?? null",
+    test: {
+      file: `${server}/http/v1/v1.test.ts`,
+      name: 'a lock_id that is not that of this lock ends nothing, and tells nothing',
+    },
+  },
+]

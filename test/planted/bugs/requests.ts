@@ -1,0 +1,188 @@
+/** The pure core: under which number, what was promised to whom, and what is remembered of requests. */
+import type { Bug } from '../bug.ts'
+
+const locks = 'packages/server/src/locks'
+const decideTest = `${locks}/decide.test.ts`
+const claimsTest = `${locks}/claims.test.ts`
+/** Random commands, judged by a model that shares no code with the core. */
+const random = {
+  file: 'test/simulation/core.test.ts',
+  name: 'under random commands every decision keeps the rules, and the cleaned log brings back the state',
+  env: { TEST_SEED: '3', TEST_RUNS: '600' },
+}
+const rowOf = (name: string) => ({ file: decideTest, name })
+const claim = (name: string) => ({ file: claimsTest, name })
+
+export const requestBugs: readonly Bug[] = [
+  {
+    id: 'tokens-fall-after-a-restart',
+    rules: ['I3', 'I2', 'P12'],
+    does: 'A new owner counts from where the first one began: a resource refuses the holder and accepts the one before it.',
+    file: 'packages/server/src/shards/recovery.ts',
+    find: 'for (const state of this.#states.values()) state.epoch = ownership.epoch\n',
+    replace: 'for (const state of this.#states.values()) Object.assign(state, { epoch: 1, lastNumber: 0 })\n',
+    test: {
+      file: 'packages/server/src/shards/tokens.test.ts',
+      name: 'a resource that keeps the largest token refuses whoever held before, over transfers, restarts and ends of sessions',
+    },
+  },
+  {
+    id: 'same-token-again',
+    rules: ['P12', 'I2'],
+    does: 'Numbers are not counted when they are used: two grants have one token.',
+    file: `${locks}/apply.ts`,
+    find: '    used(state, token + grant.permits - 1)\n',
+    replace: '',
+    test: random,
+  },
+  {
+    id: 'permits-share-a-token',
+    rules: ['P12', 'I2'],
+    does: 'Of several permits only the first has a token of its own; the next grant gets that of the second.',
+    file: `${locks}/apply.ts`,
+    find: '    used(state, token + grant.permits - 1)\n',
+    replace: '    used(state, token)\n',
+    test: random,
+  },
+  {
+    id: 'transfer-keeps-the-token',
+    rules: ['O5', 'P12', 'I2'],
+    listed: 'B21',
+    does: 'Old and new holder of a transferred lock share one token: no resource can tell them apart.',
+    file: `${locks}/holding.ts`,
+    find: 'token: draft.number(grant.permits),',
+    replace: 'token: grant.token,',
+    test: rowOf('a transfer gives a new token in one step; the old one is fenced'),
+  },
+  {
+    id: 'number-of-the-next-epoch',
+    rules: ['P12', 'I2'],
+    listed: 'B22',
+    does: 'When an epoch has no numbers left the next ones are those of the epoch to come, which its owner gives once more.',
+    file: `${locks}/state.ts`,
+    find: 'if (Math.floor((first + count) / NUMBERS_PER_EPOCH) !== state.epoch)',
+    replace: 'if (first < 0)',
+    test: claim('an epoch that has no numbers left gives none'),
+  },
+  {
+    id: 'longer-time-in-memory-only',
+    rules: ['P9', 'O8', 'I9'],
+    listed: 'B9',
+    does: 'A TTL that a renewal made longer is not in the log: after a takeover the session ends by the old one.',
+    file: `${locks}/sessions.ts`,
+    find: "  draft.put({ type: 'session_changed', record: 'session', session: record.id, value: { ...record, ttlMs } })\n",
+    replace: '',
+    test: rowOf('a longer TTL is logged before it is answered, a shorter one moves nothing back'),
+  },
+  {
+    id: 'repeat-confers-without-renewing',
+    rules: ['P13', 'O11', 'I9'],
+    does: 'The answer to a repeated request says that the session lives for its TTL, and does not see to it.',
+    file: `${locks}/acquire.ts`,
+    find: '  draft.touches = command.session\n  const did = recall(session, command.request)\n',
+    replace: '  const did = recall(session, command.request)\n',
+    test: {
+      file: 'packages/server/src/shards/promises.test.ts',
+      name: 'a grant asked for again keeps its session alive for as long as it confers',
+    },
+  },
+  {
+    id: 'release-confers-without-renewing',
+    rules: ['P13', 'I9'],
+    does: 'The same for a release.',
+    file: `${locks}/release.ts`,
+    find: '  draft.touches = command.session\n  const { ttlMs, changes } = session.record\n',
+    replace: '  const { ttlMs, changes } = session.record\n',
+    test: {
+      file: 'packages/server/src/shards/promises.test.ts',
+      name: 'a release asked for again keeps its session alive for as long as it confers',
+    },
+  },
+  {
+    id: 'end-not-counted',
+    rules: ['P14', 'O6', 'I4'],
+    listed: 'B23',
+    does: 'A forced end is told by a push alone: if that is lost, the holder renews and believes without end.',
+    file: `${locks}/grants.ts`,
+    find: "const change = isOwnDoing || ended.type === 'transferred' ? 0 : draft.change(grant.session)",
+    replace: 'const change = 0',
+    test: rowOf('a forced release frees the lock at once when the holder says that it knows'),
+  },
+  {
+    id: 'forced-and-granted-at-once',
+    rules: ['P14', 'O6', 'I4'],
+    does: 'After a forced end the next holder comes at once, while the last one believes what it was promised.',
+    file: `${locks}/operating.ts`,
+    find: 'const promiseUntilMs = command.now ? 0 : ',
+    replace: 'const promiseUntilMs = command.now || true ? 0 : ',
+    test: rowOf('a forced release waits for the last promise, unless the operator says now'),
+  },
+  {
+    id: 'preempted-and-granted-at-once',
+    rules: ['P14', 'O6', 'I4'],
+    does: 'The end of the grace is the end of the promise, whether the holder has heard of the notice or not.',
+    file: `${locks}/preemption.ts`,
+    find: 'const promiseUntilMs = session?.deadlineMs ?? draft.now',
+    replace: 'const promiseUntilMs = draft.now',
+    test: rowOf(
+      'a preempted holder who has not said that it knows keeps the next one out until its last promise is over',
+    ),
+  },
+  {
+    id: 'acknowledged-in-advance',
+    rules: ['P14'],
+    does: 'A client that names a number of changes to come has acknowledged them: the next forced end is not waited for.',
+    file: `${locks}/sessions.ts`,
+    find: 'seenChanges: Math.min(seen, session.record.changes)',
+    replace: 'seenChanges: seen',
+    test: claim('nobody acknowledges what has not happened'),
+  },
+  {
+    id: 'effect-per-attempt',
+    rules: ['P15', 'I6'],
+    does: 'A request that is repeated is done again.',
+    file: `${locks}/requests.ts`,
+    find: 'return session.requests?.get(request) ?? null',
+    replace: 'return null',
+    test: rowOf('the same request id has one effect, and is answered with what is true now'),
+  },
+  {
+    id: 'request-ids-not-carried',
+    rules: ['P15', 'I6'],
+    listed: 'B19',
+    does: 'What a request did is known by the entry that the cleaner removes: a repeat after that is done again.',
+    file: `${locks}/carry.ts`,
+    find: "if (isOld(value)) yield { type, record: 'request'",
+    replace: "if (false) yield { type, record: 'request'",
+    test: random,
+  },
+  {
+    id: 'repeat-gets-an-ended-grant',
+    rules: ['P15', 'I6', 'I4'],
+    listed: 'B20',
+    does: 'A repeated acquire is answered with the grant that it once got, also when that has ended.',
+    file: `${locks}/requests.ts`,
+    find: 'if (!grant || grant.session !== id) return lost(draft.state, token)\n    grants.push(grant)',
+    replace: 'if (grant) grants.push(grant)',
+    test: rowOf('the same request id has one effect, and is answered with what is true now'),
+  },
+  {
+    id: 'cancel-forgotten',
+    rules: ['P15', 'O11'],
+    does: 'A cancel that overtakes its acquire is forgotten: the acquire comes, and holds for nobody.',
+    file: `${locks}/release.ts`,
+    find: "  if (did?.did !== 'cancel') remember(draft, command.session, command.cancels, { did: 'cancel' })\n",
+    replace: '',
+    test: claim('a cancel that overtakes its acquire is remembered'),
+  },
+  {
+    id: 'key-forgotten-with-its-grant',
+    rules: ['P15', 'I6'],
+    does: 'An idempotency key is forgotten when its grant is released: a retry that comes late acquires once more.',
+    file: `${locks}/release.ts`,
+    find: "  endGrant(draft, grant, { type: 'released' })\n  draft.put({ type: 'session_ended'",
+    replace:
+      "  endGrant(draft, grant, { type: 'released' })\n  if (typeof grant.request === 'string')\n    draft.put({ type: 'forgotten', record: 'key', key: grant.request, value: null })\n  draft.put({ type: 'session_ended'",
+    test: claim('an idempotency key outlives its grant'),
+  },
+]
