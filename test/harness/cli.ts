@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { rootKey } from './server.ts'
 
-const bin = fileURLToPath(new URL('../../packages/cli/bin/holdfast.mjs', import.meta.url))
+export const bin = fileURLToPath(new URL('../../packages/cli/bin/holdfast.mjs', import.meta.url))
 
 export type Ended = { code: number | null; signal: string | null; stdout: string; stderr: string }
 export type Cli = {
   child: ChildProcess
   stdout(): string
+  stderr(): string
   ended: Promise<Ended>
   /** Resolves when standard output has matched. */
   says(pattern: RegExp): Promise<RegExpMatchArray>
@@ -49,7 +50,7 @@ export function startCli(
       look()
       ended.then(end => reject(new Error(`ended with ${JSON.stringify(end)} without saying ${pattern}`)), reject)
     })
-  return { child, stdout: () => output.stdout, ended, says }
+  return { child, stdout: () => output.stdout, stderr: () => output.stderr, ended, says }
 }
 
 export async function cli(

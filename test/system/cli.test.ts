@@ -1,11 +1,12 @@
 /** The command line with real child processes against the real server. */
 import { strict as assert } from 'node:assert'
+import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type Holdfast } from '@holdfast/client'
-import { cli, startCli } from '../harness/cli.ts'
+import { bin, cli, startCli } from '../harness/cli.ts'
 import { freePort, temporaryFolder } from '../harness/process.ts'
 import { rootKey, type Server, startServer } from '../harness/server.ts'
 
@@ -62,6 +63,63 @@ test('run says with its exit code why the command did not run', async () => {
   const away = await cli(['list'], { url: `http://127.0.0.1:${await freePort()}` })
   assert.equal(away.code, 123)
   assert.match(away.stderr, /holdfast serve/)
+})
+
+test('from the first word of the command on nothing is an option of ours', async () => {
+  const said = async (...args: string[]) => {
+    const { code, stdout, stderr } = await run('run', ...args)
+    return code === 0 ? stdout.trim() : `${code} ${stderr.trim().split('\n')[0]}`
+  }
+  // What `sh -c` runs prints the words that follow it.
+  const show = ['sh', '-c', 'echo "$*"', 'sh']
+  assert.equal(await said('words', ...show, '--wait', '0', '-l', '--quiet'), '--wait 0 -l --quiet')
+  assert.equal(await said('words', '--', ...show, '--wait', '0', '--'), '--wait 0 --')
+  assert.equal(await said('--wait', '0', 'words', ...show, '--', '-x'), '-- -x')
+  assert.equal(await said('words', '--wait', '0', ...show, '--help'), '--help')
+  assert.equal(await said('--ttl=5s', 'words', '--shared', ...show, '--shared'), '--shared')
+  assert.match(await said('words', '-l', 'ls'), /^124 .*unknown option '-l'/)
+  assert.match(await said('words', '--'), /^124 .*missing required argument 'command'/)
+  const elected = await run('elect', '--value', 'v', 'words/boss', ...show, '--value', 'w')
+  assert.equal(elected.stdout, '--value w\n')
+})
+
+test('run says when it waits, for whom and where in line, once, and nothing when told to be quiet', async () => {
+  const lock = await holdfast.acquire('notice')
+  const loud = start('run', 'notice', '--', 'sh', '-c', 'echo done >&2')
+  const inLine = async (count: number) => {
+    while ((await holdfast.why('notice')).waiters.length < count) await sleep(10)
+  }
+  await inLine(1)
+  const quiet = start('run', '--quiet', 'notice', '--', 'sh', '-c', 'echo done >&2')
+  await inLine(2)
+  while (!loud.stderr().includes('\n')) await sleep(10)
+  await lock.release()
+  const line = /^holdfast: waiting for notice, place 1 of [12] in line: held by the test for .*\ndone\n$/
+  assert.match((await loud.ended).stderr, line)
+  assert.equal((await quiet.ended).stderr, 'done\n')
+  assert.equal((await run('run', 'notice', '--', 'true')).stderr, '', 'who need not wait says nothing')
+})
+
+test('on a terminal the notice is kept up to date and erased', async t => {
+  if (spawnSync('script', ['--version']).status !== 0) return t.skip('there is no `script` to make a terminal with')
+  const lock = await holdfast.acquire('terminal')
+  const command = `${process.execPath} ${bin} run terminal -- echo done`
+  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, HOLDFAST_URL: server.url, HOLDFAST_API_KEY: rootKey, NODE_TEST_CONTEXT: undefined },
+  })
+  let seen = ''
+  child.stdout.on('data', (data: Buffer) => {
+    seen += data.toString()
+  })
+  const ended = new Promise(resolve => child.once('close', resolve))
+  // Written again, with more seconds.
+  while (seen.split('holdfast: waiting for terminal, place 1 of 1 in line: held by the test for ').length < 3)
+    await sleep(20)
+  await lock.release()
+  assert.equal(await ended, 0)
+  const [last = ''] = seen.split('\u001b[2K').slice(-1)
+  assert.equal(last.trimEnd(), 'done')
 })
 
 test('run lets one at a time do the work', async () => {

@@ -2,6 +2,7 @@
 import { HoldfastError } from '@holdfast/client'
 import { Command, CommanderError } from 'commander'
 import { CommandFailure, exitCodeOf, exitCodes } from './exit.ts'
+import { separateCommand } from './holding.ts'
 import { note } from './output.ts'
 import { verbs } from './verbs.ts'
 
@@ -18,7 +19,7 @@ export async function main(args: readonly string[]): Promise<void> {
   process.stdout.on('error', error => process.exit('code' in error && error.code === 'EPIPE' ? 0 : exitCodes.internal))
   try {
     const program = await programFor(args[0])
-    await program.parseAsync([...args], { from: 'user' })
+    await program.parseAsync(separated(program, args), { from: 'user' })
   } catch (error) {
     process.exitCode = report(error)
   }
@@ -38,6 +39,13 @@ async function programFor(name: string | undefined): Promise<Command> {
   }
   for (const command of program.commands) command.exitOverride()
   return program
+}
+
+/** A verb that runs a command takes no options out of it. */
+function separated(program: Command, [name = '', ...rest]: readonly string[]): string[] {
+  const verb = program.commands.find(command => command.name() === name)
+  if (verb?.registeredArguments.at(-1)?.name() === 'command') return [name, ...separateCommand(verb, rest)]
+  return name === '' ? rest : [name, ...rest]
 }
 
 function report(error: unknown): number {

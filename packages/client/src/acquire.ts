@@ -34,6 +34,8 @@ export type AcquireOptions = {
   labels?: Record<string, string>
   /** Part of the work that holds this lock: so that deadlocks between lines of work are found. Inside `using` that is known. */
   within?: { readonly task: string }
+  /** Told when it stands in line, and where: at first, and again when it has joined the line anew. `why` says who is before it. */
+  onQueued?: (place: { position: number }) => void
 }
 
 export type Claim = {
@@ -113,6 +115,7 @@ export class AcquireRequest extends Request {
   readonly #outcome: Outcome
   readonly #signal: AbortSignal | undefined
   readonly #waitMs: number | null
+  readonly #onQueued: AcquireOptions['onQueued']
   #isAbandoned = false
 
   constructor(session: Session, body: AcquireBody, options: AcquireOptions, outcome: Outcome) {
@@ -123,6 +126,7 @@ export class AcquireRequest extends Request {
     this.#session = session
     this.#outcome = outcome
     this.#signal = options.signal
+    this.#onQueued = options.onQueued
   }
 
   /** Nobody wants the grant any more: if one comes it is given back. */
@@ -147,6 +151,16 @@ export class AcquireRequest extends Request {
 
   override timeoutMs(): number | null {
     return this.#waitMs === null ? null : this.#waitMs + ANSWER_MS_MAX
+  }
+
+  override queued(position: number): void {
+    super.queued(position)
+    try {
+      if (!this.#isAbandoned) this.#onQueued?.({ position })
+    } catch (error) {
+      // Somebody else's code; what is asked for goes on.
+      this.#session.report({ type: 'listener_failed', error })
+    }
   }
 
   /** In a new session it starts at the end of the line, with the time that is left to it. */

@@ -12,7 +12,7 @@ import { watch } from './watch.ts'
 
 export type CampaignOptions = Pick<
   AcquireOptions,
-  'waitMs' | 'signal' | 'priority' | 'preempt' | 'labels' | 'metadata' | 'maxHoldMs'
+  'waitMs' | 'signal' | 'priority' | 'preempt' | 'labels' | 'metadata' | 'maxHoldMs' | 'onQueued'
 >
 
 export class Leadership implements AsyncDisposable {

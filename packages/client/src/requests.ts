@@ -43,6 +43,10 @@ export abstract class Request {
     return true
   }
 
+  queued(_position: number): void {
+    this.isQueued = true
+  }
+
   abstract succeed(reply: SuccessReply, now: Instant): void
   abstract fail(error: HoldfastError): void
 }

@@ -239,8 +239,7 @@ export class Session {
       case 'welcome':
         return this.#welcome(message, now)
       case 'queued': {
-        const request = this.#mailbox.pending.get(message.id)
-        if (request) request.isQueued = true
+        this.#mailbox.pending.get(message.id)?.queued(message.position)
         return
       }
       case 'preempting':

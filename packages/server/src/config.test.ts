@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ConfigError, distance, readConfig, usage } from './config.ts'
+import { ConfigError, DRAIN_READY_MS_MAX, distance, readConfig, usage } from './config.ts'
 
 const read = (args: string[] = [], env: Record<string, string> = {}) => readConfig({ args, env })
 const fails = (message: RegExp, args: string[], env: Record<string, string> = {}) =>
@@ -70,6 +70,13 @@ test('values that are not valid are refused', () => {
   fails(/go together/, ['--tls-cert', 'a.pem'])
   fails(/at least 16/, [], { HOLDFAST_ROOT_KEY: 'short' })
   fails(/one of true, false/, ['--log-requests=yes'])
+})
+
+test('a drain is announced for as long as it is said to be, within reason', () => {
+  assert.equal(read().drainReadyMs, 0)
+  assert.equal(read(['--drain-ready-ms', `${DRAIN_READY_MS_MAX}`]).drainReadyMs, DRAIN_READY_MS_MAX)
+  for (const wrong of [`${DRAIN_READY_MS_MAX + 1}`, '-1', '1.5', '5s', '1e3', ''])
+    fails(/`drain_ready_ms` must be from 0 to/, [`--drain-ready-ms=${wrong}`])
 })
 
 test('origins of web pages are named exactly as browsers name them', () => {

@@ -5,6 +5,9 @@ import { hostname } from 'node:os'
 import { KEY_CHARS_MIN } from './auth/key-file.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
 
+/** Beyond that no supervisor waits for a process to end. */
+export const DRAIN_READY_MS_MAX = 120_000
+
 export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const
 export const engines = ['lmdb', 'memory', 'etcd'] as const
 
@@ -30,6 +33,8 @@ export type Config = {
   serverName: string
   /** Of web pages that may use this service beside those that it serves itself. */
   allowedOrigins: readonly string[]
+  /** How long the server goes on as before after it has begun to say that it is not ready. */
+  drainReadyMs: number
   /** Labels of the tenant's metrics. */
   serviceName: string
   location: string
@@ -97,6 +102,11 @@ const settings = [
   { name: 'root_key', default: '', isSecret: true, help: 'The root API key; else it is in <data>/root.key.' },
   { name: 'server_name', default: hostname(), help: 'What this server calls itself.' },
   {
+    name: 'drain_ready_ms',
+    default: '0',
+    help: 'When told to stop, say so in /readyz for this long before anything else, so that balancers look elsewhere.',
+  },
+  {
     name: 'allowed_origins',
     default: '',
     help: 'Origins of web pages that may use this service, like https://app.example.org, separated by commas.',
@@ -156,6 +166,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     logsRequests: switchOf('log_requests', get('log_requests')),
     rootKey: keyOf('root_key', get('root_key')),
     serverName: get('server_name'),
+    drainReadyMs: durationOf('drain_ready_ms', get('drain_ready_ms')),
     allowedOrigins: originsOf(get('allowed_origins')),
     serviceName: get('service_name'),
     location: get('location'),
@@ -345,6 +356,13 @@ function keyOf(name: string, text: string): string | null {
     throw new ConfigError(`\`${name}\` must have at least ${KEY_CHARS_MIN} printable characters and no spaces.`)
   }
   return key
+}
+
+function durationOf(name: string, text: string): number {
+  const ms = Number(text)
+  if (!/^[0-9]{1,9}$/.test(text) || ms > DRAIN_READY_MS_MAX)
+    throw new ConfigError(`\`${name}\` must be from 0 to ${DRAIN_READY_MS_MAX} ms, not \`${text}\`.`)
+  return ms
 }
 
 function originsOf(text: string): string[] {

@@ -35,7 +35,10 @@ export type Server = {
   /** For tests that need no socket. */
   app: App
   telemetry: Telemetry
-  /** Tells the clients, answers what is in flight, ends what waits, gives the shards up. Takes at most about ten seconds. */
+  /**
+   * Says in `/readyz` that it stops, for as long as is set; then tells the clients, answers what is in flight, ends what waits, gives the
+   * shards up, which takes at most about ten seconds.
+   */
   close(): Promise<void>
 }
 
@@ -52,7 +55,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   let shards: OpenedShards | null = null
   const telemetry = createTelemetry(config, () => shards?.health().shards ?? [])
   const engine = await openEngine(config, { directory, clock, telemetry })
-  const draining = { isDraining: false }
+  const draining = { isAnnounced: false, isDraining: false }
   const listen = await reserved(config)
   const { shards: opened, peers } = await openOrClose(
     engine,
@@ -91,8 +94,18 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   const url = urlOf(config, (app.server.address() as AddressInfo).port)
   telemetry.happened('listening', { url })
   let closing: Promise<void> | null = null
-  const drain = () => closeAll({ app, connections, shards: opened, engine, telemetry, draining, clock })
-  return { url, rootKeyPath: keys.rootPath, app, telemetry, close: () => (closing ??= drain()) }
+  const stop = () =>
+    closeAll({
+      app,
+      connections,
+      shards: opened,
+      engine,
+      telemetry,
+      draining,
+      clock,
+      drainReadyMs: config.drainReadyMs,
+    })
+  return { url, rootKeyPath: keys.rootPath, app, telemetry, close: () => (closing ??= stop()) }
 }
 
 /** The address to listen on. Other servers must be told the port before there is anything to listen for. */
@@ -186,13 +199,29 @@ type Running = {
   shards: OpenedShards
   engine: Engine
   telemetry: Telemetry
-  draining: { isDraining: boolean }
+  draining: Doors['draining']
+  drainReadyMs: number
   clock: Clock
 }
 
-async function closeAll({ app, connections, shards, engine, telemetry, draining, clock }: Running): Promise<void> {
-  draining.isDraining = true
+async function closeAll({ drainReadyMs, ...running }: Running): Promise<void> {
+  const { draining, clock, telemetry } = running
+  draining.isAnnounced = true
   telemetry.happened('stopping')
+  // Whoever asks meanwhile is served as ever: a refusal would be met before the balancer has looked.
+  if (drainReadyMs > 0) await new Promise<void>(resolve => clock.after(drainReadyMs, resolve))
+  draining.isDraining = true
+  await drain(running)
+}
+
+async function drain({
+  app,
+  connections,
+  shards,
+  engine,
+  telemetry,
+  clock,
+}: Omit<Running, 'drainReadyMs'>): Promise<void> {
   connections.goAway()
   // No new sockets from here; those that are open finish what they are at.
   const closed = app.close()

@@ -3,10 +3,11 @@ import type { CampaignOptions } from '@holdfast/client'
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseDuration, parsePriority } from '../duration.ts'
-import { acquireUntilSignal, splitCommand } from '../holding.ts'
+import { acquireUntilSignal } from '../holding.ts'
 import { runUnderLock } from '../under-lock.ts'
+import { noticeOf } from '../wait-notice.ts'
 
-type ElectOptions = AccessOptions & { value?: string; wait?: number; ttl?: number; priority?: number }
+type ElectOptions = AccessOptions & { value?: string; wait?: number; ttl?: number; priority?: number; quiet?: boolean }
 
 export function define(program: Command): void {
   const command = program
@@ -16,13 +17,14 @@ export function define(program: Command): void {
       'Stand for election, and run a command while leading. Everybody can read the value (`holdfast value NAME`). The command is kept and stopped as by `run`.',
     )
     .argument('<name>', 'the election')
-    .argument('<command...>', 'after --: what to run')
+    .argument('<command...>', 'what to run; from its first word on nothing is an option of ours')
     .option('--value <text>', 'what to proclaim, like the address of this leader', '')
     .option('--wait <duration>', 'how long to stand for election (default: without limit)', parseDuration)
     .option('--ttl <duration>', 'how long a dead leader is waited for, like 15s (default: 15s)', parseDuration)
     .option('--priority <p>', 'higher goes first, -100 to 100 (default: 0)', parsePriority)
+    .option('--quiet', 'say nothing while waiting')
     .action(async (name: string, words: string[], options: ElectOptions) => {
-      process.exitCode = await elect(name, splitCommand(words), options)
+      process.exitCode = await elect(name, words, options)
     })
   withAccess(command, { hasJson: false })
 }
@@ -35,8 +37,8 @@ async function elect(name: string, words: readonly string[], options: ElectOptio
     options,
     async holdfast => {
       const election = holdfast.election(name)
-      const leadership = await acquireUntilSignal(signal =>
-        election.campaign(options.value ?? '', { ...asked, signal }),
+      const leadership = await acquireUntilSignal(noticeOf(holdfast, name, options), more =>
+        election.campaign(options.value ?? '', { ...asked, ...more }),
       )
       if (typeof leadership === 'number') return leadership
       await using held = leadership

@@ -4,8 +4,9 @@ import { type Command, Option } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseCount, parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
-import { acquireUntilSignal, splitCommand } from '../holding.ts'
+import { acquireUntilSignal } from '../holding.ts'
 import { runUnderLock } from '../under-lock.ts'
+import { noticeOf } from '../wait-notice.ts'
 
 type RunOptions = AccessOptions & {
   wait?: number
@@ -17,6 +18,7 @@ type RunOptions = AccessOptions & {
   preempt?: 'graceful' | 'immediate'
   maxHold?: number
   lockDelay?: number
+  quiet?: boolean
 }
 
 const description = `Run a command while holding a lock.
@@ -46,7 +48,7 @@ export function define(program: Command): void {
     .summary('run a command while holding a lock')
     .description(description)
     .argument('<name>', 'the lock')
-    .argument('<command...>', 'after --: what to run')
+    .argument('<command...>', 'what to run; from its first word on nothing is an option of ours')
     .option(
       '--wait <duration>',
       'how long to wait for the lock, like 30s; 0 only tries (default: without limit)',
@@ -65,9 +67,10 @@ export function define(program: Command): void {
     )
     .option('--max-hold <duration>', 'the lock ends after this, whatever happens', parseDuration)
     .option('--lock-delay <duration>', 'after an unclean end nobody gets the lock for this long', parseDuration)
+    .option('--quiet', 'say nothing while waiting')
     .addHelpText('after', examples)
     .action(async (name: string, words: string[], options: RunOptions) => {
-      process.exitCode = await run(name, splitCommand(words), options)
+      process.exitCode = await run(name, words, options)
     })
   withAccess(command, { hasJson: false })
 }
@@ -80,8 +83,8 @@ async function run(name: string, words: readonly string[], options: RunOptions):
   return withHoldfast(
     options,
     async holdfast => {
-      const lock = await acquireUntilSignal(signal =>
-        acquire(holdfast, name, { ...acquireOptions(options), signal, metadata: { command: words[0] } }, options),
+      const lock = await acquireUntilSignal(noticeOf(holdfast, name, options), asked =>
+        acquire(holdfast, name, { ...acquireOptions(options), ...asked, metadata: { command: words[0] } }, options),
       )
       if (typeof lock === 'number') return lock
       await using held = lock

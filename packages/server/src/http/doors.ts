@@ -29,6 +29,6 @@ export type Doors = {
   peers: PeerDoor | null
   /** This start of this server. */
   serverId: string
-  /** Set once, when the server begins to stop. */
-  draining: { isDraining: boolean }
+  /** Set once each: when the server begins to say that it will stop, and when it begins to. */
+  draining: { isAnnounced: boolean; isDraining: boolean }
 }

@@ -42,8 +42,8 @@ export function addService(app: App, doors: Doors): void {
 
 function ready({ shards, draining }: Doors, reply: FastifyReply): FastifyReply {
   const health = shards.health()
-  const reason = draining.isDraining ? 'stopping' : health.reason
-  if (health.isReady && !draining.isDraining) return text(reply, 'text/plain', 'ready\n')
+  const reason = draining.isAnnounced ? 'stopping' : health.reason
+  if (health.isReady && !draining.isAnnounced) return text(reply, 'text/plain', 'ready\n')
   return text(reply.code(503), 'text/plain', `not ready: ${reason ?? 'unknown'}\n`)
 }
 

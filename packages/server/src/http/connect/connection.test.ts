@@ -80,7 +80,7 @@ function connected() {
     origins: new Origins([]),
     release: '0',
     serverId: 'server',
-    draining: { isDraining: false },
+    draining: { isAnnounced: false, isDraining: false },
     peers: null,
   }
   const socket = new Socket()
