@@ -11,8 +11,9 @@ const BACKOFF_MS_MIN = 100
 const BACKOFF_MS_MAX = 5_000
 /** A connection that lasted this long has worked: the next reconnect is immediate again. */
 const STABLE_MS = 1_000
-/** From the start of an attempt to the server's welcome. */
+/** From the start of an attempt to the server's welcome; shorter when there is another server to try. */
 const GREETING_MS_MAX = 5_000
+const GREETING_OF_MANY_MS_MAX = 2_000
 
 export type ConnectionListener = {
   /** The transport is open: say hello. */
@@ -25,7 +26,9 @@ export type ConnectionListener = {
 type State = 'idle' | 'pausing' | 'connecting' | 'greeting' | 'open' | 'closed'
 
 export class Connection {
-  readonly url: string
+  /** Of servers of one service, tried in turn: each knows what the others know. */
+  readonly #urls: readonly string[]
+  #place = 0
   /** Why the last attempt or connection ended. */
   lastFailure = ''
   readonly #openTransport: OpenTransport
@@ -39,13 +42,13 @@ export class Connection {
   #cancelTimer: Cancel = () => {}
 
   constructor(parts: {
-    url: string
+    urls: readonly string[]
     openTransport: OpenTransport
     clock: Clock
     random: Random
     listener: ConnectionListener
   }) {
-    this.url = parts.url
+    this.#urls = parts.urls
     this.#openTransport = parts.openTransport
     this.#clock = parts.clock
     this.#random = parts.random
@@ -106,10 +109,11 @@ export class Connection {
   #connect(): void {
     this.#state = 'connecting'
     this.#cancelTimer()
-    this.#cancelTimer = this.#clock.after(GREETING_MS_MAX, () => this.drop('the server did not answer in time'))
+    const greetingMs = this.#urls.length > 1 ? GREETING_OF_MANY_MS_MAX : GREETING_MS_MAX
+    this.#cancelTimer = this.#clock.after(greetingMs, () => this.drop('the server did not answer in time'))
     let transport: Transport | null = null
     const isCurrent = () => transport !== null && this.#transport === transport
-    transport = this.#openTransport(this.url, {
+    transport = this.#openTransport(this.#urls[this.#place % this.#urls.length]!, {
       opened: () => {
         if (!isCurrent()) return
         this.#state = 'greeting'
@@ -131,6 +135,7 @@ export class Connection {
     this.#transport = null
     this.#cancelTimer()
     this.#failures = wasStable ? 0 : this.#failures + 1
+    this.#place++
     this.#state = 'pausing'
     this.lastFailure = why
     this.#cancelTimer = this.#clock.after(this.#pauseMs(), () => this.#connect())
@@ -139,8 +144,10 @@ export class Connection {
 
   /** Full jitter: anywhere between at once and the pause that has grown so far. */
   #pauseMs(): number {
-    if (this.#failures === 0) return 0
-    return this.#random.fraction() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(this.#failures - 1, 16))
+    // How often all of them have failed.
+    const rounds = Math.ceil(this.#failures / this.#urls.length)
+    if (this.#failures < this.#urls.length) return 0
+    return this.#random.fraction() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(rounds - 1, 16))
   }
 }
 

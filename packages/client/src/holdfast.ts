@@ -8,7 +8,7 @@ import { LockSet } from './lock-set.ts'
 import { NamedLock, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
 import { NavigatorLocks } from './navigator-locks.ts'
 import { type OnceOptions, type OnceResult, once, type Slot } from './once.ts'
-import { apiKeyOf, baseUrlOf, type ConnectOptions, sessionOptionsOf } from './options.ts'
+import { apiKeyOf, baseUrlsOf, type ConnectOptions, sessionOptionsOf } from './options.ts'
 import { systemRandom } from './random.ts'
 import { Rest } from './rest.ts'
 import { Session, type SessionParts } from './session.ts'
@@ -37,7 +37,7 @@ export function connect(options: ConnectOptions = {}, parts: Partial<SessionPart
     tasks: parts.tasks ?? platformTasks(),
   })
   const rest = new Rest({
-    url: baseUrlOf(options),
+    urls: baseUrlsOf(options),
     apiKey: apiKeyOf(options),
     fetch: options.fetch ?? globalThis.fetch,
   })

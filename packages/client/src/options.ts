@@ -12,8 +12,11 @@ export type SessionEvent =
   | { type: 'refused' | 'renewal_failed' | 'release_failed' | 'listener_failed' | 'lock_lost'; error: unknown }
 
 export type ConnectOptions = {
-  /** Where the service listens. Default: `HOLDFAST_URL`, else `http://127.0.0.1:7420`. */
-  url?: string
+  /**
+   * Where the service listens: one URL, or those of several servers of one cluster (a list, or a text with commas), any of which will do. Default:
+   * `HOLDFAST_URL`, else `http://127.0.0.1:7420`.
+   */
+  url?: string | readonly string[]
   /** Default: `HOLDFAST_API_KEY`. */
   apiKey?: string
   /** How long the session outlives its last sign of life, in ms. Default 15 s. Renewed by itself: this is not how long a lock can be held. */
@@ -33,7 +36,7 @@ export type ConnectOptions = {
 export type SessionOptions = {
   /** As it was given, for people. */
   url: string
-  socketUrl: string
+  socketUrls: readonly string[]
   apiKey: string | undefined
   ttlMs: number
   labels: Record<string, string> | undefined
@@ -44,16 +47,19 @@ export type SessionOptions = {
 const URL_DEFAULT = 'http://127.0.0.1:7420'
 const CONNECT_MS_MAX = 10_000
 
-/** The base address without a trailing slash, from the option, the environment, or the default. */
-export function baseUrlOf(options: ConnectOptions): string {
-  const text = options.url ?? environment('HOLDFAST_URL') ?? URL_DEFAULT
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+/** The base addresses without trailing slashes, from the option, the environment, or the default. There is at least one. */
+export function baseUrlsOf(options: ConnectOptions): string[] {
+  const given = options.url ?? environment('HOLDFAST_URL') ?? URL_DEFAULT
+  const texts = typeof given === 'string' ? given.split(',').map(text => text.trim()) : [...given]
+  if (texts.length === 0) texts.push('')
+  for (const text of texts) {
+    if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) continue
     throw new HoldfastError(
       'invalid_request',
       `The address ${JSON.stringify(text)} is not an http or https URL; an example: ${URL_DEFAULT}.`,
     )
   }
-  return text.replace(/\/+$/, '')
+  return texts.map(text => text.replace(/\/+$/, ''))
 }
 
 export function apiKeyOf(options: ConnectOptions): string | undefined {
@@ -66,10 +72,10 @@ export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
     throw new HoldfastError('invalid_request', `ttlMs must be from ${TTL_MS_MIN} to ${TTL_MS_MAX} ms, not ${ttlMs}.`)
   }
   const labels = options.name === undefined ? options.labels : { ...options.labels, holder: options.name }
-  const url = baseUrlOf(options)
+  const urls = baseUrlsOf(options)
   return {
-    url,
-    socketUrl: `${url.replace(/^http/, 'ws')}/v2/connect`,
+    url: urls.join(', '),
+    socketUrls: urls.map(url => `${url.replace(/^http/, 'ws')}/v2/connect`),
     apiKey: apiKeyOf(options),
     ttlMs,
     labels,

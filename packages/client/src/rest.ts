@@ -17,18 +17,22 @@ import type {
 } from './views.ts'
 
 const ANSWER_MS_MAX = 15_000
+/** The status of `unavailable`. */
+const UNAVAILABLE = 503
 /** A page of a listing: few round trips, small bodies. */
 const PAGE_LIMIT = 200
 
 type Call = { query?: Record<string, string | number | undefined>; body?: object; lock?: string; patience?: number }
 
 export class Rest {
-  readonly #url: string
+  readonly #urls: readonly string[]
+  /** The server that is asked, until it fails. */
+  #place = 0
   readonly #headers: Record<string, string>
   readonly #fetch: typeof fetch
 
-  constructor(options: { url: string; apiKey: string | undefined; fetch: typeof fetch }) {
-    this.#url = options.url
+  constructor(options: { urls: readonly string[]; apiKey: string | undefined; fetch: typeof fetch }) {
+    this.#urls = options.urls
     this.#headers = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }
     this.#fetch = options.fetch
   }
@@ -43,7 +47,31 @@ export class Rest {
     throw errorOf(firstError(body, response.status), call.lock)
   }
 
-  async #send(method: string, path: string, { query = {}, body, patience = ANSWER_MS_MAX }: Call): Promise<Response> {
+  get #url(): string {
+    // There is at least one.
+    return this.#urls[this.#place % this.#urls.length]!
+  }
+
+  /** Reading may be tried at each server in turn; anything else may have happened although no answer came. */
+  async #send(method: string, path: string, call: Call): Promise<Response> {
+    for (let tries = method === 'GET' ? this.#urls.length : 1; ; tries--) {
+      try {
+        const response = await this.#sendOnce(method, path, call)
+        if (response.status !== UNAVAILABLE || tries === 1) return response
+      } catch (error) {
+        this.#place++
+        if (tries === 1) throw error
+        continue
+      }
+      this.#place++
+    }
+  }
+
+  async #sendOnce(
+    method: string,
+    path: string,
+    { query = {}, body, patience = ANSWER_MS_MAX }: Call,
+  ): Promise<Response> {
     const url = new URL(`${this.#url}${path}`)
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value))

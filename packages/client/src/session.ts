@@ -83,7 +83,7 @@ export class Session {
       unwound: () => this.#renewal.acknowledge(),
     })
     this.#connection = new Connection({
-      url: options.socketUrl,
+      urls: options.socketUrls,
       ...parts,
       listener: {
         opened: () => this.#hello(),
