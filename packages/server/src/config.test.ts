@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ConfigError, DRAIN_READY_MS_MAX, distance, readConfig, usage } from './config.ts'
+import { ConfigError, distance, readConfig, usage } from './config.ts'
+import { DRAIN_READY_MS_MAX } from './config-values.ts'
 
 const read = (args: string[] = [], env: Record<string, string> = {}) => readConfig({ args, env })
 const fails = (message: RegExp, args: string[], env: Record<string, string> = {}) =>

@@ -2,11 +2,21 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
-import { KEY_CHARS_MIN } from './auth/key-file.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
+import {
+  advertiseOf,
+  ConfigError,
+  durationOf,
+  keyOf,
+  listenOf,
+  oneOf,
+  originsOf,
+  rootOf,
+  switchOf,
+  tlsOf,
+} from './config-values.ts'
 
-/** Beyond that no supervisor waits for a process to end. */
-export const DRAIN_READY_MS_MAX = 120_000
+export { ConfigError }
 
 export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const
 export const engines = ['lmdb', 'memory', 'etcd'] as const
@@ -119,7 +129,6 @@ const settings = [
 const DEFAULT_SHARDS: Record<Config['engine'], number> = { lmdb: 1, memory: 1, etcd: 8 }
 /** As the shards' own limit: all logs are begun in one commit. */
 const SHARDS_MAX = 64
-const ROOT_CHARS_MAX = 100
 
 type SettingName = (typeof settings)[number]['name']
 
@@ -133,11 +142,6 @@ const foreignVariables = [
   'HOLDFAST_DEADLINE',
   'HOLDFAST_SESSION',
 ]
-
-/** A setting that is unknown or not valid; the message is for people. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-}
 
 /** @throws {ConfigError} */
 export function readConfig(sources: { args: readonly string[]; env: Record<string, string | undefined> }): Config {
@@ -286,31 +290,6 @@ export function distance(one: string, other: string): number {
   return above[other.length]!
 }
 
-function listenOf(text: string): Config['listen'] {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text)
-  const port = Number(match?.[3])
-  if (!match || port > 65_535)
-    throw new ConfigError(`\`listen\` must be HOST:PORT, like 127.0.0.1:7420 or [::1]:7420, not \`${text}\`.`)
-  return { host: match[1] ?? match[2]!, port }
-}
-
-function switchOf(name: string, text: string): boolean {
-  return oneOf(name, ['true', 'false'] as const, text) === 'true'
-}
-
-function oneOf<const Values extends readonly string[]>(name: string, values: Values, text: string): Values[number] {
-  const found = values.find(value => value === text)
-  if (found === undefined) throw new ConfigError(`\`${name}\` must be one of ${values.join(', ')}, not \`${text}\`.`)
-  return found
-}
-
-function tlsOf(certificateFile: string, keyFile: string): Config['tls'] {
-  if (certificateFile === '' && keyFile === '') return null
-  if (certificateFile === '' || keyFile === '')
-    throw new ConfigError('`tls_cert` and `tls_key` go together: one is missing.')
-  return { certificateFile, keyFile }
-}
-
 const etcdSettings = [
   'etcd',
   'etcd_ca',
@@ -336,43 +315,10 @@ function etcdOf(engine: Config['engine'], get: (name: SettingName) => string): E
   return config
 }
 
-function rootOf(text: string): string {
-  if (/^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/.test(text) && text.length <= ROOT_CHARS_MAX) return text
-  throw new ConfigError(
-    `\`root\` must be words of letters, digits, dots, dashes and underscores, with slashes between them, not \`${text}\`.`,
-  )
-}
-
 function shardsOf(engine: Config['engine'], text: string): number {
   const shards = text === '' ? DEFAULT_SHARDS[engine] : Number(text)
   if (Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX) return shards
   throw new ConfigError(`\`shards\` must be a whole number from 1 to ${SHARDS_MAX}, not \`${text}\`.`)
-}
-
-function keyOf(name: string, text: string): string | null {
-  const key = text.trim()
-  if (key === '') return null
-  if (key.length < KEY_CHARS_MIN || !/^[\x21-\x7e]+$/.test(key)) {
-    throw new ConfigError(`\`${name}\` must have at least ${KEY_CHARS_MIN} printable characters and no spaces.`)
-  }
-  return key
-}
-
-function durationOf(name: string, text: string): number {
-  const ms = Number(text)
-  if (!/^[0-9]{1,9}$/.test(text) || ms > DRAIN_READY_MS_MAX)
-    throw new ConfigError(`\`${name}\` must be from 0 to ${DRAIN_READY_MS_MAX} ms, not \`${text}\`.`)
-  return ms
-}
-
-function originsOf(text: string): string[] {
-  const origins = text.split(',').map(origin => origin.trim())
-  for (const origin of origins) {
-    if (origin === '' && origins.length === 1) return []
-    if (!URL.canParse(origin) || !/^https?:/.test(origin) || new URL(origin).origin !== origin)
-      throw new ConfigError(`\`allowed_origins\` must name origins, like https://app.example.org, not \`${origin}\`.`)
-  }
-  return origins
 }
 
 function refuseOpenDoor({ listen, tls, isInsecureListen }: Config): void {
@@ -382,13 +328,6 @@ function refuseOpenDoor({ listen, tls, isInsecureListen }: Config): void {
   throw new ConfigError(
     `Listening on ${listen.host} needs TLS: give --tls-cert and --tls-key, or say --insecure-listen if keys and locks may travel in the clear.`,
   )
-}
-
-function advertiseOf(text: string): string | null {
-  if (text === '') return null
-  const url = URL.canParse(text) ? new URL(text) : null
-  if (url && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '') return url.origin
-  throw new ConfigError(`\`advertise\` must be a URL like https://10.0.0.1:7420, not ${JSON.stringify(text)}.`)
 }
 
 /** "Everywhere" is a place to listen on, but not one to be found at. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
 import { COMMIT_BYTES_MAX } from '../engine/engine.ts'
+import { openMemory } from '../engine/memory/memory.ts'
 import type { Command } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState } from '../locks/state.ts'
 import { AWAKE_COMMANDS_MAX } from './awake.ts'
@@ -10,11 +11,14 @@ import { BYTES_PER_UNIT_MAX, encodeBatch, GroupText, HEADER_BYTES_MAX } from './
 import { CARRIED_BYTES_MAX, Cleaner, LOG_BYTES_MIN } from './cleaner.ts'
 import { Instance, NUMBERS_LEFT_MIN } from './instance.ts'
 import type { ShardLog } from './log.ts'
+import type { Membership } from './membership.ts'
 import { SHARDS_MAX } from './meta.ts'
+import { MEMBERS_MAX, Observer } from './observer.ts'
 import type { Asking } from './port.ts'
 import { QUEUE_COMMANDS_MAX } from './shard.ts'
 import { ShardClock, TICK_MS_MAX } from './shard-clock.ts'
-import { FakeClock, isAppend, startServer } from './testing.ts'
+import { silentTelemetry } from './telemetry.ts'
+import { FakeClock, isAppend, keys, startServer } from './testing.ts'
 import { BATCH_BYTES, COMMANDS_PER_TURN_MAX } from './turn.ts'
 
 const renew = (session: string): Command => ({ type: 'renew', by: 'test', session })
@@ -141,6 +145,33 @@ test('cleaning begins beyond LOG_BYTES_MIN, and carries CARRIED_BYTES_MAX into o
   assert.ok(text.bytes <= CARRIED_BYTES_MAX, `${text.bytes} bytes`)
   // The next is counted from above before it is added.
   assert.ok(text.bytes > CARRIED_BYTES_MAX - BYTES_PER_UNIT_MAX * 2 * one, `${text.bytes} bytes`)
+})
+
+test('a cluster of MEMBERS_MAX servers is seen whole; of one with more that many are', async () => {
+  const engine = openMemory()
+  const seenWith = async (count: number) => {
+    const record = { memberTtlMs: 2_000, address: '', startedAt: 0, beat: '' }
+    for (let index = 0; index < count; index++) {
+      const value = Buffer.from(JSON.stringify({ ...record, server: `s${index}` }))
+      await engine.commit({ checks: [], writes: [{ key: keys.member(`s${index}`), value }] })
+    }
+    const seen: number[] = []
+    const observer = new Observer({
+      engine,
+      clock: new FakeClock(),
+      keys,
+      shards: 1,
+      // All that a first look asks of it.
+      membership: { server: 's0', isWithinDeadline: () => true } as Membership,
+      telemetry: silentTelemetry,
+      seen: ({ members }) => void seen.push(members.size),
+      fatal: assert.ifError,
+    })
+    await observer.look()
+    return seen
+  }
+  assert.deepEqual(await seenWith(MEMBERS_MAX), [MEMBERS_MAX])
+  assert.deepEqual(await seenWith(MEMBERS_MAX + 1), [MEMBERS_MAX])
 })
 
 test('an owner takes a new epoch when fewer than NUMBERS_LEFT_MIN numbers are left', () => {
