@@ -1,4 +1,5 @@
 /** One connection to one member. It never repeats a call, and it waits by our own clock: gRPC's deadlines follow the wall clock. */
+import { isIP } from 'node:net'
 import {
   type ChannelCredentials,
   Client,
@@ -140,4 +141,11 @@ export function endpointOf(text: string): Endpoint {
   }
   const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port
   return { url: url.origin, isSecure: url.protocol === 'https:', target: `dns:${url.hostname}:${port}` }
+}
+
+/** Whether what is said to this endpoint can be read on the way. */
+export function isInTheClear(url: string): boolean {
+  const { protocol, hostname } = new URL(url)
+  const isLoopback = ['localhost', '[::1]'].includes(hostname) || (isIP(hostname) === 4 && hostname.startsWith('127.'))
+  return protocol === 'http:' && !isLoopback
 }

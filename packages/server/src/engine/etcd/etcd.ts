@@ -22,6 +22,7 @@ import {
 } from '../engine.ts'
 import { refuseCommit, refuseKey, refuseListing } from '../request.ts'
 import type { ReplyOf, RequestOf } from './calls.ts'
+import { isInTheClear } from './channel.ts'
 import { EtcdClient, type EtcdClientOptions } from './client.ts'
 import { Continuity } from './continuity.ts'
 import { EtcdError, isWorthAnother } from './errors.ts'
@@ -100,19 +101,21 @@ export class EtcdEngine implements Engine {
   /** Waits until a member answers, and refuses a store that is not to be trusted. */
   async open(): Promise<void> {
     this.client.connect()
+    const warnings = new Set(this.client.urls.filter(isInTheClear).map(url => `${url} ${IN_THE_CLEAR}`))
     const beganMs = this.#clock.hrtimeMs()
     for (;;) {
       const answers = await Promise.allSettled(this.client.urls.map(url => this.client.at(url).status()))
       let failure: unknown = null
       for (const answer of answers) {
-        if (answer.status === 'fulfilled') this.#judge(answer.value)
+        if (answer.status === 'fulfilled') for (const warning of this.#judge(answer.value)) warnings.add(warning)
         else if (failure === null || !isWorthAnother(answer.reason)) failure = answer.reason
       }
-      if (answers.some(answer => answer.status === 'fulfilled')) return
+      if (answers.some(answer => answer.status === 'fulfilled')) break
       if (!isWorthAnother(failure) || this.#clock.hrtimeMs() - beganMs > (this.#options.openMsMax ?? OPEN_MS_MAX))
         throw failure
       await this.#pause(PAUSE_MS_MAX)
     }
+    for (const warning of warnings) this.#options.onWarning?.(warning)
   }
 
   async read(key: string, { atLeast = 0 }: { atLeast?: number } = {}): Promise<KeyValue | null> {
@@ -183,12 +186,12 @@ export class EtcdEngine implements Engine {
     return this.#options.quotaBytes ?? QUOTA_BYTES_DEFAULT
   }
 
-  #judge({ header, version }: ReplyOf<'status'>): void {
+  /** Returns what is to be warned of. */
+  #judge({ header, version }: ReplyOf<'status'>): string[] {
     this.#guard(() => this.#continuity.saw(header))
-    const { takesAnyVersion = false, onWarning } = this.#options
     const { refusal, warnings } = judgeVersion(version)
-    if (refusal && !takesAnyVersion) throw new Error(`This etcd cannot be used: ${refusal}.`)
-    for (const warning of refusal ? [refusal] : warnings) onWarning?.(warning)
+    if (refusal && !this.#options.takesAnyVersion) throw new Error(`This etcd cannot be used: ${refusal}.`)
+    return refusal ? [refusal] : warnings
   }
 
   /** One attempt. Decided by all members, so its answer is never older than what was known when it was sent. */
@@ -285,6 +288,8 @@ export class EtcdEngine implements Engine {
     return new Promise(resolve => void this.#clock.after(ms, resolve))
   }
 }
+
+const IN_THE_CLEAR = 'is asked without TLS: what secrets are derived from travels in the clear'
 
 /** Definite refusals in the words of the engine; everything else stays what it is, and unknown. */
 function refusalOf(error: unknown): unknown {

@@ -22,7 +22,7 @@ beforeEach(async () => {
 /** An engine that asks `first` before the others. */
 function openAt(first: EtcdMember): Promise<EtcdEngine> {
   const others = cluster.members.filter(member => member !== first)
-  return openEtcd({ urls: [first, ...others].map(member => member.url), clock: systemClock })
+  return openEtcd({ urls: [first, ...others].map(member => member.url), clock: systemClock, readMsMax: 2_000 })
 }
 
 /** One chain of commits, each on the revision of the one before, as a log is: what comes twice or is lost breaks it. */
@@ -171,6 +171,26 @@ test('all members gone, and back: the same engine goes on by itself, soon', asyn
   await running.stop()
   await chain.check()
   assert.ok(chain.length >= before + 5)
+  await engine.close()
+})
+
+test('one member of three without the others answers nothing; with them it all goes on', async () => {
+  const engine = await openAt(cluster.members[0]!)
+  const chain = new Chain(engine, 'chain/quorum')
+  for (let step = 0; step < 5; step++) await chain.grow()
+  const [, ...others] = cluster.members
+  for (const member of others) member.pause()
+  const running = chain.run()
+  const before = chain.length
+  await sleep(1_500)
+  // What was on its way when they stopped may have been the last.
+  assert.ok(chain.length <= before + 1)
+  await assert.rejects(engine.read(chain.key, { atLeast: chain.revision + 100 }))
+  for (const member of others) member.resume()
+  for (let waited = 0; waited < 20_000 && chain.length < before + 10; waited += 10) await sleep(10)
+  await running.stop()
+  assert.ok(chain.length >= before + 10)
+  await chain.check()
   await engine.close()
 })
 

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { status } from '@grpc/grpc-js'
 import { systemClock } from '../../clock.ts'
 import { EngineFatal, EngineRefusal } from '../engine.ts'
+import { isInTheClear } from './channel.ts'
 import { openEtcd } from './etcd.ts'
 import { etcdError, startScripted } from './scripted.ts'
 
@@ -242,6 +243,14 @@ test('an etcd that is too old is refused with the reason, unless told otherwise'
   await (await told.opening).close()
   assert.match(told.warnings[0] ?? '', /older than 3\.5\.0/)
   member.close()
+})
+
+test('what could be read on its way to a member is warned of', () => {
+  for (const url of ['http://10.0.0.1:2379', 'http://etcd:2379', 'http://127.0.0.1.example:1'])
+    assert.ok(isInTheClear(url))
+  for (const url of ['https://10.0.0.1:2379', 'http://127.0.0.1:1', 'http://localhost:1', 'http://[::1]:1']) {
+    assert.ok(!isInTheClear(url), url)
+  }
 })
 
 test('no URL, no endpoint', async () => {
