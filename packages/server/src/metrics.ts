@@ -154,6 +154,8 @@ export function gauges(registry: Registry, shardsNow: () => readonly ShardHealth
       labelNames: ['shard'],
       registers: [registry],
       collect() {
+        // A shard that has moved is another server's to tell of.
+        this.reset()
         for (const shard of shardsNow()) this.set({ shard: String(shard.shard) }, read(shard))
       },
     })

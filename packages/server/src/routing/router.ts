@@ -85,14 +85,14 @@ export class Router {
     const watching = new Watching(this, instance, filter, sink)
     this.#watches.add(watching)
     this.dispatch(watching)
-    return watching
+    return { stop: () => watching.stop() }
   }
 
   listen(instance: string, session: string, push: (push: SessionPush) => void): { stop(): void } {
     const listening = new Listening(this, instance, session, push)
     this.#listeners.add(listening)
     listening.attach()
-    return listening
+    return { stop: () => listening.stop() }
   }
 
   async history(instance: string, options: HistoryOptions): Promise<History> {

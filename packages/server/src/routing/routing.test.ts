@@ -129,12 +129,13 @@ test('pushes reach the session through any server, before and after a change of 
     for (const instance of cluster.instances(8)) {
       const session = await first!.session(60_000, instance)
       const pushes: string[] = []
-      first!.shards.listen(instance, session, push => pushes.push(push.type))
+      const { stop } = first!.shards.listen(instance, session, push => pushes.push(push.type))
       await first!.grant(session, phase, instance)
       const forced = { type: 'force_release', by: 'op', lock: phase, token: null, reason: 'test', now: true } as const
       assert.ok((await second!.ask(forced, { instance })).ok)
       await cluster.pass(100)
       assert.deepEqual(pushes, ['lost'])
+      stop()
     }
   }
 })

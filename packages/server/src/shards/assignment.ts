@@ -1,6 +1,7 @@
 /**
  * Which server should decide for which shard. All servers come to the same answer from the same records, by rendezvous hashing: each shard ranks the
- * servers by a digest of its number and their ids, so that one who joins or leaves moves only the shards that are its own to move.
+ * servers by a digest of its number and their ids, and goes to the first of them that has not got its share yet. So the shares are equal, and one who
+ * joins or leaves moves little more than the shards that are its own to move.
  *
  * It is a plan, not a right: only the commit on the owner record gives a shard to anybody.
  */
@@ -34,8 +35,9 @@ export type PlanOptions = {
 export function planOf({ view, self, hosted, unownedMs, knownMs }: PlanOptions): Plan {
   const plan: Plan = { take: [], give: [] }
   const candidates = [...view.members.values()].filter(member => !member.isLeaving).map(member => member.server)
+  const rankings = rankingsOf(view.owners.length, candidates)
   view.owners.forEach((owner, shard) => {
-    const ranking = rankingOf(shard, candidates)
+    const ranking = rankings[shard] ?? []
     const isOwned = owner !== null && view.members.has(owner.server)
     if (hosted.has(shard)) {
       const [best] = ranking
@@ -51,8 +53,21 @@ export function planOf({ view, self, hosted, unownedMs, knownMs }: PlanOptions):
   return plan
 }
 
-/** The servers, the one that should have the shard first. */
-export function rankingOf(shard: number, servers: readonly string[]): string[] {
+/** By shard: the servers, the one that should have it first. */
+export function rankingsOf(shards: number, servers: readonly string[]): string[][] {
+  const shareMax = Math.ceil(shards / Math.max(1, servers.length))
+  const shares = new Map<string, number>()
+  return Array.from({ length: shards }, (_, shard) => {
+    const ranking = rankingOf(shard, servers)
+    const place = ranking.findIndex(server => (shares.get(server) ?? 0) < shareMax)
+    const [first] = ranking.splice(place, 1)
+    if (first === undefined) return []
+    shares.set(first, (shares.get(first) ?? 0) + 1)
+    return [first, ...ranking]
+  })
+}
+
+function rankingOf(shard: number, servers: readonly string[]): string[] {
   return servers
     .map(server => ({ server, weight: hash('sha256', `${shard} ${server}`, 'hex') }))
     .sort((one, other) => (one.weight < other.weight ? 1 : -1))

@@ -1,5 +1,8 @@
 /** Where the records of the shards lie in the store (DESIGN 3.2). */
 
+/** What the keys of the store begin with. */
+export const STORE_ROOT = 'holdfast'
+
 /** Of the numbers in the keys of a log, so that the order of bytes is theirs. 2^53 has sixteen digits. */
 const SEQ_DIGITS = 16
 

@@ -61,7 +61,7 @@ function genesis(at: number): Buffer {
   return encodeBatch({ id: 'genesis', seq: 0, epoch: 0, prev: '', now: 0, at, live: 0 }, groups)
 }
 
-function decodeMeta(bytes: Uint8Array): Meta {
+export function decodeMeta(bytes: Uint8Array): Meta {
   const { clusterId, clusterKey, format, shards } = decodeRecord(bytes)
   if (typeof format === 'number' && format > FORMAT) {
     throw new Error(

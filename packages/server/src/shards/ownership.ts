@@ -30,7 +30,7 @@ export type OwnershipOptions = {
 /** How often a silent server's record is looked at: several times in each of its beats. */
 const LOOK_MS = 100
 /** Epochs are the upper part of tokens, which stay below 2^53. */
-const EPOCH_MAX = 2 ** 21 - 1
+export const EPOCH_MAX = 2 ** 21 - 1
 
 /** Another process that lives holds the store. What to do is in the message. */
 export class DataDirectoryInUse extends Error {

@@ -1,0 +1,192 @@
+/**
+ * What has to be done to a store that was restored from a backup, before any server may use it (SAFETY O4).
+ *
+ * What happened after the backup is forgotten, but it has happened: tokens were given out, and those who hold what was granted still believe
+ * it. So every epoch is raised above all that may have been issued, and no lock is given to anybody until the longest TTL has passed, by a
+ * freeze of all locks that everybody can see and an operator can lift. The cluster gets a new id, so that cursors of old events are not taken
+ * for places in the new log; and the servers of then are forgotten.
+ */
+import type { Clock } from '../clock.ts'
+import type { Engine } from '../engine/engine.ts'
+import { encodeEntry } from '../locks/encoding.ts'
+import type { Entry } from '../locks/model.ts'
+import { NUMBERS_PER_EPOCH, newState, nextNumber, type State } from '../locks/state.ts'
+import { type Random, randomHex } from '../random.ts'
+import { encodeBatch, GroupText, hashBatch } from './batch.ts'
+import { encodeRecord } from './commit.ts'
+import { type Keys, keysUnder } from './keys.ts'
+import { decodeMeta, type Meta } from './meta.ts'
+import { decodeOwner, EPOCH_MAX } from './ownership.ts'
+import { type Recovered, recover } from './recovery.ts'
+import { shardOf } from './router.ts'
+
+export type Restoring = {
+  /** Nobody else uses it. */
+  engine: Engine
+  clock: Clock
+  random: Random
+  root: string
+  /** The highest token that anybody has seen; null when that is not known. */
+  aboveToken: number | null
+  /** For how long nothing is granted; null: the longest TTL that is found, or `WAIT_MS_MIN` if that is longer. */
+  waitMs: number | null
+}
+
+export type Restored = {
+  clusterId: string
+  shards: { shard: number; epochBefore: number; epoch: number; locks: number; grants: number }[]
+  /** Every token from now on is larger. */
+  aboveToken: number
+  waitMs: number
+  untilAt: number
+}
+
+/** 2^16 changes of owner, one every 2 s, are a day and a half of flapping that the backup knows nothing of. */
+export const EPOCHS_SKIPPED = 2 ** 16
+/** Sessions opened after the backup may have had longer TTLs than those in it. */
+export const WAIT_MS_MIN = 60_000
+/** Where locks are before there are tenants. */
+const INSTANCE_DEFAULT = 'default'
+/** Entries of one batch: far below what a commit may have. */
+const ENTRIES_MAX = 1_000
+const LIST_MAX = 1_000
+
+/** The store holds nothing of Holdfast's. */
+export class NothingToRestore extends Error {
+  override readonly name = 'NothingToRestore'
+}
+
+/** @throws NothingToRestore, LogBroken; whoever calls throws the half-done store away. */
+export async function raiseAboveBackup(options: Restoring): Promise<Restored> {
+  const { engine, clock, random, root } = options
+  const keys = keysUnder(root)
+  const pair = await engine.read(keys.meta)
+  if (!pair) throw new NothingToRestore(`The backup has no data of Holdfast under ${root}/.`)
+  const meta = decodeMeta(pair.value)
+  const found: Found[] = []
+  for (let shard = 0; shard < meta.shards; shard++) found.push(await readShard(options, keys, shard))
+  const waitMs = options.waitMs ?? Math.max(WAIT_MS_MIN, ...found.map(({ longestTtlMs }) => longestTtlMs))
+  const untilAt = clock.wallMs() + waitMs
+  const epoch = epochAbove(found, options.aboveToken)
+  for (const shard of found) await raise({ ...options, keys, shard, shards: meta.shards, epoch, untilAt })
+  await forgetServers(engine, keys)
+  const renamed: Meta = { ...meta, clusterId: randomHex(random, 16) }
+  await commit(engine, { checks: [{ key: keys.meta, modRevision: pair.modRevision }], key: keys.meta, value: renamed })
+  return {
+    clusterId: renamed.clusterId,
+    shards: found.map(({ shard, highestEpoch, recovered }) => ({
+      shard,
+      epochBefore: highestEpoch,
+      epoch,
+      locks: sum(recovered, state => state.locks.size),
+      grants: sum(recovered, state => state.grantCount),
+    })),
+    aboveToken: epoch * NUMBERS_PER_EPOCH,
+    waitMs,
+    untilAt,
+  }
+}
+
+type Found = {
+  shard: number
+  ownerRevision: number
+  highestEpoch: number
+  longestTtlMs: number
+  recovered: Recovered
+}
+
+async function readShard({ engine, clock }: Restoring, keys: Keys, shard: number): Promise<Found> {
+  const pair = await engine.read(keys.owner(shard))
+  const owner = pair && decodeOwner(pair)
+  const recovered = await recover({ engine, clock, keys, shard, ownership: { epoch: EPOCH_MAX, revision: 0 } })
+  let longestTtlMs = 0
+  let lastNumber = 0
+  for (const state of recovered.states.values()) {
+    lastNumber = Math.max(lastNumber, state.lastNumber)
+    for (const { record } of state.sessions.values()) longestTtlMs = Math.max(longestTtlMs, record?.ttlMs ?? 0)
+  }
+  const highestEpoch = Math.max(owner?.epoch ?? 0, Math.floor(lastNumber / NUMBERS_PER_EPOCH))
+  return { shard, ownerRevision: owner?.revision ?? 0, highestEpoch, longestTtlMs, recovered }
+}
+
+function epochAbove(found: readonly Found[], aboveToken: number | null): number {
+  const highest = Math.max(...found.map(({ highestEpoch }) => highestEpoch))
+  const epoch =
+    aboveToken === null ? highest + EPOCHS_SKIPPED : Math.max(highest, Math.floor(aboveToken / NUMBERS_PER_EPOCH)) + 1
+  // The owner that comes takes the next one.
+  if (epoch < EPOCH_MAX) return epoch
+  throw new Error(
+    `Epoch ${epoch} is beyond the last one (${EPOCH_MAX}): tokens would no longer be exact. Say the highest token that was ever seen (--above-token).`,
+  )
+}
+
+async function raise(
+  options: Restoring & { keys: Keys; shard: Found; shards: number; epoch: number; untilAt: number },
+): Promise<void> {
+  const { engine, clock, random, keys, shard: found, shards, epoch, untilAt } = options
+  const { shard, recovered, ownerRevision } = found
+  const at = clock.wallMs()
+  const states = new Map(recovered.states)
+  const isHome = shardOf(INSTANCE_DEFAULT, shards) === shard
+  if (isHome && !states.has(INSTANCE_DEFAULT)) states.set(INSTANCE_DEFAULT, newState(epoch))
+  const all = [...states]
+  let { seq, revision, hash } = recovered.end
+  for (let from = 0; from < all.length; from += ENTRIES_MAX) {
+    const entries = new GroupText()
+    for (const [instance, state] of all.slice(from, from + ENTRIES_MAX)) {
+      entries.add(instance, encodeEntry(freezeOf({ ...state, epoch }, { untilAt, at })))
+    }
+    const header = { id: randomHex(random, 16), seq: seq + 1, epoch, prev: hash, now: recovered.nowMs, at }
+    const bytes = encodeBatch({ ...header, live: recovered.liveBytes }, { carried: new GroupText(), entries })
+    const checks = [{ key: keys.batch(shard, seq), modRevision: revision }]
+    revision = await commit(engine, { checks, key: keys.batch(shard, seq + 1), value: bytes })
+    seq += 1
+    hash = hashBatch(bytes)
+  }
+  // Nobody owns it: the first server that comes takes it over, with the next epoch.
+  const checks = [{ key: keys.owner(shard), modRevision: ownerRevision }]
+  await commit(engine, { checks, key: keys.owner(shard), value: { server: '', epoch } })
+}
+
+/** One that lasts longer already stays as it is. */
+function freezeOf(state: State, { untilAt, at }: { untilAt: number; at: number }): Entry {
+  const before = state.freezes.get('')
+  const by = 'cluster restore'
+  const reason = 'Restored from a backup: holders that it knows nothing of may still believe. Lifts itself.'
+  const value = {
+    prefix: '',
+    number: nextNumber(state),
+    untilAt: Math.max(untilAt, before?.untilAt ?? 0),
+    reason: before && before.untilAt > untilAt ? before.reason : reason,
+    by,
+    at,
+  }
+  return { type: 'frozen', record: 'freeze', prefix: '', value, why: { by, reason: value.reason } }
+}
+
+async function forgetServers(engine: Engine, keys: Keys): Promise<void> {
+  for (;;) {
+    const { pairs } = await engine.list({ prefix: keys.members, limit: LIST_MAX })
+    if (pairs.length === 0) return
+    for (const { key, modRevision } of pairs) {
+      await engine.commit({ checks: [{ key, modRevision }], writes: [{ key, delete: true }] })
+    }
+  }
+}
+
+/** On a store that nobody else uses: what does not pass is a bug, and what throws is begun again with the backup. */
+async function commit(
+  engine: Engine,
+  { checks, key, value }: { checks: { key: string; modRevision: number }[]; key: string; value: Buffer | object },
+): Promise<number> {
+  const bytes = Buffer.isBuffer(value) ? value : encodeRecord(value)
+  const result = await engine.commit({ checks, writes: [{ key, value: bytes }] })
+  if (!result.ok) throw new Error(`somebody else writes to ${key}`)
+  return result.revision
+}
+
+function sum({ states }: Recovered, of: (state: State) => number): number {
+  let total = 0
+  for (const state of states.values()) total += of(state)
+  return total
+}
