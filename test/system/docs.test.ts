@@ -94,7 +94,9 @@ test('the program of the README runs', async () => {
 
 test('the commands for an operator at night work', async () => {
   const [night] = blocks('docs/operations.md', 'sh')
-  await shell(`npx holdfast acquire orders --ttl 60s || true`, access())
+  // The README's may be held still, and for half a minute only: on a busy machine the commands take longer.
+  await shell('npx holdfast force-release orders --reason test --now || true', access())
+  await shell('npx holdfast acquire orders --ttl 1h', access())
   const said = await shell(here(night?.text))
   for (const expected of [/^ready$/m, /orders/, /granted/]) assert.match(said, expected)
   assert.match(await shell('npx holdfast list --json', access()), /^(?![\s\S]*"name":"orders","state":"held")/)
