@@ -21,6 +21,8 @@ import { Router } from './router.ts'
 /** What is under way when a server leaves gets this long to be answered by the next owners. */
 const LEAVING_MS_MAX = 3_000
 const LEAVING_LOOK_MS = 20
+/** Smaller than that of an embedded log: whoever takes a shard over reads it while its clients wait. */
+const CLUSTER_LOG_BYTES_MIN = 4 * 1024 * 1024
 /** A shard that could not be opened is left alone for so long: a person has to look at it. */
 const BROKEN_MS = 5_000
 
@@ -165,7 +167,7 @@ class ClusterShards implements OpenedShards {
       retake: async () => null,
       changed: () => this.#changed(),
       fatal: error => this.#fatal(error),
-      ...(config.logBytesMin === undefined ? {} : { logBytesMin: config.logBytesMin }),
+      logBytesMin: config.logBytesMin ?? CLUSTER_LOG_BYTES_MIN,
     })
   }
 

@@ -102,7 +102,7 @@ export class Cluster {
     }
     opening.then(done, done)
     for (let step = 0; !isDone && step < 1_000; step++) {
-      await new Promise(resolve => setImmediate(resolve))
+      await this.pass(STEP_MS)
       await this.settle()
     }
     return opening

@@ -96,12 +96,13 @@ export class Observer {
   }
 
   async #lookOnce(): Promise<void> {
-    const { engine, keys, shards, seen } = this.#options
+    const { engine, keys, shards, seen, telemetry } = this.#options
     const [listing, ...owners] = await Promise.all([
       engine.list({ prefix: keys.members, limit: MEMBERS_MAX }),
       ...Array.from({ length: shards }, (_, shard) => engine.read(keys.owner(shard))),
     ])
     if (this.#isOver) return
+    if (listing.more) telemetry.alarm({ what: `the cluster has more than ${MEMBERS_MAX} servers`, error: null })
     const members = new Map<string, MemberRecord>()
     for (const pair of listing.pairs) {
       const member = decodeMember(pair.value)

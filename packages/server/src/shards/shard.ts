@@ -12,9 +12,9 @@ import type { Clock } from '../clock.ts'
 import { COMMIT_BYTES_MAX, type Engine, EngineRefusal } from '../engine/engine.ts'
 import type { Command } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
-import { AWAKE_COMMANDS_MAX, stayAwake } from './awake.ts'
-import { encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
+import { GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
+import { commitTurn } from './committing.ts'
 import type { Feed } from './feed.ts'
 import type { Keys } from './keys.ts'
 import { OwnershipLost } from './log.ts'
@@ -22,7 +22,7 @@ import type { Membership } from './membership.ts'
 import { handOver, type Ownership, type OwnershipOptions, raiseEpoch } from './ownership.ts'
 import type { Asking, SessionPush } from './port.ts'
 import type { ShardTelemetry } from './telemetry.ts'
-import { type Chunk, lastBatchOf, type OpenTurn, Turn } from './turn.ts'
+import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
 import { countsOf, instanceIn, momentOf, openWorking, type Working } from './working.ts'
 
 /** Room for the keys of a commit, its header, and what a carried batch may grow by. */
@@ -246,7 +246,7 @@ export class Shard {
     this.#sinceMs = clock.hrtimeMs()
     if (turn.oversized) throw this.#refuseOversized(turn.oversized)
     if (lastBatchOf(open) !== null) {
-      await this.#commit(working, open)
+      await commitTurn({ ...this.#options, working, open, batchId: () => `${this.#nonce}-${++this.#batches}` })
       return true
     }
     // Nothing was written, so nothing has shown that we still own the shard: our own deadline must, read after all of this was received.
@@ -264,48 +264,6 @@ export class Shard {
     turn.leave(push)
     for (const { instance, session } of turn.expired) telemetry.sessionExpired({ instance, session })
     for (const { instance, report } of turn.reports) telemetry.report({ instance, report })
-  }
-
-  async #commit(working: Working, { turn, chosen, carriedText }: OpenTurn): Promise<void> {
-    const { clock, feed, shard, telemetry } = this.#options
-    let cleaned = chosen
-    let appendedBytes = 0
-    for (const chunk of turn.chunks) {
-      const startedMs = clock.hrtimeMs()
-      const bytes = this.#encode(working, turn, chunk, cleaned ? carriedText : new GroupText())
-      const sleep = turn.commands <= AWAKE_COMMANDS_MAX ? stayAwake(clock) : null
-      await working.log.append(bytes, working.ownership, cleaned)
-      sleep?.()
-      const ownBytes = bytes.length - (cleaned ? carriedText.bytes : 0)
-      appendedBytes += ownBytes
-      if (chunk.entries > 0) working.cleaner.appended(ownBytes)
-      if (cleaned) {
-        working.cleaner.committed(cleaned)
-        telemetry.cleaned({ shard, batches: cleaned.batches, carried: cleaned.carriedEntries })
-      }
-      cleaned = null
-      const ms = clock.hrtimeMs() - startedMs
-      telemetry.batchCommitted({ shard, commands: turn.commands, entries: chunk.entries, bytes: bytes.length, ms })
-    }
-    working.appendedBytes = appendedBytes
-    for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
-    for (const { written } of turn.chunks) telemetry.happened({ written, at: turn.moment.at })
-  }
-
-  #encode(working: Working, turn: Turn, chunk: Chunk, carried: GroupText): Buffer {
-    const { end } = working.log
-    return encodeBatch(
-      {
-        id: `${this.#nonce}-${++this.#batches}`,
-        seq: chunk.seq,
-        epoch: working.ownership.epoch,
-        prev: end.hash,
-        now: turn.moment.now,
-        at: turn.moment.at,
-        live: working.cleaner.liveBytes,
-      },
-      { carried, entries: chunk.text },
-    )
   }
 
   /** One command made more than a batch holds: surely not written, and it never will be; the state that it was applied to is void. */

@@ -1,0 +1,62 @@
+/** The second half of a turn: what was decided becomes a batch of the log, and, when it is durable, events. */
+import type { Clock } from '../clock.ts'
+import { AWAKE_COMMANDS_MAX, stayAwake } from './awake.ts'
+import { encodeBatch, GroupText } from './batch.ts'
+import type { Feed } from './feed.ts'
+import type { ShardTelemetry } from './telemetry.ts'
+import type { Chunk, OpenTurn, Turn } from './turn.ts'
+import type { Working } from './working.ts'
+
+export type CommitOptions = {
+  clock: Clock
+  feed: Feed
+  shard: number
+  telemetry: ShardTelemetry
+  working: Working
+  open: OpenTurn
+  /** Nobody else uses it: by it an append of unknown outcome is told from somebody else's. */
+  batchId(): string
+}
+
+/** Resolves when all of the turn is durable and has been published. Throws what `ShardLog.append` throws. */
+export async function commitTurn(options: CommitOptions): Promise<void> {
+  const { clock, feed, shard, telemetry, working, open } = options
+  const { turn, chosen, carriedText } = open
+  let cleaned = chosen
+  let appendedBytes = 0
+  for (const chunk of turn.chunks) {
+    const startedMs = clock.hrtimeMs()
+    const bytes = encode(options, turn, chunk, cleaned ? carriedText : new GroupText())
+    const sleep = turn.commands <= AWAKE_COMMANDS_MAX ? stayAwake(clock) : null
+    await working.log.append(bytes, working.ownership, cleaned)
+    sleep?.()
+    const ownBytes = bytes.length - (cleaned ? carriedText.bytes : 0)
+    appendedBytes += ownBytes
+    if (chunk.entries > 0) working.cleaner.appended(ownBytes)
+    if (cleaned) {
+      working.cleaner.committed(cleaned)
+      telemetry.cleaned({ shard, batches: cleaned.batches, carried: cleaned.carriedEntries })
+    }
+    cleaned = null
+    const ms = clock.hrtimeMs() - startedMs
+    telemetry.batchCommitted({ shard, commands: turn.commands, entries: chunk.entries, bytes: bytes.length, ms })
+  }
+  working.appendedBytes = appendedBytes
+  for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
+  for (const { written } of turn.chunks) telemetry.happened({ written, at: turn.moment.at })
+}
+
+function encode({ working, batchId }: CommitOptions, turn: Turn, chunk: Chunk, carried: GroupText): Buffer {
+  return encodeBatch(
+    {
+      id: batchId(),
+      seq: chunk.seq,
+      epoch: working.ownership.epoch,
+      prev: working.log.end.hash,
+      now: turn.moment.now,
+      at: turn.moment.at,
+      live: working.cleaner.liveBytes,
+    },
+    { carried, entries: chunk.text },
+  )
+}
