@@ -66,6 +66,10 @@ export class EtcdMember {
   spawn(args: string[]): void {
     const child = spawn(etcdPrograms().etcd, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
+    // A test file that ends in the middle leaves nobody behind.
+    const onExit = () => child.kill('SIGKILL')
+    process.once('exit', onExit)
+    child.once('exit', () => process.removeListener('exit', onExit))
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (data: Buffer) => {
         this.#output = (this.#output + data.toString()).slice(-16_384)
