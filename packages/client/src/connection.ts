@@ -14,6 +14,8 @@ const STABLE_MS = 1_000
 /** From the start of an attempt to the server's welcome; shorter when there is another server to try. */
 const GREETING_MS_MAX = 5_000
 const GREETING_OF_MANY_MS_MAX = 2_000
+/** Owners change, and servers may not agree at once on who it is. */
+const MOVE_MS_MIN = 10_000
 
 export type ConnectionListener = {
   /** The transport is open: say hello. */
@@ -29,6 +31,7 @@ export class Connection {
   /** Of servers of one service, tried in turn: each knows what the others know. */
   readonly #urls: readonly string[]
   #place = 0
+  #movedAtMs = Number.NEGATIVE_INFINITY
   /** Why the last attempt or connection ended. */
   lastFailure = ''
   readonly #openTransport: OpenTransport
@@ -88,6 +91,22 @@ export class Connection {
     if (!transport) return
     this.#lose(transport, why)
     transport.close()
+  }
+
+  /** Goes on at this one of the servers, if it may: not twice in a short time, and only if it is one that we were told of at first. */
+  moveTo(url: string): boolean {
+    const place = this.#urls.indexOf(url)
+    const nowMs = this.#clock.monotonicMs()
+    const isThere = this.#urls[this.#place % this.#urls.length] === url
+    if (place < 0 || isThere || this.#state !== 'open' || nowMs - this.#movedAtMs < MOVE_MS_MIN) return false
+    this.#movedAtMs = nowMs
+    const transport = this.#transport
+    // No longer current: that it closes is no loss.
+    this.#transport = null
+    transport?.close()
+    this.#place = place
+    this.#connect()
+    return true
   }
 
   /** Gives the transport up and stays idle until the next `start`. */

@@ -62,6 +62,10 @@ export function baseUrlsOf(options: ConnectOptions): string[] {
   return texts.map(text => text.replace(/\/+$/, ''))
 }
 
+export function socketUrlOf(url: string): string {
+  return `${url.replace(/^http/, 'ws')}/v2/connect`
+}
+
 export function apiKeyOf(options: ConnectOptions): string | undefined {
   return options.apiKey ?? environment('HOLDFAST_API_KEY')
 }
@@ -75,7 +79,7 @@ export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
   const urls = baseUrlsOf(options)
   return {
     url: urls.join(', '),
-    socketUrls: urls.map(url => `${url.replace(/^http/, 'ws')}/v2/connect`),
+    socketUrls: urls.map(socketUrlOf),
     apiKey: apiKeyOf(options),
     ttlMs,
     labels,

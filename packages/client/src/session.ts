@@ -19,7 +19,7 @@ import { ClosedError, errorOf, UnavailableError } from './errors.ts'
 import type { Holding } from './holding.ts'
 import { Ledger } from './ledger.ts'
 import { Mailbox } from './mailbox.ts'
-import type { SessionEvent, SessionOptions } from './options.ts'
+import { type SessionEvent, type SessionOptions, socketUrlOf } from './options.ts'
 import { handlePush } from './pushes.ts'
 import type { Random } from './random.ts'
 import { type GrantList, Renewal } from './renewal.ts'
@@ -267,6 +267,7 @@ export class Session {
     else this.ledger.belief.restart(message.ttl_ms, message.changes)
     this.#renewal.restart({ acknowledged: isResumed ? 0 : message.changes, at: sentAt, isResumed })
     this.report({ type: isResumed ? 'session_resumed' : 'session_opened', session: this.#id, server: message.server })
+    if (message.owner_url !== undefined && this.#connection.moveTo(socketUrlOf(message.owner_url))) return
     this.#mailbox.open()
     // A welcome confers nothing; what is held needs a reply.
     if (isResumed) this.#renewal.catchUp()

@@ -10,9 +10,11 @@ export class ScriptedConnection {
   readonly received: ClientMessage[] = []
   frames = 0
   isClosed = false
+  readonly url: string
   readonly #listener: TransportListener
 
-  constructor(listener: TransportListener) {
+  constructor(url: string, listener: TransportListener) {
+    this.url = url
     this.#listener = listener
   }
 
@@ -68,8 +70,8 @@ export class Script {
   readonly holdfast: Holdfast
 
   constructor(options: ConnectOptions = {}) {
-    const openTransport: OpenTransport = (_url, listener) => {
-      const connection = new ScriptedConnection(listener)
+    const openTransport: OpenTransport = (url, listener) => {
+      const connection = new ScriptedConnection(url, listener)
       this.connections.push(connection)
       return { send: text => connection.take(text), close: () => connection.end() }
     }
@@ -90,10 +92,11 @@ export class Script {
     welcome: {
       session?: string
       changes?: number
+      ownerUrl?: string
       grants?: Extract<ServerMessage, { type: 'welcome' }>['grants']
     } = {},
   ) {
-    const { session = 's-1', changes = 0, grants } = welcome
+    const { session = 's-1', changes = 0, ownerUrl, grants } = welcome
     await turn()
     this.connection.open()
     const message: ServerMessage = {
@@ -103,6 +106,7 @@ export class Script {
       changes,
       server_time: '2026-01-01T00:00:00Z',
       server: 'scripted',
+      ...(ownerUrl === undefined ? {} : { owner_url: ownerUrl }),
       ...(grants ? { grants } : {}),
     }
     await this.connection.say(message)

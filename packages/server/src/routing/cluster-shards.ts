@@ -122,6 +122,8 @@ class ClusterShards implements OpenedShards {
 
   listen: Shards['listen'] = (instance, session, push) => this.#routed.listen(instance, session, push)
 
+  ownerUrl: Shards['ownerUrl'] = instance => this.#routed.ownerUrl(instance)
+
   health: Shards['health'] = () => {
     const reason = this.#isClosing
       ? 'the server is stopping'

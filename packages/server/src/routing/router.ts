@@ -110,6 +110,14 @@ export class Router {
     }
   }
 
+  ownerUrl(instance: string): string | null {
+    const { shards, server, isServing } = this.#options
+    const shard = shardOf(instance, shards)
+    const owner = this.#view.owners[shard]
+    if (isServing(shard) || !owner || owner.server === server) return null
+    return this.#view.members.get(owner.server)?.address ?? null
+  }
+
   /** How many commands are on their way and do not stand in line. */
   get underway(): number {
     let count = 0

@@ -18,6 +18,19 @@ test('every server answers every request, whoever decides', async () => {
   }
 })
 
+test('a server that does not decide says who does, and who does says nothing', async () => {
+  const cluster = await Cluster.start(3)
+  for (const instance of cluster.instances(8)) {
+    const told = cluster.servers.map(server => server.shards.ownerUrl(instance))
+    // In this cluster an address is the place of the server.
+    const owner = Number(told.find(url => url !== null))
+    assert.deepEqual(
+      told,
+      told.map((_, place) => (place === owner ? null : String(owner))),
+    )
+  }
+})
+
 test('after a death its shards are taken, and nothing that was granted is lost', async () => {
   const cluster = await Cluster.start(3)
   const held: { instance: string; session: string; token: number }[] = []

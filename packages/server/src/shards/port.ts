@@ -56,6 +56,8 @@ export interface Shards {
   history(instance: string, options: HistoryOptions): Promise<History>
   /** Pushes for one session, while its connection lives. The newest listener of a session replaces the one before. */
   listen(instance: string, session: string, push: (push: SessionPush) => void): { stop(): void }
+  /** Where the server listens that decides for the instance, as far as is known; null: here, or nobody does now. */
+  ownerUrl(instance: string): string | null
   /** Whether this server would answer now: it owns its shards and its own deadline has not passed. */
   health(): {
     isReady: boolean

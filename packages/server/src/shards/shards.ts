@@ -135,6 +135,8 @@ class ServerShards implements OpenedShards {
   listen: Shards['listen'] = (instance, session, push) =>
     this.#host?.listen(instance, session, push) ?? { stop: () => undefined }
 
+  ownerUrl: Shards['ownerUrl'] = () => null
+
   health: Shards['health'] = () => {
     const hosted = [...(this.#host?.hosted.values() ?? [])]
     const reason = this.#isClosed

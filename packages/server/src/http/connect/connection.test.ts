@@ -50,6 +50,7 @@ function stalled() {
       }
     },
     listen: () => ({ stop() {} }),
+    ownerUrl: () => null,
   } as unknown as Shards // of the port, what a connection uses here
   return { asked, shards }
 }

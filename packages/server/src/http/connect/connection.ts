@@ -194,6 +194,8 @@ export class Connection {
       server_time: timestamp(clock.wallMs()),
       server: serverId,
     }
+    const ownerUrl = shards.ownerUrl(instance)
+    if (ownerUrl !== null) message.owner_url = ownerUrl
     if (answer.type === 'renewed') message.grants = (answer.grants ?? []).map(wireGrant)
     this.send(message)
     const early = this.#early

@@ -1,0 +1,74 @@
+/** Several servers of one cluster: any will do, and the one that decides is the nearest. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { baseUrlsOf } from './options.ts'
+import { turn } from './testing/clock.ts'
+import { Script } from './testing/scripted.ts'
+
+const urls = ['http://one.test', 'http://two.test', 'http://three.test']
+const socket = (url: string) => `${url.replace('http', 'ws')}/v2/connect`
+
+async function holding() {
+  const script = new Script({ url: urls })
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome()
+  await script.grant(7)
+  return { script, lock: await acquiring }
+}
+
+test('a list, or a text with commas; each must be a URL', () => {
+  assert.deepEqual(baseUrlsOf({ url: 'http://a:1/, https://b:2' }), ['http://a:1', 'https://b:2'])
+  assert.deepEqual(baseUrlsOf({ url: urls }), urls)
+  for (const url of ['', 'http://a:1,', 'ftp://a', []])
+    assert.throws(() => baseUrlsOf({ url }), /is not an http or https URL/)
+})
+
+test('a connection that is lost is made again at the next server, at once, with the same session', async () => {
+  const { script, lock } = await holding()
+  assert.equal(script.connection.url, socket(urls[0]!))
+  await script.clock.advance(2_000)
+  await script.connection.cut()
+  await script.clock.advance(1)
+  assert.equal(script.connection.url, socket(urls[1]!))
+  await script.connection.cut()
+  await script.clock.advance(1)
+  assert.equal(script.connection.url, socket(urls[2]!), 'one that is down costs no pause while there are others')
+  await script.welcome({ grants: [] })
+  assert.equal(script.connection.last('hello').session, 's-1.secret')
+  assert.equal(lock.signal.aborted, true, 'the server does not list it')
+})
+
+test('a server that does not welcome in time is left for the next', async () => {
+  const script = new Script({ url: urls })
+  script.holdfast.acquire('a').catch(() => {})
+  await turn()
+  script.connection.open()
+  await script.clock.advance(2_000)
+  await script.clock.advance(1)
+  assert.equal(script.connection.url, socket(urls[1]!))
+})
+
+test('the library goes to the server that decides, once, and takes everything with it', async () => {
+  const script = new Script({ url: urls })
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome({ ownerUrl: urls[2]! })
+  assert.equal(script.connections.length, 2)
+  assert.equal(script.connections[0]!.isClosed, true)
+  assert.equal(script.connections[0]!.count('acquire'), 0)
+  assert.equal(script.connection.url, socket(urls[2]!))
+  // By then somebody else decides; it stays all the same.
+  await script.welcome({ ownerUrl: urls[0]!, grants: [] })
+  assert.equal(script.connection.last('hello').session, 's-1.secret')
+  assert.equal(script.connections.length, 2)
+  await script.grant(7)
+  assert.equal((await acquiring).token, 7)
+})
+
+test('a server that it was not told of is not gone to', async () => {
+  const script = new Script({ url: urls })
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome({ ownerUrl: 'http://elsewhere.test' })
+  assert.equal(script.connections.length, 1)
+  await script.grant(7)
+  assert.equal((await acquiring).token, 7)
+})
