@@ -1,8 +1,12 @@
 /**
  * A batch as it lies in the log: compact JSON, entries grouped by instance in the order in which they were made. Entries that the cleaner
  * re-appended stand apart, in `carried`, and come first: they set records, but nothing of it happened now.
+ *
+ * All but small ones are deflated (decision 0015): entries of one batch are so alike that a tenth is left, and what is not written need not be synced,
+ * replicated, or read again. Every size in this room is that of the text: what has to be parsed.
  */
 import { hash } from 'node:crypto'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import { decodeEntry, type Encoded } from '../locks/encoding.ts'
 import type { Entry } from '../locks/model.ts'
 
@@ -76,12 +80,38 @@ export class GroupText {
 export function encodeBatch(header: BatchHeader, groups: { carried: GroupText; entries: GroupText }): Buffer {
   const { id, seq, epoch, prev, now, at, live } = header
   const head = JSON.stringify({ id, seq, epoch, prev, now, at, live }).slice(0, -1)
-  return Buffer.from(`${head},"carried":${groups.carried},"entries":${groups.entries}}`)
+  return packed(Buffer.from(`${head},"carried":${groups.carried},"entries":${groups.entries}}`))
+}
+
+/** The batch of a lonely command gains nothing, and would wait for it. */
+const PACKED_BYTES_MIN = 2 * 1024
+/** First byte of a deflated batch; the length of its text follows, in four. JSON begins with a brace. */
+const PACKED = 1
+const PACKED_HEAD_BYTES = 5
+
+function packed(text: Buffer): Buffer {
+  if (text.length < PACKED_BYTES_MIN) return text
+  const head = Buffer.alloc(PACKED_HEAD_BYTES)
+  head[0] = PACKED
+  head.writeUInt32BE(text.length, 1)
+  return Buffer.concat([head, deflateRawSync(text, { level: 1 })])
+}
+
+function unpacked(bytes: Buffer): string {
+  if (bytes[0] !== PACKED) return bytes.toString()
+  const maxOutputLength = textBytesOf(bytes)
+  return inflateRawSync(bytes.subarray(PACKED_HEAD_BYTES), { maxOutputLength }).toString()
+}
+
+/** How long the text of the batch is. */
+export function textBytesOf(bytes: Uint8Array): number {
+  if (bytes[0] !== PACKED) return bytes.byteLength
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).readUInt32BE(1)
 }
 
 /** Throws when the bytes are no batch. What is inside the entries is trusted: it was written by this code under the owner's fence. */
 export function decodeBatch(bytes: Uint8Array): Batch {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()
+  const text = unpacked(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
   // Looked at field by field right below.
   const batch = JSON.parse(text) as EncodedBatch
   const isBatch =

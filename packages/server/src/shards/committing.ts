@@ -1,7 +1,7 @@
 /** The second half of a turn: what was decided becomes a batch of the log, and, when it is durable, events. */
 import type { Clock } from '../clock.ts'
 import { AWAKE_COMMANDS_MAX, stayAwake } from './awake.ts'
-import { encodeBatch, GroupText } from './batch.ts'
+import { encodeBatch, GroupText, textBytesOf } from './batch.ts'
 import type { Feed } from './feed.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 import type { Chunk, OpenTurn, Turn } from './turn.ts'
@@ -30,7 +30,7 @@ export async function commitTurn(options: CommitOptions): Promise<void> {
     const sleep = turn.commands <= AWAKE_COMMANDS_MAX ? stayAwake(clock) : null
     await working.log.append(bytes, working.ownership, cleaned)
     sleep?.()
-    const ownBytes = bytes.length - (cleaned ? carriedText.bytes : 0)
+    const ownBytes = textBytesOf(bytes) - (cleaned ? carriedText.bytes : 0)
     appendedBytes += ownBytes
     if (chunk.entries > 0) working.cleaner.appended(ownBytes)
     if (cleaned) {

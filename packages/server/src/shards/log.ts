@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../clock.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
-import { hashBatch } from './batch.ts'
+import { hashBatch, textBytesOf } from './batch.ts'
 import { commitKnown, sameBytes } from './commit.ts'
 import type { Keys } from './keys.ts'
 import type { Ownership } from './ownership.ts'
@@ -111,8 +111,9 @@ export class ShardLog {
     const known = await written
     if (!known.ok) throw new OwnershipLost(shard, known.found)
     this.#end = { seq, revision: known.revision, hash }
-    this.#sizes.push(bytes.length)
-    this.#bytes += bytes.length
+    const size = textBytesOf(bytes)
+    this.#sizes.push(size)
+    this.#bytes += size
     if (cleaned) this.#forget(cleaned.before)
   }
 

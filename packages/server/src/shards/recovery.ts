@@ -8,7 +8,7 @@ import type { Clock } from '../clock.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
 import { apply } from '../locks/apply.ts'
 import { newState, type State } from '../locks/state.ts'
-import { type Batch, decodeBatch, type EntryGroup, hashBatch } from './batch.ts'
+import { type Batch, decodeBatch, type EntryGroup, hashBatch, textBytesOf } from './batch.ts'
 import type { Keys } from './keys.ts'
 import type { LogEnd } from './log.ts'
 import type { Ownership } from './ownership.ts'
@@ -39,7 +39,7 @@ export type RecoveryOptions = {
 }
 
 /** Bytes of a page that are worth reading at once: enough to be quick, and little enough for beats to come between two pages. */
-const PAGE_BYTES = 8 * 1024 * 1024
+const PAGE_BYTES = 1024 * 1024
 const PAGE_BATCHES_MIN = 8
 const PAGE_BATCHES_MAX = 4_096
 /** How often a page that is older than the takeover is asked for again before giving up. */
@@ -58,7 +58,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     let bytes = 0
     for (const pair of pairs) {
       fold.add(pair)
-      bytes += pair.value.byteLength
+      bytes += textBytesOf(pair.value)
     }
     after = pairs.at(-1)?.key ?? after
     if (!more) return fold.finish()
@@ -109,8 +109,9 @@ class Fold {
     this.#first ??= batch
     this.#last = batch
     this.#end = { seq: batch.seq, revision: pair.modRevision, hash: hashBatch(pair.value) }
-    this.#bytes += pair.value.byteLength
-    this.#sizes.push(pair.value.byteLength)
+    const size = textBytesOf(pair.value)
+    this.#bytes += size
+    this.#sizes.push(size)
   }
 
   finish(): Recovered {
