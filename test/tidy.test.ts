@@ -20,6 +20,7 @@ const text = (file: string) => readFileSync(join(root, file), 'utf8')
 const arrows = {
   locks: [],
   engine: [],
+  cluster: ['engine', 'shards'],
   shards: ['locks', 'engine'],
   auth: [],
   http: ['auth', 'shards', 'locks'],

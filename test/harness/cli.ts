@@ -18,10 +18,10 @@ export type Cli = {
 
 export function startCli(
   args: readonly string[],
-  { url, input, env }: { url: string; input?: string; env?: NodeJS.ProcessEnv },
+  { url, input, env, cwd = tmpdir() }: { url: string; input?: string; env?: NodeJS.ProcessEnv; cwd?: string },
 ): Cli {
   const child = spawn(process.execPath, [bin, ...args], {
-    cwd: tmpdir(),
+    cwd,
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, HOLDFAST_URL: url, HOLDFAST_API_KEY: rootKey, NODE_TEST_CONTEXT: undefined, ...env },
   })
@@ -55,7 +55,7 @@ export function startCli(
 
 export async function cli(
   args: readonly string[],
-  options: { url: string; input?: string; env?: NodeJS.ProcessEnv },
+  options: { url: string; input?: string; env?: NodeJS.ProcessEnv; cwd?: string },
 ): Promise<Ended> {
   return startCli(args, options).ended
 }

@@ -15,6 +15,8 @@ export type ServerOptions = {
   port?: number
   flags?: string[]
   env?: NodeJS.ProcessEnv
+  /** Where it runs; by default where this process does. */
+  cwd?: string
   /** More open files than this process may have, for crowds. */
   filesMax?: number
 }
@@ -63,6 +65,7 @@ export async function spawnServer(options: ServerOptions): Promise<Server> {
   const [file = process.execPath, ...rest] = [...raise, process.execPath, ...args]
   const child = spawn(file, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.cwd ? { cwd: options.cwd } : {}),
     env: { ...process.env, HOLDFAST_ROOT_KEY: rootKey, NODE_TEST_CONTEXT: undefined, ...options.env },
   })
   let output = ''

@@ -16,6 +16,20 @@ export function parseCount(text: string): number {
   throw new InvalidArgumentError(`Say a whole number from 1 on, not \`${text}\`.`)
 }
 
+const unitsBytes = { '': 1, MiB: 2 ** 20, GiB: 2 ** 30 } as const
+
+export function parseBytes(text: string): number {
+  const match = /^(\d{1,12})(MiB|GiB|)$/.exec(text.trim())
+  if (match && Number(match[1]) > 0) return Number(match[1]) * unitsBytes[match[2] as keyof typeof unitsBytes] // one of the three, by the pattern
+  throw new InvalidArgumentError(`Say a number of bytes, like 512MiB or 8GiB, not \`${text}\`.`)
+}
+
+/** 0: any that is free. */
+export function parsePort(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text)
+  throw new InvalidArgumentError(`A port is a number from 0 to 65535, not \`${text}\`.`)
+}
+
 export function parsePriority(text: string): number {
   if (/^-?\d{1,3}$/.test(text) && Math.abs(Number(text)) <= 100) return Number(text)
   throw new InvalidArgumentError(`Say a whole number from -100 to 100, not \`${text}\`.`)

@@ -6,6 +6,11 @@ type Verb = { name: string; summary: string; load: () => Promise<{ define: Defin
 
 export const verbs: readonly Verb[] = [
   { name: 'serve', summary: 'start a server', load: () => import('./commands/serve.ts') },
+  {
+    name: 'cluster',
+    summary: 'run etcd for many servers, and look after it',
+    load: () => import('./commands/cluster.ts'),
+  },
   { name: 'run', summary: 'run a command while holding a lock', load: () => import('./commands/run.ts') },
   { name: 'elect', summary: 'run a command while being the leader', load: () => import('./commands/elect.ts') },
   { name: 'acquire', summary: 'acquire a lock and print its lock_id', load: () => import('./commands/acquire.ts') },

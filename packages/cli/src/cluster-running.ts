@@ -1,0 +1,158 @@
+/** `cluster up`, `init`, `invite`, `join`. */
+import { relative, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { type ClusterOptions, clusterWork, type Tools, withData } from './cluster-work.ts'
+import { parseBytes, parseCount, parseDuration, parsePort } from './duration.ts'
+import { paint, printLine } from './output.ts'
+
+type Care = { every?: number; keep: number; backups?: string }
+type Making = { etcd?: string; port?: number; quotaBytes?: number; root?: string }
+type UpOptions = ClusterOptions & Care & Making & { members?: number; host: string }
+type InviteOptions = ClusterOptions & { host: string; port?: number; to: string }
+
+const MEMBERS_DEFAULT = 3
+const KEEP_DEFAULT = 7
+/** The ports that the printed commands use. */
+const SERVER_PORT = 7420
+
+export function defineRunning(cluster: Command): void {
+  withData(withCare(withMaking(cluster.command('up'))))
+    .description(
+      'Run the etcd members of this machine until Ctrl-C or SIGTERM. Where there are none yet, make three: for trial, as all are lost with the machine.',
+    )
+    .option('--members <n>', `how many a new cluster has (default: ${MEMBERS_DEFAULT})`, parseCount)
+    .option('--host <address>', 'where they listen', '127.0.0.1')
+    .action((options: UpOptions) => clusterWork(options, tools => up(tools, options)))
+  withData(withMaking(cluster.command('init')))
+    .description(
+      'Begin a cluster of several machines on this one: its authority and its first member. `up` then runs it.',
+    )
+    .argument('[name]', 'what this member is called', 'm1')
+    .requiredOption('--host <address>', 'address or name by which the other machines reach this one')
+    .action((name: string, options: UpOptions) => clusterWork(options, tools => init(tools, name, options)))
+  withData(cluster.command('invite'))
+    .description(
+      'Write the file with which another machine joins, or gets new certificates. Whoever has it can be that member: carry it safely (scp), and delete it when it has been used.',
+    )
+    .argument('<name>', 'what the member is called')
+    .requiredOption('--host <address>', 'address or name by which the others reach that machine')
+    .option('--port <port>', 'where its etcd listens to clients; to the other members one higher', parsePort)
+    .requiredOption('--to <file>', 'the file to write')
+    .action((name: string, options: InviteOptions) => clusterWork(options, tools => invite(tools, name, options)))
+  withData(withCare(cluster.command('join')))
+    .description('Join the cluster with the file that `invite` wrote, and then run the member as `up` does.')
+    .argument('<file>', 'the file')
+    .option('--etcd <path>', 'the etcd program (default: the one on PATH)')
+    .action((file: string, options: ClusterOptions & Care & Making) =>
+      clusterWork(options, tools => join(tools, file, options)),
+    )
+}
+
+function withMaking(command: Command): Command {
+  return command
+    .option('--etcd <path>', 'the etcd program (default: the one on PATH)')
+    .option('--port <port>', 'of a new cluster: the first port (default: 2379, or one that is free)', parsePort)
+    .option('--quota-bytes <n>', 'of a new cluster: how large its database may get (default: 2 GiB)', parseBytes)
+    .option('--root <prefix>', 'of a new cluster: what `serve --root` is (default: holdfast)')
+}
+
+function withCare(command: Command): Command {
+  return command
+    .option('--every <duration>', 'make a backup this often, like 6h', parseDuration)
+    .option('--keep <n>', 'how many of those backups are kept', parseCount, KEEP_DEFAULT)
+    .option('--backups <directory>', 'where they go (default: backups in --data)')
+}
+
+async function up(tools: Tools, options: UpOptions): Promise<void> {
+  const { room, directory, progress } = tools
+  if (!directory.exists) {
+    const count = options.members ?? MEMBERS_DEFAULT
+    await room.beginCluster({ ...tools, ...making(tools, options), count, host: options.host })
+    progress.say(`made a cluster of ${count} in ${directory.path}`)
+  } else if (options.members !== undefined && options.members !== directory.plan().members.length) {
+    progress.say(`the cluster has ${directory.plan().members.length} members here; \`holdfast cluster add\` adds one`)
+  }
+  await run(tools, options)
+}
+
+async function run(tools: Tools, options: Care, first?: (doors: Tools['doors']) => Promise<void>): Promise<void> {
+  const { room, directory } = tools
+  const { every, keep } = options
+  await room.runCluster({
+    ...tools,
+    backups:
+      every === undefined ? null : { everyMs: every, keep, directory: resolve(options.backups ?? directory.backups) },
+    ...(first ? { first } : {}),
+    ready: picture => {
+      tools.progress.done()
+      const well = picture.members.filter(({ trouble }) => trouble === null).length
+      printLine(`etcd is ready: ${well} of ${picture.members.length} members, ${picture.leader?.name} leads.`)
+      printLine(serveText(room.serveArguments(directory, picture)))
+    },
+  })
+}
+
+async function init(tools: Tools, name: string, options: UpOptions): Promise<void> {
+  const { room, directory } = tools
+  await room.beginCluster({ ...tools, ...making(tools, options), name, count: 1, host: options.host })
+  const [member] = directory.plan().members
+  printLine(`Made ${name} in ${directory.path}; it will listen at ${member && room.clientUrlOf(member)}.`)
+  printLine(`\n  holdfast cluster up --data ${shown(directory.path)}\n`)
+  printLine(
+    'runs it. Then invite the others, one after another: `holdfast cluster invite m2 --host ADDRESS --to m2.join`.',
+  )
+}
+
+async function invite(tools: Tools, name: string, options: InviteOptions): Promise<void> {
+  const { room, directory, doors } = tools
+  const picture = await doors.look()
+  const present = picture.members.find(member => member.name === name)
+  const clientPort = options.port ?? (present?.url ? Number(new URL(present.url).port) : room.CLIENT_PORT)
+  const asked = { name, host: options.host, clientPort, peerPort: clientPort + 1 }
+  room.writeWhole(options.to, `${JSON.stringify(room.invite(directory, picture, asked, tools), null, 2)}\n`)
+  const verb = present ? 'rotate-certs --from' : 'join'
+  printLine(`Wrote ${options.to}. Carry it to ${options.host} and there:\n`)
+  printLine(`  holdfast cluster ${verb} ${relative('.', options.to)} --data /var/lib/holdfast-cluster\n`)
+  printLine('It holds keys: delete it here and there when that is done.')
+}
+
+async function join(tools: Tools, file: string, options: Care & Making): Promise<void> {
+  const { room, directory } = tools
+  const invitation = room.readInvitation(file)
+  const etcd = room.findEtcd(options.etcd).path
+  room.acceptInvitation(directory, invitation)
+  await run(tools, options, doors => room.joinAs({ ...tools, doors }, room.planOfInvitation(invitation, etcd)))
+}
+
+function making({ room }: Tools, { etcd, port, quotaBytes, root }: Making) {
+  return {
+    etcd: room.findEtcd(etcd).path,
+    ...(port === undefined ? {} : { port }),
+    ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    ...(root === undefined ? {} : { root }),
+  }
+}
+
+/** Three servers on one machine, to paste. */
+function serveText(args: readonly string[]): string {
+  const lines = [1, 2, 3].map(number => {
+    const own = ['--listen', `127.0.0.1:${SERVER_PORT + number - 1}`, '--data', `./holdfast-${number}`]
+    return ['holdfast', 'serve', '--server-name', `holdfast-${number}`, ...own, ...args].map(quoted).join(' ')
+  })
+  const head = paint(
+    'bold',
+    'Start servers on it, each in a terminal of its own; all of them use one API key, the root.key in any --data:',
+  )
+  return ['', head, '', ...lines, ''].join('\n')
+}
+
+function quoted(word: string): string {
+  const near = word.startsWith('/') ? shown(word) : word
+  return /^[\w@%+=:,./-]+$/.test(near) ? near : `'${near.replaceAll("'", "'\\''")}'`
+}
+
+/** Relative where that is shorter and stays below. */
+function shown(path: string): string {
+  const near = relative('.', path)
+  return near === '' || near.startsWith('..') ? path : `./${near}`
+}

@@ -1,0 +1,83 @@
+/** What the commands on a cluster have in common: where it is, how they tell and are stopped, and how they end. The server's code is loaded here. */
+import { resolve } from 'node:path'
+import type * as ClusterRoom from '@holdfast/server/cluster'
+import type { Command } from 'commander'
+import { CommandFailure } from './exit.ts'
+import { type Progress, progressOn } from './progress.ts'
+
+export type Room = typeof ClusterRoom
+export type ClusterOptions = { data: string }
+export type Tools = {
+  room: Room
+  directory: ClusterRoom.ClusterDirectory
+  doors: ClusterRoom.Doors
+  clock: Room['systemClock']
+  random: Room['systemRandom']
+  signal: AbortSignal
+  progress: Progress
+}
+
+const DATA_DEFAULT = './cluster'
+const FAILED = 1
+/** As a shell says of what Ctrl-C has ended. */
+const STOPPED = 130
+
+export function withData(command: Command): Command {
+  return command.option('--data <directory>', "the cluster's directory on this machine", DATA_DEFAULT)
+}
+
+/** Ends with 1 and a sentence when it could not be done, with 130 when it was stopped. */
+export async function clusterWork<Result>(
+  options: ClusterOptions,
+  act: (tools: Tools) => Promise<Result>,
+): Promise<Result> {
+  // Of gRPC, about names of members that are addresses (DEP0123): nothing that whoever runs this could change.
+  process.noDeprecation = true
+  const room = await import('@holdfast/server/cluster')
+  const { systemClock: clock, systemRandom: random } = room
+  const directory = new room.ClusterDirectory(resolve(options.data))
+  const doors = new room.Doors(directory, clock)
+  const controller = new AbortController()
+  const progress = progressOn(process.stderr)
+  const stop = () => controller.abort(new room.ClusterStopped('Stopped as asked.'))
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop)
+  try {
+    return await act({ room, directory, doors, clock, random, signal: controller.signal, progress })
+  } catch (error) {
+    progress.done()
+    if (error instanceof room.ClusterStopped) throw new CommandFailure(STOPPED, error.message)
+    // What etcd or the system complains of is for people too: a cluster that is ill is no bug.
+    if (error instanceof room.ClusterFailure || isOfOutside(error)) throw new CommandFailure(FAILED, messageOf(error))
+    throw error
+  } finally {
+    progress.done()
+    doors.close()
+    endWhenSaid()
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeListener(name, stop)
+  }
+}
+
+/** The same, with nobody else at work on the cluster. */
+export function clusterOperation(
+  options: ClusterOptions,
+  what: string,
+  act: (tools: Tools) => Promise<void>,
+): Promise<void> {
+  return clusterWork(options, async tools => {
+    tools.directory.plan()
+    await tools.room.exclusively(tools.directory, `holdfast cluster ${what}`, () => act(tools))
+  })
+}
+
+/** A connection that a member has taken and does not answer, because it is stopped, would keep this process for minutes. */
+function endWhenSaid(): void {
+  process.stdout.write('', () => process.stderr.write('', () => process.exit()))
+}
+
+function isOfOutside(error: unknown): boolean {
+  return error instanceof Error && (error.name.startsWith('Etcd') || error.name.startsWith('Engine') || 'code' in error)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,135 @@
+/**
+ * Backups: what one member has, taken while all go on. A backup counts only when it has been opened: its sum is right, etcd's own program
+ * reads all of its keys, and it is on the disk under its name.
+ */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import {
+  closeSync,
+  createWriteStream,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  statSync,
+} from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { ClusterDirectory } from './directory.ts'
+import { ClusterFailure } from './failure.ts'
+import { makeDirectory, remove, syncDirectory } from './files.ts'
+import type { Doors, Picture } from './picture.ts'
+import { run } from './program-run.ts'
+import { findEtcd, findEtcdutl } from './programs.ts'
+import { stopIfAsked, type Work } from './progress.ts'
+
+export type Backup = { file: string; bytes: number; keys: number; revision: number; hash: string }
+
+/** At the end of what a member sends: the SHA-256 of what stands before it. */
+const SUM_BYTES = 32
+const NAME = /^holdfast-\d{8}T\d{9}Z\.db$/
+
+/** `file`, or a name made of the time in the folder `into`. @throws ClusterFailure; then nothing is left under that name. */
+export async function backUp(
+  options: Work & { directory: ClusterDirectory; doors: Doors; file?: string; into?: string },
+): Promise<Backup> {
+  const { directory, doors, clock, signal, progress } = options
+  const file = resolve(options.file ?? join(options.into ?? directory.backups, nameOf(clock.wallMs())))
+  if (existsSync(file)) throw new ClusterFailure(`${file} exists already.`)
+  if (options.file === undefined) makeDirectory(dirname(file))
+  const etcd = directory.plan().members[0]?.etcd ?? findEtcd(undefined).path
+  const etcdutl = findEtcdutl(etcd).path
+  const source = sourceOf(await doors.look())
+  const partial = `${file}.partial`
+  try {
+    await download({ ...options, url: source, partial })
+    stopIfAsked(signal)
+    progress.update('opening the backup …')
+    const status = await inspect({ etcdutl, file: partial, signal })
+    renameSync(partial, file)
+    syncDirectory(dirname(file))
+    return { file, ...status }
+  } finally {
+    remove(partial)
+  }
+}
+
+/** Keeps the newest `keep` of those that `backUp` has named. Returns what it has removed. */
+export function dropOldBackups(folder: string, keep: number): string[] {
+  const old = readdirSync(folder)
+    .filter(name => NAME.test(name))
+    .sort()
+    .slice(0, -keep)
+  for (const name of old) remove(join(folder, name))
+  return old
+}
+
+/** What etcd's own program finds in it; it reads every key and checks the sum. @throws ClusterFailure */
+export async function inspect(options: {
+  etcdutl: string
+  file: string
+  signal: AbortSignal
+}): Promise<Omit<Backup, 'file'>> {
+  const { etcdutl, file, signal } = options
+  if (!existsSync(file)) throw new ClusterFailure(`There is no ${file}.`)
+  const said = await run(etcdutl, ['snapshot', 'status', file, '--write-out=json'], signal)
+  // What etcdutl prints; looked at right below.
+  const { hash, revision, totalKey } = JSON.parse(said) as { hash: number; revision: number; totalKey: number }
+  if (![hash, revision, totalKey].every(Number.isSafeInteger)) {
+    throw new ClusterFailure(`${basename(file)} cannot be read as a backup: ${said}`)
+  }
+  return { bytes: statSync(file).size, keys: totalKey, revision, hash: hash.toString(16).padStart(8, '0') }
+}
+
+/** A member that is well, and not the leader if there is another: reading everything costs. */
+function sourceOf({ members }: Picture): string {
+  const well = members.filter(({ trouble, isLearner }) => trouble === null && !isLearner)
+  const source = well.find(({ isLeader }) => !isLeader) ?? well[0]
+  if (!source?.url) throw new ClusterFailure('No member is well enough to be backed up from.')
+  return source.url
+}
+
+async function download(options: Work & { doors: Doors; url: string; partial: string }): Promise<void> {
+  const { doors, url, partial, signal, progress } = options
+  const out = createWriteStream(partial, { mode: 0o600 })
+  await once(out, 'open')
+  const sum = createHash('sha256')
+  let tail = Buffer.alloc(0)
+  let bytes = 0
+  try {
+    for await (const { blob, remainingBytes } of doors.at(url).snapshot(url)) {
+      stopIfAsked(signal)
+      bytes += blob.byteLength
+      // The last bytes are the sum, and nobody says which piece is the last.
+      const known = Buffer.concat([tail, blob])
+      tail = known.subarray(Math.max(0, known.length - SUM_BYTES))
+      sum.update(known.subarray(0, known.length - tail.length))
+      if (!out.write(blob)) await once(out, 'drain')
+      progress.update(`reading from ${url}: ${share(bytes, Number(remainingBytes))} …`)
+    }
+  } finally {
+    out.end()
+    await once(out, 'close')
+  }
+  if (!sum.digest().equals(tail)) throw new ClusterFailure('The backup arrived damaged: its sum is wrong. Try again.')
+  sync(partial)
+}
+
+function share(bytes: number, remaining: number): string {
+  const megabytes = (bytes / 1024 / 1024).toFixed(1)
+  return `${megabytes} MiB, ${Math.floor((bytes / Math.max(1, bytes + remaining)) * 100)} %`
+}
+
+function sync(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Their order is that of the times. */
+function nameOf(wallMs: number): string {
+  return `holdfast-${new Date(wallMs).toISOString().replace(/[-:.]/g, '')}.db`
+}

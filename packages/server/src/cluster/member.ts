@@ -1,0 +1,154 @@
+/** One etcd member of this machine as a process: what it is told, and that it is started again when it dies. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { isIP } from 'node:net'
+import type { Clock } from '../clock.ts'
+import { type ClusterDirectory, type ClusterPlan, clientUrlOf, type MemberPlan, peerUrlOf } from './directory.ts'
+import { messageOf } from './failure.ts'
+import { makeDirectory } from './files.ts'
+import { numbersOf } from './programs.ts'
+
+/** Of the log file; two more of them are kept. */
+const LOG_MEGABYTES = 16
+/** What it has said last on its way down, for the one who asks why. */
+const LAST_WORDS_BYTES = 4_096
+const BACKOFF_MS_MIN = 500
+/** A member that cannot start does not take the machine's time from those that run. */
+const BACKOFF_MS_MAX = 30_000
+/** One that has run for so long has died of something new. */
+const STEADY_MS = 60_000
+/** It hands its leadership on and closes its files. */
+const STOP_MS_MAX = 15_000
+
+type Options = {
+  directory: ClusterDirectory
+  cluster: Pick<ClusterPlan, 'token' | 'quotaBytes'>
+  plan: MemberPlan
+  version: string
+  clock: Clock
+  said(text: string): void
+  /** Has been started, or is gone. */
+  changed(): void
+}
+
+export class MemberProcess {
+  readonly plan: MemberPlan
+  readonly #options: Options
+  #child: ChildProcess | null = null
+  #gone: Promise<void> = Promise.resolve()
+  #backoffMs = BACKOFF_MS_MIN
+  #startedMs = 0
+  #lastWords = ''
+  #cancelRestart: () => void = () => undefined
+  #isStopping = false
+  restarts = 0
+
+  constructor(options: Options) {
+    this.#options = options
+    this.plan = options.plan
+  }
+
+  get pid(): number | null {
+    return this.#child?.pid ?? null
+  }
+
+  start(): void {
+    const { directory, clock, plan, changed } = this.#options
+    makeDirectory(directory.member(plan.name))
+    // etcd would make it readable for everybody; what is there it leaves as it is.
+    closeSync(openSync(directory.file(plan.name, 'etcd.log'), 'a', 0o600))
+    this.#startedMs = clock.hrtimeMs()
+    this.#lastWords = ''
+    // A group of its own: Ctrl-C is for the one who runs it, who then stops it in good order.
+    const stdio: ['ignore', 'ignore', 'pipe'] = ['ignore', 'ignore', 'pipe']
+    const child = spawn(plan.etcd, flagsOf(this.#options), { stdio, detached: true, env: environment() })
+    this.#child = child
+    child.stderr.on('data', (bytes: Buffer) => {
+      this.#lastWords = (this.#lastWords + bytes.toString()).slice(-LAST_WORDS_BYTES)
+    })
+    this.#gone = new Promise(resolve => {
+      child.once('error', error => {
+        this.#lastWords = messageOf(error)
+        if (child.pid === undefined) this.#ended('could not be started', resolve)
+      })
+      child.once('exit', (code, signal) => this.#ended(`ended with ${signal ?? code}`, resolve))
+    })
+    changed()
+  }
+
+  /** Resolves when it is gone. It is not started again. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    this.#cancelRestart()
+    const child = this.#child
+    if (!child) return
+    child.kill('SIGTERM')
+    const stopTimer = this.#options.clock.after(STOP_MS_MAX, () => child.kill('SIGKILL'))
+    await this.#gone
+    stopTimer()
+  }
+
+  #ended(how: string, resolve: () => void): void {
+    const { clock, plan, said, changed } = this.#options
+    this.#child = null
+    resolve()
+    changed()
+    if (this.#isStopping) return
+    if (clock.hrtimeMs() - this.#startedMs > STEADY_MS) this.#backoffMs = BACKOFF_MS_MIN
+    const waitMs = this.#backoffMs
+    this.#backoffMs = Math.min(BACKOFF_MS_MAX, waitMs * 2)
+    const words = this.#lastWords.trim().split('\n').at(-1) ?? ''
+    said(`${plan.name} ${how}${words ? ` (${words})` : ''}; it is started again in ${waitMs / 1_000} s`)
+    this.#cancelRestart = clock.after(waitMs, () => {
+      this.restarts++
+      this.start()
+    })
+  }
+}
+
+/** etcd refuses to start when a variable says what a flag says too, and what no flag says is not for the environment to decide. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ETCD_')))
+}
+
+/** Everything that a member must know. */
+export function flagsOf({ directory, cluster, plan, version }: Options): string[] {
+  const { name, clientPort, peerPort, start } = plan
+  // etcd listens on addresses only.
+  const listen = isIP(plan.host) ? (plan.host.includes(':') ? `[${plan.host}]` : plan.host) : '0.0.0.0'
+  const logs = { maxsize: LOG_MEGABYTES, maxage: 0, maxbackups: 2, localtime: false, compress: false }
+  return [
+    `--name=${name}`,
+    `--data-dir=${directory.file(name, 'data')}`,
+    `--listen-client-urls=https://${listen}:${clientPort}`,
+    `--advertise-client-urls=${clientUrlOf(plan)}`,
+    `--listen-peer-urls=https://${listen}:${peerPort}`,
+    `--initial-advertise-peer-urls=${peerUrlOf(plan)}`,
+    `--initial-cluster=${start.initialCluster}`,
+    `--initial-cluster-state=${start.state}`,
+    `--initial-cluster-token=${cluster.token}`,
+    `--quota-backend-bytes=${cluster.quotaBytes}`,
+    `--cert-file=${directory.file(name, 'server.pem')}`,
+    `--key-file=${directory.file(name, 'server.pem')}`,
+    `--trusted-ca-file=${directory.caFile}`,
+    '--client-cert-auth=true',
+    `--peer-cert-file=${directory.file(name, 'peer.pem')}`,
+    `--peer-key-file=${directory.file(name, 'peer.pem')}`,
+    `--peer-trusted-ca-file=${directory.caFile}`,
+    '--peer-client-cert-auth=true',
+    '--tls-min-version=TLS1.2',
+    '--log-level=warn',
+    `--log-outputs=${directory.file(name, 'etcd.log')}`,
+    '--enable-log-rotation=true',
+    `--log-rotation-config-json=${JSON.stringify(logs)}`,
+    ...corruptionChecks(version),
+  ]
+}
+
+/** Compares itself with the others before it serves, and at every compaction (SAFETY section 7). The flags changed their names in 3.6. */
+function corruptionChecks(version: string): string[] {
+  const [major, minor, patch] = numbersOf(version)
+  if (major > 3 || minor >= 6) return ['--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true']
+  const initial = '--experimental-initial-corrupt-check=true'
+  return patch >= 5 ? [initial, '--experimental-compact-hash-check-enabled=true'] : [initial]
+}

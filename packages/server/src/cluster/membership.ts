@@ -1,0 +1,170 @@
+/**
+ * Members of etcd that come and go while it is in use. A new one first learns, without a vote, and gets its vote when it has caught up; so
+ * at no moment does a decision wait for a member that has nothing yet.
+ */
+import { Ports } from './begin.ts'
+import {
+  type ClusterDirectory,
+  checkName,
+  clientUrlOf,
+  freeName,
+  initialClusterOf,
+  type MemberPlan,
+  peerUrlOf,
+} from './directory.ts'
+import { ClusterFailure, messageOf } from './failure.ts'
+import { authorityOf, issueMember, type Surroundings, saveMember } from './identities.ts'
+import { type Doors, demandHealth, type MemberPicture, type Picture, voters } from './picture.ts'
+import { findEtcd } from './programs.ts'
+import { waitFor } from './progress.ts'
+import { demandQuorumWithout, demandRunner, moveLeaderFrom, type Rolling } from './rolling.ts'
+import { runningIn } from './running.ts'
+
+export type NewMember = { name?: string; host?: string; port?: number; etcd?: string }
+
+const STARTED_MS_MAX = 2 * 60_000
+/** All data is sent to it. */
+const CAUGHT_UP_MS_MAX = 60 * 60_000
+const GONE_MS_MAX = 30_000
+
+/** Adds one of this machine. Returns its name. @throws ClusterFailure; then the cluster is as it was. */
+export async function addMember(work: Rolling & Surroundings, asked: NewMember): Promise<string> {
+  const { directory, doors } = work
+  demandRunner(directory)
+  const picture = await doors.look()
+  demandHealth(picture, 'adding a member')
+  const plan = await planOf(directory, picture, asked)
+  const { token } = directory.plan()
+  saveMember(directory, plan.name, issueMember(authorityOf(directory), { token, ...plan }, work))
+  await joinAs(work, plan)
+  return plan.name
+}
+
+/** The member's certificates lie in the directory. It is registered, started by whoever runs the directory, and given its vote. */
+export async function joinAs(work: Rolling, plan: MemberPlan): Promise<void> {
+  const { directory, doors, progress } = work
+  const picture = await doors.look()
+  demandHealth(picture, 'adding a member')
+  const peerUrl = peerUrlOf(plan)
+  const id = await register(doors, picture, peerUrl)
+  try {
+    const others = picture.members.map(({ name, peerUrl: url }) => ({ name, peerUrl: url }))
+    const initialCluster = initialClusterOf([...others, { name: plan.name, peerUrl }])
+    const started = { ...plan, start: { state: 'existing' as const, initialCluster } }
+    directory.change(cluster => ({ ...cluster, members: [...cluster.members, started] }))
+    progress.say(`${plan.name} joins at ${clientUrlOf(plan)}, learning`)
+    await promote(work, id, plan.name)
+    progress.say(`${plan.name} has caught up and has its vote`)
+  } catch (error) {
+    progress.say(`${plan.name} is taken back: ${messageOf(error)}`)
+    await unregister(doors, id)
+    dropPlan(directory, plan.name)
+    directory.forget(plan.name)
+    throw error
+  }
+}
+
+/** @throws ClusterFailure when what is left could not decide. */
+export async function removeMember(work: Rolling, name: string): Promise<void> {
+  const { directory, doors, progress } = work
+  const picture = await doors.look()
+  const member = findMember(picture, name)
+  demandQuorumWithout(picture, member)
+  if (!picture.leader) throw new ClusterFailure(`Not removing ${name} while the cluster has no leader.`)
+  await moveLeaderFrom(work, member.id)
+  await unregister(doors, member.id)
+  dropPlan(directory, name)
+  await waitFor(work, { what: `${name} stops`, timeoutMs: GONE_MS_MAX }, async () => {
+    const { members } = await doors.look()
+    const isRunning = runningIn(directory)?.members.some(one => one.name === name) ?? false
+    return !isRunning && members.every(({ id }) => id !== member.id) ? true : null
+  })
+  // Its data are worth nothing from now on: etcd never lets it back in.
+  if (member.isLocal) directory.forget(name)
+  progress.say(`${name} has been removed`)
+}
+
+/** A new member in the place of an old one, which may be dead. Returns the new one's name. */
+export async function replaceMember(work: Rolling & Surroundings, name: string, asked: NewMember): Promise<string> {
+  const picture = await work.doors.look()
+  const old = findMember(picture, name)
+  // While one is dead etcd takes no new member: then the old one goes first. Else no member is missed for a moment.
+  if (old.trouble !== null) {
+    await removeMember(work, name)
+    return addMember(work, asked)
+  }
+  const added = await addMember(work, asked)
+  await removeMember(work, name)
+  return added
+}
+
+export function findMember({ members }: Picture, name: string): MemberPicture {
+  const found = members.find(member => member.name === name || member.id.toString(16) === name)
+  if (found) return found
+  throw new ClusterFailure(`There is no member ${name}; there are ${members.map(member => member.name).join(', ')}.`)
+}
+
+async function planOf(directory: ClusterDirectory, picture: Picture, asked: NewMember): Promise<MemberPlan> {
+  const { members } = directory.plan()
+  const taken = [...members, ...picture.members].map(({ name }) => name)
+  const name = asked.name ?? freeName(taken)
+  checkName(name)
+  if (taken.includes(name)) throw new ClusterFailure(`There is a member ${name} already.`)
+  const host = asked.host ?? members[0]?.host ?? '127.0.0.1'
+  const etcd = findEtcd(asked.etcd ?? members[0]?.etcd).path
+  const ports = new Ports(
+    asked.port,
+    members.flatMap(({ clientPort, peerPort }) => [clientPort, peerPort]),
+  )
+  const [clientPort, peerPort] = [await ports.next(host), await ports.next(host)]
+  return { name, host, clientPort, peerPort, etcd, generation: 1, start: { state: 'existing', initialCluster: '' } }
+}
+
+/** Returns its id. Whether a request that failed was carried out is seen in the list. */
+async function register(doors: Doors, picture: Picture, peerUrl: string): Promise<bigint> {
+  const leader = picture.leader ?? voters(picture)[0]!
+  try {
+    const { member } = await doors.calls(leader).memberAdd({ peerUrls: [peerUrl], isLearner: true })
+    if (member) return member.id
+    throw new ClusterFailure('etcd has added a member without saying which.')
+  } catch (error) {
+    const found = (await doors.look()).members.find(member => member.peerUrl === peerUrl)
+    if (found) return found.id
+    throw new ClusterFailure(`The member could not be added: ${messageOf(error)}`)
+  }
+}
+
+async function promote(work: Rolling, id: bigint, name: string): Promise<void> {
+  const { doors } = work
+  await waitFor(work, { what: `${name} starts`, timeoutMs: STARTED_MS_MAX }, async () => {
+    const { members } = await doors.look()
+    return members.find(member => member.id === id)?.status ? true : null
+  })
+  await waitFor(work, { what: `${name} learns`, timeoutMs: CAUGHT_UP_MS_MAX }, async () => {
+    const picture = await doors.look()
+    const member = picture.members.find(one => one.id === id)
+    if (!member) throw new ClusterFailure(`${name} has been removed by somebody else.`)
+    if (!member.isLearner) return member.trouble === null ? true : null
+    // The leader refuses as long as it has not caught up; that is what is waited for.
+    if (picture.leader && member.trouble === null) await doors.calls(picture.leader).memberPromote(id)
+    return null
+  })
+}
+
+async function unregister(doors: Doors, id: bigint): Promise<void> {
+  const picture = await doors.look()
+  if (!picture.members.some(member => member.id === id)) return
+  const other = picture.members.find(member => member.id !== id && member.trouble === null && !member.isLearner)
+  if (!other) throw new ClusterFailure('No other member is well enough to be asked.')
+  try {
+    await doors.calls(other).memberRemove(id)
+  } catch (error) {
+    if ((await doors.look()).members.some(member => member.id === id)) {
+      throw new ClusterFailure(`The member could not be removed: ${messageOf(error)}`)
+    }
+  }
+}
+
+function dropPlan(directory: ClusterDirectory, name: string): void {
+  directory.change(cluster => ({ ...cluster, members: cluster.members.filter(member => member.name !== name) }))
+}

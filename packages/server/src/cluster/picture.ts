@@ -1,0 +1,161 @@
+/** What a cluster's etcd members say of themselves and of each other, put beside each other. */
+import type { Clock } from '../clock.ts'
+import type { Calls, Member, Status } from '../engine/etcd/calls.ts'
+import { EtcdClient } from '../engine/etcd/client.ts'
+import { alarmType } from '../engine/etcd/messages.ts'
+import type { ClusterDirectory } from './directory.ts'
+import { ClusterFailure, messageOf } from './failure.ts'
+
+export type MemberPicture = {
+  /** Empty until the member has been started for the first time. */
+  name: string
+  id: bigint
+  url: string | null
+  peerUrl: string
+  isLearner: boolean
+  isLeader: boolean
+  /** Runs on this machine. */
+  isLocal: boolean
+  status: Status | null
+  /** Why it cannot be counted on now; null: it can. */
+  trouble: string | null
+  /** Entries of etcd's log that it has not carried out yet. */
+  lag: number
+}
+
+export type Alarm = { member: string; alarm: 'NOSPACE' | 'CORRUPT' }
+
+export type Picture = {
+  clusterId: bigint
+  members: MemberPicture[]
+  leader: MemberPicture | null
+  alarms: Alarm[]
+}
+
+/** Entries; under load a healthy member is some behind at any moment. */
+export const LAG_MAX = 1_000
+const LOOK_MS_MAX = 2_000
+
+/** Connections to members, one each, for as long as one command or one look needs them. */
+export class Doors {
+  readonly directory: ClusterDirectory
+  readonly #clock: Clock
+  readonly #clients = new Map<string, EtcdClient>()
+
+  constructor(directory: ClusterDirectory, clock: Clock) {
+    this.directory = directory
+    this.#clock = clock
+  }
+
+  at(url: string): EtcdClient {
+    const known = this.#clients.get(url)
+    if (known) return known
+    const client = new EtcdClient({ urls: [url], clock: this.#clock, tls: this.directory.tls })
+    this.#clients.set(url, client)
+    return client
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) client.close()
+    this.#clients.clear()
+  }
+
+  /** @throws ClusterFailure when no member answers. */
+  async look(): Promise<Picture> {
+    const listed = (await this.#members()).sort((one, other) => (one.name < other.name ? -1 : 1))
+    const looks = await Promise.all(listed.map(member => this.#lookAt(member)))
+    const answered = looks.filter(({ status }) => status !== null)
+    const terms = answered.map(({ status }) => status!.raftTerm)
+    const latest = answered.filter(({ status }) => status!.raftTerm === terms.reduce((a, b) => (a > b ? a : b), 0n))
+    const leaderId = latest.map(({ status }) => status!.leader).find(id => id !== 0n) ?? null
+    const newest = Math.max(0, ...answered.map(({ status }) => Number(status!.raftIndex)))
+    const members = looks.map(look => judge(look, { leaderId, newest }))
+    const alarms = await this.#alarms(members)
+    this.directory.remember(members.flatMap(({ url }) => (url === null ? [] : [url])))
+    const leader = members.find(({ isLeader }) => isLeader) ?? null
+    return { clusterId: answered[0]?.status?.header?.clusterId ?? 0n, members, leader, alarms }
+  }
+
+  /** As all members agree; without a quorum, as the first that answers believes. */
+  async #members(): Promise<Member[]> {
+    const failures: unknown[] = []
+    for (const isLinearizable of [true, false]) {
+      for (const url of this.directory.urls()) {
+        try {
+          return await this.at(url).memberList({ isLinearizable }, LOOK_MS_MAX)
+        } catch (error) {
+          failures.push(error)
+        }
+      }
+    }
+    const { path } = this.directory
+    throw new ClusterFailure(
+      `No member of the cluster in ${path} answers; does \`holdfast cluster up --data ${path}\` run? (${messageOf(failures.at(-1))})`,
+    )
+  }
+
+  async #lookAt(member: Member): Promise<MemberPicture> {
+    const { id, name, clientURLs, peerURLs, isLearner } = member
+    const url = clientURLs[0] ?? null
+    const isLocal = this.directory.plan().members.some(plan => plan.name === name)
+    const picture = { name, id, url, peerUrl: peerURLs[0] ?? '', isLearner, isLocal, isLeader: false, lag: 0 }
+    if (url === null) return { ...picture, status: null, trouble: 'has not been started yet' }
+    try {
+      return { ...picture, status: await this.at(url).status(LOOK_MS_MAX), trouble: null }
+    } catch (error) {
+      return { ...picture, status: null, trouble: messageOf(error) }
+    }
+  }
+
+  async #alarms(members: MemberPicture[]): Promise<Alarm[]> {
+    const asked = members.find(({ status }) => status !== null && status.leader !== 0n)
+    if (!asked?.url) return []
+    const alarms = await this.at(asked.url).alarms(LOOK_MS_MAX)
+    return alarms.map(({ memberID, alarm }) => ({
+      member: members.find(({ id }) => id === memberID)?.name ?? memberID.toString(16),
+      alarm: alarm === alarmType.CORRUPT ? 'CORRUPT' : 'NOSPACE',
+    }))
+  }
+
+  /** Of a member that answers. */
+  calls(member: MemberPicture): Calls {
+    if (member.url === null) throw new ClusterFailure(`${member.name} has not been started yet.`)
+    return this.at(member.url)
+  }
+}
+
+function judge(look: MemberPicture, { leaderId, newest }: { leaderId: bigint | null; newest: number }): MemberPicture {
+  const { status, id } = look
+  const isLeader = id === leaderId
+  if (!status) return { ...look, isLeader }
+  const lag = Math.max(0, newest - Number(status.raftAppliedIndex))
+  // What it calls errors are alarms, which are looked at apart, and that there is no leader.
+  const trouble = status.leader === 0n ? 'knows no leader' : lag > LAG_MAX ? `is ${lag} entries behind` : null
+  return { ...look, isLeader, lag, trouble }
+}
+
+/** Members whose votes count. */
+export function voters({ members }: Picture): MemberPicture[] {
+  return members.filter(({ isLearner }) => !isLearner)
+}
+
+/** How many of `count` voters must agree. */
+export function quorumOf(count: number): number {
+  return Math.floor(count / 2) + 1
+}
+
+/** @throws ClusterFailure unless every member can be counted on and somebody leads. */
+export function demandHealth(picture: Picture, purpose: string): void {
+  const ill = picture.members.filter(({ trouble }) => trouble !== null)
+  if (ill.length > 0) {
+    const list = ill.map(({ name, id, trouble }) => `${name || id.toString(16)} ${trouble}`).join('; ')
+    throw new ClusterFailure(`Not ${purpose} while a member cannot be counted on: ${list}.`)
+  }
+  if (!picture.leader) throw new ClusterFailure(`Not ${purpose} while the cluster has no leader.`)
+  const corrupt = picture.alarms.find(({ alarm }) => alarm === 'CORRUPT')
+  if (corrupt) {
+    throw new ClusterFailure(
+      `Not ${purpose}: the data of ${corrupt.member} differs from the others'. Replace that member first.`,
+    )
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * A cluster from a backup. The backup is first put into a member that nobody can reach, and what must never be used as it is (epochs, servers, ids;
+ * `shards/restoring.ts`) is set right there. What comes of it is put into the members of the new cluster. So there is no moment at which
+ * a server could use the store before it is safe, and what is interrupted leaves nothing that could be started.
+ */
+import { renameSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { openEtcd } from '../engine/etcd/etcd.ts'
+import { NothingToRestore, type Restored, raiseAboveBackup } from '../shards/restoring.ts'
+import { backUp, inspect } from './backup.ts'
+import { type Beginning, beginCluster, newToken } from './begin.ts'
+import { ClusterDirectory, clientUrlOf, peerUrlOf } from './directory.ts'
+import { ClusterFailure } from './failure.ts'
+import { makeDirectory, remove, syncDirectory } from './files.ts'
+import { Doors } from './picture.ts'
+import { run } from './program-run.ts'
+import { findEtcdutl, numbersOf } from './programs.ts'
+import { stopIfAsked, type Work, waitFor } from './progress.ts'
+import { Runner } from './running.ts'
+
+export type RestoreOptions = Work &
+  Omit<Beginning, 'token' | 'root'> & { file: string; root: string; aboveToken: number | null; waitMs: number | null }
+
+/** Far more than has been written since any backup: watchers of old revisions must not meet them again (etcd-io/etcd#16028). */
+const REVISIONS_SKIPPED = 1_000_000_000
+const READY_MS_MAX = 60_000
+const BENCH = 'bench'
+
+/** @throws ClusterFailure; then the directory is not there. */
+export async function restore(options: RestoreOptions): Promise<Restored> {
+  const { directory, file, etcd, signal, progress } = options
+  if (directory.exists) {
+    throw new ClusterFailure(
+      `There is a cluster in ${directory.path}. Restore into a new directory; the old one is your last copy of what came after the backup.`,
+    )
+  }
+  const etcdutl = findEtcdutl(etcd)
+  const { keys, revision } = await inspect({ etcdutl: etcdutl.path, file, signal })
+  progress.say(`the backup has ${keys} keys at revision ${revision}`)
+  const scratch = `${directory.path}.restoring`
+  remove(scratch)
+  makeDirectory(scratch)
+  try {
+    const bench = new ClusterDirectory(join(scratch, BENCH))
+    await beginCluster({ ...options, directory: bench, name: BENCH, count: 1, host: '127.0.0.1', port: 0 })
+    await fill(bench, { file, etcdutl, signal, isFirst: true })
+    const repaired = join(scratch, 'repaired.db')
+    const restored = await raise({ ...options, bench, repaired })
+    const next = new ClusterDirectory(join(scratch, 'cluster'))
+    await beginCluster({ ...options, directory: next, token: newToken(options) })
+    progress.update('making the data of the new members …')
+    await fill(next, { file: repaired, etcdutl, signal, isFirst: false })
+    stopIfAsked(signal)
+    makeDirectory(dirname(directory.path))
+    remove(directory.path)
+    renameSync(next.path, directory.path)
+    syncDirectory(dirname(directory.path))
+    return restored
+  } finally {
+    remove(scratch)
+  }
+}
+
+type Filling = { file: string; etcdutl: { path: string; version: string }; signal: AbortSignal; isFirst: boolean }
+
+/** The data directory of every member, from the same file. */
+async function fill(directory: ClusterDirectory, { file, etcdutl, signal, isFirst }: Filling): Promise<void> {
+  const { token, members } = directory.plan()
+  for (const plan of members) {
+    const args = [
+      'snapshot',
+      'restore',
+      file,
+      `--data-dir=${directory.file(plan.name, 'data')}`,
+      `--name=${plan.name}`,
+      `--initial-cluster=${plan.start.initialCluster}`,
+      `--initial-cluster-token=${token}`,
+      `--initial-advertise-peer-urls=${peerUrlOf(plan)}`,
+    ]
+    if (isFirst && canBumpRevision(etcdutl.version))
+      args.push(`--bump-revision=${REVISIONS_SKIPPED}`, '--mark-compacted')
+    await run(etcdutl.path, args, signal)
+  }
+}
+
+/** Since 3.5.10; what follows from its absence is only that watchers of old revisions are not told, and ours need no telling. */
+function canBumpRevision(version: string): boolean {
+  const [major, minor, patch] = numbersOf(version)
+  return major > 3 || minor > 5 || patch >= 10
+}
+
+async function raise(options: RestoreOptions & { bench: ClusterDirectory; repaired: string }): Promise<Restored> {
+  const { bench, repaired, clock, progress } = options
+  const runner = new Runner({ directory: bench, clock, said: text => progress.say(text) })
+  const doors = new Doors(bench, clock)
+  try {
+    await runner.start()
+    await waitFor(options, { what: 'opening the backup', timeoutMs: READY_MS_MAX }, async () =>
+      (await doors.look()).leader ? true : null,
+    )
+    progress.update('raising what may have been given out since …')
+    const urls = bench.plan().members.map(clientUrlOf)
+    const engine = await openEtcd({ urls, clock, tls: bench.tls, takesAnyVersion: true })
+    try {
+      const restored = await raiseAboveBackup({ ...options, engine })
+      await backUp({ ...options, directory: bench, doors, file: repaired })
+      return restored
+    } finally {
+      await engine.close()
+    }
+  } catch (error) {
+    if (error instanceof NothingToRestore) throw new ClusterFailure(error.message)
+    throw error
+  } finally {
+    doors.close()
+    await runner.close()
+  }
+}

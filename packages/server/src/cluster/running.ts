@@ -1,0 +1,154 @@
+/**
+ * The process behind `holdfast cluster up`: it runs the members of the plan, starts again what dies, and does what commands have written into
+ * the plan since. It writes down which processes are its own, so that after its own violent death the next one finds them.
+ */
+import { statSync } from 'node:fs'
+import type { Clock } from '../clock.ts'
+import { factsOfProcess, type ProcessFacts, systemProcesses } from '../shards/processes.ts'
+import type { ClusterDirectory, ClusterPlan, MemberPlan } from './directory.ts'
+import { ClusterFailure } from './failure.ts'
+import { parseJson, readText, remove, writeWhole } from './files.ts'
+import { MemberProcess } from './member.ts'
+import { isAlive } from './operation.ts'
+import { findEtcd } from './programs.ts'
+import { pause } from './progress.ts'
+
+/** `generation` is the one that the process was started with: who has asked for a restart sees that it is under way. */
+export type RunningMember = {
+  name: string
+  generation: number
+  etcd: string
+  process: ProcessFacts | null
+  restarts: number
+}
+export type Running = { process: ProcessFacts; members: RunningMember[] }
+
+const LOOK_MS = 100
+const ORPHAN_MS_MAX = 20_000
+
+/** Who runs the cluster of this directory now; null when nobody does. */
+export function runningIn(directory: ClusterDirectory): Running | null {
+  const running = recorded(directory)
+  return running && isAlive(running.process) ? running : null
+}
+
+function recorded(directory: ClusterDirectory): Running | null {
+  const text = readText(directory.runningFile)
+  // Written by `#record`.
+  return text === null ? null : (parseJson(text, directory.runningFile) as Running)
+}
+
+type Options = { directory: ClusterDirectory; clock: Clock; said(text: string): void }
+
+export class Runner {
+  readonly #options: Options
+  readonly #members = new Map<string, MemberProcess>()
+  #cancelLook: () => void = () => undefined
+  #turning: Promise<void> | null = null
+  #seen = ''
+  #isOver = false
+
+  constructor(options: Options) {
+    this.#options = options
+  }
+
+  /** Starts the members. @throws ClusterFailure when another process runs them, or a program is missing. */
+  async start(): Promise<void> {
+    const { directory, clock, said } = this.#options
+    const former = recorded(directory)
+    if (former && isAlive(former.process)) {
+      throw new ClusterFailure(`The cluster in ${directory.path} is run by process ${former.process.pid} already.`)
+    }
+    for (const { name, process } of former?.members ?? []) if (process) await endOrphan({ name, process, clock, said })
+    for (const { etcd } of directory.plan().members) findEtcd(etcd)
+    this.#record()
+    await this.#turn()
+    this.#arm()
+  }
+
+  get restarts(): number {
+    return [...this.#members.values()].reduce((sum, member) => sum + member.restarts, 0)
+  }
+
+  /** Stops the members, and resolves when they are gone. */
+  async close(): Promise<void> {
+    this.#isOver = true
+    this.#cancelLook()
+    await this.#turning
+    // One after another: all at once, the leader would wait seconds for somebody to hand its leadership to.
+    for (const member of this.#members.values()) await member.stop()
+    remove(this.#options.directory.runningFile)
+  }
+
+  #arm(): void {
+    this.#cancelLook = this.#options.clock.after(LOOK_MS, () => {
+      this.#turning = this.#turn()
+        .catch(error => this.#options.said(`the plan cannot be carried out: ${error}`))
+        .finally(() => {
+          this.#turning = null
+          if (!this.#isOver) this.#arm()
+        })
+    })
+  }
+
+  /** Makes the processes what the plan says, if it has been written since. */
+  async #turn(): Promise<void> {
+    const { directory } = this.#options
+    const { ino, mtimeMs } = statSync(directory.planFile)
+    const seen = `${ino} ${mtimeMs}`
+    if (seen === this.#seen) return
+    this.#seen = seen
+    const cluster = directory.plan()
+    const planned = new Map(cluster.members.map(plan => [plan.name, plan]))
+    for (const [name, member] of this.#members) {
+      const plan = planned.get(name)
+      if (plan?.generation === member.plan.generation) continue
+      await member.stop()
+      this.#members.delete(name)
+      this.#record()
+    }
+    for (const plan of cluster.members) if (!this.#members.has(plan.name)) this.#startMember(cluster, plan)
+  }
+
+  #startMember(cluster: ClusterPlan, plan: MemberPlan): void {
+    const { directory, clock, said } = this.#options
+    const { version } = findEtcd(plan.etcd)
+    const changed = () => this.#record()
+    const member = new MemberProcess({ directory, cluster, plan, version, clock, said, changed })
+    this.#members.set(plan.name, member)
+    member.start()
+  }
+
+  #record(): void {
+    const members = [...this.#members.values()].map(({ plan, pid, restarts }) => ({
+      name: plan.name,
+      generation: plan.generation,
+      etcd: plan.etcd,
+      process: pid === null ? null : factsOfProcess(pid),
+      restarts,
+    }))
+    const running: Running = { process: systemProcesses.own(), members }
+    writeWhole(this.#options.directory.runningFile, JSON.stringify(running))
+  }
+}
+
+/** A member whose runner was killed: it still has the data directory. */
+async function endOrphan(orphan: { name: string; process: ProcessFacts; clock: Clock; said(text: string): void }) {
+  const { name, process: facts, clock, said } = orphan
+  const isHere = () => systemProcesses.stateOf(facts) === 'alive'
+  if (!isHere()) return
+  said(`${name} still runs from before (process ${facts.pid}): it is stopped first`)
+  signal(facts.pid, 'SIGTERM')
+  for (let waitedMs = 0; isHere() && waitedMs < ORPHAN_MS_MAX; waitedMs += LOOK_MS) await pause(clock, LOOK_MS)
+  if (isHere()) signal(facts.pid, 'SIGKILL')
+  while (isHere()) await pause(clock, LOOK_MS)
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    // It has gone in the meantime.
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}

@@ -1,0 +1,143 @@
+/** `holdfast cluster status`: everything that one wants to know at a glance, as data. */
+import { existsSync } from 'node:fs'
+import type { Clock } from '../clock.ts'
+import { judgeVersion } from '../engine/etcd/version.ts'
+import { factsOf, RENEW_MS } from './certificates.ts'
+import type { ClusterDirectory } from './directory.ts'
+import { messageOf } from './failure.ts'
+import { readText } from './files.ts'
+import { type Alarm, Doors, type Picture, quorumOf, voters } from './picture.ts'
+import { runningIn } from './running.ts'
+import { openStore, readStore, type StorePicture } from './store.ts'
+
+export type MemberStatus = {
+  name: string
+  id: string
+  url: string | null
+  role: 'leader' | 'follower' | 'learner'
+  isLocal: boolean
+  /** null: it can be counted on. */
+  trouble: string | null
+  version: string | null
+  dbBytes: number | null
+  dbLiveBytes: number | null
+  raftIndex: number | null
+  lag: number | null
+}
+
+export type CertificateStatus = { file: string; name: string; expiresAt: number; isDue: boolean }
+
+export type ClusterStatus = {
+  path: string
+  clusterId: string
+  token: string
+  /** Every member can be counted on, somebody leads, and there is no alarm. */
+  isHealthy: boolean
+  hasQuorum: boolean
+  /** How many members may still be lost before the service stops. */
+  spareMembers: number
+  quotaBytes: number
+  revision: number
+  leader: string | null
+  members: MemberStatus[]
+  alarms: Alarm[]
+  warnings: string[]
+  /** null: no server has used the store yet, or it cannot be read; then `storeTrouble` says why. */
+  store: StorePicture | null
+  storeTrouble: string | null
+  certificates: CertificateStatus[]
+  /** The process of `cluster up` on this machine. */
+  runner: { pid: number; restarts: number } | null
+}
+
+/** @throws ClusterFailure when no member answers. */
+export async function statusOf(directory: ClusterDirectory, clock: Clock): Promise<ClusterStatus> {
+  const plan = directory.plan()
+  const doors = new Doors(directory, clock)
+  try {
+    const picture = await doors.look()
+    const members = picture.members.map(memberStatusOf)
+    const alive = voters(picture).filter(({ trouble }) => trouble === null).length
+    const quorum = quorumOf(voters(picture).length)
+    const versions = new Set(members.flatMap(({ version }) => (version === null ? [] : [version])))
+    const running = runningIn(directory)
+    return {
+      path: directory.path,
+      clusterId: picture.clusterId.toString(16),
+      token: plan.token,
+      isHealthy:
+        members.every(({ trouble }) => trouble === null) && picture.leader !== null && picture.alarms.length === 0,
+      hasQuorum: alive >= quorum && picture.leader !== null,
+      spareMembers: Math.max(0, alive - quorum),
+      quotaBytes: quotaOf(picture, plan.quotaBytes),
+      revision: Math.max(0, ...picture.members.map(({ status }) => status?.header?.revision ?? 0)),
+      leader: picture.leader?.name ?? null,
+      members,
+      alarms: picture.alarms,
+      warnings: [...versions].flatMap(version => judgeVersion(version).warnings),
+      ...(await storeStatus(directory, picture, clock)),
+      certificates: certificatesOf(directory, clock),
+      runner: running && {
+        pid: running.process.pid,
+        restarts: running.members.reduce((sum, { restarts }) => sum + restarts, 0),
+      },
+    }
+  } finally {
+    doors.close()
+  }
+}
+
+function memberStatusOf(member: Picture['members'][number]): MemberStatus {
+  const { name, id, url, isLearner, isLeader, isLocal, trouble, status, lag } = member
+  return {
+    name,
+    id: id.toString(16),
+    url,
+    role: isLearner ? 'learner' : isLeader ? 'leader' : 'follower',
+    isLocal,
+    trouble,
+    version: status?.version ?? null,
+    dbBytes: status?.dbSize ?? null,
+    dbLiveBytes: status?.dbSizeInUse ?? null,
+    raftIndex: status ? Number(status.raftIndex) : null,
+    lag: status ? lag : null,
+  }
+}
+
+/** Members say theirs since 3.6. */
+export function quotaOf({ members }: Picture, planned: number): number {
+  const told = members.flatMap(({ status }) => (status && status.dbSizeQuota > 0 ? [status.dbSizeQuota] : []))
+  return told.length > 0 ? Math.min(...told) : planned
+}
+
+async function storeStatus(
+  directory: ClusterDirectory,
+  picture: Picture,
+  clock: Clock,
+): Promise<Pick<ClusterStatus, 'store' | 'storeTrouble'>> {
+  if (!picture.leader) return { store: null, storeTrouble: 'no member leads' }
+  try {
+    const engine = await openStore(directory, picture, clock)
+    try {
+      return { store: await readStore(engine, { root: directory.plan().root, clock }), storeTrouble: null }
+    } finally {
+      await engine.close()
+    }
+  } catch (error) {
+    // That the members can be shown is worth more than that all can be shown.
+    return { store: null, storeTrouble: messageOf(error) }
+  }
+}
+
+/** Those that lie on this machine. */
+export function certificatesOf(directory: ClusterDirectory, clock: Clock): CertificateStatus[] {
+  const members = directory
+    .plan()
+    .members.flatMap(({ name }) => [directory.file(name, 'server.pem'), directory.file(name, 'peer.pem')])
+  return [directory.caFile, directory.clientFile, ...members]
+    .filter(file => existsSync(file))
+    .map(file => {
+      const { name, expiresAt } = factsOf(readText(file) ?? '')
+      return { file, name, expiresAt, isDue: expiresAt - clock.wallMs() < RENEW_MS }
+    })
+}

@@ -1,0 +1,48 @@
+/** `holdfast cluster up`: the members of this machine, run and looked after until somebody asks for the end. */
+import type { ClusterDirectory } from './directory.ts'
+import { type Keeping, keep } from './keeping.ts'
+import { Doors, type Picture } from './picture.ts'
+import { type Work, waitFor } from './progress.ts'
+import { Runner } from './running.ts'
+
+/** Members of other machines may be started by hand, one after another. */
+const READY_MS_MAX = 10 * 60_000
+
+export type Up = Work &
+  Omit<Keeping, 'directory' | 'doors'> & {
+    directory: ClusterDirectory
+    /** Before anything else, with the members of the plan running: to join. */
+    first?(doors: Doors): Promise<void>
+    ready(picture: Picture): void
+  }
+
+/** Returns when the signal has been given and every member of this machine is gone. */
+export async function runCluster(options: Up): Promise<void> {
+  const { directory, clock, signal, progress, ready } = options
+  const said = (text: string) => progress.say(text)
+  const runner = new Runner({ directory, clock, said })
+  const doors = new Doors(directory, clock)
+  await runner.start()
+  try {
+    await options.first?.(doors)
+    ready(await waitUntilReady(options, doors))
+    await keep({ ...options, doors })
+  } catch (error) {
+    if (!signal.aborted) throw error
+  } finally {
+    progress.update('stopping …')
+    doors.close()
+    await runner.close()
+    progress.say('all members of this machine have stopped')
+  }
+}
+
+/** Until the members of this machine can be counted on. */
+function waitUntilReady(work: Up, doors: Doors): Promise<Picture> {
+  const names = work.directory.plan().members.map(({ name }) => name)
+  return waitFor(work, { what: `starting ${names.join(', ')}`, timeoutMs: READY_MS_MAX }, async () => {
+    const picture = await doors.look()
+    const isReady = (name: string) => picture.members.some(member => member.name === name && member.trouble === null)
+    return picture.leader && names.every(isReady) ? picture : null
+  })
+}
