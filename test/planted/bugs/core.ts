@@ -98,8 +98,8 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I8'],
     does: 'After a release nobody looks at the queue: the lock is free, and its waiters wait.',
     file: `${locks}/release.ts`,
-    find: "  remember(draft, command.session, command.request, { did: 'release', left })\n  for (const grant of grants) pump(draft, grant.lock)\n",
-    replace: "  remember(draft, command.session, command.request, { did: 'release', left })\n",
+    find: '  const left = leaveAll(draft, grants, command)\n  for (const grant of grants) pump(draft, grant.lock)\n',
+    replace: '  const left = leaveAll(draft, grants, command)\n',
     test: random,
   },
   {

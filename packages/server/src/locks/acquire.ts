@@ -1,4 +1,5 @@
 /** Asking for locks: one or a set, in one step or none. */
+
 import {
   IDEMPOTENCY_KEYS_MAX,
   QUEUE_WAITERS_MAX,
@@ -12,6 +13,7 @@ import { breakDeadlocks, noteOrder } from './deadlock.ts'
 import type { Draft } from './draft.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
+import { remember } from './memory.ts'
 import type { Acquire, Claim, Grant, Refusal, Reply, Session, Waiter } from './model.ts'
 import { canGrantAtOnce, limitOf, rankOf } from './queue.ts'
 import {
@@ -20,7 +22,6 @@ import {
   isFull,
   lost,
   recall,
-  remember,
   repeatAcquire,
   repeatWait,
   usedOtherwise,

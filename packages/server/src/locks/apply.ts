@@ -11,6 +11,7 @@ import type {
   Entry,
   Freeze,
   IdempotencyKey,
+  Memory,
   Remembered,
   RequestId,
   Session,
@@ -30,7 +31,9 @@ export function apply(state: State, entry: Entry): void {
   if (entry.value !== null && typeof entry.value === 'object') stamp(state, entry.value)
   switch (entry.record) {
     case 'grant':
-      return applyGrant(state, entry)
+      applyGrant(state, entry)
+      if (entry.remembers) applyMemory(state, entry.remembers)
+      return
     case 'wait':
       return applyWait(state, entry.ticket, entry.locks, entry.value)
     case 'session':
@@ -225,6 +228,11 @@ function applyFreeze(state: State, prefix: string, freeze: Freeze | null): void 
     used(state, freeze.number)
     state.freezes.set(prefix, freeze)
   } else state.freezes.delete(prefix)
+}
+
+function applyMemory(state: State, { session, request, did }: Memory): void {
+  stamp(state, did)
+  applyRequest(state, session, request, did)
 }
 
 function applyRequest(state: State, id: string, request: RequestId, did: Remembered | null): void {

@@ -104,7 +104,7 @@ export function carry(state: State, entry: Carried, { before, seq }: { before: n
 export function restamp(state: State, entry: Entry, seq: number): void {
   if (entry.record === 'settled') {
     const session = state.sessions.get(entry.session)
-    if (!session) return
+    if (!session || entry.value === null) return
     state.live.remove(session.settledIn)
     state.live.add(seq)
     session.settledIn = seq
@@ -112,12 +112,16 @@ export function restamp(state: State, entry: Entry, seq: number): void {
   }
   const record = current(state, entry)
   if (record) stamp(state, record, seq)
+  if (entry.record !== 'grant' || !entry.remembers) return
+  const { session, request, did } = entry.remembers
+  if (state.sessions.get(session)?.requests?.get(request) === did) stamp(state, did, seq)
 }
 
-function stamp(state: State, record: Stamped, seq: number): void {
+function stamp(state: State, record: object, seq: number): void {
   state.live.remove(writtenBy(record))
   state.live.add(seq)
-  record[writtenIn] = seq
+  // Any record can carry the stamp beside its fields.
+  ;(record as Stamped)[writtenIn] = seq
 }
 
 /** How many records batch `seq` has written that are still current. Zero: it can go. */

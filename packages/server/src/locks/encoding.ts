@@ -7,7 +7,9 @@ import {
   type Delay,
   type Entry,
   type Grant,
+  type GrantEntry,
   type Happening,
+  type Memory,
   type Remembered,
   type RequestId,
   type Why,
@@ -47,8 +49,11 @@ export function encodeEntry(entry: Entry): string {
   const head = `["${entry.type}",`
   const why = entry.why ? `,${whyText(entry.why)}]` : ']'
   switch (entry.record) {
-    case 'grant':
-      return `${head}"grant",${quote(entry.lock)},${entry.token},${entry.value ? grant(entry.value) : 'null'}${why}`
+    case 'grant': {
+      const value = entry.value ? grant(entry.value) : 'null'
+      const end = entry.remembers ? `,${entry.why ? whyText(entry.why) : 'null'},${memory(entry.remembers)}]` : why
+      return `${head}"grant",${quote(entry.lock)},${entry.token},${value}${end}`
+    }
     case 'request':
       return `${head}"request","${entry.session}",${id(entry.request)},${remembered(entry.value)}${why}`
     case 'settled':
@@ -91,6 +96,23 @@ function delay({ mode, session, reason, delayUntilMs, promiseUntilMs, change, pe
   return mode === 'permits' ? `${start},${permits},${text(slots)},${limit}]` : `${start}]`
 }
 
+/** Of a grant, all of it is in the grant. */
+function memory({ session, request, did }: Memory): string {
+  if (did.did === 'acquire') return '1'
+  return `["${session}",${id(request)},${remembered(did)}]`
+}
+
+function decodeMemory(grant: Grant | null, memory: unknown): Memory {
+  if (grant && grant.request !== null) {
+    const { session, request, lock, token } = grant
+    return { session, request, did: { did: 'acquire', grants: [{ lock, token }] } }
+  }
+  const [session, request, did] = memory as [string, RequestId, unknown]
+  const decoded = decodeRemembered(did)
+  if (!decoded) throw new Error('an entry remembers nothing: written by a newer version')
+  return { session, request, did: decoded }
+}
+
 function remembered(value: Remembered | null): string {
   if (value?.did === 'release') return `${value.left}`
   const only = value?.did === 'acquire' && value.grants.length === 1 ? value.grants[0] : undefined
@@ -105,8 +127,12 @@ export function decodeEntry(encoded: Encoded): Entry {
   // Positions are those that `encodeEntry` writes, and the log's hash chain says that it did.
   switch (record) {
     case 'grant': {
-      const [, , lock, token, value, why] = encoded as [Happening, 'grant', string, number, unknown[] | null, Why?]
-      return { type, record, lock, token, value: value && decodeGrant(lock, token, value), ...(why && { why }) }
+      const [, , lock, token, fields, why, memory] = encoded as EncodedGrant
+      const value = fields && decodeGrant(lock, token, fields)
+      const entry: GrantEntry = { type, record, lock, token, value }
+      if (why) entry.why = why
+      if (memory) entry.remembers = decodeMemory(value, memory)
+      return entry
     }
     case 'request': {
       const [, , session, request, value, why] = encoded as [Happening, 'request', string, RequestId, unknown, Why?]
@@ -151,6 +177,8 @@ function decodeNamed(encoded: Encoded): Entry {
       throw new Error(`an entry of the unknown record ${String(record)}: written by a newer version`)
   }
 }
+
+type EncodedGrant = [Happening, 'grant', string, number, unknown[] | null, (Why | null)?, unknown?]
 
 type GrantFields = [
   Grant['mode'],

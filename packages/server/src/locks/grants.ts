@@ -5,16 +5,21 @@
  * until the lock-delay is over (an unclean end), and until the last promise made to the holder is (SAFETY P14), unless its client
  * has said that it knows. So "who may come next" has one answer: whoever is compatible with the grants and the delays.
  */
+
 import { noteHold } from './apply.ts'
 import type { Draft } from './draft.ts'
+import { memoryOf, remember } from './memory.ts'
 import {
   type Claim,
   type Delay,
   type Gone,
   type Grant,
+  type GrantEntry,
   type Happening,
   type Labels,
+  type Memory,
   type Metadata,
+  type Remembered,
   type RequestId,
   type Waiter,
   type Why,
@@ -63,20 +68,25 @@ export function grantAll(draft: Draft, request: Request, claims: readonly Claim[
       notice: null,
       [writtenIn]: 0,
     }
-    draft.put({
+    const { lock: name, token } = grant
+    const entry: GrantEntry = {
       type: 'granted',
       record: 'grant',
-      lock: grant.lock,
-      token: grant.token,
+      lock: name,
+      token,
       value: grant,
       why: { by: draft.by },
-    })
+    }
+    const did: Remembered = { did: 'acquire', grants: [{ lock: name, token }] }
+    const memory = claims.length === 1 ? memoryOf(draft.state, request.session, request.request, did) : null
+    if (memory) entry.remembers = memory
+    draft.put(entry)
     if (request.value !== null) putValue(draft, grant, request.value)
     grants.push(grant)
   }
-  if (request.request !== null && liveSession(draft.state, request.session)?.record.isSingle === false) {
-    const did = { did: 'acquire' as const, grants: grants.map(({ lock, token }) => ({ lock, token })) }
-    draft.put({ type: 'remembered', record: 'request', session: request.session, request: request.request, value: did })
+  if (claims.length > 1) {
+    const did: Remembered = { did: 'acquire', grants: grants.map(({ lock, token }) => ({ lock, token })) }
+    remember(draft, request.session, request.request, did)
   }
   return grants
 }
@@ -110,6 +120,8 @@ export type Ended = {
   promiseUntilMs?: number
   /** The change that told of it, if that was before. */
   change?: number
+  /** The request that asked for it. */
+  remembers?: Memory | null
 }
 
 /** Ends one grant. Those who wait are served by a `pump` of the lock, which is the caller's to make. */
@@ -125,7 +137,10 @@ export function endGrant(draft: Draft, grant: Grant, ended: Ended): void {
   if (ended.reason !== undefined) why.reason = ended.reason
   if (change > 0) why.change = change
   const heldMs = draft.now - grant.sinceMs
-  draft.put({ type: ended.type, record: 'grant', lock: grant.lock, token: grant.token, value: null, why, heldMs })
+  const { lock: name, token } = grant
+  const entry: GrantEntry = { type: ended.type, record: 'grant', lock: name, token, value: null, why, heldMs }
+  if (ended.remembers) entry.remembers = ended.remembers
+  draft.put(entry)
   if (ended.type === 'released' || ended.type === 'session_closed' || ended.type === 'transferred') return
   const delay: Delay = {
     lock: grant.lock,

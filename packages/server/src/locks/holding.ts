@@ -1,10 +1,12 @@
 /** What a holder can do with its grant, by token: pass it on, write the lock's value, have it confirmed. */
+
 import { sessionLimit } from './acquire.ts'
 import type { Draft } from './draft.ts'
 import { endGrant, putValue } from './grants.ts'
+import { remember } from './memory.ts'
 import type { Command, Grant, Reply } from './model.ts'
 import { notify } from './preemption.ts'
-import { alreadySettled, recall, remember, usedOtherwise } from './requests.ts'
+import { alreadySettled, recall, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 import { grantView } from './views.ts'
 

@@ -13,6 +13,9 @@
  * never runs faster than real time; so what is counted on it ends late, never early. `at` is wall time, a label.
  */
 import type { LostReason } from '@holdfast/protocol/errors'
+import type { Cycle } from './entries.ts'
+
+export type * from './entries.ts'
 
 export type Mode = 'exclusive' | 'shared' | 'permits'
 export type Preemption = 'never' | 'graceful' | 'immediate'
@@ -161,73 +164,6 @@ export type Remembered =
 
 /** A `/v1` idempotency key: the session it made, and a digest of the body that it came with. */
 export type IdempotencyKey = { key: string; digest: string; session: string; lock: string; sinceMs: number }
-
-// ---------------------------------------------------------------------------------------------------- entries
-
-export type Happening =
-  // What watchers read (protocol/events.ts) …
-  | 'granted'
-  | 'queued'
-  | 'dequeued'
-  | 'released'
-  | 'expired'
-  | 'preempting'
-  | 'preempted'
-  | 'forced'
-  | 'max_hold'
-  | 'session_closed'
-  | 'transferred'
-  | 'delayed'
-  | 'freed'
-  | 'frozen'
-  | 'thawed'
-  | 'value_changed'
-  | 'configured'
-  | 'deleted'
-  // … and what they do not.
-  | 'reentered'
-  | 'session_opened'
-  | 'session_changed'
-  | 'session_ended'
-  | 'remembered'
-  | 'settled'
-  | 'forgotten'
-  /** Written again by the cleaner: nothing happened. */
-  | 'carried'
-
-/** Why it happened, for the audit trail and the events. `holder` etc. stand here where the record itself is gone. */
-export type Why = {
-  /** Subject of the credential, or the session, that caused it. */
-  by?: string
-  reason?: string
-  trace?: string
-  holder?: string
-  session?: string
-  cycle?: Cycle
-  /** Of the grant that ended: the session's `changes` after it. */
-  change?: number
-}
-
-/** Sets (`value`) or removes (`value: null`) one record and says what happened. */
-export type Entry =
-  /** `heldMs`: of a grant that has ended, for the telemetry; never logged. */
-  | { type: Happening; record: 'grant'; lock: string; token: number; value: Grant | null; why?: Why; heldMs?: number }
-  /** `gone` is the waiter that was removed, and what it was granted: for the one who answers it (answers.ts), never logged. */
-  | { type: Happening; record: 'wait'; ticket: number; locks: string[]; value: Waiter | null; why?: Why; gone?: Gone }
-  | { type: Happening; record: 'session'; session: string; value: Session | null; why?: Why }
-  | { type: Happening; record: 'delay'; lock: string; token: number; value: Delay | null; why?: Why }
-  | { type: Happening; record: 'config'; lock: string; value: Config | null; why?: Why }
-  | { type: Happening; record: 'value'; lock: string; value: Value | null; why?: Why }
-  | { type: Happening; record: 'freeze'; prefix: string; value: Freeze | null; why?: Why }
-  | { type: Happening; record: 'request'; session: string; request: RequestId; value: Remembered | null; why?: Why }
-  /** All numbered requests of the session below `value` are forgotten: their replies have arrived. */
-  | { type: Happening; record: 'settled'; session: string; value: number | null; why?: Why }
-  | { type: Happening; record: 'key'; key: string; value: IdempotencyKey | null; why?: Why }
-
-export type Gone = { waiter: Waiter; grants: Grant[] | null }
-
-/** `waiter` waits for `lock`, which `holder` holds or is before it in line for. */
-export type Cycle = { waiter: string; task: string; lock: string; holder: string }[]
 
 // ---------------------------------------------------------------------------------------------------- commands
 

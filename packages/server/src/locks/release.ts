@@ -1,8 +1,10 @@
 /** Giving up what one holds or waits for. Always by token: the token names the grant, so a late retry cannot end the one after it. */
+
 import type { Draft } from './draft.ts'
 import { endGrant, giveUp, pump, pumpAll } from './grants.ts'
+import { memoryOf, remember } from './memory.ts'
 import type { Command, Grant, Reply } from './model.ts'
-import { alreadySettled, lost, recall, remember, usedOtherwise } from './requests.ts'
+import { alreadySettled, lost, recall, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
@@ -24,12 +26,23 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
     // Released before: nothing to do, and true. Somebody else's, or ended otherwise: the holder must hear it.
     else if (grant || endingOf(draft.state, token) !== 'released') return lost(draft.state, token)
   }
-  let left = 0
-  const distinct = grants.length === 1 ? grants : new Set(grants)
-  for (const grant of distinct) left = Math.max(left, leave(draft, grant))
-  remember(draft, command.session, command.request, { did: 'release', left })
+  const left = leaveAll(draft, grants, command)
   for (const grant of grants) pump(draft, grant.lock)
   return { ok: true, type: 'released', left, confers: { ttlMs, changes } }
+}
+
+/** Returns how often the one that is entered most often still is. */
+function leaveAll(draft: Draft, grants: readonly Grant[], { session, request }: Of<'release'>): number {
+  const [only] = grants
+  if (grants.length === 1 && only?.count === 1) {
+    const remembers = memoryOf(draft.state, session, request, { did: 'release', left: 0 })
+    endGrant(draft, only, { type: 'released', remembers })
+    return 0
+  }
+  let left = 0
+  for (const grant of new Set(grants)) left = Math.max(left, leave(draft, grant))
+  remember(draft, session, request, { did: 'release', left })
+  return left
 }
 
 /** Leaves a grant once; returns how often it is still entered. */

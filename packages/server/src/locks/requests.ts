@@ -32,13 +32,6 @@ export const usedOtherwise: Reply = {
   message: 'This request id has been used for a different call of this session.',
 }
 
-/** Remembers what the request did, in the batch that did it. */
-export function remember(draft: Draft, id: string, request: RequestId | null, did: Remembered): void {
-  const session = liveSession(draft.state, id)
-  if (request === null || !session || session.record.isSingle) return
-  draft.put({ type: 'remembered', record: 'request', session: id, request, value: did })
-}
-
 export function isFull(session: SessionState): boolean {
   return (session.requests?.size ?? 0) >= SESSION_REQUESTS_MAX
 }

@@ -142,7 +142,7 @@ export class Turn {
   #nextChunk(instance: Instance, entries: Entry[]): Chunk {
     const chunk = { seq: this.chunks.at(-1)!.seq + 1, text: new GroupText(), written: [], entries: 0 }
     this.chunks.push(chunk)
-    for (const entry of entries) if (entry.value !== null) restamp(instance.state, entry, chunk.seq)
+    for (const entry of entries) restamp(instance.state, entry, chunk.seq)
     return chunk
   }
 
