@@ -13,7 +13,7 @@
  * never runs faster than real time; so what is counted on it ends late, never early. `at` is wall time, a label.
  */
 import type { LostReason } from '@holdfast/protocol/errors'
-import type { Cycle } from './entries.ts'
+import type { Cycle, Entry } from './entries.ts'
 
 export type * from './entries.ts'
 
