@@ -8,6 +8,11 @@ export class ClusterBusy extends ClusterFailure {
   override readonly name = 'ClusterBusy'
 }
 
+/** No member answers; one may, a moment later. */
+export class ClusterUnreachable extends ClusterFailure {
+  override readonly name = 'ClusterUnreachable'
+}
+
 /** Somebody has asked for it to be stopped. What had been begun has been undone, or is said in the message. */
 export class ClusterStopped extends Error {
   override readonly name = 'ClusterStopped'

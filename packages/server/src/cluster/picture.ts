@@ -4,7 +4,7 @@ import type { Calls, Member, Status } from '../engine/etcd/calls.ts'
 import { EtcdClient } from '../engine/etcd/client.ts'
 import { alarmType } from '../engine/etcd/messages.ts'
 import type { ClusterDirectory } from './directory.ts'
-import { ClusterFailure, messageOf } from './failure.ts'
+import { ClusterFailure, ClusterUnreachable, messageOf } from './failure.ts'
 
 export type MemberPicture = {
   /** Empty until the member has been started for the first time. */
@@ -33,7 +33,7 @@ export type Picture = {
 }
 
 /** Entries; under load a healthy member is some behind at any moment. */
-export const LAG_MAX = 1_000
+const LAG_MAX = 1_000
 const LOOK_MS_MAX = 2_000
 
 /** Connections to members, one each, for as long as one command or one look needs them. */
@@ -60,7 +60,7 @@ export class Doors {
     this.#clients.clear()
   }
 
-  /** @throws ClusterFailure when no member answers. */
+  /** @throws ClusterUnreachable */
   async look(): Promise<Picture> {
     const listed = (await this.#members()).sort((one, other) => (one.name < other.name ? -1 : 1))
     const looks = await Promise.all(listed.map(member => this.#lookAt(member)))
@@ -89,7 +89,7 @@ export class Doors {
       }
     }
     const { path } = this.directory
-    throw new ClusterFailure(
+    throw new ClusterUnreachable(
       `No member of the cluster in ${path} answers; does \`holdfast cluster up --data ${path}\` run? (${messageOf(failures.at(-1))})`,
     )
   }

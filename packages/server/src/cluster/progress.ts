@@ -1,6 +1,6 @@
 /** How long work is told about, and waited for. */
 import type { Clock } from '../clock.ts'
-import { ClusterFailure, ClusterStopped } from './failure.ts'
+import { ClusterFailure, ClusterStopped, ClusterUnreachable } from './failure.ts'
 
 export type Progress = {
   /** Something has been done. */
@@ -44,7 +44,7 @@ export async function waitFor<Found>(
       if (found !== null) return found
       failure = null
     } catch (error) {
-      if (error instanceof ClusterFailure) throw error
+      if (error instanceof ClusterFailure && !(error instanceof ClusterUnreachable)) throw error
       failure = error
     }
     const waitedMs = clock.hrtimeMs() - beganMs

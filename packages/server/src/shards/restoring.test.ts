@@ -1,0 +1,93 @@
+/** A store from a backup: no token comes twice, and nothing is granted while those whom it has forgotten may still believe (SAFETY O4). */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { NUMBERS_PER_EPOCH } from '../locks/state.ts'
+import { EPOCH_MAX } from './ownership.ts'
+import { EPOCHS_SKIPPED, raiseAboveBackup, WAIT_MS_MIN } from './restoring.ts'
+import { countingRandom, restart, startServer, TestEngine, type World } from './testing.ts'
+
+const root = 'test'
+
+function restoring(world: World, more: { aboveToken?: number; waitMs?: number } = {}) {
+  const { engine, clock } = world
+  return raiseAboveBackup({
+    engine: new TestEngine(engine.store),
+    clock,
+    random: countingRandom(99),
+    root,
+    aboveToken: more.aboveToken ?? null,
+    waitMs: more.waitMs ?? null,
+  })
+}
+
+test('tokens after a restore are larger than all that can have been given out since the backup', async () => {
+  let world = await startServer()
+  const before = await world.server.grant(await world.server.session(15_000), 'a')
+  const restored = await restoring(world)
+  assert.equal(
+    Math.floor(restored.aboveToken / NUMBERS_PER_EPOCH),
+    Math.floor(before / NUMBERS_PER_EPOCH) + EPOCHS_SKIPPED,
+  )
+  world = await restart(world)
+  await world.clock.pass(WAIT_MS_MIN + 1_000)
+  const after = await world.server.grant(await world.server.session(15_000), 'b')
+  assert.ok(after > restored.aboveToken, `${after} is not above ${restored.aboveToken}`)
+})
+
+test('the highest token that was seen can be said, and is passed', async () => {
+  let world = await startServer()
+  await world.server.grant(await world.server.session(15_000), 'a')
+  const seen = 123_456 * NUMBERS_PER_EPOCH + 789
+  const { aboveToken } = await restoring(world, { aboveToken: seen })
+  assert.equal(aboveToken, 123_457 * NUMBERS_PER_EPOCH)
+  world = await restart(world)
+  await world.clock.pass(WAIT_MS_MIN + 1_000)
+  assert.ok((await world.server.grant(await world.server.session(15_000), 'b')) > seen)
+})
+
+test('a restore that would leave no exact tokens is refused', async () => {
+  const world = await startServer()
+  const last = (EPOCH_MAX - 1) * NUMBERS_PER_EPOCH - 1
+  await assert.rejects(restoring(world, { aboveToken: last + NUMBERS_PER_EPOCH }), /beyond the last one/)
+  const { aboveToken } = await restoring(world, { aboveToken: last })
+  assert.ok(aboveToken > last && Number.isSafeInteger(aboveToken + 2 * NUMBERS_PER_EPOCH - 1))
+})
+
+test('nothing is granted until the longest TTL of the backup has passed, and then by itself', async () => {
+  let world = await startServer()
+  await world.server.session(90_000)
+  const restored = await restoring(world)
+  assert.equal(restored.waitMs, 90_000)
+  world = await restart(world)
+  const session = await world.server.session(1_000_000)
+  const early = await world.server.ask(world.server.acquire(session, 'a'))
+  assert.ok(!early.ok && early.code === 'frozen')
+  await world.clock.pass(80_000)
+  assert.ok(!(await world.server.ask(world.server.acquire(session, 'a'))).ok)
+  await world.clock.pass(11_000)
+  assert.ok((await world.server.grant(session, 'a')) > restored.aboveToken)
+})
+
+test('the wait can be said; without a session in the backup it is a minute', async () => {
+  const world = await startServer()
+  assert.equal((await restoring(world)).waitMs, WAIT_MS_MIN)
+  assert.equal((await restoring(world, { waitMs: 5_000 })).waitMs, 5_000)
+})
+
+test('a restored store has another id, and knows no servers', async () => {
+  const world = await startServer()
+  const { clusterId, shards } = await restoring(world)
+  const meta = await world.engine.read('test/meta')
+  assert.match(Buffer.from(meta!.value).toString(), new RegExp(clusterId))
+  assert.deepEqual((await world.engine.list({ prefix: 'test/members/', limit: 10 })).pairs, [])
+  assert.equal(shards.length, 1)
+})
+
+test('a backup of something else is refused', async () => {
+  const world = await startServer()
+  const options = { clock: world.clock, random: countingRandom(1), aboveToken: null, waitMs: null }
+  await assert.rejects(
+    raiseAboveBackup({ ...options, engine: world.engine, root: 'else' }),
+    /no data of Holdfast under else/,
+  )
+})
