@@ -18,9 +18,10 @@ const value = Buffer.alloc(256 * 1024, 1)
 async function withQuota(
   act: (at: { cluster: EtcdCluster; engine: EtcdEngine }) => Promise<void>,
   members = 1,
+  betweenMs = 0,
 ): Promise<void> {
   const cluster = await startEtcd({ members, flags: [`--quota-backend-bytes=${QUOTA_BYTES}`] })
-  const space = { retainMs: 0, compactRevisions: 1, betweenMs: 0 }
+  const space = { retainMs: 0, compactRevisions: 1, betweenMs, betweenFullMs: 0 }
   const engine = await openEtcd({ urls: cluster.urls, clock: systemClock, quotaBytes: QUOTA_BYTES, space })
   try {
     await act({ cluster, engine })
@@ -62,10 +63,11 @@ async function beat(engine: EtcdEngine): Promise<void> {
   await engine.commit(commit).catch(() => undefined)
 }
 
-/** Overwrites one key until the file of every member has more than 70 % of the quota, and less than all of it. */
-async function grow(engine: EtcdEngine): Promise<void> {
-  for (let step = 0; step < 49; step++) await engine.commit({ checks: [], writes: [{ key: 'large', value }] })
-  const isLarge = async (url: string) => (await engine.client.at(url).status()).dbSize > 0.72 * QUOTA_BYTES
+/** Overwrites one key until the file of every member has more than 70 % of the quota, or `steps` of a 64th, and less than all of it. */
+async function grow(engine: EtcdEngine, steps = 49): Promise<void> {
+  for (let step = 0; step < steps; step++) await engine.commit({ checks: [], writes: [{ key: 'large', value }] })
+  const share = (steps - 3) / 64
+  const isLarge = async (url: string) => (await engine.client.at(url).status()).dbSize > share * QUOTA_BYTES
   for (let round = 0; round < 100; round++) {
     if ((await Promise.all(engine.client.urls.map(isLarge))).every(Boolean)) return
     // Sizes are those of the last time that the file was written to, ten times a second while there is something to write.
@@ -114,6 +116,20 @@ test('three members are defragmented one after another, none of them while it le
     assert.ok(defragmented.every(({ isLeader }) => !isLeader))
     assert.ok((await engine.commit({ checks: [], writes: [{ key: 'three', value }] })).ok)
   }, 3))
+
+const HOUR_MS = 3_600_000
+
+test('while so little room is left that acquires are refused, no long pause lies between two defragmentations', () =>
+  withQuota(
+    async ({ engine }) => {
+      await grow(engine, 57)
+      const sizes = () =>
+        Promise.all(engine.client.urls.map(async url => (await engine.client.at(url).status()).dbSize))
+      await tendUntil(engine, async () => (await sizes()).every(bytes => bytes < 0.8 * QUOTA_BYTES))
+    },
+    3,
+    HOUR_MS,
+  ))
 
 /** Who is told to, and whether it leads as it is told. */
 function seeDefragmentations({ client }: EtcdEngine): { url: string; isLeader: boolean }[] {

@@ -22,6 +22,8 @@ export type SpaceSettings = {
   compactRevisions: number
   /** Between two defragmentations, as members catch up in it. */
   betweenMs: number
+  /** The same while so little room is left that acquires are refused, or soon will be. */
+  betweenFullMs: number
 }
 
 export const spaceSettings: SpaceSettings = {
@@ -29,6 +31,7 @@ export const spaceSettings: SpaceSettings = {
   compactBytes: 32 * 1024 * 1024,
   compactRevisions: 5_000,
   betweenMs: 60_000,
+  betweenFullMs: 2_000,
 }
 
 /** Of the quota; below it free pages are left for what comes. */
@@ -37,6 +40,10 @@ const DEFRAGMENT_SHARE = 0.7
 const COMPACT_SHARE = 1 / 16
 /** Less would come free than is in use: not worth the standstill. */
 const FREE_SHARE = 0.5
+/** Of the quota; above it acquires may be refused (shards/storage.ts), and each member has to come below it before they are taken again. */
+const URGENT_SHARE = 0.8
+/** A member that is so many commits behind the others is catching up, and a second one is not stopped meanwhile. */
+const LAG_MAX = 1_000n
 /** An alarm is ended only when there is room again: the share at which acquires are still refused, or it would be raised anew at once. */
 const DISARM_SHARE = 0.85
 
@@ -125,7 +132,10 @@ export class Space {
     }
     const due = members.filter(isWorthIt)
     if (due.length === 0 || (isIncomplete && members.length > 1)) return
-    if (!isAlarmed && nowMs - this.#defragmentedMs < this.#settings.betweenMs) return
+    const { betweenMs, betweenFullMs } = this.#settings
+    const isUrgent = due.some(({ status }) => status.dbSize > URGENT_SHARE * quota)
+    if (!isAlarmed && nowMs - this.#defragmentedMs < (isUrgent ? betweenFullMs : betweenMs)) return
+    if (!isAlarmed && lagOf(members) > LAG_MAX) return
     const isLeader = ({ status }: Looked) => status.leader === status.header?.memberId
     const chosen = due.find(member => !isLeader(member)) ?? due[0]!
     const heir = members.find(member => member !== chosen && !member.status.isLearner)?.status.header?.memberId
@@ -144,6 +154,15 @@ export class Space {
       await this.#client.disarm({ memberId: memberID, alarm: 'NOSPACE' })
     }
   }
+}
+
+/** In commits: between the member that is the furthest and the one that is the least far. */
+function lagOf(members: Looked[]): bigint {
+  const places = members.map(({ status }) => status.raftAppliedIndex)
+  return (
+    places.reduce((most, place) => (place > most ? place : most)) -
+    places.reduce((least, place) => (place < least ? place : least))
+  )
 }
 
 async function look(client: EtcdClient): Promise<{ members: Looked[]; failures: unknown[] }> {
