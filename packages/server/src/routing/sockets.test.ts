@@ -1,0 +1,196 @@
+/** Two servers on real sockets, of the same cluster or not. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { HoldfastError } from '@holdfast/protocol/errors'
+import { WebSocket } from 'ws'
+import { systemClock } from '../clock.ts'
+import type { Command } from '../locks/model.ts'
+import { systemRandom } from '../random.ts'
+import { NotTaken } from '../shards/callers.ts'
+import type { Answer, Asking, SessionPush, WatchSink } from '../shards/port.ts'
+import type { Peer } from './peer.ts'
+import { PEER_PATH, PeerSockets } from './sockets.ts'
+
+const clusterKey = 'a'.repeat(64)
+const show: Command = { type: 'show', by: 'test', lock: 'a' }
+
+type World = {
+  address: string
+  server: string
+  sockets: PeerSockets
+  asked: Asking[]
+  watched: WatchSink[]
+  pushes: ((push: SessionPush) => void)[]
+  told: number
+  detached: number
+  close(): Promise<void>
+}
+
+async function started(server: string, key = clusterKey): Promise<World> {
+  const http = createServer()
+  const world = {
+    server,
+    asked: [] as Asking[],
+    watched: [] as WatchSink[],
+    pushes: [] as ((push: SessionPush) => void)[],
+    told: 0,
+    detached: 0,
+  }
+  const local: Peer = {
+    submit: (_instance, _command, asking) => {
+      world.asked.push(asking)
+      return { detach: () => world.detached++ }
+    },
+    watch: (_instance, _filter, sink) => {
+      world.watched.push(sink)
+      return { stop: () => world.detached++ }
+    },
+    history: async (_instance, { lock }) => ({ events: [], more: lock === 'more' }),
+    listen: (_instance, _session, push) => {
+      world.pushes.push(push)
+      return { stop: () => world.detached++ }
+    },
+  }
+  const here = { server, meta: { clusterId: 'c', clusterKey: key }, local, told: () => world.told++ }
+  const sockets = new PeerSockets({ here, clock: systemClock, random: systemRandom, authorities: null })
+  http.on('upgrade', (request, socket, head) => sockets.accept(request, socket, head))
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  // Listening on a host and port, the address is no text.
+  const { port } = http.address() as AddressInfo
+  const close = async () => {
+    sockets.close()
+    http.closeAllConnections()
+    http.close()
+  }
+  return Object.assign(world, { address: `http://127.0.0.1:${port}`, sockets, close })
+}
+
+function heard() {
+  const outcome = Promise.withResolvers<Answer | HoldfastError>()
+  const asking: Asking = { answer: outcome.resolve, fail: outcome.resolve }
+  return { asking, outcome: outcome.promise }
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise(resolve => systemClock.after(5, () => resolve(null)))
+}
+
+test('commands, places, watches, histories, pushes and hints go over one connection and come back', async t => {
+  const [one, other] = [await started('one'), await started('other')]
+  t.after(async () => Promise.all([one.close(), other.close()]))
+  const link = one.sockets.to(other)
+  assert.equal(one.sockets.to(other), link)
+  const { asking, outcome } = heard()
+  const places: number[] = []
+  link.submit('main', show, { ...asking, queued: ({ position }) => places.push(position) })
+  await until(() => other.asked.length === 1)
+  other.asked[0]!.queued?.({ ticket: 1, session: 's', position: 3 })
+  other.asked[0]!.answer({ ok: false, code: 'stale_token' })
+  assert.deepEqual(await outcome, { ok: false, code: 'stale_token' })
+  assert.deepEqual(places, [3])
+  const events: string[] = []
+  const { stop } = link.watch(
+    'main',
+    { prefix: 'a', after: 'x' },
+    {
+      began: cursor => events.push(cursor),
+      event: event => events.push(event.id) > 0,
+      reset: cursor => events.push(cursor),
+      ended: () => events.push('ended'),
+    },
+  )
+  await until(() => other.watched.length === 1)
+  other.watched[0]!.began('c-1')
+  other.watched[0]!.event({ id: 'c-2', at: '', type: 'granted', lock: 'a' })
+  await until(() => events.length === 2)
+  stop()
+  await until(() => other.detached === 1)
+  assert.deepEqual(events, ['c-1', 'c-2'])
+  assert.deepEqual(await link.history('main', { lock: 'more', limit: 1 }), { events: [], more: true })
+  const pushes: SessionPush[] = []
+  link.listen('main', 's', push => pushes.push(push))
+  await until(() => other.pushes.length === 1)
+  other.pushes[0]!({ type: 'received', lock: 'a', token: 1, changes: 2 })
+  await until(() => pushes.length === 1)
+  one.sockets.tell()
+  await until(() => other.told === 1)
+})
+
+test('errors keep their code, and what was surely not taken is told apart', async t => {
+  const [one, other] = [await started('one'), await started('other')]
+  t.after(async () => Promise.all([one.close(), other.close()]))
+  const link = one.sockets.to(other)
+  for (const error of [new NotTaken(), new HoldfastError('quota_exceeded', 'no', { details: { limit: 'x' } })]) {
+    const { asking, outcome } = heard()
+    const before = other.asked.length
+    link.submit('main', show, asking)
+    await until(() => other.asked.length > before)
+    other.asked.at(-1)!.fail(error)
+    const failed = await outcome
+    assert.ok(failed instanceof HoldfastError)
+    assert.deepEqual([failed.constructor, failed.code, failed.details], [error.constructor, error.code, error.details])
+  }
+})
+
+test('what was sent over a connection that broke is unknown; the other side lets go of what was begun', async t => {
+  const [one, other] = [await started('one'), await started('other')]
+  t.after(async () => Promise.all([one.close(), other.close()]))
+  const link = one.sockets.to(other)
+  const { asking, outcome } = heard()
+  link.submit('main', show, asking)
+  await until(() => other.asked.length === 1)
+  link.cut()
+  const failed = await outcome
+  assert.ok(failed instanceof HoldfastError && !(failed instanceof NotTaken) && failed.code === 'unavailable')
+  await until(() => other.detached === 1)
+  const late = heard()
+  link.submit('main', show, late.asking)
+  assert.ok((await late.outcome) instanceof NotTaken, 'a link that was cut takes nothing')
+})
+
+test('listeners are set up again when the connection has broken', async t => {
+  const [one, other] = [await started('one'), await started('other')]
+  t.after(async () => Promise.all([one.close(), other.close()]))
+  one.sockets.to(other).listen('main', 's', () => undefined)
+  await until(() => other.pushes.length === 1)
+  other.sockets.close()
+  await until(() => other.pushes.length === 2)
+})
+
+test('a server of another cluster, another start of a server, or nobody at all gets nothing', async t => {
+  const one = await started('one')
+  const foreign = await started('foreign', 'b'.repeat(64))
+  const later = await started('later start')
+  t.after(async () => Promise.all([one.close(), foreign.close(), later.close()]))
+  const gone = { server: 'gone', address: 'http://127.0.0.1:1' }
+  for (const target of [foreign, { ...later, server: 'earlier start' }, gone]) {
+    const { asking, outcome } = heard()
+    one.sockets.to(target).submit('main', show, asking)
+    assert.ok((await outcome) instanceof NotTaken)
+  }
+  assert.deepEqual([foreign.asked.length, later.asked.length], [0, 0])
+})
+
+test('whoever does not prove to know the key of the cluster is cut off, and asks nothing', async t => {
+  const one = await started('one')
+  t.after(() => one.close())
+  const attempts = [
+    () => JSON.stringify([{ type: 'ask', id: 1, instance: 'main', command: show }]),
+    () => JSON.stringify({ server: 'x', nonce: 'y', proof: 'z'.repeat(64) }),
+    // The acceptor's own words.
+    (greeting: string) => greeting,
+    () => 'not JSON',
+    () => 'null',
+  ]
+  for (const attempt of attempts) {
+    const socket = new WebSocket(`${one.address.replace('http', 'ws')}${PEER_PATH}`)
+    const [greeting] = (await once(socket, 'message')) as [Buffer]
+    socket.send(attempt(String(greeting)))
+    await once(socket, 'close')
+  }
+  assert.equal(one.asked.length, 0)
+})
