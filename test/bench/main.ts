@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
+import { clusterCycles, clusterEndurance, clusterHandOver } from './questions/cluster.ts'
 import { cycles } from './questions/cycles.ts'
 import { growth } from './questions/growth.ts'
 import { handOver, oneAtATime } from './questions/latency.ts'
@@ -24,6 +25,9 @@ const questions = {
   growth,
   recovery,
   space,
+  'cluster-cycles': clusterCycles,
+  'cluster-hand-over': clusterHandOver,
+  'cluster-endurance': clusterEndurance,
 }
 
 const { values } = parseArgs({

@@ -26,7 +26,15 @@ export class Servers {
     const server = await startServer({
       data: `${this.#folder.path}/${place}`,
       port,
-      flags: ['--engine', 'etcd', '--etcd', this.etcd.urls.join(','), '--server-name', `server-${place}`, ...this.#flags],
+      flags: [
+        '--engine',
+        'etcd',
+        '--etcd',
+        this.etcd.urls.join(','),
+        '--server-name',
+        `server-${place}`,
+        ...this.#flags,
+      ],
     })
     this.all[place] = server
     return server
@@ -48,6 +56,12 @@ export class Servers {
     throw new Error(`the shards did not spread over ${count} servers: ${await this.shards()}`)
   }
 
+  /** The place of the server whose shards have written most: in these tests all locks are in one shard. */
+  async busiest(): Promise<number> {
+    const written = await Promise.all(this.all.map(server => writtenBy(server)))
+    return written.indexOf(Math.max(...written))
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.all.map(server => server.kill()))
     await this.etcd.stop()
@@ -66,12 +80,21 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   return servers
 }
 
-/** Zero when it does not answer. */
-async function shardsOf({ url, child }: Server): Promise<number> {
-  if (child.exitCode !== null || child.signalCode !== null) return 0
+/** One for each shard that it decides for; none when it does not answer. */
+async function logBytesOf({ url, child }: Server): Promise<number[]> {
+  if (child.exitCode !== null || child.signalCode !== null) return []
   const text = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(1_000) }).then(
     response => response.text(),
     () => '',
   )
-  return text.split('\n').filter(line => line.startsWith('holdfast_log_bytes{')).length
+  const lines = text.split('\n').filter(line => line.startsWith('holdfast_log_bytes{'))
+  return lines.map(line => Number(line.split(' ')[1]))
+}
+
+async function shardsOf(server: Server): Promise<number> {
+  return (await logBytesOf(server)).length
+}
+
+async function writtenBy(server: Server): Promise<number> {
+  return Math.max(0, ...(await logBytesOf(server)))
 }

@@ -24,18 +24,27 @@ export async function etcdLock(): Promise<Peer | string> {
       ['--initial-cluster', `one=http://127.0.0.1:${peerPort}`],
     ].flat(),
   }))
-  const client = new Etcd3({ hosts: `http://127.0.0.1:${server.port}` })
+  const peer = etcdLockOn([`http://127.0.0.1:${server.port}`], 'one etcd member')
   return {
-    name: "npm etcd3's lock, one etcd member",
-    durability: 'synced, one disk; no fencing token',
+    ...peer,
+    close: async () => {
+      await peer.close()
+      await server.stop()
+    },
+  }
+}
+
+/** On members that somebody else has started. */
+export function etcdLockOn(hosts: string[], members: string): Peer {
+  const client = new Etcd3({ hosts })
+  return {
+    name: `npm etcd3's lock, ${members}`,
+    durability: 'synced; no fencing token',
     cycle: async worker => {
       const lock = client.lock(`bench/${worker}`).ttl(TTL_SECONDS)
       await lock.acquire()
       await lock.release()
     },
-    close: async () => {
-      client.close()
-      await server.stop()
-    },
+    close: async () => client.close(),
   }
 }

@@ -9,10 +9,30 @@ export type Peer = { name: string; durability: string; cycle: Cycle; close(): Pr
 
 const TTL_MS = 30_000
 
-export async function redlock(): Promise<Peer | string> {
+export async function redlock(count = 1): Promise<Peer | string> {
   const installed = debian('redis')
   if (typeof installed === 'string') return `Redlock on Redis: ${installed}`
-  const server = await start('redis', ({ port, folder }) => ({
+  const servers = await Promise.all(Array.from({ length: count }, () => startRedis(installed)))
+  const clients = servers.map(server => new Redis(server.port, '127.0.0.1'))
+  const locks = new Redlock(clients)
+  return {
+    name: `Redlock (npm), ${count === 1 ? 'one Redis' : `${count} Redis`}, appendfsync always`,
+    durability: 'synced; no fencing token',
+    cycle: async worker => {
+      const lock = await locks.acquire([`bench/${worker}`], TTL_MS)
+      await lock.release()
+    },
+    close: async () => {
+      for (const client of clients) client.disconnect()
+      await Promise.all(servers.map(server => server.stop()))
+    },
+  }
+}
+
+type Installed = Exclude<ReturnType<typeof debian>, string>
+
+function startRedis(installed: Installed) {
+  return start('redis', ({ port, folder }) => ({
     file: installed.bin('redis-server'),
     args: [
       '--port',
@@ -30,18 +50,4 @@ export async function redlock(): Promise<Peer | string> {
     ],
     env: installed.env,
   }))
-  const redis = new Redis(server.port, '127.0.0.1')
-  const locks = new Redlock([redis])
-  return {
-    name: 'Redlock (npm), one Redis, appendfsync always',
-    durability: 'synced, one disk; no fencing token',
-    cycle: async worker => {
-      const lock = await locks.acquire([`bench/${worker}`], TTL_MS)
-      await lock.release()
-    },
-    close: async () => {
-      redis.disconnect()
-      await server.stop()
-    },
-  }
 }
