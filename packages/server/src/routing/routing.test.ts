@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
+import type { Command } from '../locks/model.ts'
+import { acquireOf } from '../shards/testing.ts'
 import { Cluster } from './testing.ts'
 
 test('every server answers every request, whoever decides', async () => {
@@ -47,6 +49,30 @@ test('after a death its shards are taken, and nothing that was granted is lost',
     assert.ok((await cluster.servers[0]!.ask(cluster.servers[0]!.release(session, 'a', token), { instance })).ok)
     assert.ok((await cluster.servers[1]!.grant(other, 'a', instance)) > token, 'tokens only grow')
   }
+})
+
+test('what has no request id is asked again only if it surely was not taken', async () => {
+  const cluster = await Cluster.start(3)
+  const instance = cluster.instances(8).find(name => cluster.servers[0]!.shards.ownerUrl(name) === '2')!
+  const [first] = cluster.servers
+  const session = await first!.session(60_000, instance)
+  const acquire = { ...acquireOf(session, 'a', { request: 1 }), request: null } as Command
+  cluster.hold(2)
+  const sent = first!.tell(acquire, { instance })
+  await cluster.settle()
+  const repeatable = first!.tell(acquireOf(session, 'b', { request: 2 }), { instance })
+  await cluster.settle()
+  cluster.kill(2)
+  await cluster.settle()
+  assert.equal(sent.failed?.code, 'unavailable')
+  const unsent = first!.tell({ ...acquire, claims: acquireOf(session, 'c', { request: 3 }).claims } as Command, {
+    instance,
+  })
+  assert.equal(repeatable.answers + unsent.answers, 0)
+  await cluster.pass(4_000)
+  assert.ok(repeatable.answer?.ok, 'it is remembered by its id')
+  assert.ok(unsent.answer?.ok, 'the dead owner never heard of it')
+  assert.equal(sent.answers, 1)
 })
 
 test('a server that leaves hands over at once: nothing fails, places and grants stay', async () => {

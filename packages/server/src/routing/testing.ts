@@ -1,9 +1,10 @@
 /** Several servers on one store in one process, each with a clock of its own, and links between them that are frames in memory. */
 import type { Clock } from '../clock.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
+import { type Batch, decodeBatch } from '../shards/batch.ts'
 import { decodeOwner } from '../shards/ownership.ts'
 import { shardOf } from '../shards/router.ts'
-import { countingRandom, FakeClock, Server, strangers, TestEngine } from '../shards/testing.ts'
+import { countingRandom, FakeClock, isAppend, keys, Server, strangers, TestEngine } from '../shards/testing.ts'
 import { Accepted } from './accepted.ts'
 import { type Here, openClusterShards } from './cluster-shards.ts'
 import { Link } from './link.ts'
@@ -27,6 +28,7 @@ export class Cluster {
   readonly servers: Server[] = []
   readonly fatal: Error[][] = []
   readonly #nodes: Node[] = []
+  #starts = 0
 
   static async start(count: number): Promise<Cluster> {
     const cluster = new Cluster()
@@ -83,6 +85,38 @@ export class Cluster {
     for (const end of [...node.ends]) end()
   }
 
+  /** Another start of the server of this place, on the same store; it takes up what it is given as time passes. */
+  restart(index: number): void {
+    const opening = this.#begin(index)
+    opening.catch(() => undefined)
+  }
+
+  isRunning(index: number): boolean {
+    const node = this.#nodes[index]
+    return node?.here != null && !node.isDead && !node.isStopped && this.fatal[index]?.length === 0
+  }
+
+  /** All connections between the servers break; new ones may be made. */
+  cut(): void {
+    for (const { ends } of this.#nodes) for (const end of [...ends]) end()
+  }
+
+  /** Its appends wait, until it is killed. */
+  hold(index: number): void {
+    this.#nodes[index]!.engine.hold(isAppend)
+  }
+
+  /** What becomes of the commits of this server. */
+  fate(index: number, fate: TestEngine['fate']): void {
+    this.#nodes[index]!.engine.fate = fate
+  }
+
+  /** The log of the instance's shard, whole: nothing is cleaned. */
+  batches(instance: string): Batch[] {
+    const { pairs } = this.store.list({ prefix: keys.log(shardOf(instance, SHARDS)), limit: 10_000 })
+    return pairs.map(pair => decodeBatch(pair.value))
+  }
+
   /** The process gets no time; its connections stay. */
   stop(index: number): void {
     this.#nodes[index]!.isStopped = true
@@ -108,8 +142,7 @@ export class Cluster {
     return opening
   }
 
-  async #begin(): Promise<Server> {
-    const index = this.#nodes.length
+  async #begin(index = this.#nodes.length): Promise<Server> {
     const node: Node = {
       clock: new FakeClock(),
       engine: new TestEngine(this.store),
@@ -118,13 +151,13 @@ export class Cluster {
       isDead: false,
       ends: new Set(),
     }
-    this.#nodes.push(node)
+    this.#nodes[index] = node
     const fatal: Error[] = []
-    this.fatal.push(fatal)
+    this.fatal[index] = fatal
     const shards = await openClusterShards({
       engine: node.engine,
       clock: node.clock,
-      random: countingRandom(100 + index),
+      random: countingRandom(100 + this.#starts++),
       peers: here => {
         node.here = here
         return this.#peersOf(node)
@@ -136,6 +169,7 @@ export class Cluster {
         shards: SHARDS,
         processes: strangers,
         fatal: error => fatal.push(error),
+        logBytesMin: 1e9,
       },
     })
     const server = new Server(shards, this)

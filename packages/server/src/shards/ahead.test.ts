@@ -1,6 +1,7 @@
 /** Deciding while a batch is in flight (decision 0013): nothing of it may count before that batch does. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { NotTaken } from './callers.ts'
 import { batchesIn, isAppend, keys, startServer, tokenOf } from './testing.ts'
 
 test('what was decided on a batch that surely was not written is void, and whoever asked is told that it is unknown', async () => {
@@ -23,6 +24,8 @@ test('what was decided on a batch that surely was not written is void, and whoev
     assert.equal(heard.answer, null)
     assert.equal(heard.failed?.code, 'unavailable')
   }
+  assert.equal(flying.failed instanceof NotTaken, false, 'it was sent to the store: who knows')
+  for (const heard of [ahead, read]) assert.ok(heard.failed instanceof NotTaken, 'it never was')
   assert.equal(await server.isHeld('kept'), true)
   assert.equal(await server.isHeld('ahead'), false)
   assert.ok((await server.ask(server.release(session, 'kept', kept))).ok)
