@@ -100,10 +100,12 @@ export class Space {
     const old = this.#marks.filter(mark => mark.atMs <= nowMs - retainMs)
     const until = old.at(-1)
     if (!until || until.revision <= this.#compacted.revision) return
+    const quota = quotaOf(members, this.#quotaBytes)
     const isDue =
       isAlarmed ||
-      liveBytes - this.#compacted.liveBytes >
-        Math.min(compactBytes, COMPACT_SHARE * quotaOf(members, this.#quotaBytes)) ||
+      // What was written last time was too new to be forgotten, and may be what fills it: nothing else would show that.
+      members.some(({ status }) => status.dbSize > DEFRAGMENT_SHARE * quota) ||
+      liveBytes - this.#compacted.liveBytes > Math.min(compactBytes, COMPACT_SHARE * quota) ||
       until.revision - this.#compacted.revision > compactRevisions
     if (!isDue) return
     this.#marks = this.#marks.slice(old.length)
