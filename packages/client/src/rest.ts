@@ -52,15 +52,15 @@ export class Rest {
     return this.#urls[this.#place % this.#urls.length]!
   }
 
-  /** Reading may be tried at each server in turn; anything else may have happened although no answer came. */
+  /** Reading may be tried at each server in turn; anything else only if it surely was not sent. */
   async #send(method: string, path: string, call: Call): Promise<Response> {
-    for (let tries = method === 'GET' ? this.#urls.length : 1; ; tries--) {
+    for (let left = this.#urls.length - 1; ; left--) {
       try {
         const response = await this.#sendOnce(method, path, call)
-        if (response.status !== UNAVAILABLE || tries === 1) return response
+        if (response.status !== UNAVAILABLE || method !== 'GET' || left === 0) return response
       } catch (error) {
         this.#place++
-        if (tries === 1) throw error
+        if (left === 0 || (method !== 'GET' && !wasNotSent(error))) throw error
         continue
       }
       this.#place++
@@ -223,4 +223,14 @@ function whyOf(error: unknown): string {
   const cause = error.cause instanceof Error ? error.cause : error
   if (cause.name === 'TimeoutError') return 'no answer in time'
   return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message
+}
+
+/** Nobody was there to take it. Where the platform does not say, it may have been sent. */
+const unsentCodes = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']
+
+function wasNotSent(error: unknown): boolean {
+  const failure = error instanceof Error ? error.cause : undefined
+  const reason = failure instanceof Error ? failure.cause : undefined
+  // What Node's fetch says of a connection that failed.
+  return reason instanceof Error && 'code' in reason && unsentCodes.includes(String(reason.code))
 }

@@ -72,3 +72,27 @@ test('a server that it was not told of is not gone to', async () => {
   await script.grant(7)
   assert.equal((await acquiring).token, 7)
 })
+
+test('a call that surely was not sent is made at the next server; one that may have been is not, but for reading', async () => {
+  const asked: string[] = []
+  const failing =
+    (code: string): typeof fetch =>
+    async input => {
+      asked.push(new URL(String(input)).host)
+      if (asked.length < 3) throw new TypeError('fetch failed', { cause: Object.assign(new Error(code), { code }) })
+      return new Response('{}')
+    }
+  const call = (method: string, code: string) => {
+    asked.length = 0
+    return new Script({ url: urls, fetch: failing(code) }).holdfast.rest.call(method, '/v2/x')
+  }
+  for (const [method, code] of [
+    ['POST', 'ECONNREFUSED'],
+    ['GET', 'ECONNRESET'],
+  ] as const) {
+    await call(method, code)
+    assert.deepEqual(asked, ['one.test', 'two.test', 'three.test'])
+  }
+  await assert.rejects(call('POST', 'ECONNRESET'), /Cannot reach/)
+  assert.deepEqual(asked, ['one.test'])
+})
