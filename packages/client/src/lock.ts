@@ -107,7 +107,7 @@ export class Lock implements AsyncDisposable {
 
   /**
    * Gives the lock up; from the call on it is not believed to be held. Resolves when the service has recorded it, at once when it was lost
-   * or released before. Rejects with `UnavailableError` when the service does not answer: the lock then ends with its session.
+   * or released before. Rejects with `UnavailableError` when the service does not answer in time: it is then told as soon as it can be reached.
    */
   release(): Promise<void> {
     if (!this.drop()) return Promise.resolve()

@@ -85,8 +85,11 @@ export class PlainRequest<Answer> extends Request {
   }
 }
 
-/** What nobody waits for: a cancel, the release of what was never handed out. */
+/** What nobody waits for: a cancel, the release of what was never handed out. It is asked until it is answered, or its session has ended. */
 export class QuietRequest extends Request {
+  override timeoutMs(): null {
+    return null
+  }
   override moveToNewSession(): boolean {
     return false
   }
@@ -95,10 +98,14 @@ export class QuietRequest extends Request {
   fail(): void {}
 }
 
-/** Gives up one grant, or several in one step. That one had ended already is no failure: it is given up. */
+/**
+ * Gives up one grant, or several in one step. That one had ended already is no failure: it is given up. When no answer comes in time its
+ * maker is told so, and it is asked on all the same: the session lives, and what is still held by it nobody else could ever have.
+ */
 export class ReleaseRequest extends Request {
   readonly #resolve: () => void
   readonly #reject: (error: HoldfastError) => void
+  #isAbandoned = false
 
   constructor(body: Body, resolve: () => void, reject: (error: HoldfastError) => void) {
     super(body)
@@ -106,9 +113,19 @@ export class ReleaseRequest extends Request {
     this.#reject = reject
   }
 
+  override timeoutMs(): number | null {
+    return this.#isAbandoned ? null : super.timeoutMs()
+  }
+
   override moveToNewSession(): boolean {
     this.#resolve()
     return false
+  }
+
+  /** Nobody waits for the answer any more. */
+  abandon(error: HoldfastError): void {
+    this.#isAbandoned = true
+    this.#reject(error)
   }
 
   succeed(): void {

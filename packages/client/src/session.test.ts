@@ -368,6 +368,27 @@ test('release stops belief before it is sent, is sent once, and never twice', as
   assert.equal(lock.signal.aborted, false)
 })
 
+test('a release that is not answered in time is told so, and asked until it is answered: else the lock would stay held', async () => {
+  const { script, lock } = await holding()
+  const releasing = lock.release()
+  releasing.catch(() => {})
+  await turn()
+  const { id } = script.connection.last('release')
+  for (let elapsedMs = 0; elapsedMs < 10_500; elapsedMs += 500) {
+    await script.clock.advance(500)
+    // The server is there, and its store is not.
+    await script.connection.say({ type: 'queued', id: 0, position: 0 })
+  }
+  await assert.rejects(releasing, UnavailableError)
+  await script.connection.say({ type: 'reply', id, error: { code: 'unavailable', message: 'unknown' } })
+  await script.clock.advance(600)
+  assert.equal(script.connection.count('release'), 2)
+  await script.connection.cut()
+  await script.clock.advance(100)
+  await script.welcome({ grants: [wireGrant('a', 7, 1)] })
+  assert.equal(script.connection.last('release').id, id, 'on the next connection too')
+})
+
 test('using returns the result of the routine, releases after it has settled, and not at all when the lock is lost', async () => {
   const script = new Script()
   const routine = Promise.withResolvers<string>()

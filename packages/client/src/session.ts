@@ -367,7 +367,7 @@ export class Session {
     const unwelcomedMs = this.#hasBeenWelcomed ? null : this.#options.connectTimeoutMs
     for (const request of this.#mailbox.overdue(nowMs, unwelcomedMs)) {
       const error = new UnavailableError(this.#connection.whyUnanswered(this.#options.url))
-      if (request instanceof AcquireRequest) request.abandon(error)
+      if (request instanceof AcquireRequest || request instanceof ReleaseRequest) request.abandon(error)
       else this.#mailbox.take(request.id)?.fail(error)
     }
   }
