@@ -1,6 +1,6 @@
 /** One server over real etcd, end to end: what was granted outlives the server, the members, and a store that was full. */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -174,3 +174,18 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
   }
   assert.fail(`it was never ${what}`)
 }
+
+test('a server that has seen more than the store has refuses to start on it, and says what to do', () =>
+  overEtcd({}, async ({ start, flags, data }) => {
+    const first = await start()
+    assert.equal(await first.stop(), 0)
+    const path = join(data, 'store.json')
+    const seen = JSON.parse(readFileSync(path, 'utf8')) as { revision: number }
+    assert.ok(seen.revision > 0)
+    writeFileSync(path, JSON.stringify({ ...seen, revision: seen.revision + 1_000 }))
+    const second = await spawnServer({ data, flags })
+    assert.equal(await second.exited, 1)
+    assert.match(second.output(), /gone back in time.*holdfast cluster restore/s)
+    rmSync(path)
+    await (await start()).stop()
+  }))

@@ -8,6 +8,7 @@ import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
+import type { EtcdEngine } from './engine/etcd/etcd.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'
 import { openMemory } from './engine/memory/memory.ts'
 import { type App, createApp, type Tls } from './http/app.ts'
@@ -18,9 +19,10 @@ import { v1Routes } from './http/v1/index.ts'
 import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
 import type { Random } from './random.ts'
-import { type Here, openClusterShards } from './routing/cluster-shards.ts'
+import { RememberedStore } from './remembered-store.ts'
+import { openClusterShards } from './routing/cluster-shards.ts'
 import { PEER_PATH, PeerSockets } from './routing/sockets.ts'
-import { type OpenedShards, openShards } from './shards/shards.ts'
+import { type OpenedShards, type OpeningOptions, openShards } from './shards/shards.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 
 /** A drain takes no longer: whoever has not gone by then is cut off, and loses nothing that its session does not keep. */
@@ -57,7 +59,11 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   const engine = await openEngine(config, { directory, clock, telemetry })
   const draining = { isAnnounced: false, isDraining: false }
   const listen = await reserved(config)
-  const { shards: opened, peers } = await openOrClose(
+  const {
+    shards: opened,
+    peers,
+    remembered,
+  } = await openOrClose(
     engine,
     { ...config, listen },
     {
@@ -100,6 +106,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
       connections,
       shards: opened,
       engine,
+      remembered,
       telemetry,
       draining,
       clock,
@@ -146,11 +153,13 @@ async function openEngine(
   return openEtcd({
     ...config.etcd,
     clock,
+    follows: true,
     onWarning: text => telemetry.warned(text),
     onTrouble: ({ what, error }) => telemetry.warned(what, { err: error }),
   })
 }
 
+type Opened = { shards: OpenedShards; peers: PeerSockets | null; remembered: RememberedStore | null }
 type Opening = { clock: Clock; random: Random; telemetry: Telemetry; fatal: (error: unknown) => void }
 
 /** @throws DataDirectoryInUse, and whatever else keeps the store from being opened. */
@@ -158,25 +167,43 @@ async function openOrClose(
   engine: Engine,
   config: Config,
   { clock, random, telemetry, fatal }: Opening,
-): Promise<{ shards: OpenedShards; peers: PeerSockets | null }> {
-  const { root, serverName: name, shards, advertise, peerAuthoritiesFile: file } = config
+): Promise<Opened> {
+  const { root, serverName: name, shards, advertise } = config
   const address = advertise ?? urlOf(config, config.listen.port)
   const options = { engine, clock, random, telemetry: telemetry.shards }
   try {
-    if (config.engine !== 'etcd')
-      return { shards: await openShards({ ...options, config: { root, name, address, shards, fatal } }), peers: null }
-    const authorities = file === null ? null : readFileSync(file, 'utf8')
-    let sockets: PeerSockets | null = null
-    const peers = (here: Here) => {
-      sockets = new PeerSockets({ here, clock, random, authorities })
-      return sockets
-    }
-    const opened = await openClusterShards({ ...options, peers, config: { root, name, address, shards, fatal } })
-    return { shards: opened, peers: sockets }
+    const own = { root, name, address, shards, fatal }
+    if (config.engine === 'etcd') return await openCluster({ ...options, config: own }, config)
+    return { shards: await openShards({ ...options, config: own }), peers: null, remembered: null }
   } catch (error) {
     await engine.close()
     throw error
   }
+}
+
+/** One of several servers. */
+async function openCluster(options: OpeningOptions, config: Config): Promise<Opened> {
+  const { engine, clock, random } = options
+  const file = config.peerAuthoritiesFile
+  const authorities = file === null ? null : readFileSync(file, 'utf8')
+  let peers: PeerSockets | null = null
+  let remembered: RememberedStore | null = null
+  const shards = await openClusterShards({
+    ...options,
+    peers(here) {
+      peers = new PeerSockets({ here, clock, random, authorities })
+      return peers
+    },
+    checkStore(cluster) {
+      // Only this engine is kept by others.
+      const store = engine as EtcdEngine
+      const now = () => ({ cluster, store: (store.seen.clusterId ?? 0n).toString(16), revision: store.seen.revision })
+      remembered = new RememberedStore({ path: join(resolve(config.dataDirectory), 'store.json'), clock, now })
+      remembered.check()
+      remembered.start()
+    },
+  })
+  return { shards, peers, remembered }
 }
 
 function tlsOf(config: Config): Tls | null {
@@ -198,6 +225,7 @@ type Running = {
   connections: Connections
   shards: OpenedShards
   engine: Engine
+  remembered: RememberedStore | null
   telemetry: Telemetry
   draining: Doors['draining']
   drainReadyMs: number
@@ -219,6 +247,7 @@ async function drain({
   connections,
   shards,
   engine,
+  remembered,
   telemetry,
   clock,
 }: Omit<Running, 'drainReadyMs'>): Promise<void> {
@@ -238,6 +267,7 @@ async function drain({
   } finally {
     stopTimer()
     stopSweeping()
+    remembered?.stop()
     await engine.close()
     telemetry.happened('stopped')
     telemetry.close()

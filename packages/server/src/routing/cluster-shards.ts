@@ -29,6 +29,8 @@ const BROKEN_MS = 5_000
 export type ClusterOptions = OpeningOptions & {
   /** Ways to the other servers; called once the cluster is known. */
   peers(here: Here): Peers
+  /** Called when the store has taken a commit of this server, before anything is decided on it. What it throws keeps the server from opening. */
+  checkStore?(clusterId: string): void
 }
 
 /** This server, for those who make and take links. */
@@ -111,6 +113,12 @@ class ClusterShards implements OpenedShards {
       fatal: error => this.#fatal(error),
     })
     await this.#membership.start()
+    try {
+      this.#options.checkStore?.(clusterId)
+    } catch (error) {
+      await this.#membership.leave()
+      throw error
+    }
     await this.#observer.start()
   }
 

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { RememberedStore, type StoreFacts, StoreWentBack } from './remembered-store.ts'
+import { FakeClock } from './shards/testing.ts'
+
+const facts: StoreFacts = { cluster: 'c1', store: 'abc', revision: 100 }
+
+test('a store that has gone back, or is another with the same cluster in it, is refused at the next start', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-remembered-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'deep', 'store.json')
+  const clock = new FakeClock()
+  const at = (now: StoreFacts) => new RememberedStore({ path, clock, now: () => now })
+  at(facts).check()
+  let revision = 100
+  const first = new RememberedStore({ path, clock, now: () => ({ ...facts, revision }) })
+  first.start()
+  revision = 200
+  await clock.pass(6_000)
+  assert.equal((JSON.parse(readFileSync(path, 'utf8')) as StoreFacts).revision, 200)
+  assert.equal(statSync(path).mode & 0o777, 0o600)
+  revision = 300
+  first.stop()
+  at({ ...facts, revision: 300 }).check()
+  assert.throws(() => at({ ...facts, revision: 299 }).check(), StoreWentBack)
+  assert.throws(() => at({ ...facts, store: 'def', revision: 400 }).check(), StoreWentBack)
+  // A restore of ours.
+  at({ cluster: 'c2', store: 'def', revision: 1 }).check()
+  writeFileSync(path, '{}')
+  assert.throws(() => at(facts).check(), /damaged/)
+})
