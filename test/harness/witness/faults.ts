@@ -41,7 +41,7 @@ export async function underFaults(
       `${name}: ${count} operations, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(0)} ms, max ${max.toFixed(0)} ms`,
     )
   } catch (error) {
-    for (const { url, output } of servers.all) console.error(`--- ${url}\n${output().slice(-4_000)}`)
+    for (const { url, output } of servers.all) console.error(`--- ${url}\n${output().slice(-12_000)}`)
     throw error
   } finally {
     report(name, measured)

@@ -46,6 +46,7 @@ export class Witness {
   readonly #work: Promise<void>[] = []
   #isOver = false
   #lines = 0
+  #connected = 0
 
   private constructor(options: WitnessOptions) {
     this.#options = options
@@ -125,9 +126,14 @@ export class Witness {
     return { judge: this.judge, figures: this.figures, isOver: () => this.#isOver }
   }
 
-  /** Each begins its list elsewhere, so that they are spread over the servers. */
+  /**
+   * Each begins its list elsewhere, so that they are spread over the servers. The library goes to the server that decides if it is on its list;
+   * every other client knows them under another name, and so stays where it is and has its requests forwarded.
+   */
   #client(name: string, place: number): Holdfast {
-    const { urls, ttlMs } = this.#options
+    const { ttlMs } = this.#options
+    const isForwarded = this.#connected++ % 2 === 1
+    const urls = this.#options.urls.map(url => (isForwarded ? url.replace('127.0.0.1', 'localhost') : url))
     const from = place % urls.length
     return connect({
       url: [...urls.slice(from), ...urls.slice(0, from)],

@@ -61,6 +61,8 @@ export class Membership {
   #cancelTimer: (() => void) | null = null
   #isLeaving = false
   #isOver = false
+  /** That the store takes no beats has been told: it is told once, not twice a second. */
+  #isRefused = false
 
   constructor(options: MembershipOptions) {
     this.#options = options
@@ -170,13 +172,15 @@ export class Membership {
       return this.#end(new Error(`the member record of ${server} is not its own any more: it was declared dead`))
     this.#revision = known.revision
     this.#lastBeat = sent
+    this.#isRefused = false
     return true
   }
 
   #failed(error: unknown): false {
     // Nothing was written, and our record is as it was: without a beat this server soon falls silent by itself.
     if (error instanceof EngineRefusal) {
-      this.#options.telemetry.alarm({ what: 'the store refuses beats', error })
+      if (!this.#isRefused) this.#options.telemetry.alarm({ what: 'the store refuses beats', error })
+      this.#isRefused = true
       return false
     }
     return this.#end(error instanceof Error ? error : new Error(String(error)))

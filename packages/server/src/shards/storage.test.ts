@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startServer, TestEngine, tokenOf } from './testing.ts'
+import { EngineRefusal } from '../engine/engine.ts'
+import { isBeat, startServer, TestEngine, tokenOf } from './testing.ts'
 
 /** A server on a store whose room is what the test says. */
 async function withRoom() {
@@ -85,4 +86,19 @@ test('a store is tended by the owner of the first shard, one time after another'
   await Promise.all([server.shards.close(), clock.pass(1_000)])
   await clock.pass(30_000)
   assert.equal(tended, 3)
+})
+
+test('a store that refuses beats is told of once, and nobody is charged or expired meanwhile', async () => {
+  const { server, engine, clock, alarms } = await withRoom()
+  const session = await server.session(4_000)
+  const commit = engine.commit.bind(engine)
+  engine.commit = async request => {
+    if (isBeat(request)) throw new EngineRefusal('storage_full', 'no space')
+    return commit(request)
+  }
+  await clock.pass(30_000)
+  assert.deepEqual(alarms, ['the store refuses beats'])
+  engine.commit = commit
+  await clock.pass(1_000)
+  assert.ok((await server.ask(server.renew(session))).ok)
 })
