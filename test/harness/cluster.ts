@@ -1,6 +1,6 @@
 /** A cluster as its users have it: real etcd members under `holdfast cluster up`, and real servers on them with the line that it prints. */
 import { dirname, join } from 'node:path'
-import { type Cli, cli, type Ended, startCli } from './cli.ts'
+import { type Cli, type Ended, startCli } from './cli.ts'
 import { etcdPrograms } from './etcd.ts'
 import { freePort, temporaryFolder } from './process.ts'
 import { type Server, startServer } from './server.ts'
@@ -64,9 +64,15 @@ export class TestCluster {
     return server
   }
 
-  /** `holdfast cluster …` on its directory. */
+  /** `holdfast cluster …` on its directory, begun. */
+  begin(...args: string[]): Cli {
+    const options = { url: '', env: etcdEnvironment(), cwd: this.folder.path }
+    return startCli(['cluster', ...args, '--data', this.data], options)
+  }
+
+  /** The same, to its end. */
   run(...args: string[]): Promise<Ended> {
-    return cli(['cluster', ...args, '--data', this.data], { url: '', env: etcdEnvironment(), cwd: this.folder.path })
+    return this.begin(...args).ended
   }
 
   /** The same, and its standard output. @throws when it fails. */

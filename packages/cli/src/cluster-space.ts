@@ -1,14 +1,16 @@
 /** `cluster compact` and `defrag`: what happens by itself, now. */
 import type { Command } from 'commander'
 import { type ClusterOptions, clusterOperation, withData } from './cluster-work.ts'
+import { parseDuration } from './duration.ts'
 import { printLine } from './output.ts'
 
 export function defineSpace(cluster: Command): void {
   withData(cluster.command('compact'))
     .description('Let etcd forget what has been superseded. The servers do that by themselves; this does it now.')
-    .action((options: ClusterOptions) =>
+    .option('--after <duration>', 'how long those who are reading now are given', parseDuration, 10_000)
+    .action((options: ClusterOptions & { after: number }) =>
       clusterOperation(options, 'compact', async tools => {
-        printLine(`Compacted up to revision ${await tools.room.compactNow(tools)}.`)
+        printLine(`Compacted up to revision ${await tools.room.compactNow(tools, options.after)}.`)
       }),
     )
   withData(cluster.command('defrag'))

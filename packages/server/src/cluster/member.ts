@@ -83,6 +83,8 @@ export class MemberProcess {
     const child = this.#child
     if (!child) return
     child.kill('SIGTERM')
+    // One that somebody has stopped hears nothing until it goes on.
+    child.kill('SIGCONT')
     const stopTimer = this.#options.clock.after(STOP_MS_MAX, () => child.kill('SIGKILL'))
     await this.#gone
     stopTimer()

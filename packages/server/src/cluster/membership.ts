@@ -14,7 +14,7 @@ import {
 } from './directory.ts'
 import { ClusterFailure, messageOf } from './failure.ts'
 import { authorityOf, issueMember, type Surroundings, saveMember } from './identities.ts'
-import { type Doors, demandHealth, type MemberPicture, type Picture, voters } from './picture.ts'
+import { demandHealth, type MemberPicture, type Picture } from './picture.ts'
 import { findEtcd } from './programs.ts'
 import { waitFor } from './progress.ts'
 import { demandQuorumWithout, demandRunner, moveLeaderFrom, type Rolling } from './rolling.ts'
@@ -26,6 +26,7 @@ const STARTED_MS_MAX = 2 * 60_000
 /** All data is sent to it. */
 const CAUGHT_UP_MS_MAX = 60 * 60_000
 const GONE_MS_MAX = 30_000
+const RECONFIGURED_MS_MAX = 30_000
 
 /** Adds one of this machine. Returns its name. @throws ClusterFailure; then the cluster is as it was. */
 export async function addMember(work: Rolling & Surroundings, asked: NewMember): Promise<string> {
@@ -46,7 +47,7 @@ export async function joinAs(work: Rolling, plan: MemberPlan): Promise<void> {
   const picture = await doors.look()
   demandHealth(picture, 'adding a member')
   const peerUrl = peerUrlOf(plan)
-  const id = await register(doors, picture, peerUrl)
+  const id = await register(work, peerUrl)
   try {
     const others = picture.members.map(({ name, peerUrl: url }) => ({ name, peerUrl: url }))
     const initialCluster = initialClusterOf([...others, { name: plan.name, peerUrl }])
@@ -57,7 +58,8 @@ export async function joinAs(work: Rolling, plan: MemberPlan): Promise<void> {
     progress.say(`${plan.name} has caught up and has its vote`)
   } catch (error) {
     progress.say(`${plan.name} is taken back: ${messageOf(error)}`)
-    await unregister(doors, id)
+    // Also when it was asked to stop: what was begun is not left lying about.
+    await unregister({ ...work, signal: new AbortController().signal }, id)
     dropPlan(directory, plan.name)
     directory.forget(plan.name)
     throw error
@@ -72,7 +74,7 @@ export async function removeMember(work: Rolling, name: string): Promise<void> {
   demandQuorumWithout(picture, member)
   if (!picture.leader) throw new ClusterFailure(`Not removing ${name} while the cluster has no leader.`)
   await moveLeaderFrom(work, member.id)
-  await unregister(doors, member.id)
+  await unregister(work, member.id)
   dropPlan(directory, name)
   await waitFor(work, { what: `${name} stops`, timeoutMs: GONE_MS_MAX }, async () => {
     const { members } = await doors.look()
@@ -120,18 +122,26 @@ async function planOf(directory: ClusterDirectory, picture: Picture, asked: NewM
   return { name, host, clientPort, peerPort, etcd, generation: 1, start: { state: 'existing', initialCluster: '' } }
 }
 
-/** Returns its id. Whether a request that failed was carried out is seen in the list. */
-async function register(doors: Doors, picture: Picture, peerUrl: string): Promise<bigint> {
-  const leader = picture.leader ?? voters(picture)[0]!
-  try {
-    const { member } = await doors.calls(leader).memberAdd({ peerUrls: [peerUrl], isLearner: true })
-    if (member) return member.id
-    throw new ClusterFailure('etcd has added a member without saying which.')
-  } catch (error) {
-    const found = (await doors.look()).members.find(member => member.peerUrl === peerUrl)
+/** Returns its id. */
+async function register(work: Rolling, peerUrl: string): Promise<bigint> {
+  return reconfigure(work, `registering ${peerUrl}`, async picture => {
+    const found = picture.members.find(member => member.peerUrl === peerUrl)
     if (found) return found.id
-    throw new ClusterFailure(`The member could not be added: ${messageOf(error)}`)
-  }
+    if (picture.leader) await work.doors.calls(picture.leader).memberAdd({ peerUrls: [peerUrl], isLearner: true })
+    return null
+  })
+}
+
+/**
+ * Changes who is a member, once: whether a request that failed was carried out is seen in the list. etcd refuses until all members have seen
+ * each other for five seconds without a break, so it is asked again for a while.
+ */
+function reconfigure<Found>(
+  work: Rolling,
+  what: string,
+  act: (picture: Picture) => Promise<Found | null>,
+): Promise<Found> {
+  return waitFor(work, { what, timeoutMs: RECONFIGURED_MS_MAX }, async () => act(await work.doors.look()))
 }
 
 async function promote(work: Rolling, id: bigint, name: string): Promise<void> {
@@ -151,18 +161,14 @@ async function promote(work: Rolling, id: bigint, name: string): Promise<void> {
   })
 }
 
-async function unregister(doors: Doors, id: bigint): Promise<void> {
-  const picture = await doors.look()
-  if (!picture.members.some(member => member.id === id)) return
-  const other = picture.members.find(member => member.id !== id && member.trouble === null && !member.isLearner)
-  if (!other) throw new ClusterFailure('No other member is well enough to be asked.')
-  try {
-    await doors.calls(other).memberRemove(id)
-  } catch (error) {
-    if ((await doors.look()).members.some(member => member.id === id)) {
-      throw new ClusterFailure(`The member could not be removed: ${messageOf(error)}`)
-    }
-  }
+async function unregister(work: Rolling, id: bigint): Promise<void> {
+  await reconfigure(work, 'removing it from the list', async ({ members }) => {
+    if (!members.some(member => member.id === id)) return true
+    const other = members.find(member => member.id !== id && member.trouble === null && !member.isLearner)
+    if (!other) throw new ClusterFailure('No other member is well enough to be asked.')
+    await work.doors.calls(other).memberRemove(id)
+    return null
+  })
 }
 
 function dropPlan(directory: ClusterDirectory, name: string): void {

@@ -108,7 +108,8 @@ export class Doors {
   }
 
   async #alarms(members: MemberPicture[]): Promise<Alarm[]> {
-    const asked = members.find(({ status }) => status !== null && status.leader !== 0n)
+    // A learner answers only for itself.
+    const asked = members.find(({ status, isLearner }) => status !== null && status.leader !== 0n && !isLearner)
     if (!asked?.url) return []
     const alarms = await this.at(asked.url).alarms(LOOK_MS_MAX)
     return alarms.map(({ memberID, alarm }) => ({

@@ -12,16 +12,16 @@ const DISARM_SHARE = 0.85
 
 export type Defragmented = { name: string; bytesBefore: number; bytesAfter: number }
 
-/** Lets etcd forget what had been superseded when this was called. Returns the revision. */
-export async function compactNow(work: Rolling): Promise<number> {
+/** Lets etcd forget what had been superseded when this was called. Whoever still reads it has to begin anew. Returns the revision. */
+export async function compactNow(work: Rolling, retainMs = RETAIN_MS): Promise<number> {
   const { doors, clock, signal, progress } = work
   const picture = await doors.look()
   demandHealth(picture, 'compacting')
   const leader = picture.leader!
   // Of the member that is the least far.
   const revision = Math.min(...picture.members.map(({ status }) => status?.header?.revision ?? 0))
-  progress.update(`waiting ${RETAIN_MS / 1_000} s, for those who are reading …`)
-  await pause(clock, RETAIN_MS, signal)
+  progress.update(`waiting ${retainMs / 1_000} s, for those who are reading …`)
+  await pause(clock, retainMs, signal)
   signal.throwIfAborted()
   await doors.calls(leader).compact(revision)
   return revision

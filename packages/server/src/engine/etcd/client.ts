@@ -11,6 +11,7 @@ import { Calls, type ReplyOf, type RequestOf } from './calls.ts'
 import { Channel, type Endpoint, endpointOf, KEEPALIVE_MS } from './channel.ts'
 import { FileCredentials, type TlsFiles } from './credentials.ts'
 import { EtcdError, isWorthAnother, toEtcdError } from './errors.ts'
+import { FOLLOW_MS, followed, isAsAdvertised } from './following.ts'
 import { methods } from './messages.ts'
 import type { Message, Method, Received, ToSend } from './wire.ts'
 
@@ -25,6 +26,8 @@ export type EtcdClientOptions = {
   /** For tests: other times than the default. */
   keepaliveMs?: number
   reloadMs?: number
+  /** Members that come and go are found by themselves (`following.ts`). */
+  follows?: boolean
   onTrouble?(trouble: { what: string; error: unknown }): void
 }
 
@@ -37,11 +40,13 @@ type Member = { endpoint: Endpoint; calls: Channel; watches: Channel; failedMs: 
 
 export class EtcdClient extends Calls {
   readonly #options: EtcdClientOptions
-  readonly #members: Member[]
+  #members: Member[]
   readonly #files: FileCredentials | null
   #good: Member
   #token: string | null = null
   #login: Promise<string> | null = null
+  #stopFollowing: () => void = () => undefined
+  #isClosed = false
 
   /** @throws when a URL or a certificate cannot be used. Connects with the first call. */
   constructor(options: EtcdClientOptions) {
@@ -65,6 +70,7 @@ export class EtcdClient extends Calls {
     const [first] = this.#members
     if (!first) throw new Error('etcd needs at least one endpoint')
     this.#good = first
+    if (options.follows) this.#follow({ isAsAdvertised: false })
   }
 
   get urls(): string[] {
@@ -89,7 +95,8 @@ export class EtcdClient extends Calls {
 
   /** What this member answered cannot be used: the next call goes to another. */
   shun(url: string): void {
-    this.#failed(this.#member(url))
+    // It may have left meanwhile.
+    if (this.urls.includes(url)) this.#failed(this.#member(url))
   }
 
   /** The pieces of a backup, of exactly this member. The last 32 bytes of all are its SHA-256. */
@@ -117,8 +124,44 @@ export class EtcdClient extends Calls {
   }
 
   close(): void {
+    this.#isClosed = true
+    this.#stopFollowing()
     this.#files?.close()
     for (const { calls, watches } of this.#members) {
+      calls.close()
+      watches.close()
+    }
+  }
+
+  #follow(before: { isAsAdvertised: boolean }): void {
+    this.#stopFollowing = this.#options.clock.after(FOLLOW_MS, () => {
+      this.memberList({ isLinearizable: true }).then(
+        members => {
+          if (this.#isClosed) return
+          if (!before.isAsAdvertised && !isAsAdvertised(this.urls, members)) return
+          this.#change(followed(this.urls, members))
+          this.#follow({ isAsAdvertised: true })
+        },
+        // Without a leader there is no list that could be believed.
+        () => {
+          if (!this.#isClosed) this.#follow(before)
+        },
+      )
+    })
+  }
+
+  #change(urls: readonly string[]): void {
+    if (urls.length === 0 || this.#isClosed) return
+    const secure = this.#files?.make() ?? credentials.createInsecure()
+    const kept = this.#members.filter(({ endpoint }) => urls.includes(endpoint.url))
+    const left = this.#members.filter(member => !kept.includes(member))
+    const fresh = urls.filter(url => !this.urls.includes(url)).map(endpointOf)
+    if (left.length + fresh.length === 0) return
+    const added = fresh.map(endpoint => ({ endpoint, ...this.#open(endpoint, secure), failedMs: -SHUNNED_MS }))
+    this.#members = [...kept, ...added]
+    if (left.includes(this.#good)) this.#good = kept[0] ?? added[0] ?? this.#good
+    this.connect()
+    for (const { calls, watches } of left) {
       calls.close()
       watches.close()
     }
