@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { LockEvent } from '@holdfast/protocol/events'
 import { type Batch, encodeBatch, GroupText } from './batch.ts'
 import { encodeRecord } from './commit.ts'
+import type { WatchSink } from './port.ts'
 import { LogBroken } from './recovery.ts'
 import { batchesIn, forge, keys, restart, startServer, TestEngine, type World } from './testing.ts'
 
@@ -115,3 +117,44 @@ test('waiters who could be granted are granted by the new owner', async () => {
   assert.ok(shown.ok && shown.type === 'lock')
   assert.equal(shown.lock.grants[0]?.session, session)
 })
+
+test('what the next owner tells of the past is what was told when it happened', async () => {
+  const first = await startServer()
+  const { server, clock } = first
+  const [holder, waiter, brief] = [
+    await server.session(60_000),
+    await server.session(60_000),
+    await server.session(900),
+  ]
+  const live: LockEvent[] = []
+  server.shards.watch('main', {}, listener(live))
+  const token = await server.grant(holder, 'a')
+  const wait = server.acquire(waiter, 'a', { waitMs: null })
+  server.tell(wait)
+  server.tell(server.acquire(waiter, 'a', { waitMs: 200 }))
+  await server.grant(brief, 'b')
+  server.tell(server.acquire(brief, 'a', { waitMs: null }))
+  await clock.pass(1_500)
+  await server.ask(server.release(holder, 'a', token))
+  await server.ask({ type: 'force_release', by: 'op', lock: 'a', token: null, reason: 'test', now: true })
+  await server.ask({ type: 'close_session', by: 'test', session: waiter })
+  assert.ok(live.length >= 10)
+  assert.deepEqual(
+    new Set(live.map(({ type }) => type)),
+    new Set(['granted', 'queued', 'dequeued', 'expired', 'released', 'forced']),
+  )
+  const next = await restart(first)
+  const recalled: LockEvent[] = []
+  const cursor = live[0]!.id.replace(/-\d+-\d+$/, '-0-0')
+  next.server.shards.watch('main', { after: cursor }, listener(recalled))
+  assert.deepEqual(recalled, live)
+})
+
+function listener(events: LockEvent[]): WatchSink {
+  return {
+    began: () => undefined,
+    event: event => events.push(event) > 0,
+    reset: () => assert.fail('nothing was missed'),
+    ended: () => undefined,
+  }
+}

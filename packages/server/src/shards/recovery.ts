@@ -162,6 +162,11 @@ class Fold {
         // The text that the session's own record has: a million copies fewer.
         entry.value.session = state.sessions.get(entry.value.session)?.record?.id ?? entry.value.session
       }
+      if (entry.record === 'wait' && entry.value === null) {
+        // As it was when it happened: who left the line is told to those who watch, and is not in the entry that is logged.
+        const waiter = state.tickets.get(entry.ticket)
+        if (waiter) entry.gone = { waiter, grants: null }
+      }
       apply(state, entry)
     }
     this.#entries += entries.length
