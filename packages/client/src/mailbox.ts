@@ -107,6 +107,14 @@ export class Mailbox {
     })
   }
 
+  /** When the oldest was sent of those that the server should have answered by now: all that do not stand in line. null: there is none. */
+  get unansweredSinceMs(): number | null {
+    let sinceMs: number | null = null
+    for (const { sentAt, isQueued } of this.pending.values())
+      if (sentAt !== null && !isQueued) sinceMs = Math.min(sinceMs ?? sentAt.monotonicMs, sentAt.monotonicMs)
+    return sinceMs
+  }
+
   flush(): void {
     if (!this.#isOpen || this.#unsent.length === 0) return
     const requests = this.#unsent.filter(request => this.pending.has(request.id))

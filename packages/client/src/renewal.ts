@@ -15,9 +15,17 @@ const HEARTBEAT_OF_TTL = 1 / 3
 /** A heartbeat unanswered for this part of the TTL, with nothing else received, means that the connection is dead. */
 const SILENCE_OF_TTL = 1 / 4
 const SILENCE_MS_MIN = 500
+/** The most where there is another server to go to. Each answers a renewal within a second, even one that cannot say more than that. */
+const SILENCE_OF_MANY_MS_MAX = 2_000
+/** Anything else that is unanswered for so long makes us ask whether the server is there. */
+const QUIET_MS = 1_000
+/** Wake-ups come twice a second while anything is unanswered; one that comes later than this comes after a stall. */
+const STALL_MS = 1_000
 
 export type RenewalPorts = {
   ledger: Ledger
+  /** There are other servers to go to. */
+  hasOthers: boolean
   submit(request: Request): void
   failed(error: HoldfastError): void
   /** Whoever is at the other end must not be believed: find somebody else. */
@@ -37,6 +45,7 @@ export class Renewal {
   #epoch = 0
   /** On the monotonic clock: when the newest request that conferred time was sent. */
   #conferredAtMs = 0
+  #listenedAtMs = 0
 
   constructor(ports: RenewalPorts) {
     this.#ports = ports
@@ -91,8 +100,24 @@ export class Renewal {
     if (this.#inFlight.size === 0 && this.dueMs(now) <= 0) this.#renew({ wantsGrants: false })
   }
 
+  /**
+   * Is the server there? Called with every wake-up: asks it when something else has been unanswered for long, and gives the connection up when it
+   * does not answer. What it has said while this side stood still lies in the socket, and is read before it is judged.
+   */
+  listen(now: Instant, heard: { receivedAtMs: number; unansweredSinceMs: number | null }): void {
+    const isAwake = now.monotonicMs - this.#listenedAtMs < STALL_MS
+    this.#listenedAtMs = now.monotonicMs
+    if (!isAwake) return
+    const { hasOthers, distrust } = this.#ports
+    const { receivedAtMs, unansweredSinceMs } = heard
+    const quietSinceMs = Math.max(receivedAtMs, unansweredSinceMs ?? now.monotonicMs)
+    const isQuiet = hasOthers && now.monotonicMs - quietSinceMs >= QUIET_MS
+    if (isQuiet && this.#inFlight.size === 0) this.#renew({ wantsGrants: false })
+    if (this.#isSilent(now, receivedAtMs)) distrust('the server has fallen silent')
+  }
+
   /** Whether a renewal has been unanswered for so long, and nothing received since, that the connection must be dead. */
-  isSilent(now: Instant, receivedAtMs: number): boolean {
+  #isSilent(now: Instant, receivedAtMs: number): boolean {
     for (const { sentAt } of this.#inFlight) {
       if (sentAt === null) continue
       const quietSinceMs = Math.max(sentAt.monotonicMs, receivedAtMs)
@@ -102,7 +127,9 @@ export class Renewal {
   }
 
   #silenceMs(): number {
-    return Math.max(SILENCE_MS_MIN, this.#ports.ledger.belief.ttlMs * SILENCE_OF_TTL)
+    const { ledger, hasOthers } = this.#ports
+    const ms = Math.max(SILENCE_MS_MIN, ledger.belief.ttlMs * SILENCE_OF_TTL)
+    return hasOthers ? Math.min(ms, SILENCE_OF_MANY_MS_MAX) : ms
   }
 
   /** The server has seen more changes than this side: fetch the grants, unless that is under way. */

@@ -96,3 +96,60 @@ test('a call that surely was not sent is made at the next server; one that may h
   await assert.rejects(call('POST', 'ECONNRESET'), /Cannot reach/)
   assert.deepEqual(asked, ['one.test'])
 })
+
+/** Time goes by in steps of the tick, as it does while something is unanswered. */
+async function ticks(script: Script, ms: number, each: () => Promise<void> = async () => {}): Promise<void> {
+  for (let passedMs = 0; passedMs < ms; passedMs += 250) {
+    await script.clock.advance(250)
+    await each()
+  }
+}
+
+test('a server that falls silent with something unanswered is asked whether it is there, and left for the next', async () => {
+  const { script } = await holding()
+  script.holdfast.acquire('b').catch(() => {})
+  await turn()
+  const asked = script.connection.last('acquire').id
+  await ticks(script, 1_500)
+  assert.equal(script.connection.count('renew'), 1, 'long before a heartbeat is due')
+  await ticks(script, 2_500)
+  assert.equal(script.connection.url, socket(urls[1]!))
+  await script.welcome({ grants: [] })
+  assert.equal(script.connection.last('acquire').id, asked)
+})
+
+test('a server that is there is not left, though it can say no more than that', async () => {
+  const { script, lock } = await holding()
+  script.holdfast.acquire('b').catch(() => {})
+  await turn()
+  const said = new Set<number>()
+  const { connection } = script
+  await ticks(script, 9_000, async () => {
+    const renewals = connection.received.filter(message => message.type === 'renew')
+    // Each time that it is sent.
+    if (said.size === renewals.length) return
+    said.add(renewals.length)
+    await connection.say({
+      type: 'reply',
+      id: connection.last('renew').id,
+      error: { code: 'unavailable', message: '' },
+    })
+  })
+  assert.equal(script.connection, connection)
+  assert.equal(connection.isClosed, false)
+  assert.ok(lock.isHeld)
+})
+
+test('after a stall the server is heard before it is judged', async () => {
+  const { script } = await holding()
+  script.holdfast.acquire('b').catch(() => {})
+  await ticks(script, 1_500)
+  const { connection } = script
+  assert.equal(connection.count('renew'), 1)
+  script.clock.stall(5_000)
+  await script.clock.advance(1)
+  assert.equal(connection.isClosed, false, 'the answer may lie in the socket')
+  await script.renewed()
+  await ticks(script, 500)
+  assert.equal(connection.isClosed, false)
+})

@@ -95,6 +95,7 @@ export class Session {
     this.#mailbox = new Mailbox(parts.clock, text => this.#connection.send(text))
     this.#renewal = new Renewal({
       ledger: this.ledger,
+      hasOthers: options.socketUrls.length > 1,
       submit: request => this.submit(request),
       failed: error => this.#renewalFailed(error),
       distrust: why => this.#connection.drop(why),
@@ -354,7 +355,10 @@ export class Session {
     this.#mailbox.retry()
     let dueMs = this.ledger.dueMs(now)
     if (this.#connection.isOpen) {
-      if (this.#renewal.isSilent(now, this.#receivedAtMs)) this.#connection.drop('the server has fallen silent')
+      this.#renewal.listen(now, {
+        receivedAtMs: this.#receivedAtMs,
+        unansweredSinceMs: this.#mailbox.unansweredSinceMs,
+      })
       this.#renewal.beat(now)
       dueMs = Math.min(dueMs, this.#renewal.dueMs(now))
     }

@@ -6,15 +6,16 @@ import { CONNECTION_REQUESTS_MAX } from '@holdfast/protocol/limits'
 import type { WebSocket } from 'ws'
 import { rootAuthenticator } from '../../auth/caller.ts'
 import { sessionSecrets } from '../../auth/secrets.ts'
-import { systemClock } from '../../clock.ts'
+import { type Clock, systemClock } from '../../clock.ts'
 import type { Command, Session } from '../../locks/model.ts'
 import { systemRandom } from '../../random.ts'
 import type { Asking, Shards } from '../../shards/port.ts'
+import { FakeClock } from '../../shards/testing.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import type { Doors } from '../doors.ts'
 import { Origins } from '../origins.ts'
 import { WatchCount } from '../watch-count.ts'
-import { Connection } from './connection.ts'
+import { Connection, RENEWAL_MS_MAX } from './connection.ts'
 
 /** The connection's end of a socket: what it has sent is kept. */
 class Socket extends EventEmitter {
@@ -66,7 +67,7 @@ const session: Session = {
   seenChanges: 0,
 }
 
-function connected() {
+function connected(clock: Clock = systemClock) {
   const { asked, shards } = stalled()
   const config = { logLevel: 'silent', logsRequests: false, serviceName: 's', location: 'l', serverName: 'n' } as const
   const authenticate = rootAuthenticator('k'.repeat(20))
@@ -74,7 +75,7 @@ function connected() {
     shards,
     authenticate,
     secrets: sessionSecrets('c'),
-    clock: systemClock,
+    clock,
     random: systemRandom,
     telemetry: createTelemetry(config, () => []),
     watches: new WatchCount(),
@@ -113,6 +114,30 @@ test('a connection has as many requests in flight as it may, and not one more', 
   })
   send({ type: 'renew', id: CONNECTION_REQUESTS_MAX + 2 })
   assert.equal(asked.length, CONNECTION_REQUESTS_MAX + 1)
+})
+
+test('a renewal is answered in time, if only by saying that its outcome is unknown, and once', async () => {
+  const clock = new FakeClock()
+  const { asked, socket, send } = connected(clock)
+  const unknown = () =>
+    socket.sent.flatMap(one => (one.type === 'reply' && one.error?.code === 'unavailable' ? [one.id] : []))
+  send({ type: 'acquire', id: 1, name: 'a' }, { type: 'renew', id: 2 })
+  await clock.pass(RENEWAL_MS_MAX / 2)
+  send({ type: 'renew', id: 3 })
+  await clock.pass(RENEWAL_MS_MAX / 2 - 1)
+  assert.deepEqual(unknown(), [])
+  await clock.pass(1)
+  assert.deepEqual(unknown(), [2])
+  assert.deepEqual(
+    asked.map(({ isDetached }) => isDetached),
+    [false, true, false],
+  )
+  const renewed = { ok: true, type: 'renewed', session: 's-1', confers: { ttlMs: 15_000, changes: 0 } } as const
+  for (const { asking } of asked.slice(1)) asking.answer({ ...renewed, grants: null, epoch: 1 })
+  await clock.pass(RENEWAL_MS_MAX)
+  assert.deepEqual(unknown(), [2])
+  const answered = socket.sent.flatMap(one => (one.type === 'reply' && one.error === undefined ? [one.id] : []))
+  assert.deepEqual(answered, [3], 'an answer that came too late confers nothing')
 })
 
 test('when the connection goes, what it asked for is let go, and nothing more is sent', async () => {

@@ -12,12 +12,14 @@ import { CONNECTION_REQUESTS_MAX, FRAME_MESSAGES_MAX, TTL_MS_DEFAULT } from '@ho
 import type { WebSocket } from 'ws'
 import type { Caller } from '../../auth/caller.ts'
 import type { Command } from '../../locks/model.ts'
+import { unknownOutcome } from '../../shards/callers.ts'
 import type { Answer, Asking, Submitted } from '../../shards/port.ts'
 import type { Doors } from '../doors.ts'
 import { failed, refused } from '../reply.ts'
 import { bytesMisfit, type Misfit, type Validator, validator } from '../validate.ts'
 import { timestamp, wireGrant } from '../views.ts'
 import { actionOf, commandOf, type ShardRequest } from './commands.ts'
+import { Deadlines } from './deadlines.ts'
 import { Outbox } from './outbox.ts'
 import { grantedReply, replyTo, wirePush } from './replies.ts'
 import { ConnectionWatches } from './watches.ts'
@@ -35,6 +37,11 @@ export const closeCodes = {
 const CLOSE_MS_MAX = 5_000
 /** A refused client is told once; this often at most is a connection told that its messages are malformed. */
 export const MALFORMED_MAX = 100
+/**
+ * A renewal is also how a client finds out whether its server is there, so it is answered within this: that the outcome is not known, if the shard has
+ * no owner or its store does not answer. It is asked again, and nothing is lost by it.
+ */
+export const RENEWAL_MS_MAX = 1_000
 /** How many more ids must be settled before the shard is told, beside renewals. */
 const SETTLED_STEP = 256
 
@@ -51,6 +58,7 @@ export class Connection {
   readonly #outbox: Outbox
   readonly #watches: ConnectionWatches
   readonly #pending = new Set<Pending>()
+  readonly #renewals: Deadlines<Pending>
   #caller: Caller | null
   #state: State = 'waiting'
   #session = ''
@@ -70,6 +78,7 @@ export class Connection {
       this.close(closeCodes.tooSlow, 'The client does not read what it is sent.'),
     )
     this.#watches = new ConnectionWatches(doors, this)
+    this.#renewals = new Deadlines({ clock: doors.clock, ms: RENEWAL_MS_MAX, late: pending => this.#late(pending) })
     socket.on('message', (data, isBinary) => this.#frame(data, isBinary))
     socket.on('pong', () => {
       this.isAlive = true
@@ -228,6 +237,7 @@ export class Connection {
     }
     const pending = new Pending(this, request)
     this.#pending.add(pending)
+    if (request.type === 'renew') this.#renewals.add(pending)
     const command = commandOf(request, this.#session, { by: this.#caller.subject })
     pending.submitted = this.#doors.shards.submit(this.#caller.instance, command, pending)
   }
@@ -288,7 +298,7 @@ export class Connection {
 
   /** Called by its requests. */
   answered(pending: Pending, answer: Answer): void {
-    this.#pending.delete(pending)
+    if (!this.#done(pending)) return
     const { request } = pending
     const isSet = request.type === 'acquire_all'
     if (isSet || request.type === 'acquire') {
@@ -301,8 +311,19 @@ export class Connection {
   }
 
   failed(pending: Pending, error: HoldfastError): void {
-    this.#pending.delete(pending)
-    this.refuse(pending.request.id, failed(error))
+    if (this.#done(pending)) this.refuse(pending.request.id, failed(error))
+  }
+
+  #late(pending: Pending): void {
+    if (!this.#done(pending)) return
+    pending.submitted?.detach()
+    this.refuse(pending.request.id, failed(unknownOutcome()))
+  }
+
+  /** Whether it had not been answered before. */
+  #done(pending: Pending): boolean {
+    if (pending.request.type === 'renew') this.#renewals.delete(pending)
+    return this.#pending.delete(pending)
   }
 
   #gone(): void {
@@ -310,6 +331,7 @@ export class Connection {
     this.#stopListening?.()
     this.#stopCutting?.()
     this.#watches.stop()
+    this.#renewals.stop()
     for (const pending of this.#pending) pending.submitted?.detach()
     this.#pending.clear()
   }
