@@ -44,10 +44,15 @@ export class TestCluster {
   async startUp(flags: string[] = this.#options.flags ?? []): Promise<Cli> {
     const args = ['cluster', 'up', '--data', this.data, '--port', '0', ...flags]
     this.up = startCli(args, { url: '', env: etcdEnvironment(), cwd: this.folder.path })
-    const [, line = ''] = await this.up.says(/^holdfast serve (.*)$/m)
+    const [line] = await this.up.says(/^holdfast serve .*$/m)
+    this.use(line)
+    return this.up
+  }
+
+  /** Servers are started with this line that `cluster up` has printed. */
+  use(line: string): void {
     const words = line.split(' ')
     this.#serveArguments = words.slice(words.indexOf('--engine'))
-    return this.up
   }
 
   /** One more server, with what `cluster up` has printed. Paths are relative to its folder. */

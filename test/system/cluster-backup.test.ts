@@ -76,7 +76,8 @@ test('no token comes twice: grants, a backup, more grants, a restore, grants', a
     const above = Number(/larger than (\d+)/.exec(stdout)?.[1])
     assert.ok(above > Math.max(...tokens))
     await restored.startUp([])
-    await restored.startServer()
+    // It has been on the store of before, and remembers how far that was.
+    await restored.startServer({ data: join(cluster.folder.path, 'server-1') })
     await using holdfast = connect({ url: restored.urls, apiKey: rootKey })
     await assert.rejects(holdfast.acquire('lock-0', { waitMs: 0 }), isFrozen)
     const { store, cluster_id } = JSON.parse(await restored.ok('status', '--json')) as Status

@@ -35,7 +35,7 @@ test('the leader is replaced: the new member learns first and gets its vote, the
   assert.equal(code, 0, stderr)
   assert.match(
     stderr,
-    new RegExp(`fresh joins at .*, learning[^]*fresh has caught up and has its vote[^]*${old} has been removed`),
+    new RegExp(`fresh joins at .*, learning[^$]*fresh has caught up and has its vote[^$]*${old} has been removed`),
   )
   assert.match(stdout, new RegExp(`Replaced ${old} by fresh`))
   const now = await roles()
@@ -88,11 +88,7 @@ test('nothing is taken away from a cluster that is not well, and the reason is s
     ]) {
       const { code, stderr } = await cluster.run(...args)
       assert.equal(code, 1, args.join(' '))
-      assert.match(
-        stderr,
-        new RegExp(`Not (removing|adding|defragmenting|compacting|upgrading).*${ill}`),
-        args.join(' '),
-      )
+      assert.match(stderr, new RegExp(`Not (removing|adding|defragmenting).*${ill}`), args.join(' '))
     }
     assert.equal(Object.keys(await roles()).length, 3)
     // The one that is ill may go: the others can decide.

@@ -11,6 +11,11 @@ export const verbs: readonly Verb[] = [
     summary: 'run etcd for many servers, and look after it',
     load: () => import('./commands/cluster.ts'),
   },
+  {
+    name: 'doctor',
+    summary: 'see whether all is well, and what to change',
+    load: () => import('./commands/doctor.ts'),
+  },
   { name: 'run', summary: 'run a command while holding a lock', load: () => import('./commands/run.ts') },
   { name: 'elect', summary: 'run a command while being the leader', load: () => import('./commands/elect.ts') },
   { name: 'acquire', summary: 'acquire a lock and print its lock_id', load: () => import('./commands/acquire.ts') },

@@ -35,12 +35,16 @@ export type Picture = {
 /** Entries; under load a healthy member is some behind at any moment. */
 const LAG_MAX = 1_000
 const LOOK_MS_MAX = 2_000
+/** One that has not answered the last time is not waited for so long again. */
+const SILENT_MS_MAX = 500
 
 /** Connections to members, one each, for as long as one command or one look needs them. */
 export class Doors {
   readonly directory: ClusterDirectory
   readonly #clock: Clock
   readonly #clients = new Map<string, EtcdClient>()
+  /** Those that did not answer when they were asked last. */
+  readonly #silent = new Set<string>()
 
   constructor(directory: ClusterDirectory, clock: Clock) {
     this.directory = directory
@@ -80,9 +84,10 @@ export class Doors {
   async #members(): Promise<Member[]> {
     const failures: unknown[] = []
     for (const isLinearizable of [true, false]) {
-      for (const url of this.directory.urls()) {
+      const urls = this.directory.urls().sort((one, other) => this.#patience(other) - this.#patience(one))
+      for (const url of urls) {
         try {
-          return await this.at(url).memberList({ isLinearizable }, LOOK_MS_MAX)
+          return await this.at(url).memberList({ isLinearizable }, this.#patience(url))
         } catch (error) {
           failures.push(error)
         }
@@ -101,10 +106,17 @@ export class Doors {
     const picture = { name, id, url, peerUrl: peerURLs[0] ?? '', isLearner, isLocal, isLeader: false, lag: 0 }
     if (url === null) return { ...picture, status: null, trouble: 'has not been started yet' }
     try {
-      return { ...picture, status: await this.at(url).status(LOOK_MS_MAX), trouble: null }
+      const status = await this.at(url).status(this.#patience(url))
+      this.#silent.delete(url)
+      return { ...picture, status, trouble: null }
     } catch (error) {
+      this.#silent.add(url)
       return { ...picture, status: null, trouble: messageOf(error) }
     }
+  }
+
+  #patience(url: string): number {
+    return this.#silent.has(url) ? SILENT_MS_MAX : LOOK_MS_MAX
   }
 
   async #alarms(members: MemberPicture[]): Promise<Alarm[]> {

@@ -74,10 +74,13 @@ export async function finishAuthority(work: Rolling & Surroundings): Promise<{ w
     }
     saveAuthority(directory, next)
     remove(nextFile(directory))
+  }
+  const authority = authorityOf(directory)
+  const isOf = (file: string) => isSignedByOneOf(readText(file) ?? '', authority.certificate)
+  if (!filesOf(directory).every(isOf)) {
     rotateLeaves(directory, work)
     progress.say('certificates of the new authority are in use')
   }
-  const authority = authorityOf(directory)
   if (certificatesIn(readText(directory.caFile) ?? '').length < 2) {
     throw new ClusterFailure('There is no new authority to change to: begin with `holdfast cluster rotate-certs --ca`.')
   }

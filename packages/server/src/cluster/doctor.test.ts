@@ -1,0 +1,63 @@
+/** What is measured, where it is just well enough and where it is not. */
+import assert from 'node:assert/strict'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type Clock, systemClock } from '../clock.ts'
+import {
+  examineServers,
+  type ServerSeen,
+  STALL_MS_MAX,
+  STEP_MS_MAX,
+  SYNC_MS_MAX,
+  stallOf,
+  stepOf,
+  syncsOf,
+} from './doctor.ts'
+import { remove } from './files.ts'
+
+const server: ServerSeen = {
+  url: 'http://a',
+  stalls: 0,
+  slowestMs: 3,
+  wallMs: 1_000_000,
+  roundTripMs: 0,
+  release: '1.2.3',
+}
+const clock: Clock = { ...systemClock, wallMs: () => 1_000_000 }
+
+test('a server that answers late is a problem, one that has stalled before worth a word', () => {
+  assert.equal(stallOf(server).level, 'ok')
+  assert.equal(stallOf({ ...server, slowestMs: STALL_MS_MAX }).level, 'ok')
+  const late = stallOf({ ...server, slowestMs: STALL_MS_MAX + 1 })
+  assert.equal(late.level, 'problem')
+  assert.match(late.change, /More CPU/)
+  assert.equal(stallOf({ ...server, stalls: 2 }).level, 'notice')
+})
+
+test('a clock that is off is told, and no problem: nothing is decided by it', () => {
+  assert.equal(stepOf({ ...server, wallMs: 1_000_000 - STEP_MS_MAX }, clock).level, 'ok')
+  assert.equal(stepOf({ ...server, wallMs: 1_000_000 - STEP_MS_MAX - 1 }, clock).level, 'notice')
+  assert.equal(stepOf({ ...server, wallMs: 1_000_000 + STEP_MS_MAX + 1 }, clock).level, 'notice')
+})
+
+test('servers of different versions are told', () => {
+  const findings = examineServers([server, { ...server, url: 'http://b', release: '1.2.4' }], clock)
+  assert.ok(findings.some(({ what }) => /different versions: 1\.2\.3, 1\.2\.4/.test(what)))
+})
+
+test('a disk that syncs slowly is a problem', () => {
+  const folder = join(tmpdir(), `holdfast-doctor-${process.pid}`)
+  const taking = (ms: number): Clock => {
+    let nowMs = 0
+    return { ...systemClock, hrtimeMs: () => (nowMs += ms) }
+  }
+  try {
+    assert.equal(syncsOf(folder, taking(SYNC_MS_MAX)).level, 'ok')
+    const slow = syncsOf(folder, taking(SYNC_MS_MAX + 1))
+    assert.equal(slow.level, 'problem')
+    assert.match(slow.change, /SSD/)
+  } finally {
+    remove(folder)
+  }
+})

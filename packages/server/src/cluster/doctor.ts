@@ -1,0 +1,271 @@
+/**
+ * `holdfast doctor`: what is measured here and now, compared with what the settings presume. Each finding says what to change. Nothing is
+ * changed, but for a key that is deleted although it is never there, and a file of a few bytes.
+ */
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Clock } from '../clock.ts'
+import type { Engine } from '../engine/engine.ts'
+import { judgeVersion } from '../engine/etcd/version.ts'
+import { BEAT_MS, MEMBER_TTL_MS } from '../shards/membership.ts'
+import type { ClusterDirectory } from './directory.ts'
+import { messageOf } from './failure.ts'
+import { makeDirectory, remove } from './files.ts'
+import { Doors, type Picture } from './picture.ts'
+import { type ClusterStatus, statusOf } from './status.ts'
+import { openStore } from './store.ts'
+
+export type Finding = {
+  level: 'ok' | 'notice' | 'problem'
+  what: string
+  /** Empty when all is well. */
+  change: string
+}
+
+/** What a Holdfast server tells of itself when it is asked a few times. */
+export type ServerSeen = {
+  url: string
+  /** Ticks that came far too late since it started; null: its metrics do not say. */
+  stalls: number | null
+  /** Of several questions that it answers from memory. */
+  slowestMs: number
+  /** Its wall clock, in whole seconds, and how long that answer took. */
+  wallMs: number
+  roundTripMs: number
+  release: string | null
+}
+
+const COMMITS = 20
+const SYNCS = 20
+/** Half a beat: with slower commits beats pile up, and a slow spell looks like a death. */
+const COMMIT_MS_MAX = BEAT_MS / 2
+/** Of etcd's own advice for its log; slower disks make elections. */
+export const SYNC_MS_MAX = 25
+/** A stall of this length is half of what keeps an owner an owner. */
+export const STALL_MS_MAX = MEMBER_TTL_MS / 4
+/** Displayed times and freezes go by the wall clock, nothing else; and it is told in whole seconds. */
+export const STEP_MS_MAX = 2_000
+/** Of the quota: where the servers begin to defragment, and where acquires are refused. */
+const SPACE_SHARE = 0.7
+const FULL_SHARE = 0.85
+/** Renewals come at a third of a TTL, and one may be lost. */
+const COMMITS_PER_TTL = 20
+
+/** Of the cluster in a directory. @throws ClusterFailure when no member answers. */
+export async function examineCluster(directory: ClusterDirectory, clock: Clock): Promise<Finding[]> {
+  const status = await statusOf(directory, clock)
+  const findings = [...membersOf(status), ...versionsOf(status), ...spaceOf(status), ...certificateFindings(status)]
+  findings.push(...shardsOf(status), await commitsOf(directory, clock))
+  if (status.members.some(({ isLocal }) => isLocal)) findings.push(syncsOf(directory.path, clock))
+  return findings
+}
+
+/** Of the servers that were asked. */
+export function examineServers(servers: readonly ServerSeen[], clock: Clock): Finding[] {
+  const findings: Finding[] = []
+  for (const server of servers) findings.push(stallOf(server), stepOf(server, clock))
+  const releases = [...new Set(servers.flatMap(({ release }) => (release === null ? [] : [release])))]
+  if (releases.length > 1)
+    findings.push(
+      notice(`the servers run different versions: ${releases.join(', ')}`, 'Upgrade all of them to the newest.'),
+    )
+  else if (releases.length === 1) findings.push(ok(`Holdfast ${releases[0]}`))
+  return findings
+}
+
+function membersOf({ members, spareMembers, isHealthy, hasQuorum, alarms }: ClusterStatus): Finding[] {
+  const count = members.filter(({ role }) => role !== 'learner').length
+  const findings: Finding[] = []
+  if (!hasQuorum)
+    findings.push(problem('the cluster has no quorum', 'Start the members that are missing: holdfast cluster up.'))
+  else if (!isHealthy)
+    findings.push(
+      problem(
+        `not all of the ${count} members are well`,
+        'See holdfast cluster status; replace one that does not come back.',
+      ),
+    )
+  else findings.push(ok(`${count} members, all well; ${spareMembers} may fail`))
+  for (const { member, alarm } of alarms) {
+    const change =
+      alarm === 'NOSPACE'
+        ? 'holdfast cluster compact, then holdfast cluster defrag.'
+        : `holdfast cluster replace ${member}.`
+    findings.push(problem(`alarm ${alarm} of ${member}`, change))
+  }
+  if (count % 2 === 0)
+    findings.push(
+      problem(
+        `${count} members are an even number: no more may fail than with ${count - 1}`,
+        'Add one, or remove one: three or five.',
+      ),
+    )
+  if (count === 1)
+    findings.push(notice('one member alone: the service stops with it', 'Three members on three machines.'))
+  const hosts = new Set(members.map(({ url }) => (url === null ? '' : new URL(url).hostname)))
+  if (count > 1 && hosts.size === 1)
+    findings.push(
+      notice(
+        'all members run on one machine: all are lost with it',
+        'For more than a trial, three machines: holdfast cluster init, invite, join.',
+      ),
+    )
+  return findings
+}
+
+function versionsOf({ members }: ClusterStatus): Finding[] {
+  const versions = [...new Set(members.flatMap(({ version }) => (version === null ? [] : [version])))]
+  const findings = versions.flatMap(version => {
+    const { refusal, warnings } = judgeVersion(version)
+    if (refusal) return [problem(refusal, 'Upgrade etcd: holdfast cluster upgrade.')]
+    return warnings.map(warning => notice(warning, 'holdfast cluster upgrade ETCD, with a newer program.'))
+  })
+  if (versions.length > 1)
+    findings.push(
+      notice(`members run different versions: ${versions.join(', ')}`, 'Finish the upgrade: holdfast cluster upgrade.'),
+    )
+  return findings.length > 0 ? findings : [ok(`etcd ${versions.join(', ')}`)]
+}
+
+function spaceOf({ members, quotaBytes }: ClusterStatus): Finding[] {
+  const used = Math.max(0, ...members.map(({ dbBytes }) => dbBytes ?? 0))
+  const live = Math.max(0, ...members.map(({ dbLiveBytes }) => dbLiveBytes ?? 0))
+  const percent = `${Math.round((used / quotaBytes) * 100)} % of its quota`
+  if (live > FULL_SHARE * quotaBytes)
+    return [
+      problem(
+        `the database is full of what is needed (${percent})`,
+        'A larger quota: --quota-bytes of a new cluster, restored from a backup of this one.',
+      ),
+    ]
+  if (used > SPACE_SHARE * quotaBytes)
+    return [
+      problem(
+        `the database has ${percent}`,
+        'holdfast cluster compact, then holdfast cluster defrag; servers do it by themselves while they run.',
+      ),
+    ]
+  return [ok(`the database has ${percent}`)]
+}
+
+function certificateFindings({ certificates }: ClusterStatus): Finding[] {
+  const due = certificates.filter(({ isDue }) => isDue)
+  if (due.length === 0) return [ok('no certificate ends soon')]
+  return due.map(({ file, expiresAt }) =>
+    problem(
+      `${file} ends on ${new Date(expiresAt).toISOString().slice(0, 10)}`,
+      file.endsWith('ca.pem') ? 'holdfast cluster rotate-certs --ca' : 'holdfast cluster rotate-certs',
+    ),
+  )
+}
+
+function shardsOf({ store, storeTrouble }: ClusterStatus): Finding[] {
+  if (storeTrouble !== null)
+    return [problem(`the records of the servers cannot be read: ${storeTrouble}`, 'Bring the members back first.')]
+  if (!store)
+    return [
+      notice(
+        'no Holdfast server has used this cluster yet',
+        'Start some: the line is what holdfast cluster up prints.',
+      ),
+    ]
+  const alive = new Set(store.servers.filter(({ isBeating }) => isBeating).map(({ server }) => server))
+  const orphans = store.shards.filter(({ server }) => server === null || !alive.has(server))
+  const findings: Finding[] = []
+  if (alive.size === 0)
+    findings.push(notice('no Holdfast server runs', 'Start some: the line is what holdfast cluster up prints.'))
+  else if (orphans.length > 0)
+    findings.push(
+      problem(
+        `${orphans.length} shards have no owner that lives`,
+        'Look again in a few seconds; then at the logs of the servers.',
+      ),
+    )
+  else findings.push(ok(`${alive.size} servers own all ${store.shards.length} shards`))
+  if (alive.size === 1)
+    findings.push(notice('one Holdfast server alone: the service pauses when it stops', 'Start a second one.'))
+  return findings
+}
+
+/** A commit that changes nothing, through all members: what every lock operation waits for. */
+async function commitsOf(directory: ClusterDirectory, clock: Clock): Promise<Finding> {
+  try {
+    const taken = await timeCommits(directory, clock)
+    const slow = taken.at(-2) ?? 0
+    const median = taken[Math.floor(taken.length / 2)] ?? 0
+    const least = Math.ceil((slow * COMMITS_PER_TTL) / 500) * 500
+    const what = `a commit takes ${median.toFixed(1)} ms, ${slow.toFixed(1)} ms at worst; TTLs from ${Math.max(500, least)} ms on are safe from false ends`
+    if (slow <= COMMIT_MS_MAX) return ok(what)
+    return problem(
+      what,
+      `Faster disks, or members nearer to each other: above ${COMMIT_MS_MAX} ms servers are taken for dead.`,
+    )
+  } catch (error) {
+    return problem(`commits could not be timed: ${messageOf(error)}`, 'See holdfast cluster status.')
+  }
+}
+
+async function timeCommits(directory: ClusterDirectory, clock: Clock): Promise<number[]> {
+  const doors = new Doors(directory, clock)
+  let engine: Engine | null = null
+  try {
+    const picture: Picture = await doors.look()
+    engine = await openStore(directory, picture, clock)
+    const key = `${directory.plan().root}/doctor`
+    const taken: number[] = []
+    for (let count = 0; count < COMMITS; count++) {
+      const beganMs = clock.hrtimeMs()
+      await engine.commit({ checks: [{ key, modRevision: 0 }], writes: [{ key, delete: true }] })
+      taken.push(clock.hrtimeMs() - beganMs)
+    }
+    return taken.sort((one, other) => one - other)
+  } finally {
+    doors.close()
+    await engine?.close()
+  }
+}
+
+/** The disk that the directory lies on. */
+export function syncsOf(folder: string, clock: Clock): Finding {
+  const path = join(folder, `doctor-${process.pid}`)
+  makeDirectory(folder)
+  const file = openSync(path, 'w', 0o600)
+  try {
+    const taken: number[] = []
+    for (let count = 0; count < SYNCS; count++) {
+      const beganMs = clock.hrtimeMs()
+      writeSync(file, Buffer.alloc(4_096))
+      fsyncSync(file)
+      taken.push(clock.hrtimeMs() - beganMs)
+    }
+    taken.sort((one, other) => one - other)
+    const slow = taken.at(-2) ?? 0
+    const what = `the disk of ${folder} syncs in ${(taken[SYNCS / 2] ?? 0).toFixed(1)} ms, ${slow.toFixed(1)} ms at worst`
+    if (slow <= SYNC_MS_MAX) return ok(what)
+    return problem(what, `A disk of its own, an SSD: etcd wants less than ${SYNC_MS_MAX} ms.`)
+  } finally {
+    closeSync(file)
+    remove(path)
+  }
+}
+
+/** What is answered from memory takes as long as the loop needs to come round, and the way there. */
+export function stallOf({ url, stalls, slowestMs }: ServerSeen): Finding {
+  const what = `${url} answers from memory within ${slowestMs.toFixed(0)} ms`
+  const change = `More CPU, or fewer locks on that server: its beats come late, and after ${MEMBER_TTL_MS} ms it is taken for dead.`
+  if (slowestMs > STALL_MS_MAX) return problem(what, change)
+  if (stalls !== null && stalls > 0)
+    return notice(`${what}; its event loop has stalled ${stalls} times since it started`, change)
+  return ok(what)
+}
+
+/** Compared with the middle of the exchange. Nothing depends on it but what is displayed, and freezes. */
+export function stepOf({ url, wallMs, roundTripMs }: ServerSeen, clock: Clock): Finding {
+  const stepMs = wallMs - (clock.wallMs() - roundTripMs / 2)
+  const what = `the clock of ${url} differs by ${Math.round(Math.abs(stepMs) / 1_000)} s from here (displayed times only)`
+  return Math.abs(stepMs) <= STEP_MS_MAX + roundTripMs ? ok(what) : notice(what, 'Let both follow a time server.')
+}
+
+const ok = (what: string): Finding => ({ level: 'ok', what, change: '' })
+const notice = (what: string, change: string): Finding => ({ level: 'notice', what, change })
+const problem = (what: string, change: string): Finding => ({ level: 'problem', what, change })
