@@ -293,3 +293,27 @@ test('completions name every verb', async () => {
     for (const verb of ['run', 'force-release', 'elect']) assert.match(stdout, new RegExp(`\\b${verb}\\b`))
   }
 })
+
+test('bench says each second how it went, and at the end whether anything failed', async () => {
+  const { code, stdout, stderr } = await run('bench', '--workers', '4', '--for', '2500ms')
+  assert.equal(code, 0, stderr)
+  assert.match(stdout, /^ +\d+ cycles {2}p50 +[\d.]+ ms {2}p99 +[\d.]+ ms {2}longest +[\d.]+ ms {2}0 failed$/m)
+  assert.match(stdout, /cycles +\d+, \d+ a second\nfailed +0\n/)
+  assert.doesNotMatch(stdout, /broken/)
+  const json = await run('bench', '--workers', '1', '--for', '1200ms', '--json')
+  assert.ok(json.stdout.includes('"is_sound": true'), json.stdout)
+})
+
+test('bench ends by itself when it is told to stop, and says so when there is nobody', async () => {
+  const endless = start('bench', '--workers', '2', '--for', '0')
+  await endless.says(/cycles/)
+  endless.child.kill('SIGINT')
+  const { code, stdout } = await endless.ended
+  assert.equal(code, 0)
+  assert.match(stdout, /a second/)
+  const nobody = await cli(['bench', '--workers', '1', '--for', '100ms'], {
+    url: `http://127.0.0.1:${await freePort()}`,
+  })
+  assert.equal(nobody.code, 1)
+  assert.match(nobody.stderr, /Cannot reach/)
+})

@@ -16,6 +16,7 @@ export const verbs: readonly Verb[] = [
     summary: 'see whether all is well, and what to change',
     load: () => import('./commands/doctor.ts'),
   },
+  { name: 'bench', summary: 'load the service, and watch how it bears it', load: () => import('./commands/bench.ts') },
   { name: 'run', summary: 'run a command while holding a lock', load: () => import('./commands/run.ts') },
   { name: 'elect', summary: 'run a command while being the leader', load: () => import('./commands/elect.ts') },
   { name: 'acquire', summary: 'acquire a lock and print its lock_id', load: () => import('./commands/acquire.ts') },
