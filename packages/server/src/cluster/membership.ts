@@ -90,12 +90,15 @@ export async function removeMember(work: Rolling, name: string): Promise<void> {
 export async function replaceMember(work: Rolling & Surroundings, name: string, asked: NewMember): Promise<string> {
   const picture = await work.doors.look()
   const old = findMember(picture, name)
+  // Never the old one's: whoever reads logs would take the one for the other.
+  const taken = [...work.directory.plan().members, ...picture.members].map(member => member.name)
+  const named = { ...asked, name: asked.name ?? freeName(taken) }
   // While one is dead etcd takes no new member: then the old one goes first. Else no member is missed for a moment.
   if (old.trouble !== null) {
     await removeMember(work, name)
-    return addMember(work, asked)
+    return addMember(work, named)
   }
-  const added = await addMember(work, asked)
+  const added = await addMember(work, named)
   await removeMember(work, name)
   return added
 }
