@@ -87,6 +87,12 @@ export class TestCluster {
     throw new Error(`holdfast cluster ${args.join(' ')} ended with ${code}: ${stdout}${stderr}`)
   }
 
+  /** `holdfast doctor` on its directory and its servers. */
+  doctor(): Promise<Ended> {
+    const options = { url: this.urls.join(',') || 'http://127.0.0.1:1', env: etcdEnvironment(), cwd: this.folder.path }
+    return startCli(['doctor', '--data', this.data], options).ended
+  }
+
   async stopServers(): Promise<void> {
     await Promise.all(this.servers.splice(0).map(server => server.stop()))
   }

@@ -1,10 +1,14 @@
 /** `holdfast cluster`: members that are made, run, looked at, started again; on one machine and on several. */
 import { strict as assert } from 'node:assert'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { get, type RequestOptions } from 'node:https'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '@holdfast/client'
+import { systemClock } from '../../packages/server/src/clock.ts'
+import { Authority } from '../../packages/server/src/cluster/certificates.ts'
+import { systemRandom } from '../../packages/server/src/random.ts'
 import { cli, startCli } from '../harness/cli.ts'
 import { etcdEnvironment, startCluster, type TestCluster } from '../harness/cluster.ts'
 import { rootKey } from '../harness/server.ts'
@@ -36,11 +40,18 @@ test('nobody else on the machine can read keys or data', () => {
 })
 
 test('a member is not talked to without a certificate of the cluster', async () => {
-  const { members } = await status()
-  const [member] = members
-  // Node's fetch trusts no authority of ours, and shows nothing.
-  await assert.rejects(fetch(`${member?.url}/health`))
-  await assert.rejects(fetch(`${member?.url?.replace('https', 'http')}/health`).then(response => response.text()))
+  const [member] = (await status()).members
+  const ca = readFileSync(join(cluster.data, 'ca.pem'), 'utf8')
+  const own = readFileSync(join(cluster.data, 'client.pem'), 'utf8')
+  const foreign = Authority.create('foreign', { clock: systemClock, random: systemRandom })
+  const other = foreign.issue(
+    { name: 'other', purpose: 'client', hosts: [] },
+    { clock: systemClock, random: systemRandom },
+  )
+  assert.equal(await healthOf(member?.url ?? '', { ca, cert: own, key: own }), 200)
+  await assert.rejects(healthOf(member?.url ?? '', { ca }))
+  await assert.rejects(healthOf(member?.url ?? '', { ca, cert: other, key: other }))
+  await assert.rejects(healthOf(member?.url ?? '', { cert: own, key: own }), /self-signed|unable to/)
 })
 
 test('status tells members, leader, sizes, versions, servers and who owns which shard', async () => {
@@ -153,6 +164,13 @@ test('on several machines: init, invite, join, each in a directory of its own', 
       ['m1', 'm2'].map(name => ({ name, trouble: null, isLearner: false })),
     )
   }
+  // New certificates for the machine that joined: another file from the first one, and nobody is started anew.
+  const before = readFileSync(join(second, 'members/m2/server.pem'), 'utf8')
+  await run('invite', 'm2', '--host', '127.0.0.1', '--to', file, '--data', first)
+  const renewed = await run('rotate-certs', '--from', file, '--data', second)
+  assert.equal(renewed.code, 0, renewed.stderr)
+  assert.notEqual(readFileSync(join(second, 'members/m2/server.pem'), 'utf8'), before)
+  assert.equal((await run('status', '--data', second)).code, 0)
   const refused = await run('rotate-certs', '--data', second)
   assert.equal(refused.code, 1)
   assert.match(refused.stderr, /on the machine where the cluster was begun/)
@@ -161,6 +179,16 @@ test('on several machines: init, invite, join, each in a directory of its own', 
     assert.equal((await up.ended).code, 0)
   }
 })
+
+function healthOf(url: string, identity: RequestOptions): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const asking = get(`${url}/health`, { ...identity, agent: false }, response => {
+      response.resume()
+      resolve(response.statusCode)
+    })
+    asking.once('error', reject)
+  })
+}
 
 type Status = {
   is_healthy: boolean
