@@ -9,6 +9,8 @@ import type { OpenTransport, Transport } from './transport.ts'
 
 const BACKOFF_MS_MIN = 100
 const BACKOFF_MS_MAX = 5_000
+/** The same where each attempt goes to another server: one of them may be of use at any moment. */
+const BACKOFF_OF_MANY_MS_MAX = 2_000
 /** A connection that lasted this long has worked: the next reconnect is immediate again. */
 const STABLE_MS = 1_000
 /** From the start of an attempt to the server's welcome; shorter when there is another server to try. */
@@ -166,7 +168,8 @@ export class Connection {
     // How often all of them have failed.
     const rounds = Math.ceil(this.#failures / this.#urls.length)
     if (this.#failures < this.#urls.length) return 0
-    return this.#random.fraction() * Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(rounds - 1, 16))
+    const msMax = this.#urls.length > 1 ? BACKOFF_OF_MANY_MS_MAX : BACKOFF_MS_MAX
+    return this.#random.fraction() * Math.min(msMax, BACKOFF_MS_MIN * 2 ** Math.min(rounds - 1, 16))
   }
 }
 

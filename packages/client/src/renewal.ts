@@ -19,6 +19,8 @@ const SILENCE_MS_MIN = 500
 const SILENCE_OF_MANY_MS_MAX = 2_000
 /** Anything else that is unanswered for so long makes us ask whether the server is there. */
 const QUIET_MS = 1_000
+/** A server that is there, and for so long has known nothing to say of our session, does not reach the one that decides: another one may. */
+const UNSERVED_MS = 3_000
 /** Wake-ups come twice a second while anything is unanswered; one that comes later than this comes after a stall. */
 const STALL_MS = 1_000
 
@@ -46,6 +48,8 @@ export class Renewal {
   /** On the monotonic clock: when the newest request that conferred time was sent. */
   #conferredAtMs = 0
   #listenedAtMs = 0
+  /** Since when renewals have been answered with nothing but that the outcome is unknown. */
+  #unservedSinceMs: number | null = null
 
   constructor(ports: RenewalPorts) {
     this.#ports = ports
@@ -57,11 +61,18 @@ export class Renewal {
     // Another session may be one of another cluster, which counts for itself.
     if (!state.isResumed) this.#epoch = 0
     this.#conferredAtMs = state.at.monotonicMs
+    this.#unservedSinceMs = null
+  }
+
+  /** It is asked again; `unavailable` or too often. */
+  refused(request: Request, nowMs: number): void {
+    if (request instanceof RenewRequest) this.#unservedSinceMs ??= nowMs
   }
 
   /** Believes what the reply proves; or, when something has happened that this side does not know, finds out first. */
   confer(request: Request, reply: SuccessReply, now: Instant): void {
     const { sentAt, firstSentAt } = request
+    this.#unservedSinceMs = null
     if (reply.ttl_ms === undefined || sentAt === null || !this.#isOfPresentOwner(request, reply)) return
     // Absent only where nothing is held yet.
     const { ttl_ms: ttlMs, changes = 0 } = reply
@@ -113,7 +124,9 @@ export class Renewal {
     const quietSinceMs = Math.max(receivedAtMs, unansweredSinceMs ?? now.monotonicMs)
     const isQuiet = hasOthers && now.monotonicMs - quietSinceMs >= QUIET_MS
     if (isQuiet && this.#inFlight.size === 0) this.#renew({ wantsGrants: false })
-    if (this.#isSilent(now, receivedAtMs)) distrust('the server has fallen silent')
+    const isUnserved = now.monotonicMs - (this.#unservedSinceMs ?? now.monotonicMs) >= UNSERVED_MS
+    if (hasOthers && isUnserved) distrust('the server does not reach the one that decides')
+    else if (this.#isSilent(now, receivedAtMs)) distrust('the server has fallen silent')
   }
 
   /** Whether a renewal has been unanswered for so long, and nothing received since, that the connection must be dead. */

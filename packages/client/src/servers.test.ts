@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { baseUrlsOf } from './options.ts'
 import { turn } from './testing/clock.ts'
-import { Script } from './testing/scripted.ts'
+import { Script, wireGrant } from './testing/scripted.ts'
 
 const urls = ['http://one.test', 'http://two.test', 'http://three.test']
 const socket = (url: string) => `${url.replace('http', 'ws')}/v2/connect`
@@ -118,26 +118,44 @@ test('a server that falls silent with something unanswered is asked whether it i
   assert.equal(script.connection.last('acquire').id, asked)
 })
 
-test('a server that is there is not left, though it can say no more than that', async () => {
-  const { script, lock } = await holding()
-  script.holdfast.acquire('b').catch(() => {})
-  await turn()
-  const said = new Set<number>()
+/** Says of each renewal that its outcome is unknown, as a server does that is there and no more than that. */
+function shrug(script: Script): () => Promise<void> {
   const { connection } = script
-  await ticks(script, 9_000, async () => {
-    const renewals = connection.received.filter(message => message.type === 'renew')
-    // Each time that it is sent.
-    if (said.size === renewals.length) return
-    said.add(renewals.length)
+  let said = 0
+  return async () => {
+    if (said === connection.count('renew')) return
+    said = connection.count('renew')
     await connection.say({
       type: 'reply',
       id: connection.last('renew').id,
       error: { code: 'unavailable', message: '' },
     })
-  })
-  assert.equal(script.connection, connection)
+  }
+}
+
+test('a server that is there is not left at once, though it can say no more than that: another one may be about to decide', async () => {
+  const { script, lock } = await holding()
+  script.holdfast.acquire('b').catch(() => {})
+  await turn()
+  const { connection } = script
+  await ticks(script, 3_500, shrug(script))
   assert.equal(connection.isClosed, false)
+  assert.ok(connection.count('renew') > 1)
+  await script.renewed()
+  await ticks(script, 3_500, shrug(script))
+  assert.equal(connection.isClosed, false, 'it has served us in between')
   assert.ok(lock.isHeld)
+})
+
+test('a server that does not reach the one that decides is left for the next, long before belief ends', async () => {
+  const { script, lock } = await holding()
+  script.holdfast.acquire('b').catch(() => {})
+  await turn()
+  await ticks(script, 5_500, shrug(script))
+  assert.equal(script.connection.url, socket(urls[1]!))
+  await script.welcome({ grants: [wireGrant('a', 7, 1)] })
+  await script.renewed()
+  assert.ok(lock.validForMs() > 11_000)
 })
 
 test('after a stall the server is heard before it is judged', async () => {

@@ -310,8 +310,8 @@ export class Session {
     if (isSessionGone(wire, request)) return this.#sessionEnded(wire.message)
     if (wire.code === 'unavailable' || (wire.code === 'rate_limited' && request instanceof RenewRequest)) {
       this.#mailbox.retryLater(request)
-      this.#alarm.within(this.#random.fraction() * RETRY_MS_MAX, this.#clock.monotonicMs())
-      return
+      this.#renewal.refused(request, this.#clock.monotonicMs())
+      return this.#alarm.within(this.#random.fraction() * RETRY_MS_MAX, this.#clock.monotonicMs())
     }
     this.#mailbox.take(id)
     if (isForgottenWait(wire, request, this.#mailbox)) {

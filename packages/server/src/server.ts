@@ -154,6 +154,8 @@ async function openEngine(
     ...config.etcd,
     clock,
     follows: true,
+    // A server that starts before its store, or while that is away, is of use as soon as it is there.
+    openMsMax: Number.POSITIVE_INFINITY,
     onWarning: text => telemetry.warned(text),
     onTrouble: ({ what, error }) => telemetry.warned(what, { err: error }),
   })

@@ -12,6 +12,7 @@ import { Observer, type View } from '../shards/observer.ts'
 import { type OwnerRecord, takeFrom } from '../shards/ownership.ts'
 import type { Shards } from '../shards/port.ts'
 import { systemProcesses } from '../shards/processes.ts'
+import { readKnown } from '../shards/reading.ts'
 import { type OpenedShards, type OpeningOptions, serverId } from '../shards/shards.ts'
 import { type ShardTelemetry, silentTelemetry } from '../shards/telemetry.ts'
 import { localPeer } from './local.ts'
@@ -88,6 +89,7 @@ class ClusterShards implements OpenedShards {
   async open(): Promise<void> {
     const { config, clock } = this.#options
     const keys = keysUnder(config.root)
+    await this.#answering()
     this.#meta = await openMeta({ ...this.#options, keys, shards: config.shards })
     const { shards, clusterId } = this.#meta
     const host = this.#hostOf(clusterId)
@@ -156,6 +158,21 @@ class ClusterShards implements OpenedShards {
     this.#router?.close()
     this.#observer?.stop()
     await this.#membership.leave()
+  }
+
+  /** Returns when the store answers: that one member of it is there does not mean that there are enough. */
+  async #answering(): Promise<void> {
+    const { engine, clock, config, telemetry } = this.#options
+    let isTold = false
+    await readKnown(clock, async () => {
+      try {
+        await engine.read(keysUnder(config.root).meta)
+      } catch (error) {
+        if (!isTold) telemetry.alarm({ what: 'the store does not answer yet; waiting', error })
+        isTold = true
+        throw error
+      }
+    })
   }
 
   get #routed(): Router {

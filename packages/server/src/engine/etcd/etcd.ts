@@ -40,8 +40,9 @@ export type EtcdOptions = EtcdClientOptions & {
   /** What an earlier start of this server has seen of the store: anything older is refused. */
   known?: { clusterId: bigint; revision: number } | null
   onWarning?(text: string): void
-  /** For tests: other times and sizes than the default. */
+  /** How long to wait at first for a member that answers; the members may be starting too. Default: 15 s. */
   openMsMax?: number
+  /** For tests: other times and sizes than the default. */
   readMsMax?: number
   watchAskMs?: number
   space?: Partial<SpaceSettings>
@@ -53,6 +54,8 @@ const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024
 const READ_MS_MAX = 10_000
 /** The members may be starting when this server does. */
 const OPEN_MS_MAX = 15_000
+/** Whoever reads the log learns so often that a store is still waited for. */
+const TELL_MS = 10_000
 const PAUSE_MS_MIN = 10
 const PAUSE_MS_MAX = 250
 /** What one attempt is given besides, for its size: 2 MiB/s is a slow link. */
@@ -103,6 +106,7 @@ export class EtcdEngine implements Engine {
     this.client.connect()
     const warnings = new Set(this.client.urls.filter(isInTheClear).map(url => `${url} ${IN_THE_CLEAR}`))
     const beganMs = this.#clock.hrtimeMs()
+    let toldMs = beganMs - TELL_MS
     for (;;) {
       const answers = await Promise.allSettled(this.client.urls.map(url => this.client.at(url).status()))
       let failure: unknown = null
@@ -113,6 +117,13 @@ export class EtcdEngine implements Engine {
       if (answers.some(answer => answer.status === 'fulfilled')) break
       if (!isWorthAnother(failure) || this.#clock.hrtimeMs() - beganMs > (this.#options.openMsMax ?? OPEN_MS_MAX))
         throw failure
+      if (this.#clock.hrtimeMs() - toldMs >= TELL_MS) {
+        toldMs = this.#clock.hrtimeMs()
+        this.#options.onTrouble?.({
+          what: `no etcd member answers (${this.client.urls.join(', ')}); waiting`,
+          error: failure,
+        })
+      }
       await this.#pause(PAUSE_MS_MAX)
     }
     for (const warning of warnings) this.#options.onWarning?.(warning)
