@@ -1,7 +1,7 @@
 /**
  * The frame of each test of faults: a cluster of three and three, a witness, some rounds, and a report. Safety is asserted always. Bounds are about real
  * time: in the short form, which shares its machine with other tests, they are asserted times `SLACK`, so that only what is broken fails; the
- * long form (`TEST_ROUNDS=n`) asserts the bounds themselves.
+ * long form (`npm run faults`, which sets `TEST_ROUNDS`) asserts the bounds themselves.
  */
 import { strict as assert } from 'node:assert'
 import { type Servers, type ServersOptions, startServers } from '../servers.ts'

@@ -6,7 +6,7 @@ const TRIES_MAX = 600
 const LOOK_MS = 20
 
 /** The place of the one with locks: all of one instance are in one shard. */
-export async function ownerOf({ all }: Servers): Promise<number> {
+export async function ownerOf({ all }: Pick<Servers, 'all'>): Promise<number> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const counts = await Promise.all(all.map(({ url }) => locksAt(url)))
     const places = [...counts.keys()].filter(place => counts[place]! > 0)
