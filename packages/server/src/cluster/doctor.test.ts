@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Clock, systemClock } from '../clock.ts'
 import {
+  COMMIT_MS_MAX,
   examineServers,
+  judgeCommits,
   type ServerSeen,
   STALL_MS_MAX,
   STEP_MS_MAX,
@@ -44,6 +46,17 @@ test('a clock that is off is told, and no problem: nothing is decided by it', ()
 test('servers of different versions are told', () => {
   const findings = examineServers([server, { ...server, url: 'http://b', release: '1.2.4' }], clock)
   assert.ok(findings.some(({ what }) => /different versions: 1\.2\.3, 1\.2\.4/.test(what)))
+})
+
+test('commits that are slow against beats are a problem; which TTLs outlast a death is told', () => {
+  const all = (ms: number) => Array.from({ length: 20 }, () => ms)
+  assert.equal(judgeCommits(all(5)).level, 'ok')
+  assert.match(judgeCommits(all(5)).what, /a TTL of 4300 ms or more/)
+  assert.match(judgeCommits(all(COMMIT_MS_MAX)).what, /a TTL of 9400 ms or more/)
+  assert.equal(judgeCommits(all(COMMIT_MS_MAX)).level, 'ok')
+  assert.equal(judgeCommits(all(COMMIT_MS_MAX + 1)).level, 'problem')
+  // One that was slow among twenty is no finding.
+  assert.equal(judgeCommits([...all(5), COMMIT_MS_MAX * 4]).level, 'ok')
 })
 
 test('a disk that syncs slowly is a problem', () => {

@@ -4,6 +4,7 @@
  */
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import { judgeVersion } from '../engine/etcd/version.ts'
@@ -38,7 +39,7 @@ export type ServerSeen = {
 const COMMITS = 20
 const SYNCS = 20
 /** Half a beat: with slower commits beats pile up, and a slow spell looks like a death. */
-const COMMIT_MS_MAX = BEAT_MS / 2
+export const COMMIT_MS_MAX = BEAT_MS / 2
 /** Of etcd's own advice for its log; slower disks make elections. */
 export const SYNC_MS_MAX = 25
 /** A stall of this length is half of what keeps an owner an owner. */
@@ -48,8 +49,10 @@ export const STEP_MS_MAX = 2_000
 /** Of the quota: where the servers begin to defragment, and where acquires are refused. */
 const SPACE_SHARE = 0.7
 const FULL_SHARE = 0.85
-/** Renewals come at a third of a TTL, and one may be lost. */
-const COMMITS_PER_TTL = 20
+/** Of a TTL that must be left for a change of owner, so that its holder does not stop believing meanwhile (SAFETY section 6). */
+const BELIEF_SHARE = 0.48
+/** The death, the takeover, and pages of the log. */
+const COMMITS_OF_A_TAKEOVER = 10
 
 /** Of the cluster in a directory. @throws ClusterFailure when no member answers. */
 export async function examineCluster(directory: ClusterDirectory, clock: Clock): Promise<Finding[]> {
@@ -190,19 +193,23 @@ function shardsOf({ store, storeTrouble }: ClusterStatus): Finding[] {
 /** A commit that changes nothing, through all members: what every lock operation waits for. */
 async function commitsOf(directory: ClusterDirectory, clock: Clock): Promise<Finding> {
   try {
-    const taken = await timeCommits(directory, clock)
-    const slow = taken.at(-2) ?? 0
-    const median = taken[Math.floor(taken.length / 2)] ?? 0
-    const least = Math.ceil((slow * COMMITS_PER_TTL) / 500) * 500
-    const what = `a commit takes ${median.toFixed(1)} ms, ${slow.toFixed(1)} ms at worst; TTLs from ${Math.max(500, least)} ms on are safe from false ends`
-    if (slow <= COMMIT_MS_MAX) return ok(what)
-    return problem(
-      what,
-      `Faster disks, or members nearer to each other: above ${COMMIT_MS_MAX} ms servers are taken for dead.`,
-    )
+    return judgeCommits(await timeCommits(directory, clock))
   } catch (error) {
     return problem(`commits could not be timed: ${messageOf(error)}`, 'See holdfast cluster status.')
   }
+}
+
+/** From the fastest to the slowest; the slowest of all says more of this machine's mood than of the cluster. */
+export function judgeCommits(taken: readonly number[]): Finding {
+  const slow = taken.at(-2) ?? 0
+  const median = taken[Math.floor(taken.length / 2)] ?? 0
+  const leastMs = Math.ceil((MEMBER_TTL_MS + COMMITS_OF_A_TAKEOVER * slow) / BELIEF_SHARE / 100) * 100
+  const what = `a commit takes ${median.toFixed(1)} ms, ${slow.toFixed(1)} ms at worst; holders with a TTL of ${leastMs} ms or more keep their locks when a server dies (the library's TTL is ${TTL_MS_DEFAULT} ms)`
+  if (slow <= COMMIT_MS_MAX) return ok(what)
+  return problem(
+    what,
+    `Faster disks, or members nearer to each other: above ${COMMIT_MS_MAX} ms servers are taken for dead.`,
+  )
 }
 
 async function timeCommits(directory: ClusterDirectory, clock: Clock): Promise<number[]> {
