@@ -65,7 +65,8 @@ test('what has no request id is asked again only if it surely was not taken', as
   cluster.kill(2)
   await cluster.settle()
   assert.equal(sent.failed?.code, 'unavailable')
-  const unsent = first!.tell({ ...acquire, claims: acquireOf(session, 'c', { request: 3 }).claims } as Command, {
+  const other = { ...acquireOf(session, 'c', { request: 3 }), request: null } as Command
+  const unsent = first!.tell(other, {
     instance,
   })
   assert.equal(repeatable.answers + unsent.answers, 0)
