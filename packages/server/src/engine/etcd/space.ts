@@ -24,6 +24,8 @@ export type SpaceSettings = {
   betweenMs: number
   /** The same while so little room is left that acquires are refused, or soon will be. */
   betweenFullMs: number
+  /** A full store takes no writes, so nothing shows whether a defragmentation came too early, before the compaction was through: it is tried again. */
+  againMs: number
 }
 
 export const spaceSettings: SpaceSettings = {
@@ -32,6 +34,7 @@ export const spaceSettings: SpaceSettings = {
   compactRevisions: 5_000,
   betweenMs: 60_000,
   betweenFullMs: 2_000,
+  againMs: 20_000,
 }
 
 /** Of the quota; below it free pages are left for what comes. */
@@ -70,8 +73,8 @@ export class Space {
   #marks: Mark[] = []
   #compacted = { revision: 0, liveBytes: 0 }
   #defragmentedMs = Number.NEGATIVE_INFINITY
-  /** By member: what had been compacted when it was defragmented last. */
-  readonly #defragmentedAt = new Map<string, number>()
+  /** By member: what had been compacted when it was defragmented last, and when that was. */
+  readonly #defragmentedAt = new Map<string, Mark>()
 
   constructor(options: { client: EtcdClient; clock: Clock; quotaBytes: number; settings: SpaceSettings }) {
     this.#client = options.client
@@ -128,9 +131,8 @@ export class Space {
     const quota = quotaOf(members, this.#quotaBytes)
     const isWorthIt = ({ url, status }: Looked) => {
       if (status.dbSize <= DEFRAGMENT_SHARE * quota) return false
-      // What a compaction has freed shows only after further writes, and a full store takes none: then it is worth one try.
-      const isUntried = isAlarmed && this.#defragmentedAt.get(url) !== this.#compacted.revision
-      return isUntried || status.dbSizeInUse < FREE_SHARE * status.dbSize
+      // What a compaction has freed shows only after further writes, and a full store takes none: then it is worth a try.
+      return (isAlarmed && this.#isWorthATry(url, nowMs)) || status.dbSizeInUse < FREE_SHARE * status.dbSize
     }
     const due = members.filter(isWorthIt)
     if (due.length === 0 || (isIncomplete && members.length > 1)) return
@@ -143,8 +145,13 @@ export class Space {
     const heir = members.find(member => member !== chosen && !member.status.isLearner)?.status.header?.memberId
     if (isLeader(chosen) && heir !== undefined) await this.#client.at(chosen.url).moveLeader(heir)
     await this.#client.at(chosen.url).defragment()
-    this.#defragmentedAt.set(chosen.url, this.#compacted.revision)
     this.#defragmentedMs = this.#clock.hrtimeMs()
+    this.#defragmentedAt.set(chosen.url, { revision: this.#compacted.revision, atMs: this.#defragmentedMs })
+  }
+
+  #isWorthATry(url: string, nowMs: number): boolean {
+    const last = this.#defragmentedAt.get(url)
+    return !last || last.revision !== this.#compacted.revision || nowMs - last.atMs >= this.#settings.againMs
   }
 
   async #disarm(): Promise<void> {
