@@ -50,7 +50,7 @@ async function fill(engine: EtcdEngine): Promise<number> {
 
 /** Tends it as the service does, with its beats between, until this is so. */
 async function tendUntil(engine: EtcdEngine, isSo: () => Promise<boolean>): Promise<void> {
-  for (let round = 0; round < 200; round++) {
+  for (let round = 0; round < 1_000; round++) {
     await engine.tend()
     if (await isSo()) return
     await beat(engine)
