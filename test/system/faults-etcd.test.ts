@@ -61,7 +61,7 @@ test('all etcd members down, and back: nobody is expired who could not renew, an
       witness.judge.excuse = () => false
       await witness.served(witness.figures.mark())
     },
-    { witness: OUTLIVES },
+    { witness: { ...OUTLIVES, renewedTtlMs: 5_000 } },
   ))
 
 const QUOTA_BYTES = 24 * 1024 * 1024

@@ -15,6 +15,8 @@ export type WitnessOptions = {
   urls: readonly string[]
   /** Of the library's sessions. Default: the library's own. */
   ttlMs?: number
+  /** Of the sessions that are renewed by hand. Shorter than an outage in which nobody can renew; else long, as a busy machine may keep them waiting. */
+  renewedTtlMs?: number
 }
 
 const PREFIX = 'witness/'
@@ -26,7 +28,7 @@ const CONVOY_CLIENTS = 6
 const CONVOY = { holdMs: 1, pauseMs: 3 }
 const HELD = 6
 const RENEWED = 3
-const RENEWED_TTL_MS = 5_000
+const RENEWED_TTL_MS = 20_000
 const HELD_AGAIN_TTL_MS = 60_000
 const LOOK_MS = 20
 /** For all to have begun. */
@@ -181,7 +183,8 @@ export class Witness {
     this.#clients.push(holder)
     for (let index = 0; index < HELD; index++) add(hold(port, holder, `${PREFIX}held/${index}`))
     for (let index = 0; index < RENEWED; index++) {
-      const grant = await holdByHand(this.anybody, `${PREFIX}renewed/${index}`, RENEWED_TTL_MS)
+      const ttlMs = this.#options.renewedTtlMs ?? RENEWED_TTL_MS
+      const grant = await holdByHand(this.anybody, `${PREFIX}renewed/${index}`, ttlMs)
       const anybody = new Anybody(this.#options.urls.toReversed())
       add(renewByHand(port, anybody, grant))
     }
