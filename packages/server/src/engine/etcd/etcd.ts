@@ -238,12 +238,13 @@ export class EtcdEngine implements Engine {
 
   async #patiently<Reply>(patience: Patience, act: (ms: number) => Promise<Reply>): Promise<Reply> {
     const beganMs = this.#clock.hrtimeMs()
+    const { ms } = patience
     try {
-      const reply = await act(patience.ms)
+      const reply = await act(ms)
       patience.answered(this.#clock.hrtimeMs() - beganMs)
       return reply
     } catch (error) {
-      if (error instanceof EtcdError && error.kind === 'timed_out') patience.gaveUp()
+      if (error instanceof EtcdError && error.kind === 'timed_out') patience.gaveUp(ms)
       throw error
     }
   }

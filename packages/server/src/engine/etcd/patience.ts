@@ -19,7 +19,12 @@ export class Patience {
     this.#ms = Math.max(ATTEMPT_MS_MIN, Math.min(this.#ms, tookMs * SLACK))
   }
 
-  gaveUp(): void {
+  /**
+   * An attempt was given up after `waitedMs`. Many are under way at once, and all of them are lost with a leader: what they show together is one thing,
+   * so only the first that waited as long as is waited now counts. Else an election would be followed by a wait of seconds.
+   */
+  gaveUp(waitedMs: number): void {
+    if (waitedMs < this.#ms) return
     this.#ms = Math.min(ATTEMPT_MS_MAX, this.#ms * GROWTH)
   }
 }
