@@ -27,8 +27,9 @@ const TURN_BYTES_MIN = 32 * 1024
 const DELETED_BYTES_MAX = 1024 * 1024
 /** The rest of the commit belongs to the commands. */
 export const CARRIED_BYTES_MAX = 256 * 1024
-/** Against what was appended last: cleaning must be faster than writing, or a pass would never end. */
-const TURN_SHARE = 3
+/** Against what was appended last. Carrying costs, and is spread over as much as a pass has time for; deleting is quick. */
+const CARRIED_SHARE = 1
+const DELETED_SHARE = 3
 /** Records that one turn looks at: those that are already new cost next to nothing, but a million of them would. */
 const RECORDS_PER_TURN_MAX = 20_000
 
@@ -88,9 +89,9 @@ export class Cleaner {
     const pass = this.#begin()
     if (!pass) return null
     const { firstSeq } = this.#options.log
-    const budget = Math.max(TURN_BYTES_MIN, TURN_SHARE * appendedBytes)
-    const carriedEntries = this.#carry(pass, seq, text, Math.min(CARRIED_BYTES_MAX, budget))
-    const { before, bytes } = this.#emptied(pass, Math.min(DELETED_BYTES_MAX, budget))
+    const budget = (share: number) => Math.max(TURN_BYTES_MIN, share * appendedBytes)
+    const carriedEntries = this.#carry(pass, seq, text, Math.min(CARRIED_BYTES_MAX, budget(CARRIED_SHARE)))
+    const { before, bytes } = this.#emptied(pass, Math.min(DELETED_BYTES_MAX, budget(DELETED_SHARE)))
     // It has only looked at what needs no carrying.
     if (carriedEntries === 0 && before === firstSeq) return null
     return { before, bytes, batches: before - firstSeq, carriedEntries, carriedBytes: text.bytes }
