@@ -49,7 +49,7 @@ test('all servers restarted one after another: nothing fails, nothing is lost', 
 
 const STOPPED_MS = 10_000
 /** No bound of the issue: its connections stay open, so its clients have to find out by themselves that nothing comes. */
-const SILENT_MS = 6_000
+const SILENT_MS = 9_000
 
 test('a server that is stopped for ten seconds and goes on decides nothing that is not its to decide', () =>
   underFaults('SIGSTOP of an owner', async ({ servers, witness, bound }) => {
