@@ -124,7 +124,8 @@ test('what is generated is fresh', async () => {
 
 test('the copy that operations.md makes has what the server had', async () => {
   const granted = await shell(
-    `curl -s -X POST ${url}/v1/locks/kept/acquire -H "Authorization: Bearer $(cat ${data}/root.key)"`,
+    // For an hour: on a busy machine a stop, a copy and a start take a while.
+    `curl -s -X POST ${url}/v1/locks/kept/acquire -H "Authorization: Bearer $(cat ${data}/root.key)" -H 'Content-Type: application/json' -d '{"ttl_seconds":3600}'`,
   )
   await stop()
   const [, copy] = blocks('docs/operations.md', 'sh')
