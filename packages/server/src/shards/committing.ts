@@ -1,6 +1,5 @@
 /** The second half of a turn: what was decided becomes a batch of the log, and, when it is durable, events. */
 import type { Clock } from '../clock.ts'
-import { AWAKE_COMMANDS_MAX, stayAwake } from './awake.ts'
 import { encodeBatch, GroupText, textBytesOf } from './batch.ts'
 import type { Feed } from './feed.ts'
 import type { ShardTelemetry } from './telemetry.ts'
@@ -27,9 +26,7 @@ export async function commitTurn(options: CommitOptions): Promise<void> {
   for (const chunk of turn.chunks) {
     const startedMs = clock.hrtimeMs()
     const bytes = encode(options, turn, chunk, cleaned ? carriedText : new GroupText())
-    const sleep = turn.commands <= AWAKE_COMMANDS_MAX ? stayAwake(clock) : null
     await working.log.append(bytes, working.ownership, cleaned)
-    sleep?.()
     const ownBytes = textBytesOf(bytes) - (cleaned ? carriedText.bytes : 0)
     appendedBytes += ownBytes
     if (chunk.entries > 0) working.cleaner.appended(ownBytes)

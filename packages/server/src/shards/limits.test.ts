@@ -6,7 +6,6 @@ import { COMMIT_BYTES_MAX } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import type { Command } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState } from '../locks/state.ts'
-import { AWAKE_COMMANDS_MAX } from './awake.ts'
 import { BYTES_PER_UNIT_MAX, encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { CARRIED_BYTES_MAX, Cleaner, LOG_BYTES_MIN } from './cleaner.ts'
 import { Instance, NUMBERS_LEFT_MIN } from './instance.ts'
@@ -61,28 +60,6 @@ test('QUEUE_COMMANDS_MAX commands wait for a turn, and who comes after them is t
   assert.deepEqual(heard, { answers: QUEUE_COMMANDS_MAX, failures: 0 })
   assert.deepEqual([refused.answer, refused.failed?.code], [null, 'unavailable'])
   assert.ok((await server.ask(renew(session))).ok, 'there is room again')
-})
-
-test('the loop stays awake for a batch of AWAKE_COMMANDS_MAX commands, and sleeps while a larger one is written', async () => {
-  const pollsFor = async (commands: number) => {
-    const clock = new FakeClock()
-    const { server, engine } = await startServer({ clock })
-    const session = await server.session()
-    engine.hold(isAppend)
-    for (let index = 0; index < commands; index++) server.tell(server.acquire(session, `${index}`))
-    let polls = 0
-    const afterPoll = clock.afterPoll.bind(clock)
-    clock.afterPoll = callback => {
-      polls++
-      afterPoll(callback)
-    }
-    await clock.settle()
-    engine.letGo()
-    return polls
-  }
-  const [awake, asleep] = [await pollsFor(AWAKE_COMMANDS_MAX), await pollsFor(AWAKE_COMMANDS_MAX + 1)]
-  assert.ok(awake > 100, `${awake} polls`)
-  assert.ok(asleep < 10, `${asleep} polls`)
 })
 
 test('a tick of the shard’s clock counts TICK_MS_MAX, and nothing of what is beyond', () => {
