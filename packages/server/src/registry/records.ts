@@ -1,0 +1,123 @@
+/**
+ * Who may do what, as records: instances, plans, credentials, roles, policies. Few, small, seldom changed, and known whole to every server,
+ * so that no request waits for them.
+ *
+ * Ids are `[a-z0-9-]`, 1 to 64 characters: they are parts of keys in the store and of paths on the wire. Times are wall time in ms since 1970:
+ * labels and calendar dates, never deadlines of locks.
+ */
+import type { Action } from '@holdfast/protocol/operation'
+
+export type InstanceRecord = {
+  /** What the shards know it by; `default` is the one that is always there. */
+  id: string
+  /** For people; not unique. */
+  name: string
+  crn: string
+  account: string
+  plan: string
+  capacityUnits: number
+  region: string
+  state: 'active' | 'disabled' | 'pending_reclamation'
+  /** Instead of what the plan's units buy, where the plan allows it. */
+  overrides: Partial<Limits>
+  createdAtMs: number
+  createdBy: string
+  changedAtMs: number
+  /** While it is pending reclamation: when it goes for good, and what it was before. */
+  reclaimAtMs: number | null
+  /** Which plan and how many units since when, oldest first: what it is metered by. */
+  history: { plan: string; capacityUnits: number; fromMs: number }[]
+}
+
+/** What an instance may use; 0 is none, null is no limit. */
+export type Limits = {
+  operationsPerSecond: number | null
+  /** How many may come at once after a silence. */
+  burstOperations: number | null
+  heldLocks: number | null
+  sessions: number | null
+  waiters: number | null
+  watches: number | null
+  /** Values, metadata, labels and configurations. */
+  storedBytes: number | null
+}
+
+export type PlanRecord = {
+  /** `standard`, `premium`, or the operator's own. */
+  id: string
+  title: string
+  description: string
+  /** USD for each hour of `perUnits` capacity units. Price is data: nothing but usage reports and the catalogue reads it. */
+  priceUsd: number
+  perUnits: number
+  minUnits: number
+  stepUnits: number
+  allowsOverrides: boolean
+  /** What one capacity unit buys. */
+  unit: Limits
+  state: 'offered' | 'retired'
+}
+
+export type CredentialRecord = {
+  /** Public: part of the key, shown everywhere. */
+  id: string
+  instance: string
+  name: string
+  /** Who it is, for policies and the trail: `key:<id>`, or a service id that several keys share. */
+  subject: string
+  groups: string[]
+  /** Base64url of the SHA-256 of the secret, which itself is 256 random bits and therefore needs no slow hash. */
+  secretHash: string
+  /** Granted on the whole instance; finer grants are policies for its subject. */
+  roles: string[]
+  state: 'active' | 'revoked'
+  createdAtMs: number
+  createdBy: string
+  expiresAtMs: number | null
+  /** After a rotation the old one goes on until then. */
+  replacedBy: string | null
+}
+
+export type RoleRecord = {
+  /** Custom ones; the built-in roles are code (`policies/`), and no record may have their names. */
+  id: string
+  /** null: for every instance. */
+  instance: string | null
+  title: string
+  actions: Action[]
+}
+
+export type Conditions = {
+  maxTtlMs?: number
+  maxPriority?: number
+  /** The most that may be asked for. */
+  preempt?: 'never' | 'graceful' | 'immediate'
+  /** UTC; `from` may be later than `to`: over midnight. Minutes of the day. */
+  hours?: { days?: number[]; fromMinute: number; toMinute: number }
+  /** CIDR blocks or single addresses, IPv4 and IPv6. */
+  sources?: string[]
+  /** The request's labels must have these. */
+  labels?: Record<string, string>
+}
+
+export type PolicyRecord = {
+  id: string
+  instance: string
+  description: string
+  /** Subjects (`key:…`, `iam:…`, `oidc:<issuer>:<sub>`, `cert:…`), groups (`group:…`), or `*`: whoever is known. */
+  subjects: string[]
+  roles: string[]
+  /** Patterns of lock names as IBM's `stringMatch`: `*` is any run of characters, `?` is one; all else is literal. */
+  locks: string[]
+  conditions: Conditions
+}
+
+export type Records = {
+  instance: InstanceRecord
+  plan: PlanRecord
+  credential: CredentialRecord
+  role: RoleRecord
+  policy: PolicyRecord
+}
+export type Kind = keyof Records
+export const kinds = ['instance', 'plan', 'credential', 'role', 'policy'] as const satisfies readonly Kind[]
