@@ -2,7 +2,7 @@
 import type { Bug } from '../bug.ts'
 
 const log = 'packages/server/src/shards/log.ts'
-const commit = 'packages/server/src/shards/commit.ts'
+const commit = 'packages/server/src/engine/commit.ts'
 const recovery = 'packages/server/src/shards/recovery.ts'
 const cleaner = 'packages/server/src/shards/cleaner.ts'
 const ownershipTest = 'packages/server/src/shards/ownership.test.ts'
@@ -11,7 +11,7 @@ const cleanerTest = 'packages/server/src/shards/cleaner.test.ts'
 const turnTest = 'packages/server/src/shards/turn.test.ts'
 const logTest = 'packages/server/src/shards/log.test.ts'
 const carryingTest = 'packages/server/src/shards/carrying.test.ts'
-const commitTest = 'packages/server/src/shards/commit.test.ts'
+const commitTest = 'packages/server/src/engine/commit.test.ts'
 
 export const logBugs: readonly Bug[] = [
   {

@@ -7,9 +7,9 @@
  * duplicates even after the cleaner has emptied their place, for what they name as predecessor is never written again (SAFETY P1).
  */
 import type { Clock } from '../clock.ts'
+import { commitKnown, sameBytes } from '../engine/commit.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
 import { hashBatch, textBytesOf } from './batch.ts'
-import { commitKnown, sameBytes } from './commit.ts'
 import type { Keys } from './keys.ts'
 import type { Ownership } from './ownership.ts'
 import type { ShardTelemetry } from './telemetry.ts'

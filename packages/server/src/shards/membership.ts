@@ -7,10 +7,10 @@
  * received: a renewal that is answered was sent before anybody could have taken over (SAFETY P6, P8, Lemma 3).
  */
 import { type Clock, type Instant, instant, most } from '../clock.ts'
+import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import { type Engine, EngineFatal, EngineRefusal } from '../engine/engine.ts'
 import type { Random } from '../random.ts'
 import { randomHex } from '../random.ts'
-import { commitKnown, decodeRecord, encodeRecord, sameBytes } from './commit.ts'
 import type { Keys } from './keys.ts'
 import type { ProcessFacts } from './processes.ts'
 import type { ShardTelemetry } from './telemetry.ts'

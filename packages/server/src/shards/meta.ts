@@ -1,10 +1,10 @@
 /** The record that makes a store a cluster: made once, never changed but by a restore. */
 import type { Clock } from '../clock.ts'
+import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Random } from '../random.ts'
 import { randomHex } from '../random.ts'
 import { encodeBatch, GroupText } from './batch.ts'
-import { commitKnown, decodeRecord, encodeRecord, sameBytes } from './commit.ts'
 import type { Keys } from './keys.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 

@@ -7,8 +7,8 @@
  * our own next beat may come through before theirs.
  */
 import type { Clock } from '../clock.ts'
+import { commitKnown } from '../engine/commit.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
-import { commitKnown } from './commit.ts'
 import type { Keys } from './keys.ts'
 import { decodeMember, type MemberRecord, type Membership } from './membership.ts'
 import { decodeOwner, type OwnerRecord } from './ownership.ts'

@@ -7,8 +7,8 @@
  * surely gone needs no waiting; one that is surely alive is not waited for, for it will not go away.
  */
 import type { Clock } from '../clock.ts'
+import { commitKnown, decodeRecord, encodeRecord, pause, sameBytes } from '../engine/commit.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
-import { commitKnown, decodeRecord, encodeRecord, pause, sameBytes } from './commit.ts'
 import type { Keys } from './keys.ts'
 import { decodeMember, type MemberRecord, type Membership } from './membership.ts'
 import type { Processes } from './processes.ts'

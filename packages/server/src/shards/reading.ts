@@ -1,7 +1,7 @@
 /** Reads that are needed to go on: asked for until the store answers. What cannot become an answer by waiting is thrown. */
 import type { Clock } from '../clock.ts'
+import { pause } from '../engine/commit.ts'
 import { EngineCompacted, EngineFatal, EngineRefusal } from '../engine/engine.ts'
-import { pause } from './commit.ts'
 
 /** The engine has tried for some time by itself. */
 const AGAIN_MS = 100

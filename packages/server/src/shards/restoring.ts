@@ -7,13 +7,13 @@
  * for places in the new log; and the servers of then are forgotten.
  */
 import type { Clock } from '../clock.ts'
+import { encodeRecord } from '../engine/commit.ts'
 import type { Engine } from '../engine/engine.ts'
 import { encodeEntry } from '../locks/encoding.ts'
 import type { Entry } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState, nextNumber, type State } from '../locks/state.ts'
 import { type Random, randomHex } from '../random.ts'
 import { encodeBatch, GroupText, hashBatch } from './batch.ts'
-import { encodeRecord } from './commit.ts'
 import { type Keys, keysUnder } from './keys.ts'
 import { decodeMeta, type Meta } from './meta.ts'
 import { decodeOwner, EPOCH_MAX } from './ownership.ts'

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type CommitResult, EngineRefusal } from '../engine/engine.ts'
-import { openMemory } from '../engine/memory/memory.ts'
+import { FakeClock } from '../shards/testing.ts'
 import { commitKnown, sameBytes } from './commit.ts'
-import { FakeClock } from './testing.ts'
+import { type CommitResult, EngineRefusal } from './engine.ts'
+import { openMemory } from './memory/memory.ts'
 
 const bytes = Buffer.from('ours')
 

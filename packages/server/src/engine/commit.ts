@@ -4,7 +4,7 @@
  * or they fail and what the checks found shows whether they had passed before.
  */
 import type { Clock } from '../clock.ts'
-import { type Check, type Engine, EngineFatal, EngineRefusal, type KeyValue, type Write } from '../engine/engine.ts'
+import { type Check, type Engine, EngineFatal, EngineRefusal, type KeyValue, type Write } from './engine.ts'
 
 export type Known = { ok: true; revision: number } | { ok: false; found: (KeyValue | null)[] }
 
