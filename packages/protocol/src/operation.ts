@@ -28,6 +28,24 @@ export const actions = [
   'election.campaign',
   'election.proclaim',
   'election.resign',
+  'audit.read',
+  'usage.read',
+  'metrics.read',
+  'instance.read',
+  'instance.create',
+  'instance.update',
+  'instance.enable',
+  'instance.delete',
+  'plan.write',
+  'credential.read',
+  'credential.create',
+  'credential.update',
+  'credential.delete',
+  'role.read',
+  'role.write',
+  'policy.read',
+  'policy.write',
+  'policy.test',
 ] as const
 export type Action = (typeof actions)[number]
 
@@ -51,6 +69,11 @@ export type OperationFields = {
   path: string
   /** null: no permission beyond being known. */
   action: Action | null
+  /**
+   * Where the action must be permitted: in the caller's instance if nothing is said; in the one that the path names as `{instance}`, or
+   * else in `default`, whose administrators run the service; or in `default` alone.
+   */
+  scope?: 'named_instance' | 'service'
   /** Beyond those that every operation may answer. */
   errors: readonly ErrorCode[]
   params: TObject
