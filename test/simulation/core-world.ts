@@ -5,7 +5,9 @@ import { type Carried, carry, liveIn, recordsBefore } from '../../packages/serve
 import { decide } from '../../packages/server/src/locks/decide.ts'
 import { decodeEntry, type Encoded, encodeEntry } from '../../packages/server/src/locks/encoding.ts'
 import type { Acquire, Claim, Command, Entry, Reply, Report } from '../../packages/server/src/locks/model.ts'
+import type { Quota } from '../../packages/server/src/locks/quota.ts'
 import { newState, type State } from '../../packages/server/src/locks/state.ts'
+import { recountStored } from '../../packages/server/src/locks/stored.ts'
 import { type Wakeup, wakeupsOf } from '../../packages/server/src/locks/wakeups.ts'
 import { Judge } from '../checker/judge.ts'
 
@@ -44,6 +46,7 @@ export type Batch = { seq: number; entries: Entry[] }
 
 export class World {
   readonly #isJudged: boolean
+  quota: Quota | null = null
   state: State = newState(1)
   readonly judge = new Judge()
   log: Batch[] = []
@@ -67,7 +70,8 @@ export class World {
 
   private decide(command: Command): Reply {
     this.state.seq++
-    const decision = decide(this.state, command, { now: this.now, at: 1_700_000_000_000 + this.now })
+    const moment = { now: this.now, at: 1_700_000_000_000 + this.now }
+    const decision = decide(this.state, command, this.quota ? { ...moment, quota: this.quota } : moment)
     const entries = decision.entries.map(entry => decodeEntry(JSON.parse(encodeEntry(entry)) as Encoded))
     if (entries.length > 0) this.log.push({ seq: this.state.seq, entries })
     for (const entry of decision.entries) {
@@ -175,7 +179,18 @@ export function picture(state: State): unknown {
     .map(({ name, grants, delays, queue, config, value }) => ({ name, grants, delays, queue, config, value }))
     .sort((one, other) => (one.name < other.name ? -1 : 1))
   const rest = { tickets: [...state.tickets.keys()].sort(), freezes: byName(state.freezes), keys: byName(state.keys) }
-  return JSON.parse(JSON.stringify({ sessions, locks, ...rest, counts: [state.sessionCount, state.grantCount] }))
+  return JSON.parse(JSON.stringify({ sessions, locks, ...rest, counts: countsOf(state) }))
+}
+
+/** The running ones, which must be what there is. */
+function countsOf(state: State): number[] {
+  const { sessionCount, grantCount, singleCount, storedBytes } = state
+  const records = [...state.sessions.values()].flatMap(({ record }) => (record ? [record] : []))
+  const singles = records.filter(({ isSingle }) => isSingle).length
+  const grants = [...state.locks.values()].reduce((sum, lock) => sum + lock.grants.length, 0)
+  const counts = [sessionCount, grantCount, singleCount, storedBytes]
+  assert.deepEqual(counts, [records.length, grants, singles, recountStored(state)])
+  return counts
 }
 
 function byName<Item>(map: Map<string, Item>): Item[] {

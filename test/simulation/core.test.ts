@@ -6,6 +6,7 @@ import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Command, Grant, Mode, Preemption } from '../../packages/server/src/locks/model.ts'
+import { type Quota, sessionsOf } from '../../packages/server/src/locks/quota.ts'
 import { acquireOf, claimOf, picture, World } from './core-world.ts'
 
 const RUNS = Number(process.env.TEST_RUNS ?? 1_500)
@@ -44,7 +45,9 @@ function acquire(sessions: string[], { who, lock, other, n }: Step, request: num
     isReentrant: (n + other) % 4 === 0,
     task: pick(['', 't'], other),
     request: n === 6 ? null : request,
-    value: claims.length === 1 && lock === 1 ? 'v' : null,
+    value: claims.length === 1 && lock === 1 ? 'v'.repeat(n) : null,
+    labels: n % 3 === 0 ? { team: 'é' } : null,
+    metadata: n % 4 === 1 ? { who, lock } : null,
   })
 }
 
@@ -138,8 +141,33 @@ function judgeLosses(world: World, command: Command, before: Grant[], from: numb
   }
 }
 
+/** Of half of the runs; the sessions that they open fit just so. */
+function quotaOf({ what, who, lock, other }: Step): Quota | null {
+  if (what % 2 === 0) return null
+  return {
+    isEnabled: true,
+    heldLocks: pick([null, 1, 2, 4], who),
+    sessions: 4,
+    waiters: pick([null, 0, 1, 3], lock),
+    storedBytes: pick([null, 0, 40, 150], other),
+  }
+}
+
+/** What the quota permits is all there is. */
+function judgeQuota({ state, quota }: World): void {
+  if (!quota) return
+  const pairs = [
+    [state.grantCount, quota.heldLocks],
+    [sessionsOf(state), quota.sessions],
+    [state.tickets.size, quota.waiters],
+    [state.storedBytes, quota.storedBytes],
+  ] as const
+  for (const [count, max] of pairs) assert.ok(max === null || count <= max, JSON.stringify({ pairs, quota }))
+}
+
 function run(steps: Step[]): World {
   const world = new World()
+  world.quota = quotaOf(steps[0]!)
   let sessions = [world.open(3_000), world.open(5_000), world.open(60_000), world.open(60_000)]
   steps.forEach((one, index) => {
     const command = commandOf(world, sessions, one, index + 10)
@@ -148,6 +176,7 @@ function run(steps: Step[]): World {
       const from = world.state.seq
       world.do(command)
       judgeLosses(world, command, before, from)
+      judgeQuota(world)
     } else if (one.what < 98) world.pass(one.n * 250)
     else world.clean(one.n + one.who)
     sessions = sessions.map(session => (world.state.sessions.get(session)?.record ? session : world.open(4_000)))

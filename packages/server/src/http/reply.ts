@@ -34,6 +34,16 @@ export function refused(refusal: Refusal): WireError {
         limit: refusal.limit,
         max: refusal.max,
       }
+    case 'rate_limited':
+      return {
+        code: 'rate_limited',
+        message: `The limit of ${refusal.max} on \`${refusal.limit}\` has been reached.`,
+        limit: refusal.limit,
+        max: refusal.max,
+        retry_after_ms: refusal.retryMs,
+      }
+    case 'forbidden':
+      return { code: 'forbidden', message: disabledMessage, reason: refusal.reason }
     case 'not_found':
       return { code: 'not_found', message: missingMessages[refusal.what], what: refusal.what }
     case 'precondition_failed':
@@ -48,6 +58,8 @@ export function refused(refusal: Refusal): WireError {
       return { code: 'invalid_request', message: refusal.message, target: targetOf(refusal.field) }
   }
 }
+
+const disabledMessage = 'The instance is disabled: what is held can be kept and released, and nothing new is to be had.'
 
 const lostMessages = {
   expired: 'The grant has ended: it was not renewed in time, or never was.',

@@ -16,6 +16,7 @@ import type { Lock } from './lock.ts'
 import { remember } from './memory.ts'
 import type { Acquire, Claim, Grant, Refusal, Reply, Session, Waiter } from './model.ts'
 import { canGrantAtOnce, limitOf, rankOf } from './queue.ts'
+import { grantOverQuota, waitOverQuota } from './quota.ts'
 import {
   alreadySettled,
   grantedReply,
@@ -46,11 +47,15 @@ export function acquire(draft: Draft, command: Acquire): Reply {
   draft.touches = asked.id
   if (canGrantAtOnce(draft.state, command.claims, rank)) {
     open(draft, command, asked)
+    const over = grantOverQuota(draft, command)
+    if (over) return unopened(draft, command, over)
     noteOrder(draft, { session: asked.id, task: command.task, claims: command.claims })
     const request = { ...command, session: asked.id, holder: asked.holder, request: requestOf(command) }
     return grantedReply(draft, asked.id, grantAll(draft, request, command.claims), 0)
   }
-  if (command.waitMs === 0) return held(draft, command)
+  if (command.waitMs === 0) return unopened(draft, command, held(draft, command))
+  const over = waitOverQuota(draft, command)
+  if (over) return unopened(draft, command, over)
   return enqueue(draft, command, asked, rank)
 }
 
@@ -238,16 +243,21 @@ function open(draft: Draft, command: Acquire, asked: Asked): void {
     seenChanges: 0,
   }
   draft.put({ type: 'session_opened', record: 'session', session: asked.id, value: record })
+  if (draft.from !== undefined) record.from = draft.from
   const { key } = command.session
   if (!key) return
   const value = { ...key, session: asked.id, lock: command.claims[0]?.lock ?? '', sinceMs: draft.now }
   draft.put({ type: 'remembered', record: 'key', key: key.key, value })
 }
 
-function held(draft: Draft, command: Acquire): Reply {
-  // A session that was to be made for it has not been.
+/** A session that was to be made for it has not been. */
+function unopened(draft: Draft, command: Acquire, refused: Reply): Reply {
   if (typeof command.session !== 'string') draft.touches = null
   return {
+  return refused
+}
+
+function held(draft: Draft, command: Acquire): Reply {
     ok: false,
     code: 'lock_held',
     reason: reasonNotFree(draft.state, command.claims),

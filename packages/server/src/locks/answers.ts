@@ -20,6 +20,7 @@ export function waitAnswer(
     if (ended) return lost(state, ended.token)
     return grantedReply({ state, now: moment.now }, waiter.session, grants, moment.now - waiter.sinceMs)
   }
+  if (gone.refusal) return gone.refusal
   switch (why?.reason) {
     case 'deadlock':
       return { ok: false, code: 'deadlock', cycle: why.cycle ?? [] }

@@ -21,6 +21,7 @@ import type {
 import { type Stamped, writtenIn } from './model.ts'
 import { beforeInQueue } from './queue.ts'
 import { type Ending, NUMBERS_PER_EPOCH, placeOf, SessionState, type State } from './state.ts'
+import { storedByConfig, storedByGrant, storedBySession, storedByValue, storedByWaiter } from './stored.ts'
 
 /** Remembered endings of single sessions, a generation. */
 const ENDED_SINGLES_MAX = 16_384
@@ -73,7 +74,9 @@ function applyGrant(state: State, entry: Extract<Entry, { record: 'grant' }>): v
   const place = old ? placeOf(old.grants, token) : -1
   const before = place >= 0 ? old!.grants[place]! : null
   unstamp(state, before)
+  if (before) state.storedBytes -= storedByGrant(before)
   if (grant) {
+    state.storedBytes += storedByGrant(grant)
     const lock = old ?? lockFor(state, entry.lock)
     lock.grants = withToken(lock.grants, grant)
     const session = sessionFor(state, grant.session)
@@ -121,6 +124,7 @@ function applyWait(state: State, ticket: number, locks: string[], waiter: Waiter
   const before = state.tickets.get(ticket)
   if (before) {
     unstamp(state, before)
+    state.storedBytes -= storedByWaiter(before)
     for (const claim of before.claims) leaveQueue(state, claim.lock, before)
     const session = state.sessions.get(before.session)
     if (session) {
@@ -132,6 +136,7 @@ function applyWait(state: State, ticket: number, locks: string[], waiter: Waiter
     state.tickets.delete(ticket)
   }
   if (!waiter) return
+  state.storedBytes += storedByWaiter(waiter)
   state.tickets.set(ticket, waiter)
   for (const name of locks) {
     const lock = lockFor(state, name)
@@ -168,15 +173,15 @@ function leaveQueue(state: State, name: string, waiter: Waiter): void {
 function applySession(state: State, id: string, record: Session | null): void {
   const before = state.sessions.get(id)
   unstamp(state, before?.record)
+  countSession(state, before?.record ?? null, -1)
+  countSession(state, record, 1)
   if (record) {
     used(state, record.number)
     const session = before ?? sessionFor(state, id)
-    if (!session.record) state.sessionCount++
     session.record = record
     return
   }
   if (!before) return
-  if (before.record) state.sessionCount--
   before.record = null
   // Its request ids go with it: nobody can ask under them again.
   for (const did of before.requests?.values() ?? []) unstamp(state, did)
@@ -184,6 +189,13 @@ function applySession(state: State, id: string, record: Session | null): void {
   if (before.settled > 0) state.live.remove(before.settledIn)
   before.settled = 0
   dropSession(state, id, before)
+}
+
+function countSession(state: State, record: Session | null, by: 1 | -1): void {
+  if (!record) return
+  state.sessionCount += by
+  if (record.isSingle) state.singleCount += by
+  state.storedBytes += by * storedBySession(record)
 }
 
 function applyDelay(state: State, name: string, token: number, delay: Delay | null): void {
@@ -209,6 +221,7 @@ function applyDelay(state: State, name: string, token: number, delay: Delay | nu
 function applyConfig(state: State, name: string, config: Config | null): void {
   const lock = lockFor(state, name)
   unstamp(state, lock.config)
+  state.storedBytes += storedByConfig(config) - storedByConfig(lock.config)
   lock.config = config
   if (config) used(state, config.version)
   dropLock(state, lock)
@@ -217,6 +230,7 @@ function applyConfig(state: State, name: string, config: Config | null): void {
 function applyValue(state: State, name: string, value: Value | null): void {
   const lock = lockFor(state, name)
   unstamp(state, lock.value)
+  state.storedBytes += storedByValue(value) - storedByValue(lock.value)
   lock.value = value
   if (value) used(state, value.version)
   dropLock(state, lock)

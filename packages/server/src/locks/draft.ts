@@ -3,7 +3,8 @@
  * release that hands over to three readers decides the second on the state that the first left (decision 0001).
  */
 import { apply } from './apply.ts'
-import type { Asker, Command, Entry, Push, Report, Session } from './model.ts'
+import type { Asker, Command, Entry, Push, Report, Session, Why } from './model.ts'
+import type { Quota } from './quota.ts'
 import { liveSession, nextNumber, type State } from './state.ts'
 
 export type Moment = {
@@ -13,6 +14,8 @@ export type Moment = {
   at: number
   /** The store is nearly full: what would make it grow is refused. */
   isStorageFull?: boolean
+  /** What the instance may have at once; without it, anything. */
+  quota?: Quota
 }
 
 export class Draft {
@@ -20,6 +23,7 @@ export class Draft {
   readonly now: number
   readonly at: number
   readonly isStorageFull: boolean
+  readonly quota: Quota | null
   readonly by: string
   readonly entries: Entry[] = []
   touches: string | null = null
@@ -37,6 +41,7 @@ export class Draft {
     this.by = asker.by
   }
 
+    this.quota = moment.quota ?? null
   put(entry: Entry): void {
     apply(this.state, entry)
     this.entries.push(entry)

@@ -5,6 +5,7 @@ import type {
   Freeze,
   Grant,
   IdempotencyKey,
+  Refusal,
   Remembered,
   RequestId,
   Session,
@@ -48,6 +49,7 @@ export type Why = {
   /** Subject of the credential, or the session, that caused it. */
   by?: string
   reason?: string
+  /** Id of the REST request in which it happened. */
   trace?: string
   holder?: string
   session?: string
@@ -89,7 +91,8 @@ export type GrantEntry = {
 /** What a request of a session did. */
 export type Memory = { session: string; request: RequestId; did: Remembered }
 
-export type Gone = { waiter: Waiter; grants: Grant[] | null }
+/** `refusal`: its turn came, and the instance could not have it. */
+export type Gone = { waiter: Waiter; grants: Grant[] | null; refusal?: Refusal }
 
 /** `waiter` waits for `lock`, which `holder` holds or is before it in line for. */
 export type Cycle = { waiter: string; task: string; lock: string; holder: string }[]

@@ -19,6 +19,7 @@ import {
   type Labels,
   type Memory,
   type Metadata,
+  type Refusal,
   type Remembered,
   type RequestId,
   type Waiter,
@@ -27,6 +28,7 @@ import {
 } from './model.ts'
 import { giveNotices } from './preemption.ts'
 import { canGrantWaiter, freeSlots, limitOf } from './queue.ts'
+import { turnOverQuota } from './quota.ts'
 import { liveSession, type State } from './state.ts'
 
 export type Request = {
@@ -39,6 +41,8 @@ export type Request = {
   metadata: Metadata | null
   value: string | null
 }
+  /** Address of whoever asks now; who has waited came from where its session did. */
+  from?: string
 
 /** Grants all the claims in one step. The caller has seen that each can be. */
 export function grantAll(draft: Draft, request: Request, claims: readonly Claim[]): Grant[] {
@@ -206,7 +210,7 @@ export function giveUp(draft: Draft, waiter: Waiter, why: Why): void {
   draft.put({ type: 'session_ended', record: 'session', session: waiter.session, value: null })
 }
 
-/** Grants that one decision makes before it leaves the rest to the next: each may carry metadata and labels, and all must fit one batch. */
+/** Grants that one decision makes, or refuses those who waited, before it leaves the rest to the next: each may carry metadata and labels, and all must fit one batch. */
 const GRANTS_PER_DECISION = 64
 
 /** Grants the lock to whoever is next, as long as there is somebody it can be granted to. */
@@ -230,6 +234,13 @@ export function pump(draft: Draft, name: string): void {
       draft.granted += head.claims.length
       // Behind a set that has been granted, others may now be first.
       for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
+      const over = turnOverQuota(draft, head)
+      if (over) {
+        draft.granted += head.claims.length
+        giveUp(draft, head, { reason: over.code }, over)
+        for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
+        continue
+      }
     }
   }
 }

@@ -4,8 +4,9 @@ import { sessionLimit } from './acquire.ts'
 import type { Draft } from './draft.ts'
 import { endGrant, putValue } from './grants.ts'
 import { remember } from './memory.ts'
-import type { Command, Grant, Reply } from './model.ts'
+import type { Command, Grant, Reply, Why } from './model.ts'
 import { notify } from './preemption.ts'
+import { valueOverQuota } from './quota.ts'
 import { alreadySettled, recall, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 import { grantView } from './views.ts'
@@ -81,6 +82,8 @@ export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   putValue(draft, grant, command.value)
   const value = draft.state.locks.get(command.lock)?.value
+  const over = valueOverQuota(draft, lock?.value ?? null, command.value)
+  if (over) return over
   if (!value) throw new Error('a value that was put is not there')
   remember(draft, command.session, command.request, { did: 'write', version: value.version })
   return { ok: true, type: 'written', value }

@@ -38,6 +38,8 @@ export type Session = {
   isSingle: boolean
   /** Subject of the credential that opened it. */
   by: string
+  /** Address that it was opened from; not there in old logs. */
+  from?: string
   /** Counts the notices and the ends that the holder did not ask for (SAFETY P14). */
   changes: number
   /** What the session's client has said it knows of `changes`. */
@@ -305,6 +307,8 @@ export type Refusal =
   | { ok: false; code: 'stale_token' }
   | { ok: false; code: 'queue_full'; limit: number }
   | { ok: false; code: 'quota_exceeded'; limit: string; max: number }
+  | { ok: false; code: 'rate_limited'; limit: string; max: number; retryMs: number }
+  | { ok: false; code: 'forbidden'; reason: 'instance_disabled' }
   | { ok: false; code: 'not_found'; what: 'lock' | 'session' | 'freeze' | 'value' | 'wait' }
   | { ok: false; code: 'precondition_failed' }
   | { ok: false; code: 'storage_full' }

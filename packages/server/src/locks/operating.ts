@@ -4,6 +4,7 @@ import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
 import type { Command, Config, LockView, Reply } from './model.ts'
+import { configOverQuota } from './quota.ts'
 import { grantOf, liveSession } from './state.ts'
 import { heldView, lockView, waiterView } from './views.ts'
 
@@ -38,6 +39,8 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
     createdAt: before?.createdAt ?? draft.at,
     changedAt: draft.at,
   }
+  const over = configOverQuota(draft, before, config)
+  if (over) return over
   draft.put({ type: 'configured', record: 'config', lock: command.lock, value: config, why: { by: draft.by } })
   pump(draft, command.lock)
   const view = lockView(draft.state, command.lock, draft.now)

@@ -4,6 +4,7 @@ import { sessionId } from './acquire.ts'
 import type { Draft } from './draft.ts'
 import { endDelay, pump } from './grants.ts'
 import type { Command, Reply, Session } from './model.ts'
+import { labelsOverQuota, sessionOverQuota } from './quota.ts'
 import { lost, settle } from './requests.ts'
 import { liveSession } from './state.ts'
 import { grantView, waiterView } from './views.ts'
@@ -14,6 +15,8 @@ export function openSession(draft: Draft, command: Of<'open_session'>): Reply {
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   if (draft.state.sessionCount >= SESSIONS_MAX)
     return { ok: false, code: 'quota_exceeded', limit: 'sessions', max: SESSIONS_MAX }
+  const over = sessionOverQuota(draft) ?? labelsOverQuota(draft, command.labels)
+  if (over) return over
   const number = draft.number()
   const session: Session = {
     number,
@@ -25,6 +28,7 @@ export function openSession(draft: Draft, command: Of<'open_session'>): Reply {
     changes: 0,
     seenChanges: 0,
   }
+  if (draft.from !== undefined) session.from = draft.from
   draft.put({ type: 'session_opened', record: 'session', session: session.id, value: session, why: { by: draft.by } })
   draft.touches = session.id
   return { ok: true, type: 'session', session }

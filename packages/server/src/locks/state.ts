@@ -92,6 +92,10 @@ export type State = {
   /** How many sessions have a record, and how many grants there are. */
   sessionCount: number
   grantCount: number
+  /** Of the sessions: those made for one grant alone, which count as a lock and not as a session against a quota. */
+  singleCount: number
+  /** Bytes of what users have left with us (stored.ts). */
+  storedBytes: number
   live: LiveRecords
   /** How recent grants ended: a courtesy to those who ask late, lost with the batches that say it. */
   ended: Endings
@@ -118,6 +122,8 @@ export function newState(epoch: number): State {
     keys: new Map(),
     sessionCount: 0,
     grantCount: 0,
+    singleCount: 0,
+    storedBytes: 0,
     live: new LiveRecords(),
     ended: new Endings(),
     endedSingles: { young: new Map(), old: new Map() },
