@@ -85,3 +85,27 @@ export const CONNECTIONS_MAX = 50_000
 export const FEED_EVENTS_MAX = 65_536
 /** What these events may take in memory, about: as many of ordinary size fit; of those with the longest names and reasons fewer are kept. */
 export const FEED_BYTES_MAX = 32 * 1024 * 1024
+/** Instances of one service. */
+export const INSTANCES_MAX = 10_000
+export const CAPACITY_UNITS_MAX = 1_000_000
+/** Of one instance; those that are revoked or expired count until they are deleted. */
+export const CREDENTIALS_MAX = 1_000
+export const POLICIES_MAX = 1_000
+/** Own roles of one instance. */
+export const ROLES_MAX = 100
+export const PLANS_MAX = 100
+/** Ids of administrative records. */
+export const RECORD_ID_CHARS_MAX = 64
+export const RECORD_NAME_CHARS_MAX = 128
+/** Who is meant by one policy, and on which locks. */
+export const POLICY_SUBJECTS_MAX = 100
+export const POLICY_PATTERNS_MAX = 100
+export const POLICY_ROLES_MAX = 20
+export const POLICY_SOURCES_MAX = 100
+/** `key:`, `iam:`, `oidc:` and what the issuer calls it. */
+export const SUBJECT_CHARS_MAX = 256
+export const GROUPS_MAX = 20
+/** A deleted instance can be restored for a week. */
+export const RECLAIM_MS = 7 * 24 * 60 * 60 * 1000
+/** After a rotation the old key may go on for at most this long. */
+export const OVERLAP_MS_MAX = 30 * 24 * 60 * 60 * 1000

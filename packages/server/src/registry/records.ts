@@ -71,6 +71,8 @@ export type CredentialRecord = {
   /** Granted on the whole instance; finer grants are policies for its subject. */
   roles: string[]
   state: 'active' | 'revoked'
+  /** It was revoked so that what its sessions hold is released too. */
+  endsSessions?: true
   createdAtMs: number
   createdBy: string
   expiresAtMs: number | null
@@ -78,6 +80,7 @@ export type CredentialRecord = {
   replacedBy: string | null
 }
 
+/** Two instances may have roles of the same name: the registry has them under `roleKey(instance, id)`. */
 export type RoleRecord = {
   /** Custom ones; the built-in roles are code (`policies/`), and no record may have their names. */
   id: string
@@ -85,6 +88,11 @@ export type RoleRecord = {
   instance: string | null
   title: string
   actions: Action[]
+}
+
+/** No id has a dot, so no two pairs make one key. */
+export function roleKey(instance: string | null, id: string): string {
+  return `${instance ?? ''}.${id}`
 }
 
 export type Conditions = {

@@ -1,0 +1,94 @@
+/**
+ * What people do to instances, credentials, roles and policies. Each deed is one change of the registry, decided on the newest records, and a line of
+ * its trail. Who may do it has been asked before; what would make no sense is refused here, with what was expected.
+ */
+import { HoldfastError, type WireError } from '@holdfast/protocol/errors'
+import type { Clock } from '../clock.ts'
+import { type Random, randomHex } from '../random.ts'
+import type { Deed, Put, Registry } from '../registry/port.ts'
+import type { Kind, Records } from '../registry/records.ts'
+
+/** The instance that is always there: whoever administers it runs the service. */
+export const SERVICE_INSTANCE = 'default'
+
+/** Who does it, for the trail. */
+export type By = { subject: string; from: string; trace: string }
+
+export type AdministrationOptions = {
+  registry: Registry
+  clock: Pick<Clock, 'wallMs'>
+  random: Random
+  /** As the catalogue calls the service: a part of CRNs. */
+  serviceName: string
+  /** Of instances that do not say where they are. */
+  region: string
+}
+
+export type Doing = {
+  by: By
+  action: string
+  instance: string | null
+  target: string
+  /** 200 if nothing is said. */
+  status?: number
+  reason?: string
+}
+
+/** One change of the registry, told in the trail. @throws what `decide` throws */
+export function change({ registry }: AdministrationOptions, doing: Doing, decide: () => readonly Put[]): Promise<void> {
+  return registry.change(deedOf(doing), decide)
+}
+
+function deedOf({ by, action, instance, target, status = 200, reason = '' }: Doing): Deed {
+  const { subject, from, trace } = by
+  return { by: subject, from, action, instance, target, outcome: 'success', status, reason, trace }
+}
+
+/** The record, or the refusal that there is none. */
+export function known<K extends Kind>({ registry }: AdministrationOptions, kind: K, id: string): Records[K] {
+  const record = registry.get(kind, id)
+  if (!record) throw notFound(`There is no ${kind} \`${id}\`.`)
+  return record
+}
+
+/** The same within one instance: what is another's is not there. */
+export function knownIn<K extends 'credential' | 'policy' | 'role'>(
+  options: AdministrationOptions,
+  kind: K,
+  { instance, id }: { instance: string; id: string },
+): Records[K] {
+  const record = options.registry.get(kind, id)
+  if (record?.instance !== instance) throw notFound(`There is no ${kind} \`${id}\` in this instance.`)
+  return record
+}
+
+export function recordsIn<K extends 'credential' | 'policy' | 'role'>(
+  { registry }: AdministrationOptions,
+  kind: K,
+  instance: string,
+): Records[K][] {
+  const found: Records[K][] = []
+  for (const record of registry.all(kind)) if (record.instance === instance) found.push(record)
+  return found
+}
+
+/** A short id that nobody else has: 64 random bits. */
+export function newId({ random }: AdministrationOptions, prefix: string): string {
+  return `${prefix}-${randomHex(random, 8)}`
+}
+
+export function notFound(message: string): HoldfastError {
+  return new HoldfastError('not_found', message)
+}
+
+export function misfit(field: string, message: string): HoldfastError {
+  const target: WireError['target'] = { type: 'field', name: field }
+  return new HoldfastError('invalid_request', message, { details: { target } })
+}
+
+export function refuseBeyond(count: number, { limit, max }: { limit: string; max: number }): void {
+  if (count < max) return
+  throw new HoldfastError('quota_exceeded', `There are ${max} already, which is as many as there may be.`, {
+    details: { limit, max },
+  })
+}

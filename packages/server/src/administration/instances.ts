@@ -1,0 +1,233 @@
+/** Instances: given to teams, resized, disabled, deleted and, for a week, restored. */
+import { HoldfastError } from '@holdfast/protocol/errors'
+import { CAPACITY_UNITS_MAX, INSTANCES_MAX, RECLAIM_MS } from '@holdfast/protocol/limits'
+import { randomHex } from '../random.ts'
+import type { Put } from '../registry/port.ts'
+import { type InstanceRecord, type Limits, type PlanRecord, roleKey } from '../registry/records.ts'
+import {
+  type AdministrationOptions,
+  type By,
+  change,
+  known,
+  misfit,
+  refuseBeyond,
+  SERVICE_INSTANCE,
+} from './administration.ts'
+
+export type NewInstance = {
+  name: string
+  plan: string
+  capacityUnits?: number
+  region?: string
+  account?: string
+  overrides?: Partial<Limits>
+}
+
+/** An account that nobody has said: the service's own. */
+const OWN_ACCOUNT = 'holdfast'
+
+export async function createInstance(
+  options: AdministrationOptions,
+  by: By,
+  fields: NewInstance,
+): Promise<InstanceRecord> {
+  const { registry, clock } = options
+  const id = guid(options)
+  const atMs = clock.wallMs()
+  const region = fields.region ?? options.region
+  const account = fields.account ?? OWN_ACCOUNT
+  await change(options, { by, action: 'instance.create', instance: id, target: `instance/${id}`, status: 201 }, () => {
+    refuseBeyond([...registry.all('instance')].length, { limit: 'instances', max: INSTANCES_MAX })
+    const plan = offeredPlan(options, fields.plan)
+    const capacityUnits = unitsOf(plan, fields.capacityUnits ?? Math.max(plan.minUnits, plan.stepUnits))
+    const record: InstanceRecord = {
+      id,
+      name: fields.name,
+      crn: crnOf(options, { id, region, account }),
+      account,
+      plan: plan.id,
+      capacityUnits,
+      region,
+      state: 'active',
+      overrides: overridesOf(plan, fields.overrides ?? {}),
+      createdAtMs: atMs,
+      createdBy: by.subject,
+      changedAtMs: atMs,
+      reclaimAtMs: null,
+      history: [{ plan: plan.id, capacityUnits, fromMs: atMs }],
+    }
+    return [{ kind: 'instance', id, value: record }]
+  })
+  return known(options, 'instance', id)
+}
+
+export type InstanceChanges = { name?: string; plan?: string; capacityUnits?: number; overrides?: Partial<Limits> }
+
+/** Renames, resizes, moves to another plan: whatever is said. */
+export function updateInstance(
+  options: AdministrationOptions,
+  by: By,
+  id: string,
+  changes: InstanceChanges,
+): Promise<InstanceRecord> {
+  return edit(options, { by, action: 'instance.update', id }, before => {
+    const plan =
+      changes.plan === undefined || changes.plan === before.plan
+        ? known(options, 'plan', before.plan)
+        : offeredPlan(options, changes.plan)
+    const isOther = plan.id !== before.plan || changes.capacityUnits !== undefined
+    const capacityUnits = isOther ? unitsOf(plan, changes.capacityUnits ?? before.capacityUnits) : before.capacityUnits
+    const last = before.history.at(-1)
+    const isMetered = last?.plan !== plan.id || last.capacityUnits !== capacityUnits
+    return {
+      ...before,
+      name: changes.name ?? before.name,
+      plan: plan.id,
+      capacityUnits,
+      overrides: overridesOf(plan, changes.overrides ?? (plan.allowsOverrides ? before.overrides : {})),
+      history: isMetered
+        ? [...before.history, { plan: plan.id, capacityUnits, fromMs: options.clock.wallMs() }]
+        : before.history,
+    }
+  })
+}
+
+export function enableInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
+  return edit(options, { by, action: 'instance.enable', id }, before => {
+    if (before.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted: restore it instead.')
+    return { ...before, state: 'active' }
+  })
+}
+
+export function disableInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
+  refuseService(id)
+  return edit(options, { by, action: 'instance.disable', id }, before => {
+    if (before.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted.')
+    return { ...before, state: 'disabled' }
+  })
+}
+
+export function deleteInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
+  refuseService(id)
+  return edit(options, { by, action: 'instance.delete', id }, before =>
+    before.state === 'pending_reclamation'
+      ? before
+      : { ...before, state: 'pending_reclamation', reclaimAtMs: options.clock.wallMs() + RECLAIM_MS },
+  )
+}
+
+export function restoreInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
+  return edit(options, { by, action: 'instance.restore', id }, before => {
+    if (before.state !== 'pending_reclamation') throw misfit('instance', 'It has not been deleted.')
+    return { ...before, state: 'active', reclaimAtMs: null }
+  })
+}
+
+/** For good. What its locks are in the shards goes by `forget`, before the record does: a crash between leaves the record, and it is done again. */
+export async function reclaimInstance(
+  options: AdministrationOptions,
+  by: By,
+  { id, forget }: { id: string; forget(instance: string): Promise<void> },
+): Promise<void> {
+  const isDeleted = () => {
+    const { state } = known(options, 'instance', id)
+    if (state !== 'pending_reclamation')
+      throw misfit('instance', 'It has to be deleted first; then it can still be restored.')
+  }
+  isDeleted()
+  await forget(id)
+  // A change holds so many; an instance may have more.
+  for (;;) {
+    const puts = belongings(options, id)
+    const isLast = puts.length <= BELONGINGS_AT_ONCE
+    await change(
+      options,
+      { by, action: 'instance.reclaim', instance: id, target: `instance/${id}`, status: 204 },
+      () => {
+        isDeleted()
+        const some = belongings(options, id).slice(0, BELONGINGS_AT_ONCE)
+        return isLast ? [...some, { kind: 'instance', id, value: null }] : some
+      },
+    )
+    if (isLast) return
+  }
+}
+
+const BELONGINGS_AT_ONCE = 100
+
+function belongings({ registry }: AdministrationOptions, instance: string): Put[] {
+  const puts: Put[] = []
+  for (const kind of ['credential', 'policy', 'role'] as const)
+    for (const record of registry.all(kind))
+      if (record.instance === instance)
+        puts.push({ kind, id: kind === 'role' ? roleKey(instance, record.id) : record.id, value: null })
+  return puts
+}
+
+/** Those whose week is over. */
+export function dueForReclamation({ registry, clock }: AdministrationOptions): InstanceRecord[] {
+  const nowMs = clock.wallMs()
+  return [...registry.all('instance')].filter(({ reclaimAtMs }) => reclaimAtMs !== null && reclaimAtMs <= nowMs)
+}
+
+async function edit(
+  options: AdministrationOptions,
+  { by, action, id }: { by: By; action: string; id: string },
+  next: (before: InstanceRecord) => InstanceRecord,
+): Promise<InstanceRecord> {
+  await change(options, { by, action, instance: id, target: `instance/${id}` }, () => {
+    const value = { ...next(known(options, 'instance', id)), changedAtMs: options.clock.wallMs() }
+    return [{ kind: 'instance', id, value }]
+  })
+  return known(options, 'instance', id)
+}
+
+function refuseService(id: string): void {
+  if (id === SERVICE_INSTANCE)
+    throw misfit('instance', `\`${SERVICE_INSTANCE}\` is always there: whoever administers it runs the service.`)
+}
+
+function offeredPlan(options: AdministrationOptions, id: string): PlanRecord {
+  const plan = options.registry.get('plan', id)
+  if (plan?.state === 'offered') return plan
+  const offered = [...options.registry.all('plan')]
+    .filter(({ state }) => state === 'offered')
+    .map(other => `\`${other.id}\``)
+  throw misfit('plan', `There is no plan \`${id}\` on offer; there are: ${offered.join(', ')}.`)
+}
+
+function unitsOf({ id, minUnits, stepUnits }: PlanRecord, units: number): number {
+  if (units >= minUnits && units <= CAPACITY_UNITS_MAX && units % stepUnits === 0) return units
+  const steps = stepUnits === 1 ? '' : `, in steps of ${stepUnits}`
+  throw misfit(
+    'capacity_units',
+    `On the plan \`${id}\` an instance has ${minUnits} to ${CAPACITY_UNITS_MAX} capacity units${steps}; not ${units}.`,
+  )
+}
+
+function overridesOf(plan: PlanRecord, overrides: Partial<Limits>): Partial<Limits> {
+  if (!plan.allowsOverrides && Object.keys(overrides).length > 0)
+    throw misfit(
+      'overrides',
+      `The plan \`${plan.id}\` has no limits of an instance’s own: change the number of capacity units instead.`,
+    )
+  return overrides
+}
+
+export function crnOf(
+  { serviceName }: Pick<AdministrationOptions, 'serviceName'>,
+  { id, region, account }: { id: string; region: string; account: string },
+): string {
+  return `crn:v1:bluemix:public:${serviceName}:${region}:a/${account}:${id}::`
+}
+
+/** As RFC 9562's version 4: IBM's tools expect a GUID. */
+function guid({ random }: AdministrationOptions): string {
+  const hex = randomHex(random, 16)
+  const variant = ((Number.parseInt(hex[16] ?? '8', 16) & 0x3) | 0x8).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`
+}
+
+export function refuseInactive({ state }: InstanceRecord): void {
+  if (state !== 'active') throw new HoldfastError('forbidden', 'The instance is disabled or deleted.')
+}

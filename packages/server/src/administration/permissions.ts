@@ -1,0 +1,80 @@
+/** Roles and policies of an instance, and the plans of the service. */
+
+import { PLANS_MAX, POLICIES_MAX, ROLES_MAX } from '@holdfast/protocol/limits'
+import type { Action } from '@holdfast/protocol/operation'
+import { type PlanRecord, type PolicyRecord, type RoleRecord, roleKey } from '../registry/records.ts'
+import {
+  type AdministrationOptions,
+  type By,
+  change,
+  known,
+  knownIn,
+  misfit,
+  newId,
+  recordsIn,
+  refuseBeyond,
+} from './administration.ts'
+
+/** Makes the role, or replaces it. */
+export async function putRole(
+  options: AdministrationOptions,
+  by: By,
+  { instance, id, title, actions }: { instance: string; id: string; title: string; actions: Action[] },
+): Promise<RoleRecord> {
+  const stored = roleKey(instance, id)
+  await change(options, { by, action: 'role.write', instance, target: `role/${id}` }, () => {
+    if (!options.registry.get('role', stored))
+      refuseBeyond(recordsIn(options, 'role', instance).length, { limit: 'roles', max: ROLES_MAX })
+    return [{ kind: 'role', id: stored, value: { id, instance, title, actions } }]
+  })
+  return known(options, 'role', stored)
+}
+
+export async function deleteRole(
+  options: AdministrationOptions,
+  by: By,
+  { instance, id }: { instance: string; id: string },
+): Promise<void> {
+  const stored = roleKey(instance, id)
+  await change(options, { by, action: 'role.delete', instance, target: `role/${id}`, status: 204 }, () => {
+    known(options, 'role', stored)
+    return [{ kind: 'role', id: stored, value: null }]
+  })
+}
+
+export type PolicyFields = Omit<PolicyRecord, 'id' | 'instance'>
+
+/** Makes the policy, or replaces it when `id` is given. */
+export async function putPolicy(
+  options: AdministrationOptions,
+  by: By,
+  { instance, id = newId(options, 'p'), fields }: { instance: string; id?: string; fields: PolicyFields },
+): Promise<PolicyRecord> {
+  await change(options, { by, action: 'policy.write', instance, target: `policy/${id}` }, () => {
+    const before = options.registry.get('policy', id)
+    if (before && before.instance !== instance) throw misfit('id', 'This id is taken.')
+    if (!before) refuseBeyond(recordsIn(options, 'policy', instance).length, { limit: 'policies', max: POLICIES_MAX })
+    return [{ kind: 'policy', id, value: { id, instance, ...fields } }]
+  })
+  return knownIn(options, 'policy', { instance, id })
+}
+
+export async function deletePolicy(
+  options: AdministrationOptions,
+  by: By,
+  { instance, id }: { instance: string; id: string },
+): Promise<void> {
+  await change(options, { by, action: 'policy.delete', instance, target: `policy/${id}`, status: 204 }, () => {
+    knownIn(options, 'policy', { instance, id })
+    return [{ kind: 'policy', id, value: null }]
+  })
+}
+
+export async function putPlan(options: AdministrationOptions, by: By, plan: PlanRecord): Promise<PlanRecord> {
+  await change(options, { by, action: 'plan.write', instance: null, target: `plan/${plan.id}` }, () => {
+    if (!options.registry.get('plan', plan.id))
+      refuseBeyond([...options.registry.all('plan')].length, { limit: 'plans', max: PLANS_MAX })
+    return [{ kind: 'plan', id: plan.id, value: plan }]
+  })
+  return known(options, 'plan', plan.id)
+}
