@@ -43,8 +43,8 @@ export function answer<const Status extends number, const Body>(
   return { status, body, headers }
 }
 
-export function askerOf(call: { caller: Caller; trace: string }): Asker {
-  return { by: call.caller.subject, trace: call.trace }
+export function askerOf(call: { caller: Caller; trace: string; request: { ip: string } }): Asker {
+  return { by: call.caller.subject, trace: call.trace, from: call.request.ip }
 }
 
 /**

@@ -29,6 +29,7 @@ import {
 } from './requests.ts'
 import { liveSession, type SessionState, type State } from './state.ts'
 import { heldView, positionOf, reasonNotFree } from './views.ts'
+import { noteWhose } from './whose.ts'
 
 type Asked = { id: string; number: number; holder: string; isNew: boolean; ttlMs: number }
 
@@ -46,9 +47,9 @@ export function acquire(draft: Draft, command: Acquire): Reply {
   const rank = rankOf(draft.now, command.priority)
   draft.touches = asked.id
   if (canGrantAtOnce(draft.state, command.claims, rank)) {
-    open(draft, command, asked)
     const over = grantOverQuota(draft, command)
     if (over) return unopened(draft, command, over)
+    open(draft, command, asked)
     noteOrder(draft, { session: asked.id, task: command.task, claims: command.claims })
     const request = { ...command, session: asked.id, holder: asked.holder, request: requestOf(command) }
     return grantedReply(draft, asked.id, grantAll(draft, request, command.claims), 0)
@@ -242,8 +243,8 @@ function open(draft: Draft, command: Acquire, asked: Asked): void {
     changes: 0,
     seenChanges: 0,
   }
-  draft.put({ type: 'session_opened', record: 'session', session: asked.id, value: record })
   if (draft.from !== undefined) record.from = draft.from
+  draft.put({ type: 'session_opened', record: 'session', session: asked.id, value: record })
   const { key } = command.session
   if (!key) return
   const value = { ...key, session: asked.id, lock: command.claims[0]?.lock ?? '', sinceMs: draft.now }
@@ -253,11 +254,11 @@ function open(draft: Draft, command: Acquire, asked: Asked): void {
 /** A session that was to be made for it has not been. */
 function unopened(draft: Draft, command: Acquire, refused: Reply): Reply {
   if (typeof command.session !== 'string') draft.touches = null
-  return {
   return refused
 }
 
 function held(draft: Draft, command: Acquire): Reply {
+  return {
     ok: false,
     code: 'lock_held',
     reason: reasonNotFree(draft.state, command.claims),
@@ -285,7 +286,8 @@ function enqueue(draft: Draft, command: Acquire, asked: Asked, rank: number): Re
     value: command.value,
   }
   const locks = command.claims.map(claim => claim.lock)
-  draft.put({ type: 'queued', record: 'wait', ticket: waiter.ticket, locks, value: waiter, why: { by: draft.by } })
+  const why = noteWhose({ by: draft.by }, draft.state, asked.id, draft.from)
+  draft.put({ type: 'queued', record: 'wait', ticket: waiter.ticket, locks, value: waiter, why })
   noteOrder(draft, { session: asked.id, task: command.task, claims: command.claims })
   const cycle = breakDeadlocks(draft, waiter)
   if (cycle) return { ok: false, code: 'deadlock', cycle }

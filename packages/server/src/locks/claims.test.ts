@@ -106,7 +106,7 @@ test('an end that the holder did not ask for is logged with who and why', () => 
     const entries = world.log.flatMap(batch => batch.entries).filter(entry => entry.type === type)
     assert.deepEqual(
       entries.map(entry => entry.why),
-      [{ holder: 'bob', session: holder, by: 'ann', reason: 'stuck', change: 1 }],
+      [{ holder: 'bob', session: holder, by: 'ann', who: 'test', reason: 'stuck', change: 1 }],
     )
   }
 })

@@ -25,6 +25,9 @@ export class Draft {
   readonly isStorageFull: boolean
   readonly quota: Quota | null
   readonly by: string
+  /** Where the request came from, and its id: of REST requests only, for a connection's address is its session's. */
+  readonly from: string | undefined
+  readonly #trace: string | undefined
   readonly entries: Entry[] = []
   touches: string | null = null
   /** Grants made for those who waited. */
@@ -38,13 +41,22 @@ export class Draft {
     this.now = moment.now
     this.at = moment.at
     this.isStorageFull = moment.isStorageFull ?? false
+    this.quota = moment.quota ?? null
     this.by = asker.by
+    this.from = asker.from
+    this.#trace = asker.trace
   }
 
-    this.quota = moment.quota ?? null
   put(entry: Entry): void {
+    if (this.#trace !== undefined && entry.why) this.#sign(entry, entry.why, this.#trace)
     apply(this.state, entry)
     this.entries.push(entry)
+  }
+
+  /** For the audit trail. Who is behind a grant's entry has been said by whoever makes it: it need not be the one who asks. */
+  #sign(entry: Entry, why: Why, trace: string): void {
+    why.trace = trace
+    if (this.from !== undefined && entry.record !== 'grant' && why.by === this.by) why.from ??= this.from
   }
 
   /** Later, in a turn of its own. */

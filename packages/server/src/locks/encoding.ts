@@ -40,6 +40,8 @@ function whyText(why: Why): string {
   if (why.reason !== undefined) fields += `,"reason":${quote(why.reason)}`
   if (why.holder !== undefined) fields += `,"holder":${quote(why.holder)}`
   if (why.session !== undefined) fields += `,"session":${quote(why.session)}`
+  if (why.who !== undefined) fields += `,"who":${quote(why.who)}`
+  if (why.from !== undefined) fields += `,"from":${quote(why.from)}`
   if (why.change !== undefined) fields += `,"change":${why.change}`
   return `{${fields.slice(1)}}`
 }

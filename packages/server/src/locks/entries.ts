@@ -53,6 +53,10 @@ export type Why = {
   trace?: string
   holder?: string
   session?: string
+  /** Subject whose session it befell, when that is not `by`. */
+  who?: string
+  /** Address of whoever caused it: of the request, else that the session was opened from. */
+  from?: string
   cycle?: Cycle
   /** Of the grant that ended: the session's `changes` after it. */
   change?: number

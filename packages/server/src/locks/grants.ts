@@ -30,6 +30,7 @@ import { giveNotices } from './preemption.ts'
 import { canGrantWaiter, freeSlots, limitOf } from './queue.ts'
 import { turnOverQuota } from './quota.ts'
 import { liveSession, type State } from './state.ts'
+import { noteWhose } from './whose.ts'
 
 export type Request = {
   session: string
@@ -40,9 +41,9 @@ export type Request = {
   labels: Labels | null
   metadata: Metadata | null
   value: string | null
-}
   /** Address of whoever asks now; who has waited came from where its session did. */
   from?: string
+}
 
 /** Grants all the claims in one step. The caller has seen that each can be. */
 export function grantAll(draft: Draft, request: Request, claims: readonly Claim[]): Grant[] {
@@ -79,7 +80,7 @@ export function grantAll(draft: Draft, request: Request, claims: readonly Claim[
       lock: name,
       token,
       value: grant,
-      why: { by: draft.by },
+      why: noteWhose({ by: draft.by }, draft.state, request.session, request.from),
     }
     const did: Remembered = { did: 'acquire', grants: [{ lock: name, token }] }
     const memory = claims.length === 1 ? memoryOf(draft.state, request.session, request.request, did) : null
@@ -108,7 +109,7 @@ export function putValue(draft: Draft, grant: Grant, text: string): void {
     record: 'value',
     lock: grant.lock,
     value,
-    why: { by: draft.by, holder: grant.holder },
+    why: noteWhose({ by: draft.by, holder: grant.holder }, draft.state, grant.session, draft.from),
   })
 }
 
@@ -138,6 +139,8 @@ export function endGrant(draft: Draft, grant: Grant, ended: Ended): void {
   const isClean = ended.type === 'released' || ended.type === 'session_closed'
   const why: Why = isClean ? { holder: grant.holder } : { holder: grant.holder, session: grant.session }
   if (!isOwnDoing) why.by = draft.by
+  if (isClean && !ended.remembers) why.session = grant.session
+  noteWhose(why, draft.state, grant.session, draft.from)
   if (ended.reason !== undefined) why.reason = ended.reason
   if (change > 0) why.change = change
   const heldMs = draft.now - grant.sinceMs
@@ -200,8 +203,10 @@ function dequeue(draft: Draft, waiter: Waiter, why: Why): Gone {
 }
 
 /** Ends a wait without a grant; a session that was made for it, and the key that names it, go with it. */
-export function giveUp(draft: Draft, waiter: Waiter, why: Why): void {
-  dequeue(draft, waiter, { holder: waiter.holder, session: waiter.session, ...why })
+export function giveUp(draft: Draft, waiter: Waiter, why: Why, refusal?: Refusal): void {
+  const whole = { holder: waiter.holder, session: waiter.session, ...why }
+  const gone = dequeue(draft, waiter, noteWhose(whole, draft.state, waiter.session, undefined))
+  if (refusal) gone.refusal = refusal
   const session = liveSession(draft.state, waiter.session)
   if (!session?.record.isSingle) return
   // Refusals are not remembered.
@@ -229,11 +234,6 @@ export function pump(draft: Draft, name: string): void {
         // An immediate preemption may have made room at once.
         if (!canGrantWaiter(draft.state, head)) break
       }
-      const gone = dequeue(draft, head, { reason: 'granted' })
-      gone.grants = grantAll(draft, head, head.claims)
-      draft.granted += head.claims.length
-      // Behind a set that has been granted, others may now be first.
-      for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
       const over = turnOverQuota(draft, head)
       if (over) {
         draft.granted += head.claims.length
@@ -241,6 +241,11 @@ export function pump(draft: Draft, name: string): void {
         for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
         continue
       }
+      const gone = dequeue(draft, head, { reason: 'granted' })
+      gone.grants = grantAll(draft, head, head.claims)
+      draft.granted += head.claims.length
+      // Behind a set that has been granted, others may now be first.
+      for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
     }
   }
 }

@@ -10,6 +10,7 @@ import { valueOverQuota } from './quota.ts'
 import { alreadySettled, recall, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 import { grantView } from './views.ts'
+import { noteWhose } from './whose.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -49,7 +50,8 @@ export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
     notice: null,
   }
   const change = draft.change(command.toSession)
-  const why = { by: grant.holder, reason: 'transferred', session: command.toSession, change }
+  const told: Why = { by: grant.holder, reason: 'transferred', session: command.toSession, change }
+  const why = noteWhose(told, draft.state, command.toSession, undefined)
   draft.put({ type: 'granted', record: 'grant', lock: value.lock, token: value.token, value, why })
   if (notice)
     notify(draft, value, { by: notice.by, reason: notice.reason, graceMs: Math.max(0, notice.endsMs - draft.now) })
@@ -80,10 +82,10 @@ export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
   const grant = grantOf(lock, command.token)
   if (!grant || grant.session !== command.session) return { ok: false, code: 'stale_token' }
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
-  putValue(draft, grant, command.value)
-  const value = draft.state.locks.get(command.lock)?.value
   const over = valueOverQuota(draft, lock?.value ?? null, command.value)
   if (over) return over
+  putValue(draft, grant, command.value)
+  const value = draft.state.locks.get(command.lock)?.value
   if (!value) throw new Error('a value that was put is not there')
   remember(draft, command.session, command.request, { did: 'write', version: value.version })
   return { ok: true, type: 'written', value }

@@ -170,7 +170,7 @@ export type IdempotencyKey = { key: string; digest: string; session: string; loc
 // ---------------------------------------------------------------------------------------------------- commands
 
 /** Who asks, for the log. */
-export type Asker = { by: string; trace?: string }
+export type Asker = { by: string; trace?: string; from?: string }
 
 export type NewSession = { ttlMs: number; labels: Labels | null }
 

@@ -8,9 +8,10 @@ import { GRACE_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { Draft } from './draft.ts'
 import { endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
-import type { Command, Grant, Preemption, Reply, Waiter } from './model.ts'
+import type { Command, Grant, Preemption, Reply, Waiter, Why } from './model.ts'
 import { isCompatible } from './queue.ts'
 import { grantOf, liveSession } from './state.ts'
+import { noteWhose } from './whose.ts'
 
 const strength: Record<Preemption, number> = { never: 0, graceful: 1, immediate: 2 }
 
@@ -56,7 +57,8 @@ export function notify(draft: Draft, grant: Grant, notice: { by: string; reason:
   }
   const change = draft.change(grant.session)
   const value: Grant = { ...grant, notice: { by: notice.by, reason: notice.reason, endsMs, promiseUntilMs, change } }
-  const why = { by: notice.by, reason: notice.reason, session: grant.session, holder: grant.holder, change }
+  const told: Why = { by: notice.by, reason: notice.reason, session: grant.session, holder: grant.holder, change }
+  const why = noteWhose(told, draft.state, grant.session, draft.from)
   draft.put({ type: 'preempting', record: 'grant', lock: grant.lock, token: grant.token, value, why })
 }
 

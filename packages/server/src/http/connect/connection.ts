@@ -54,6 +54,7 @@ type State = 'waiting' | 'greeting' | 'open' | 'closed'
 
 export class Connection {
   readonly #socket: WebSocket
+  readonly #address: string
   readonly #doors: Doors
   readonly #outbox: Outbox
   readonly #watches: ConnectionWatches
@@ -70,7 +71,9 @@ export class Connection {
   /** Something has come in since the last look. */
   isAlive = true
 
-  constructor(socket: WebSocket, doors: Doors, caller: Caller | null) {
+  /** @param address where the client is, for the audit trail */
+  constructor(socket: WebSocket, doors: Doors, caller: Caller | null, address = '') {
+    this.#address = address
     this.#socket = socket
     this.#doors = doors
     this.#caller = caller
@@ -177,7 +180,8 @@ export class Connection {
   #helloCommand(message: ClientHello, caller: Caller): Command | null {
     const by = caller.subject
     if (message.session === undefined) {
-      return { type: 'open_session', by, ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT, labels: message.labels ?? null }
+      const session = { ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT, labels: message.labels ?? null }
+      return { type: 'open_session', by, from: this.#address, ...session }
     }
     const session = this.#doors.secrets.open(caller.instance, message.session)
     if (session === null) return null

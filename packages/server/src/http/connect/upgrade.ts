@@ -68,11 +68,13 @@ export class Connections {
     if (path !== PATH) return turnAway(socket, 'not_found', trace)
     if (!this.#doors.origins.permits(request.headers)) return turnAway(socket, 'forbidden', trace, foreignOrigin)
     if (this.#doors.draining.isDraining) return turnAway(socket, 'unavailable', trace)
-    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#connected(websocket, caller))
+    this.#sockets.handleUpgrade(request, socket, head, websocket =>
+      this.#connected(websocket, caller, request.socket.remoteAddress),
+    )
   }
 
-  #connected(websocket: WebSocket, caller: Caller | null): void {
-    const connection = new Connection(websocket, this.#doors, caller)
+  #connected(websocket: WebSocket, caller: Caller | null, address?: string): void {
+    const connection = new Connection(websocket, this.#doors, caller, address)
     this.#open.add(connection)
     this.#doors.telemetry.connectionOpened()
     websocket.once('close', () => {
