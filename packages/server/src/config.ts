@@ -2,10 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
+import type { IssuerConfig } from './auth/issuer.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
+import { issuersOf } from './config-issuers.ts'
 import {
   advertiseOf,
   ConfigError,
+  distance,
   durationOf,
   keyOf,
   listenOf,
@@ -14,9 +17,10 @@ import {
   rootOf,
   switchOf,
   tlsOf,
+  unknownSetting,
 } from './config-values.ts'
 
-export { ConfigError }
+export { ConfigError, distance }
 
 export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const
 export const engines = ['lmdb', 'memory', 'etcd'] as const
@@ -40,6 +44,12 @@ export type Config = {
   logsRequests: boolean
   /** null: from `<data>/root.key`, made if need be. */
   rootKey: string | null
+  /** Whose tokens are believed. */
+  issuers: readonly IssuerConfig[]
+  /** Whether API keys may be used as they are. The root key always may. */
+  acceptsRawKeys: boolean
+  /** PEM; whose client certificates say who is calling. null: no certificate does. */
+  clientAuthoritiesFile: string | null
   serverName: string
   /** Of web pages that may use this service beside those that it serves itself. */
   allowedOrigins: readonly string[]
@@ -110,6 +120,22 @@ const settings = [
   { name: 'log_level', default: 'info', help: `One of ${logLevels.join(', ')}.` },
   { name: 'log_requests', default: 'false', isSwitch: true, help: 'A line in the log for each request.' },
   { name: 'root_key', default: '', isSecret: true, help: 'The root API key; else it is in <data>/root.key.' },
+  {
+    name: 'issuers',
+    default: '',
+    help: 'A JSON file that says whose tokens (IBM Cloud IAM, OIDC, Kubernetes) are believed.',
+  },
+  {
+    name: 'accept_raw_keys',
+    default: 'true',
+    isSwitch: true,
+    help: 'Whether API keys may be used as they are; if not, only tokens and certificates. The root key always may.',
+  },
+  {
+    name: 'client_ca',
+    default: '',
+    help: 'File of the authorities whose client certificates say who is calling (PEM); needs TLS.',
+  },
   { name: 'server_name', default: hostname(), help: 'What this server calls itself.' },
   {
     name: 'drain_ready_ms',
@@ -169,6 +195,9 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     logLevel: oneOf('log_level', logLevels, get('log_level')),
     logsRequests: switchOf('log_requests', get('log_requests')),
     rootKey: keyOf('root_key', get('root_key')),
+    issuers: issuersOf(get('issuers')),
+    acceptsRawKeys: switchOf('accept_raw_keys', get('accept_raw_keys')),
+    clientAuthoritiesFile: clientAuthoritiesOf(get('client_ca'), get('tls_cert')),
     serverName: get('server_name'),
     drainReadyMs: durationOf('drain_ready_ms', get('drain_ready_ms')),
     allowedOrigins: originsOf(get('allowed_origins')),
@@ -225,7 +254,7 @@ function fromFlags(args: readonly string[]): Map<string, string> {
   for (let index = 0; index < args.length; index++) {
     const [flag = '', ...rest] = args[index]!.split('=')
     const name = flags.get(flag)
-    if (name === undefined) throw unknown(flag, [...flags.keys()])
+    if (name === undefined) throw unknownSetting(flag, [...flags.keys()])
     if (found.has(name)) throw new ConfigError(`${flag} is given twice.`)
     const inline = rest.length > 0 ? rest.join('=') : undefined
     const isSwitch = byName.get(name)?.isSwitch
@@ -243,7 +272,7 @@ function fromEnvironment(env: Record<string, string | undefined>): Map<string, s
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith('HOLDFAST_') || value === undefined || foreignVariables.includes(variable)) continue
     const name = known.get(variable)
-    if (name === undefined) throw unknown(variable, [...known.keys(), ...foreignVariables])
+    if (name === undefined) throw unknownSetting(variable, [...known.keys(), ...foreignVariables])
     found.set(name, value)
   }
   return found
@@ -263,31 +292,12 @@ function fromFile(path: string): Map<string, string> {
     throw new ConfigError(`The file ${path} must hold one JSON object.`)
   const found = new Map<string, string>()
   for (const [name, value] of Object.entries(content)) {
-    if (!byName.has(name)) throw unknown(name, [...byName.keys()], ` in ${path}`)
+    if (!byName.has(name)) throw unknownSetting(name, [...byName.keys()], ` in ${path}`)
     if (!['string', 'number', 'boolean'].includes(typeof value))
       throw new ConfigError(`\`${name}\` in ${path} must be text, a number, true or false.`)
     found.set(name, String(value))
   }
   return found
-}
-
-function unknown(given: string, known: readonly string[], where = ''): ConfigError {
-  const nearest = [...known].sort((one, other) => distance(given, one) - distance(given, other))[0]
-  return new ConfigError(`There is no setting \`${given}\`${where}. Did you mean \`${nearest}\`?`)
-}
-
-/** Levenshtein's: how many letters must be changed, added or taken away. */
-export function distance(one: string, other: string): number {
-  let above = Array.from({ length: other.length + 1 }, (_, column) => column)
-  for (let row = 1; row <= one.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= other.length; column++) {
-      const replaced = above[column - 1]! + (one[row - 1] === other[column - 1] ? 0 : 1)
-      current.push(Math.min(replaced, above[column]! + 1, current[column - 1]! + 1))
-    }
-    above = current
-  }
-  return above[other.length]!
 }
 
 const etcdSettings = [
@@ -319,6 +329,12 @@ function shardsOf(engine: Config['engine'], text: string): number {
   const shards = text === '' ? DEFAULT_SHARDS[engine] : Number(text)
   if (Number.isInteger(shards) && shards >= 1 && shards <= SHARDS_MAX) return shards
   throw new ConfigError(`\`shards\` must be a whole number from 1 to ${SHARDS_MAX}, not \`${text}\`.`)
+}
+
+function clientAuthoritiesOf(file: string, certificate: string): string | null {
+  if (file !== '' && certificate === '')
+    throw new ConfigError('`client_ca` needs `tls_cert` and `tls_key`: without TLS nobody shows a certificate.')
+  return file || null
 }
 
 function refuseOpenDoor({ listen, tls, isInsecureListen }: Config): void {

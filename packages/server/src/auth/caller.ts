@@ -14,8 +14,8 @@ export type Caller = {
 /** null: no valid credential. */
 export type Authenticate = (authorization: string | undefined) => Caller | null
 
-/** An API key is short; whatever is longer is not worth hashing. */
-export const AUTHORIZATION_CHARS_MAX = 4096
+/** The longest token (`TOKEN_CHARS_MAX`) as a password in base64 is longer still; as a bearer it fits. Whatever is longer is not worth hashing. */
+export const AUTHORIZATION_CHARS_MAX = 8_448
 
 /** The root key permits everything in the one instance there is. */
 export function rootAuthenticator(rootKey: string): Authenticate {
