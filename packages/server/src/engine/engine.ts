@@ -12,6 +12,13 @@ export type Write =
   /** Deletes `from ≤ key < to`. */
   | { from: string; to: string; delete: true }
 
+export type CommitRequest = {
+  checks: Check[]
+  writes: Write[]
+  /** What a seal has added to it (`sealed/`): not counted against the limits, which are those of whoever commits. */
+  sealing?: { bytes: number; operations: number }
+}
+
 export type KeyValue = { key: string; value: Uint8Array; modRevision: number }
 
 export type Listing = {
@@ -62,7 +69,7 @@ export interface Engine {
    * All or nothing; durable when it resolves. When it throws, the outcome is **unknown** unless the error is an
    * `EngineRefusal`. Revisions only grow; every write of one commit gets the commit's revision.
    */
-  commit(request: { checks: Check[]; writes: Write[] }): Promise<CommitResult>
+  commit(request: CommitRequest): Promise<CommitResult>
   /** A hint that something under the prefix changed; may lie, repeat, be late. Ends when the signal aborts. */
   watch(options: { prefix: string; signal: AbortSignal }): AsyncIterable<void>
   size(): Promise<EngineSize>

@@ -1,8 +1,8 @@
 /** What every engine refuses before it looks at its store, so that all refuse the same. */
 import {
-  type Check,
   COMMIT_BYTES_MAX,
   COMMIT_OPERATIONS_MAX,
+  type CommitRequest,
   EngineRefusal,
   KEY_BYTES_MAX,
   LIST_LIMIT_MAX,
@@ -10,9 +10,11 @@ import {
   type Write,
 } from './engine.ts'
 
+const NOTHING = { bytes: 0, operations: 0 }
+
 /** Throws an `EngineRefusal` for a commit that no engine would ever accept. */
-export function refuseCommit({ checks, writes }: { checks: Check[]; writes: Write[] }): void {
-  if (checks.length + writes.length > COMMIT_OPERATIONS_MAX) {
+export function refuseCommit({ checks, writes, sealing = NOTHING }: CommitRequest): void {
+  if (checks.length + writes.length > COMMIT_OPERATIONS_MAX + sealing.operations) {
     throw new EngineRefusal('too_many_operations', `a commit has at most ${COMMIT_OPERATIONS_MAX} checks and writes`)
   }
   let bytes = 0
@@ -21,7 +23,7 @@ export function refuseCommit({ checks, writes }: { checks: Check[]; writes: Writ
     refuseRevision(modRevision)
   }
   for (const write of writes) bytes += writeBytes(write)
-  if (bytes > COMMIT_BYTES_MAX) {
+  if (bytes > COMMIT_BYTES_MAX + sealing.bytes) {
     throw new EngineRefusal('too_large', `a commit of ${bytes} bytes is over ${COMMIT_BYTES_MAX}`)
   }
   refuseOverlaps(writes)

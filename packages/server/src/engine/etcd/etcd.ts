@@ -10,6 +10,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import {
+  type CommitRequest,
   type CommitResult,
   type Engine,
   EngineCompacted,
@@ -27,7 +28,7 @@ import { EtcdClient, type EtcdClientOptions } from './client.ts'
 import { Continuity } from './continuity.ts'
 import { EtcdError, isWorthAnother } from './errors.ts'
 import { Patience } from './patience.ts'
-import { type CommitRequest, commitBytes, foundIn, pairOf, probeOf, rangeOf, txnOf } from './requests.ts'
+import { commitBytes, foundIn, pairOf, probeOf, rangeOf, txnOf } from './requests.ts'
 import { Space, type SpaceSettings, sizeOf, spaceSettings } from './space.ts'
 import { judgeVersion } from './version.ts'
 import { watchHints } from './watch.ts'

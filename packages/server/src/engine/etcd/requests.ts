@@ -1,9 +1,8 @@
 /** Commits and listings in etcd's words. */
-import type { Check, KeyValue, Write } from '../engine.ts'
+import type { Check, CommitRequest, KeyValue, Write } from '../engine.ts'
 import type { ReplyOf, RequestOf } from './calls.ts'
 import { compareTarget } from './messages.ts'
 
-export type CommitRequest = { checks: Check[]; writes: Write[] }
 type Txn = RequestOf<'txn'>
 type Operation = NonNullable<Txn['success']>[number]
 

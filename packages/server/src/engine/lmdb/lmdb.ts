@@ -17,7 +17,7 @@ import { stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import {
-  type Check,
+  type CommitRequest,
   type CommitResult,
   type Engine,
   EngineCompacted,
@@ -32,7 +32,7 @@ import {
 import { refuseCommit, refuseKey, refuseListing } from '../request.ts'
 import { prepareDirectory, secureFiles } from './directory.ts'
 
-type Request = { checks: Check[]; writes: Write[] }
+type Request = CommitRequest
 type Database = RootDatabase<Buffer, Buffer>
 
 /** Behind all keys of ours, which begin with the byte 1: so it lies on the page that the end of the log is written to anyway. */

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../clock.ts'
 import {
-  type Check,
+  type CommitRequest,
   type CommitResult,
   type Engine,
   EngineRefusal,
@@ -12,13 +12,12 @@ import {
   type KeyValue,
   type Listing,
   type ListOptions,
-  type Write,
 } from '../engine.ts'
 import { refuseCommit, refuseKey, refuseListing } from '../request.ts'
 import { type FaultCounts, type FaultPlan, Faults } from './faults.ts'
 import { MemoryStore } from './store.ts'
 
-type Request = { checks: Check[]; writes: Write[] }
+type Request = CommitRequest
 export type MemoryEngine = Engine & { readonly store: MemoryStore; readonly faults: FaultCounts | null }
 
 export type MemoryOptions = {

@@ -1,0 +1,217 @@
+/**
+ * What an operator does to the keys of a sealed store, while servers use it: looks, makes a new data key, seals everything old anew under it, and wraps
+ * the data keys under another key-encryption key.
+ *
+ * Sealing anew is a compare-and-swap like any other write, so a record that has changed meanwhile stays as it was written. But it changes the
+ * record's revision, and some records are held by that: a server that owns a shard checks the revision of its owner record and of its newest batch in each
+ * append, and its member record in each beat. These are left to those who hold them: servers seal them anew by themselves when the data key changes. So
+ * re-encryption comes round until nothing is left under an old key, and only then, in a commit that checks that no other rotation has come
+ * between, the old keys go. Whatever was sealed under them and is still on its way to the store can no longer be committed.
+ */
+import { type Clock, instant, most } from '../../clock.ts'
+import { commitKnown, pause } from '../commit.ts'
+import type { Engine, KeyValue } from '../engine.ts'
+import { dataKeyOf } from './envelope.ts'
+import { encodeKeyRecord, SEAL_FORMAT } from './key-records.ts'
+import type { KeySource } from './key-source.ts'
+import { contextOf, type Keyring } from './keyring.ts'
+import type { SealedEngine } from './sealed.ts'
+
+/** Who may seal the record at this key anew. `last`: everybody, unless it is the last one under this prefix. */
+export type Resealing = (key: string) => 'anybody' | 'holder' | { last: string }
+
+export type KeyStatus = {
+  id: string
+  isCurrent: boolean
+  createdAt: number
+  wrappedBy: string
+  allotted: number
+  values: number
+}
+
+export type Reencrypting = {
+  store: SealedEngine
+  root: string
+  resealing: Resealing
+  clock: Clock
+  signal: AbortSignal
+  /** How long the holders of records get to seal them anew. */
+  waitMs: number
+  valuesPerSecond: number
+  progress(done: { resealed: number; left: number }): void
+}
+
+/** A page is read and sealed anew before the next: more would only be older when its turn comes. */
+const PAGE_PAIRS = 200
+/** Of one commit. With a check each they stay below what a commit may have, and a shard waits only so long for its turn. */
+const PIECE_PAIRS = 32
+const PIECE_BYTES = 256 * 1024
+/** Beats come twice a second, and servers look at the keys every second. */
+const ROUND_MS = 500
+
+/** What each data key seals; reads the whole store. */
+export async function statusOf(store: SealedEngine, root: string): Promise<KeyStatus[]> {
+  const values = new Map<string, number>()
+  for await (const pairs of pagesOf(store.inner, root)) {
+    for (const { key, value } of pairs) {
+      const id = dataKeyOf(value)
+      if (!key.startsWith(store.keyring.places.prefix) && id) values.set(id, (values.get(id) ?? 0) + 1)
+    }
+  }
+  const keys = await store.keyring.list()
+  return keys.map(({ id, createdAt, wrapped, allotted }) => ({
+    id,
+    isCurrent: id === store.keyring.current.id,
+    createdAt,
+    wrappedBy: wrapped.by,
+    allotted,
+    values: values.get(id) ?? 0,
+  }))
+}
+
+/** Resolves with the keys that were dropped; `left` when holders have not come to seal theirs: then nothing was dropped. */
+export async function reencrypt(
+  options: Reencrypting,
+): Promise<{ resealed: number; dropped: string[]; left: string[] }> {
+  const { store, clock, signal, waitMs } = options
+  const began = instant(clock)
+  let resealed = 0
+  for (;;) {
+    await store.keyring.refresh()
+    const { id, fence } = store.keyring.current
+    const round = await roundOf(options, id)
+    resealed += round.resealed
+    options.progress({ resealed, left: round.left.length })
+    signal.throwIfAborted()
+    if (round.left.length === 0 && round.resealed === 0) {
+      const dropped = await dropOthers(store, { id, fence, clock })
+      if (dropped) return { resealed, dropped, left: [] }
+    } else if (round.left.length > 0 && round.resealed === 0 && most(clock, began) > waitMs) {
+      return { resealed, dropped: [], left: round.left }
+    }
+    await pause(clock, ROUND_MS)
+  }
+}
+
+/** Wraps all data keys by another source; the store then opens with that one only. */
+export async function rewrap(keyring: Keyring, store: SealedEngine, options: Rewrapping): Promise<number> {
+  const { from, to, clock } = options
+  let rewrapped = 0
+  for (const { id, modRevision, ...record } of await keyring.list()) {
+    const context = contextOf(id)
+    const secret = await from.unwrap(record.wrapped, context)
+    const value = encodeKeyRecord({ ...record, wrapped: await to.wrap(secret, context) })
+    secret.fill(0)
+    const key = keyring.places.key(id)
+    const checks = [{ key, modRevision }]
+    const writes = [{ key, value }]
+    const known = await commitKnown({
+      engine: store.inner,
+      clock,
+      checks,
+      writes,
+      passedAt: found => (found[0] && Buffer.compare(found[0].value, value) === 0 ? found[0].modRevision : null),
+      onUnknown: () => undefined,
+    })
+    // A server has put seals aside meanwhile, or a key has been made: begin again; those that are done already are found wrapped by `to`.
+    if (!known.ok) throw new Error('The data keys were changed meanwhile. Do it again.')
+    rewrapped++
+  }
+  return rewrapped
+}
+
+export type Rewrapping = { from: KeySource; to: KeySource; clock: Clock }
+
+async function roundOf(options: Reencrypting, id: string): Promise<{ resealed: number; left: string[] }> {
+  const { store, root, resealing, clock, valuesPerSecond, signal } = options
+  const left: string[] = []
+  let resealed = 0
+  /** Old, and the last one seen under its prefix so far. */
+  let last: { pair: KeyValue; prefix: string } | null = null
+  for await (const pairs of pagesOf(store.inner, root)) {
+    const old: KeyValue[] = []
+    for (const pair of pairs) {
+      if (last && pair.key.startsWith(last.prefix)) old.push(last.pair)
+      else if (last) left.push(last.pair.key)
+      last = null
+      const isOld = !pair.key.startsWith(store.keyring.places.prefix) && dataKeyOf(pair.value) !== id
+      if (!isOld) continue
+      const who = resealing(pair.key)
+      if (who === 'anybody') old.push(pair)
+      else if (who === 'holder') left.push(pair.key)
+      else last = { pair, prefix: who.last }
+    }
+    for (const piece of piecesOf(old)) {
+      signal.throwIfAborted()
+      resealed += await reseal(store, piece)
+      await pause(clock, (piece.length * 1_000) / valuesPerSecond)
+    }
+  }
+  if (last) left.push(last.pair.key)
+  return { resealed, left }
+}
+
+/** Returns how many it has sealed anew. What has changed meanwhile, or did not answer, is looked at in the next round. */
+async function reseal(store: SealedEngine, pairs: KeyValue[]): Promise<number> {
+  const opened: KeyValue[] = []
+  for (const pair of pairs) opened.push(await store.open(pair))
+  const commit = (some: KeyValue[]) =>
+    store.commit({
+      checks: some.map(({ key, modRevision }) => ({ key, modRevision })),
+      writes: some.map(({ key, value }) => ({ key, value })),
+    })
+  if ((await commit(opened)).ok) return opened.length
+  let resealed = 0
+  for (const pair of opened) if ((await commit([pair])).ok) resealed++
+  return resealed
+}
+
+/** Null when another rotation has come between. */
+async function dropOthers(
+  store: SealedEngine,
+  { id, fence, clock }: { id: string; fence: number; clock: Clock },
+): Promise<string[] | null> {
+  const { places } = store.keyring
+  const others = (await store.keyring.list()).map(key => key.id).filter(other => other !== id)
+  if (others.length === 0) return store.keyring.current.fence === fence ? [] : null
+  const known = await commitKnown({
+    engine: store.inner,
+    clock,
+    checks: [{ key: places.current, modRevision: fence }],
+    // Written anew, so that all servers look again and forget what was dropped.
+    writes: [
+      { key: places.current, value: encodeKeyRecord({ format: SEAL_FORMAT, current: id }) },
+      ...others.slice(0, PIECE_PAIRS).map(other => ({ key: places.key(other), delete: true as const })),
+    ],
+    passedAt: () => null,
+    onUnknown: () => undefined,
+  })
+  if (!known.ok || others.length > PIECE_PAIRS) return null
+  await store.keyring.refresh()
+  return others
+}
+
+function* piecesOf(pairs: KeyValue[]): Generator<KeyValue[]> {
+  let piece: KeyValue[] = []
+  let bytes = 0
+  for (const pair of pairs) {
+    if (piece.length === PIECE_PAIRS || (piece.length > 0 && bytes + pair.value.byteLength > PIECE_BYTES)) {
+      yield piece
+      piece = []
+      bytes = 0
+    }
+    piece.push(pair)
+    bytes += pair.value.byteLength
+  }
+  if (piece.length > 0) yield piece
+}
+
+async function* pagesOf(engine: Engine, root: string): AsyncGenerator<KeyValue[]> {
+  for (let after: string | null = null; ; ) {
+    const options = { prefix: `${root}/`, limit: PAGE_PAIRS }
+    const page = await engine.list(after === null ? options : { ...options, after })
+    yield page.pairs
+    if (!page.more) return
+    after = page.pairs.at(-1)?.key ?? after
+  }
+}
