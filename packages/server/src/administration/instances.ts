@@ -61,6 +61,9 @@ export async function createInstance(
   return known(options, 'instance', id)
 }
 
+/** Changes of plan or size that are kept, so that the record keeps fitting; who changes that often is metered by the newest. */
+export const HISTORY_MAX = 500
+
 export type InstanceChanges = { name?: string; plan?: string; capacityUnits?: number; overrides?: Partial<Limits> }
 
 /** Renames, resizes, moves to another plan: whatever is said. */
@@ -86,7 +89,7 @@ export function updateInstance(
       capacityUnits,
       overrides: overridesOf(plan, changes.overrides ?? (plan.allowsOverrides ? before.overrides : {})),
       history: isMetered
-        ? [...before.history, { plan: plan.id, capacityUnits, fromMs: options.clock.wallMs() }]
+        ? [...before.history, { plan: plan.id, capacityUnits, fromMs: options.clock.wallMs() }].slice(-HISTORY_MAX)
         : before.history,
     }
   })
@@ -99,7 +102,7 @@ export function enableInstance(options: AdministrationOptions, by: By, id: strin
   })
 }
 
-export function disableInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
+export async function disableInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
   refuseService(id)
   return edit(options, { by, action: 'instance.disable', id }, before => {
     if (before.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted.')
@@ -107,7 +110,7 @@ export function disableInstance(options: AdministrationOptions, by: By, id: stri
   })
 }
 
-export function deleteInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
+export async function deleteInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
   refuseService(id)
   return edit(options, { by, action: 'instance.delete', id }, before =>
     before.state === 'pending_reclamation'
