@@ -22,7 +22,9 @@ const arrows = {
   engine: [],
   cluster: ['engine', 'shards'],
   shards: ['locks', 'engine'],
-  auth: [],
+  registry: ['engine'],
+  auth: ['registry'],
+  'iam-emulator': [],
   http: ['auth', 'shards', 'locks'],
 } as const satisfies Record<string, readonly string[]>
 

@@ -16,6 +16,11 @@ export const verbs: readonly Verb[] = [
     summary: 'see whether all is well, and what to change',
     load: () => import('./commands/doctor.ts'),
   },
+  {
+    name: 'iam-emulator',
+    summary: 'emulate IBM Cloud IAM, for development and tests',
+    load: () => import('./commands/iam-emulator.ts'),
+  },
   { name: 'bench', summary: 'load the service, and watch how it bears it', load: () => import('./commands/bench.ts') },
   { name: 'run', summary: 'run a command while holding a lock', load: () => import('./commands/run.ts') },
   { name: 'elect', summary: 'run a command while being the leader', load: () => import('./commands/elect.ts') },

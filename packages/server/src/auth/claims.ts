@@ -1,9 +1,7 @@
 /** What a token says, once its signature is known to be good → who that is. */
+import { SUBJECT_CHARS_MAX } from '@holdfast/protocol/limits'
 import type { Identity } from './identity.ts'
 import type { IssuerConfig } from './issuer.ts'
-
-/** Subjects stand in the log, the trail and in policies: longer than any known issuer's. */
-export const SUBJECT_CHARS_MAX = 256
 
 export type Claims = Readonly<Record<string, unknown>>
 
