@@ -6,8 +6,9 @@ import type { ServerResponse } from 'node:http'
 import type { LockEvent } from '@holdfast/protocol/events'
 import { OUTBOX_BYTES_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
 import type { Clock } from '../clock.ts'
+import type { WatchFilter } from '../shards/port.ts'
 import type { Call } from './call.ts'
-import { Refused } from './reply.ts'
+import { Refused, refuse, refused } from './reply.ts'
 
 const HEARTBEAT_MS = 15_000
 /** Clients reconnect after this long. */
@@ -64,15 +65,18 @@ export class EventStream {
 
 type Watched = { prefix?: string; name?: string }
 
-/** Takes the connection over and sends it what happens. `onEvent` sees each event after it has been sent. */
-export function streamEvents(
+/**
+ * Takes the connection over and sends it what happens. `onEvent` sees each event after it has been sent. Rejects, with the connection as it was, when
+ * there may be no more watches: here, or at the server that decides for the instance.
+ */
+export async function streamEvents(
   call: Call,
   watched: Watched,
   cursor: string | undefined,
   onEvent?: (stream: EventStream, event: LockEvent | null) => void,
-): null {
-  const { doors, caller, reply } = call
-  const resumeAfter = cursorOf(call) ?? cursor
+): Promise<null> {
+  const { doors, caller } = call
+  const after = cursorOf(call) ?? cursor
   if (!doors.watches.open(caller.instance)) {
     throw new Refused({
       code: 'quota_exceeded',
@@ -81,30 +85,55 @@ export function streamEvents(
       max: WATCHES_MAX,
     })
   }
-  reply.hijack()
   doors.telemetry.watchOpened()
-  const stream = new EventStream(reply.raw, doors.clock, textHeaders(call))
-  const filter = resumeAfter === undefined ? watched : { ...watched, after: resumeAfter }
-  const { stop } = doors.shards.watch(caller.instance, filter, {
-    // The place to resume from goes out before what comes after it.
-    began: startsAfter => {
-      stream.begin(startsAfter)
-      onEvent?.(stream, null)
-    },
-    event: event => {
-      const isSent = stream.event({ id: event.id, type: event.type, data: event })
-      onEvent?.(stream, event)
-      return isSent
-    },
-    reset: next => void stream.event({ id: next, type: 'reset', data: { cursor: next } }),
-    ended: () => stream.end(),
-  })
-  reply.raw.once('close', () => {
-    stop()
+  const over = () => {
     doors.watches.close(caller.instance)
     doors.telemetry.watchClosed()
-  })
+  }
+  try {
+    await begun(call, { ...watched, ...(after !== undefined && { after }) }, { over, ...(onEvent && { onEvent }) })
+  } catch (error) {
+    over()
+    throw error
+  }
   return null
+}
+
+type Watching = { over(): void; onEvent?(stream: EventStream, event: LockEvent | null): void }
+
+/** Resolves when the stream has begun, which is then on its own until its connection closes. */
+function begun(call: Call, filter: WatchFilter, { over, onEvent }: Watching): Promise<void> {
+  const { doors, caller, reply } = call
+  return new Promise((resolve, reject) => {
+    let stream: EventStream | null = null
+    const streamed = () => {
+      if (stream) return stream
+      reply.hijack()
+      resolve()
+      stream = new EventStream(reply.raw, doors.clock, textHeaders(call))
+      return stream
+    }
+    const watch = doors.shards.watch(caller.instance, filter, {
+      // The place to resume from goes out before what comes after it.
+      began: startsAfter => {
+        streamed().begin(startsAfter)
+        onEvent?.(streamed(), null)
+      },
+      event: event => {
+        const isSent = streamed().event({ id: event.id, type: event.type, data: event })
+        onEvent?.(streamed(), event)
+        return isSent
+      },
+      reset: next => void streamed().event({ id: next, type: 'reset', data: { cursor: next } }),
+      refused: refusal => reject(new Refused(refused(refusal))),
+      ended: () => (stream ? stream.end() : reject(refuse('unavailable'))),
+    })
+    reply.raw.once('close', () => {
+      watch.stop()
+      if (stream) over()
+      else reject(refuse('unavailable'))
+    })
+  })
 }
 
 function cursorOf(call: Call): string | undefined {

@@ -76,6 +76,7 @@ export class Accepted {
   }
 
   #watch({ id, instance, filter }: Extract<Asked, { type: 'watch' }>): void {
+    let isRefused = false
     const { stop } = this.#local.watch(instance, filter, {
       began: cursor => this.#say({ type: 'began', id, cursor }),
       reset: cursor => this.#say({ type: 'reset', id, cursor }),
@@ -84,8 +85,12 @@ export class Accepted {
         return !this.#isClosed
       },
       ended: () => this.#end({ type: 'ended', id }),
+      refused: refusal => {
+        isRefused = true
+        this.#end({ type: 'refused', id, refusal })
+      },
     })
-    this.#stops.set(id, stop)
+    if (!isRefused) this.#stops.set(id, stop)
   }
 
   #end(said: Said): void {

@@ -15,6 +15,7 @@ import { systemProcesses } from '../shards/processes.ts'
 import { readKnown } from '../shards/reading.ts'
 import { type OpenedShards, type OpeningOptions, serverId } from '../shards/shards.ts'
 import { type ShardTelemetry, silentTelemetry } from '../shards/telemetry.ts'
+import { withoutTerms } from '../shards/terms.ts'
 import { localPeer } from './local.ts'
 import type { Peer, Peers } from './peer.ts'
 import { Router } from './router.ts'
@@ -132,6 +133,10 @@ class ClusterShards implements OpenedShards {
 
   listen: Shards['listen'] = (instance, session, push) => this.#routed.listen(instance, session, push)
 
+  sealAnew(): void {
+    this.#host?.sealAnew()
+  }
+
   ownerUrl: Shards['ownerUrl'] = instance => this.#routed.ownerUrl(instance)
 
   health: Shards['health'] = () => {
@@ -190,6 +195,7 @@ class ClusterShards implements OpenedShards {
       membership,
       ownership: { ...this.#options, keys, membership, processes: config.processes ?? systemProcesses },
       clusterId,
+      termsOf: this.#options.termsOf ?? withoutTerms,
       // It is somebody else's now, or will be ours again by the plan.
       retake: async () => null,
       changed: () => this.#changed(),

@@ -151,6 +151,9 @@ export class Link implements Peer {
       case 'ended':
         this.#open.delete(said.id)
         return open.kind === 'watch' ? open.sink.ended() : undefined
+      case 'refused':
+        this.#open.delete(said.id)
+        return open.kind === 'watch' ? open.sink.refused(said.refusal) : undefined
       case 'fail':
         this.#open.delete(said.id)
         return failed(open, errorOf(said.error))

@@ -5,7 +5,7 @@
 import { type ErrorCode, HoldfastError } from '@holdfast/protocol/errors'
 import type { LockEvent } from '@holdfast/protocol/events'
 import type { Clock } from '../clock.ts'
-import type { Command } from '../locks/model.ts'
+import type { Command, Refusal } from '../locks/model.ts'
 import { NotTaken } from '../shards/callers.ts'
 import type { Answer, History, HistoryOptions, SessionPush, WatchFilter } from '../shards/port.ts'
 import type { Transport } from './transport.ts'
@@ -28,6 +28,7 @@ export type Said =
   | { type: 'began' | 'reset'; id: number; cursor: string }
   | { type: 'event'; id: number; event: LockEvent }
   | { type: 'ended'; id: number }
+  | { type: 'refused'; id: number; refusal: Refusal }
   | { type: 'history'; id: number; history: History }
   | { type: 'push'; id: number; push: SessionPush }
 

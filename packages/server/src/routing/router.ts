@@ -8,7 +8,7 @@
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
-import type { Command } from '../locks/model.ts'
+import type { Command, Refusal } from '../locks/model.ts'
 import { NotTaken } from '../shards/callers.ts'
 import type { View } from '../shards/observer.ts'
 import type {
@@ -331,6 +331,15 @@ class Watching implements WatchSink {
   ended(): void {
     this.#stop = null
     if (!this.isOver) this.#router.park(this)
+  }
+
+  /** At the next owner too, where others may have been quicker: there is only so much room. */
+  refused(refusal: Refusal): void {
+    if (this.isOver) return
+    this.#stop = null
+    this.stop()
+    if (this.#hasBegun) this.#sink.ended()
+    else this.#sink.refused(refusal)
   }
 
   giveUp(): void {

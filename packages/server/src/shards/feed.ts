@@ -8,7 +8,7 @@
 import type { LockEvent } from '@holdfast/protocol/events'
 import { FEED_BYTES_MAX, FEED_EVENTS_MAX } from '@holdfast/protocol/limits'
 import { type EventBody, eventsOf } from '../locks/events.ts'
-import type { Entry } from '../locks/model.ts'
+import type { Entry, Refusal } from '../locks/model.ts'
 import type { Batch } from './batch.ts'
 import type { History, HistoryOptions, WatchFilter, WatchSink } from './port.ts'
 
@@ -32,11 +32,15 @@ const UNIT_BYTES = 2
 
 /** How much is kept: whichever is reached first. */
 export type FeedLimits = { eventsMax: number; bytesMax: number }
-const limitsDefault: FeedLimits = { eventsMax: FEED_EVENTS_MAX, bytesMax: FEED_BYTES_MAX }
+type FeedOptions = FeedLimits & {
+  /** Why the instance cannot have a watch beside `open` others; null: it can. */
+  refusal(instance: string, open: number): Refusal | null
+}
+const optionsDefault: FeedOptions = { eventsMax: FEED_EVENTS_MAX, bytesMax: FEED_BYTES_MAX, refusal: () => null }
 
 export class Feed {
   readonly #cluster: string
-  readonly #limits: FeedLimits
+  readonly #options: FeedOptions
   /** Grows up to `eventsMax` places; those outside of the `#count` from `#oldest` on are null. */
   readonly #ring: (Kept | null)[] = []
   #oldest = 0
@@ -47,8 +51,8 @@ export class Feed {
   #newest: Place = { seq: 0, index: 0 }
   readonly #watches = new Map<string, Set<Watch>>()
 
-  constructor(clusterId: string, limits: FeedLimits = limitsDefault) {
-    this.#limits = limits
+  constructor(clusterId: string, options: Partial<FeedOptions> = {}) {
+    this.#options = { ...optionsDefault, ...options }
     this.#cluster = clusterId.slice(0, CLUSTER_DIGITS)
   }
 
@@ -91,6 +95,11 @@ export class Feed {
 
   /** Events beyond the cursor first, then as they come. */
   watch(instance: string, filter: WatchFilter, sink: WatchSink): { stop(): void } {
+    const refusal = this.#options.refusal(instance, this.#watches.get(instance)?.size ?? 0)
+    if (refusal) {
+      sink.refused(refusal)
+      return { stop: () => undefined }
+    }
     const { after, ...names } = filter
     const watch: Watch = { instance, filter: names, sink }
     const cursor = this.#cursor(this.#newest)
@@ -136,7 +145,7 @@ export class Feed {
   }
 
   #add(kept: Kept): void {
-    const { eventsMax, bytesMax } = this.#limits
+    const { eventsMax, bytesMax } = this.#options
     const bytes = bytesOf(kept)
     while (this.#count > 0 && (this.#count === eventsMax || this.#bytes + bytes > bytesMax)) this.#forgetOldest()
     this.#ring[(this.#oldest + this.#count) % eventsMax] = kept
@@ -148,14 +157,14 @@ export class Feed {
     const kept = this.#at(0)
     this.#completeAfter = { seq: kept.seq, index: kept.index }
     this.#ring[this.#oldest] = null
-    this.#oldest = (this.#oldest + 1) % this.#limits.eventsMax
+    this.#oldest = (this.#oldest + 1) % this.#options.eventsMax
     this.#count--
     this.#bytes -= bytesOf(kept)
   }
 
   /** By age: 0 is the oldest of `#count`. */
   #at(place: number): Kept {
-    return this.#ring[(this.#oldest + place) % this.#limits.eventsMax]!
+    return this.#ring[(this.#oldest + place) % this.#options.eventsMax]!
   }
 
   #tellLatest(instance: string, count: number): void {

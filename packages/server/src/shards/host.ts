@@ -12,6 +12,7 @@ import { TICK_MS } from './shard-clock.ts'
 import { Storage } from './storage.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
+import { type TermsOf, watchRefusal } from './terms.ts'
 /** A tick that comes later than this is worth telling: a stalled loop, or a paused process. */
 const STALL_MS = 250
 
@@ -27,6 +28,7 @@ export type HostOptions = {
   ownership: OwnershipOptions
   clusterId: string
   /** What becomes of a shard that was lost: taken again, or somebody else's. */
+  termsOf: TermsOf
   retake(shard: number): Promise<Ownership | null>
   /** A shard has come to be served here, or no longer is. */
   changed(): void
@@ -68,8 +70,8 @@ export class Host {
 
   /** Reads the log of a shard that `take` takes over. Returns whether it was had. */
   async open(number: number, take: () => Promise<Ownership | null>): Promise<boolean> {
-    const { ownership, retake, changed, telemetry, clusterId } = this.#options
-    const feed = new Feed(clusterId)
+    const { ownership, retake, changed, telemetry, clusterId, termsOf } = this.#options
+    const feed = new Feed(clusterId, { refusal: (instance, open) => watchRefusal(termsOf, instance, open) })
     const forget = () => {
       this.#hosted.delete(number)
       telemetry.owned({ shard: number, isOwned: false })
@@ -111,6 +113,11 @@ export class Host {
 
   async closeAll(): Promise<void> {
     this.#cancelTick?.()
+  /** The store has another key. */
+  sealAnew(): void {
+    for (const { shard } of this.#hosted.values()) shard.sealAnew()
+  }
+
     this.#storage.stop()
     await Promise.all([...this.#hosted.keys()].map(number => this.close(number)))
   }

@@ -3,7 +3,7 @@
  */
 import type { HoldfastError } from '@holdfast/protocol/errors'
 import type { LockEvent } from '@holdfast/protocol/events'
-import type { Command, Push, Reply } from '../locks/model.ts'
+import type { Command, Push, Refusal, Reply } from '../locks/model.ts'
 
 export type Answer = Exclude<Reply, { ok: 'queued' }>
 
@@ -32,6 +32,8 @@ export type WatchSink = {
   /** In order, none missing. Return false when the buffer is full: the watch ends, to be resumed by cursor. */
   event(event: LockEvent): boolean
   reset(cursor: string): void
+  /** The instance has as many watches open as it may have, over all servers, or may have none. Nothing else is called after it. */
+  refused(refusal: Refusal): void
   /** The server is stopping; resume elsewhere. */
   ended(): void
 }

@@ -10,20 +10,23 @@
 import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
 import { COMMIT_BYTES_MAX, type Engine, EngineRefusal } from '../engine/engine.ts'
-import type { Command } from '../locks/model.ts'
+import type { Command, Refusal } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
 import { GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
 import { commitTurn } from './committing.ts'
+import { raise, sealAnew } from './between-turns.ts'
 import type { Feed } from './feed.ts'
 import type { Keys } from './keys.ts'
 import { OwnershipLost } from './log.ts'
 import type { Membership } from './membership.ts'
-import { handOver, type Ownership, type OwnershipOptions, raiseEpoch } from './ownership.ts'
+import { Lanes } from './lanes.ts'
+import { handOver, type Ownership, type OwnershipOptions } from './ownership.ts'
 import type { Asking, SessionPush } from './port.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
 import { countsOf, instanceIn, momentOf, openWorking, type Working } from './working.ts'
+import type { TermsOf } from './terms.ts'
 
 /** Room for the keys of a commit, its header, and what a carried batch may grow by. */
 const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
@@ -46,6 +49,7 @@ export type ShardOptions = {
   storage: { readonly isFull: boolean }
   /** Takes the shard again when it was lost; null: it is somebody else's now. */
   retake(): Promise<Ownership | null>
+  termsOf: TermsOf
   /** It was lost and will not be had again. */
   lost(): void
   /** Hands a push to whoever listens for the session. */
@@ -57,7 +61,10 @@ export type ShardOptions = {
 export class Shard {
   readonly #options: ShardOptions
   #working: Working | null = null
-  #queue: Arrival[] = []
+  readonly #queue = new Lanes()
+  readonly #admission: Admission
+  /** To be told so when whoever asked has what `submit` returns. */
+  #refused: { arrival: Arrival; refusal: Refusal }[] = []
   /** Random; with the count of batches it makes each id one that nobody else uses, at no cost for each. */
   readonly #nonce: string
   #batches = 0
@@ -78,10 +85,13 @@ export class Shard {
   readonly #start = () => this.#advance()
 
   constructor(options: ShardOptions) {
+  /** How often the key of the store has changed since our own records were last written under it. */
+  #sealsDue = 0
     this.#options = options
     this.#nonce = randomHex(options.random, 8)
   }
 
+    this.#admission = new Admission(options.termsOf)
   /** Reads the log that has just been taken over. */
   async open(ownership: Ownership): Promise<void> {
     await this.#own(ownership)
@@ -97,11 +107,27 @@ export class Shard {
     this.#queue.push(arrival)
     this.#schedule()
     return arrival
+    // What time asks for is always taken.
+    const refusal = asking && this.#admission.refusal(instance, command, this.#options.clock.hrtimeMs())
+    if (refusal) return this.#refuse(arrival, refusal)
   }
 
   /** Called with every tick of the clock; what it makes due is looked at after the sockets have been read. */
   tick(): number {
     const { clock } = this.#options
+  /** Rests on nothing that is to become durable, so it leaves at once: a refusal must cost less than what it refuses. */
+  #refuse(arrival: Arrival, refusal: Refusal | 'unknown'): Arrival {
+    if (refusal === 'unknown') this.#options.clock.afterPoll(() => arrival.fail(new NotTaken()))
+    else if (this.#refused.push({ arrival, refusal }) === 1) this.#options.clock.afterPoll(() => this.#tellRefused())
+    return arrival
+  }
+
+  #tellRefused(): void {
+    const refused = this.#refused
+    this.#refused = []
+    for (const { arrival, refusal } of refused) arrival.answer(refusal)
+  }
+
     if (!this.#working) return 0
     const lateMs = this.#working.clock.tick()
     clock.afterPoll(() => this.#expire())
@@ -111,6 +137,12 @@ export class Shard {
   /** Whether what is in flight has been so for a reasonable time only. */
   isProgressing(): boolean {
     return this.#sinceMs === null || this.#options.clock.hrtimeMs() - this.#sinceMs < STUCK_MS
+  /** Soon, between two turns: our own records are written once more, under the key that the store has now. */
+  sealAnew(): void {
+    this.#sealsDue++
+    this.#schedule()
+  }
+
   }
 
   get isServing(): boolean {
@@ -172,10 +204,11 @@ export class Shard {
     const { turn } = this.#open
     // Read after all of these were received: a session's time counts from its client's sending (SAFETY P8).
     turn.moment = momentOf(working, this.#options.clock)
-    let taken = 0
     // What decisions themselves put into the queue is for a later turn.
-    for (const count = queue.length; taken < count && !turn.isFull; ) turn.take(queue[taken++]!)
-    this.#queue = taken === queue.length ? [] : queue.slice(taken)
+    queue.drain(
+      arrival => turn.take(arrival),
+      () => turn.isFull,
+    )
   }
 
   #openTurn(working: Working): OpenTurn {
@@ -194,6 +227,7 @@ export class Shard {
     })
     return { turn, chosen, carriedText }
   }
+      termsOf: this.#options.termsOf,
 
   /** Commits one turn after another while there are any. Never rejects. */
   async #work(working: Working): Promise<void> {
@@ -207,16 +241,12 @@ export class Shard {
     this.#sinceMs = null
     for (const resolve of this.#idle.splice(0)) resolve()
     if (this.#isClosing) return
-    if (this.#queue.length > 0 || this.#working?.cleaner.isReady) this.#schedule()
+    if (this.#queue.length > 0 || this.#sealsDue > 0 || this.#working?.cleaner.isReady) this.#schedule()
   }
 
   async #commitTurns(working: Working): Promise<void> {
     for (let before: Turn | null = null; ; ) {
-      if (before?.needsEpoch) {
-        this.#leave(before)
-        before = null
-        await this.#raiseEpoch(working)
-      }
+      if (before?.needsEpoch || this.#sealsDue > 0) before = await this.#betweenTurns(working, before)
       const isOver = this.#isClosing || this.#failure !== null
       this.#flying = isOver ? null : this.#takeOpen(working)
       const written = this.#flying && this.#write(working, this.#flying)
@@ -279,12 +309,14 @@ export class Shard {
     return new EngineRefusal('too_large', text)
   }
 
-  async #raiseEpoch(working: Working): Promise<void> {
-    const { shard, ownership } = this.#options
-    const raised = await raiseEpoch(ownership, shard, working.ownership)
-    if (!raised) throw new OwnershipLost(shard, [])
-    working.ownership = raised
-    for (const state of working.states.values()) state.epoch = raised.epoch
+  async #betweenTurns(working: Working, before: Turn | null): Promise<null> {
+    const { shard, ownership, membership } = this.#options
+    if (before) this.#leave(before)
+    if (before?.needsEpoch) await raise(ownership, shard, working)
+    const due = this.#sealsDue
+    if (due > 0) await sealAnew(membership.server, working)
+    this.#sealsDue -= due
+    return null
   }
 
   /** The working state is void. Takes the shard again, if it can be had. */
@@ -330,7 +362,11 @@ export class Shard {
     this.#working = working
     for (const name of working.states.keys()) this.#restart(working, name)
     telemetry.recovered({ shard, ...working.recovered })
-    if (this.#queue.length > 0 || working.cleaner.isReady) this.#schedule()
+    if (this.#queue.length > 0 || this.#sealsDue > 0 || working.cleaner.isReady) this.#schedule()
+  }
+
+  #cleanOn(): void {
+    if (this.#working?.cleaner.isReady && !this.#isBusy) this.#schedule()
   }
 
   #restart(working: Working, name: string): void {
@@ -363,7 +399,7 @@ export class Shard {
   }
 
   #failAll(): void {
-    for (const arrival of this.#queue.splice(0)) arrival.fail(new NotTaken())
+    for (const arrival of this.#queue.takeAll()) arrival.fail(new NotTaken())
     for (const { callers } of this.#working?.instances.values() ?? []) callers.failAll(unknownOutcome())
   }
 }

@@ -14,6 +14,7 @@ import { type Processes, systemProcesses } from './processes.ts'
 import { shardOf } from './router.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
 
+import { type TermsOf, withoutTerms } from './terms.ts'
 export { DataDirectoryInUse } from './ownership.ts'
 
 export type ShardsConfig = {
@@ -33,7 +34,12 @@ export type ShardsConfig = {
   logBytesMin?: number
 }
 
-export type OpenedShards = Shards & { meta: { clusterId: string; clusterKey: string }; server: string }
+export type OpenedShards = Shards & {
+  meta: { clusterId: string; clusterKey: string }
+  server: string
+  /** The store has another key: what only this server may write is written once more, soon. */
+  sealAnew(): void
+}
 
 export type OpeningOptions = {
   engine: Engine
@@ -103,6 +109,7 @@ class ServerShards implements OpenedShards {
       fatal: error => this.#fatal(error),
       ...(config.logBytesMin === undefined ? {} : { logBytesMin: config.logBytesMin }),
     })
+      termsOf: this.#options.termsOf ?? withoutTerms,
     try {
       for (let shard = 0; shard < this.#meta.shards; shard++)
         await this.#host.open(shard, () => takeOver(ownership, shard))
@@ -140,6 +147,10 @@ class ServerShards implements OpenedShards {
   health: Shards['health'] = () => {
     const hosted = [...(this.#host?.hosted.values() ?? [])]
     const reason = this.#isClosed
+  sealAnew(): void {
+    this.#host?.sealAnew()
+  }
+
       ? 'the server is stopping'
       : this.#isFatal
         ? 'the server has lost its store'

@@ -13,6 +13,7 @@ import type { Answer, Asking } from './port.ts'
 import type { Processes } from './processes.ts'
 import { type OpenedShards, openShards, type ShardsConfig } from './shards.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
+import { type TermsOf, withoutTerms } from './terms.ts'
 
 /** More than any chain of promises in this room is long. */
 const MICROTASKS = 100
@@ -209,6 +210,7 @@ export async function startServer(
     processes?: Processes
     telemetry?: Partial<ShardTelemetry>
     config?: Partial<ShardsConfig>
+    termsOf?: TermsOf
   } = {},
 ): Promise<World> {
   const clock = options.clock ?? new FakeClock()
@@ -220,6 +222,7 @@ export async function startServer(
     clock,
     random: countingRandom(++seeds),
     telemetry,
+    termsOf: options.termsOf ?? withoutTerms,
     config: {
       root: 'test',
       name: 'server',

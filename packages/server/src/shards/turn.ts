@@ -17,6 +17,7 @@ import type { Arrival } from './callers.ts'
 import type { Chosen } from './cleaner.ts'
 import type { Instance } from './instance.ts'
 import type { Answer, SessionPush } from './port.ts'
+import type { TermsOf } from './terms.ts'
 
 /** A turn takes no more commands once its batch is this large: half of what a commit holds, as the last command may need the other half. */
 export const BATCH_BYTES = 512 * 1024
@@ -46,6 +47,7 @@ export type TurnOptions = {
   /** What the cleaner carries into the first batch, in bytes. */
   carriedBytes: number
   instance(name: string): Instance
+  termsOf: TermsOf
   /** Takes a command of time into a later turn. */
   submit(instance: string, command: Command): void
 }
@@ -94,7 +96,7 @@ export class Turn {
     if (arrival.asking) this.asked++
     if (command.type === 'thaw' && !arrival.asking && !this.#isThawDue(instance, command.prefix)) return
     instance.state.seq = this.chunks.at(-1)!.seq
-    const decision = decide(instance.state, command, this.moment)
+    const decision = decide(instance.state, command, this.#momentFor(arrival.instance))
     if (decision.entries.length > 0) this.#write(arrival, instance, decision.entries)
     this.#touch(instance, command, decision)
     this.#conclude(arrival, instance, decision)
@@ -102,6 +104,11 @@ export class Turn {
     for (const follow of decision.followUps) this.#options.submit(arrival.instance, follow)
     for (const { session, ...push } of decision.pushes) this.#pushes.push({ instance: instance.name, session, push })
     for (const report of decision.reports) this.reports.push({ instance: instance.name, report })
+  }
+
+  #momentFor(instance: string): Moment {
+    const terms = this.#options.termsOf(instance)
+    return terms === null || terms === 'unknown' ? this.moment : { ...this.moment, quota: terms }
   }
 
   /** Everything that rests on the turn leaves. Only when it is durable. */

@@ -2,7 +2,9 @@
 import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientRequest, ServerMessage } from '@holdfast/protocol/frame'
 import { CONNECTION_WATCHES_MAX } from '@holdfast/protocol/limits'
+import type { Refusal } from '../../locks/model.ts'
 import type { Doors } from '../doors.ts'
+import { refused } from '../reply.ts'
 
 type Outlet = { send(message: ServerMessage): boolean; refuse(id: number, error: WireError): void; goAway(): void }
 type Of<Type extends ClientRequest['type']> = Extract<ClientRequest, { type: Type }>
@@ -34,18 +36,27 @@ export class ConnectionWatches {
       })
     }
     this.#doors.telemetry.watchOpened()
+    // The refusal may come before the watch has been told apart.
+    let refusal: Refusal | null = null
     const { stop } = this.#doors.shards.watch(instance, filterOf(request), {
       began: cursor => void this.#outlet.send({ type: 'reply', id: watch, cursor }),
       event: event => this.#outlet.send({ type: 'event', watch, event }),
       reset: next => void this.#outlet.send({ type: 'reset', watch, cursor: next }),
+      refused: reason => {
+        refusal = reason
+        this.#open.get(watch)?.()
+        this.#outlet.refuse(watch, refused(reason))
+      },
       ended: () => this.#outlet.goAway(),
     })
-    this.#open.set(watch, () => {
+    const close = () => {
       this.#open.delete(watch)
       stop()
       this.#doors.watches.close(instance)
       this.#doors.telemetry.watchClosed()
-    })
+    }
+    if (refusal) close()
+    else this.#open.set(watch, close)
   }
 
   close(request: Of<'unwatch'>): void {
