@@ -25,3 +25,16 @@ export function keysUnder(root: string): Keys {
     batch: (shard, seq) => `${root}/shards/${shard}/log/${String(seq).padStart(SEQ_DIGITS, '0')}`,
   }
 }
+
+/**
+ * Who may write the record at this key once more, as it is, so that the store seals it under its present key: holders of owner and member records go by
+ * their revisions, and the next append of a log by that of its newest batch. Everything else anybody may.
+ */
+export function resealingUnder(root: string): (key: string) => 'anybody' | 'holder' | { last: string } {
+  return key => {
+    const path = key.slice(root.length)
+    if (path.startsWith('/members/') || /^\/shards\/\d+\/owner$/.test(path)) return 'holder'
+    const log = /^\/shards\/\d+\/log\//.exec(path)
+    return log ? { last: `${root}${log[0]}` } : 'anybody'
+  }
+}

@@ -12,6 +12,7 @@ import type { Engine, KeyValue } from '../engine/engine.ts'
 import { hashBatch, textBytesOf } from './batch.ts'
 import type { Keys } from './keys.ts'
 import type { Ownership } from './ownership.ts'
+import { readKnown } from './reading.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
 /** The last batch, as the next one must name it. */
@@ -115,6 +116,38 @@ export class ShardLog {
     this.#sizes.push(size)
     this.#bytes += size
     if (cleaned) this.#forget(cleaned.before)
+  }
+
+  /**
+   * Writes the newest batch and the owner record once more, as they are, so that the store seals them under its present key (`engine/sealed`). Only
+   * between two appends. Their revisions are new, so whatever was sent before and comes late still finds what it names gone. Returns the
+   * revision of the owner record.
+   */
+  async rewriteEnd(ownership: Ownership, owner: Buffer): Promise<number> {
+    const { engine, clock, keys, shard, telemetry } = this.#options
+    const { seq, revision, hash } = this.#end
+    const key = keys.batch(shard, seq)
+    const pair = await readKnown(clock, () => engine.read(key, { atLeast: revision }))
+    if (pair?.modRevision !== revision) throw new OwnershipLost(shard, [pair])
+    const known = await commitKnown({
+      engine,
+      clock,
+      checks: [
+        { key: keys.owner(shard), modRevision: ownership.revision },
+        { key, modRevision: revision },
+      ],
+      writes: [
+        { key: keys.owner(shard), value: owner },
+        { key, value: pair.value },
+      ],
+      // At another revision with our name in it, only we can have written it.
+      passedAt: found => (found[0]?.modRevision === ownership.revision ? null : sameBytes(0, owner)(found)),
+      onUnknown: (error, attempt) =>
+        telemetry.commitUnknown({ what: `batch ${seq} of shard ${shard}, sealed anew`, attempt, error }),
+    })
+    if (!known.ok) throw new OwnershipLost(shard, known.found)
+    this.#end = { seq, revision: known.revision, hash }
+    return known.revision
   }
 
   #forget(before: number): void {

@@ -96,7 +96,7 @@ async function writeOwner(
   record: { shard: number; checks: { key: string; modRevision: number }[]; server: string; epoch: number },
 ): Promise<Ownership | null> {
   if (record.epoch > EPOCH_MAX) throw new Error(`shard ${record.shard} has no epochs left`)
-  const value = encodeRecord({ server: record.server, epoch: record.epoch })
+  const value = encodeOwner(record)
   const known = await commitKnown({
     engine,
     clock,
@@ -142,6 +142,10 @@ async function outlive(options: OwnershipOptions, server: string): Promise<void>
 
 /** As it lies in the store; `server` is empty when it was given up in good order. */
 export type OwnerRecord = { server: string; epoch: number; revision: number }
+
+export function encodeOwner({ server, epoch }: { server: string; epoch: number }): Buffer {
+  return encodeRecord({ server, epoch })
+}
 
 export function decodeOwner({ value, modRevision }: KeyValue): OwnerRecord {
   const { server, epoch } = decodeRecord(value)

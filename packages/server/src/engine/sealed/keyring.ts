@@ -43,7 +43,7 @@ export type KeyringOptions = {
   source: KeySource
   clock: Clock
   random: Random
-  /** Another key seals from now on: whoever alone may write a record should do so. */
+  /** Another key seals from now on, or an old one is to be dropped: whoever alone may write a record should do so. */
   onRotated?(): void
   onTrouble?(trouble: { what: string; error: unknown }): void
   /** For tests: smaller than the defaults. */
@@ -158,6 +158,17 @@ export class Keyring {
     await this.refresh()
   }
 
+  /** Reminds all servers to seal anew what only they may write. */
+  async remind(): Promise<void> {
+    const { id, fence } = this.current
+    const value = encodeKeyRecord({ format: SEAL_FORMAT, current: id })
+    await this.#commit({
+      checks: [{ key: this.places.current, modRevision: fence }],
+      writes: [{ key: this.places.current, value }],
+    })
+    await this.refresh()
+  }
+
   async #create(): Promise<void> {
     const made = await this.#newKey()
     // When it does not pass, somebody else has been quicker: read again.
@@ -189,7 +200,7 @@ export class Keyring {
     const pair = await this.#known(() => engine.read(this.places.current))
     if (!pair) throw new SealBroken(`The store is sealed, and ${this.places.current} is not there.`)
     const before = this.#current
-    if (before?.fence === pair.modRevision) return
+    if (before && before.fence >= pair.modRevision) return
     const id = decodeCurrent(pair).current
     const secret = await this.find(id)
     // A stale read must not take us back.
@@ -197,7 +208,7 @@ export class Keyring {
     if (this.#current?.id !== id) this.#sealsLeft = 0
     this.#current = { id, secret, fence: pair.modRevision }
     if (before) await this.#forgetDropped()
-    if (before && before.id !== id) this.#options.onRotated?.()
+    if (before) this.#options.onRotated?.()
   }
 
   async #forgetDropped(): Promise<void> {

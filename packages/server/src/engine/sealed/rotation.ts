@@ -48,6 +48,8 @@ const PIECE_PAIRS = 32
 const PIECE_BYTES = 256 * 1024
 /** Beats come twice a second, and servers look at the keys every second. */
 const ROUND_MS = 500
+/** A server that has only just taken a shard has not heard of the rotation before it. */
+const ROUNDS_PER_REMINDER = 20
 
 /** What each data key seals; reads the whole store. */
 export async function statusOf(store: SealedEngine, root: string): Promise<KeyStatus[]> {
@@ -76,18 +78,19 @@ export async function reencrypt(
   const { store, clock, signal, waitMs } = options
   const began = instant(clock)
   let resealed = 0
-  for (;;) {
-    await store.keyring.refresh()
+  for (let round = 0; ; round++) {
+    if (round % ROUNDS_PER_REMINDER === 0) await store.keyring.remind()
+    else await store.keyring.refresh()
     const { id, fence } = store.keyring.current
-    const round = await roundOf(options, id)
-    resealed += round.resealed
-    options.progress({ resealed, left: round.left.length })
+    const done = await roundOf(options, id)
+    resealed += done.resealed
+    options.progress({ resealed, left: done.left.length })
     signal.throwIfAborted()
-    if (round.left.length === 0 && round.resealed === 0) {
+    if (done.left.length === 0 && done.resealed === 0) {
       const dropped = await dropOthers(store, { id, fence, clock })
       if (dropped) return { resealed, dropped, left: [] }
-    } else if (round.left.length > 0 && round.resealed === 0 && most(clock, began) > waitMs) {
-      return { resealed, dropped: [], left: round.left }
+    } else if (done.left.length > 0 && done.resealed === 0 && most(clock, began) > waitMs) {
+      return { resealed, dropped: [], left: done.left }
     }
     await pause(clock, ROUND_MS)
   }
