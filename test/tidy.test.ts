@@ -24,8 +24,9 @@ const arrows = {
   shards: ['locks', 'engine'],
   registry: ['engine'],
   auth: ['registry'],
+  policies: ['auth', 'registry'],
   'iam-emulator': [],
-  http: ['auth', 'shards', 'locks'],
+  http: ['auth', 'policies', 'registry', 'shards', 'locks'],
 } as const satisfies Record<string, readonly string[]>
 
 /** Files at the server's root that every room may use: the doors to the outside, which know no room. */

@@ -8,9 +8,13 @@ export type Question = {
   action: Action
   /** A name, or null: what concerns no lock. */
   lock: string | null
+  /** `lock` is a prefix, and the action is done to all names that begin with it: all of them must be permitted. */
+  isPrefix?: boolean
   address: string
   /** Wall time. */
   atMs: number
+  /** The body has not been read yet, so conditions on what is in it are left for the question that follows. */
+  isEarly?: boolean
   /** Of the request, where it has them. */
   ttlMs?: number
   priority?: number
@@ -24,11 +28,19 @@ export type Decision = {
   why: string
   /** null: none decided (root, a role of the credential itself, or denied). */
   policy: string | null
+  /** Denied only because a policy limits the TTL and the question names none: ask again with the one that holds. */
+  needsTtl?: boolean
 }
+
+export type Unnamed = Omit<Question, 'lock' | 'isPrefix'>
 
 export interface DecisionPoint {
   /** Deny by default. At once whenever nothing has to be fetched. Never throws and never rejects: what cannot be decided is denied. */
   decide(question: Question): Decision | Promise<Decision>
   /** Whether any name that begins with `prefix` might be permitted; then each name is asked about by itself. */
-  mayAny(question: Omit<Question, 'lock'> & { prefix: string }): boolean | Promise<boolean>
+  mayAny(question: Unnamed & { prefix: string }): boolean | Promise<boolean>
+  /** Patterns outside of which no name is permitted, so that a list need not look there; null: none are known, or too many. */
+  patterns(question: Unnamed): readonly string[] | null
+  /** Whether anything at all is permitted to it in the instance; if not, it is not told whether there is such an instance. */
+  mayEnter(question: Omit<Unnamed, 'action'>): boolean | Promise<boolean>
 }
