@@ -8,7 +8,7 @@ import { LockSet } from './lock-set.ts'
 import { NamedLock, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
 import { NavigatorLocks } from './navigator-locks.ts'
 import { type OnceOptions, type OnceResult, once, type Slot } from './once.ts'
-import { apiKeyOf, baseUrlsOf, type ConnectOptions, sessionOptionsOf } from './options.ts'
+import { apiKeyOf, baseUrlsOf, type ConnectOptions, instanceOf, sessionOptionsOf } from './options.ts'
 import { systemRandom } from './random.ts'
 import { Rest } from './rest.ts'
 import { Session, type SessionParts } from './session.ts'
@@ -39,6 +39,7 @@ export function connect(options: ConnectOptions = {}, parts: Partial<SessionPart
   const rest = new Rest({
     urls: baseUrlsOf(options),
     apiKey: apiKeyOf(options),
+    instance: instanceOf(options),
     fetch: options.fetch ?? globalThis.fetch,
   })
   return new Holdfast(session, rest)

@@ -19,6 +19,8 @@ export type ConnectOptions = {
   url?: string | readonly string[]
   /** Default: `HOLDFAST_API_KEY`. */
   apiKey?: string
+  /** Id of the instance, for a credential that is not of one. Default: `HOLDFAST_INSTANCE`, else what the credential says. */
+  instance?: string
   /** How long the session outlives its last sign of life, in ms. Default 15 s. Renewed by itself: this is not how long a lock can be held. */
   ttlMs?: number
   /** What this holder is called by people. Default: its session's id. */
@@ -38,6 +40,7 @@ export type SessionOptions = {
   url: string
   socketUrls: readonly string[]
   apiKey: string | undefined
+  instance: string | undefined
   ttlMs: number
   labels: Record<string, string> | undefined
   connectTimeoutMs: number
@@ -70,6 +73,10 @@ export function apiKeyOf(options: ConnectOptions): string | undefined {
   return options.apiKey ?? environment('HOLDFAST_API_KEY')
 }
 
+export function instanceOf(options: ConnectOptions): string | undefined {
+  return options.instance ?? environment('HOLDFAST_INSTANCE')
+}
+
 export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
   const ttlMs = options.ttlMs ?? TTL_MS_DEFAULT
   if (!(ttlMs >= TTL_MS_MIN && ttlMs <= TTL_MS_MAX)) {
@@ -81,6 +88,7 @@ export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
     url: urls.join(', '),
     socketUrls: urls.map(socketUrlOf),
     apiKey: apiKeyOf(options),
+    instance: instanceOf(options),
     ttlMs,
     labels,
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_MS_MAX,

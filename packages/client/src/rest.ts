@@ -31,9 +31,17 @@ export class Rest {
   readonly #headers: Record<string, string>
   readonly #fetch: typeof fetch
 
-  constructor(options: { urls: readonly string[]; apiKey: string | undefined; fetch: typeof fetch }) {
+  constructor(options: {
+    urls: readonly string[]
+    apiKey: string | undefined
+    instance: string | undefined
+    fetch: typeof fetch
+  }) {
     this.#urls = options.urls
-    this.#headers = options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }
+    this.#headers = {
+      ...(options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }),
+      ...(options.instance === undefined ? {} : { 'holdfast-instance': options.instance }),
+    }
     this.#fetch = options.fetch
   }
 

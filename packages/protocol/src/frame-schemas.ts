@@ -22,6 +22,7 @@ function request<const Name extends string, Properties extends TProperties>(type
 export const hello = s.closed({
   type: Type.Literal('hello'),
   authorization: s.optional(Type.String({ minLength: 1, maxLength: 4_096, pattern: '^[\\x20-\\x7e]*$' })),
+  instance: s.optional(s.instanceId),
   session: s.optional(s.lockId),
   ttl_ms: s.optional(s.ttlMs),
   labels: s.optional(s.labels),

@@ -54,6 +54,8 @@ export type ClientHello = {
   type: 'hello'
   /** `Bearer <api key>`, for those (browsers) that cannot set the header of the upgrade. */
   authorization?: string
+  /** As the header `Holdfast-Instance`, for credentials that are not of one instance. */
+  instance?: string
   /** `<id>.<secret>` of the session to resume. */
   session?: string
   ttl_ms?: number

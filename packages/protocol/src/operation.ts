@@ -49,6 +49,11 @@ export const actions = [
 ] as const
 export type Action = (typeof actions)[number]
 
+const known: ReadonlySet<string> = new Set(actions)
+export function isAction(text: string): text is Action {
+  return known.has(text)
+}
+
 export type ReplyFields = {
   description: string
   /** null: no body. */

@@ -43,6 +43,13 @@ export const lockPrefix = line(
   limits.LOCK_NAME_BYTES_MAX,
 )
 export const sessionId = word('Id of a session.', limits.REQUEST_ID_BYTES_MAX)
+/** Lower-case letters, digits and `-`: a part of paths and headers as it is. */
+export const instanceId = Type.String({
+  minLength: 1,
+  maxLength: limits.RECORD_ID_CHARS_MAX,
+  pattern: '^[a-z0-9][a-z0-9-]*$',
+  description: 'Id of an instance.',
+})
 export const requestId = line(
   'Chosen by the client; the same id never acts twice within its session.',
   1,
