@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import type { IssuerConfig } from './auth/issuer.ts'
+import { encryptionOf } from './config-encryption.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
 import { issuersOf } from './config-issuers.ts'
 import {
@@ -19,6 +20,7 @@ import {
   tlsOf,
   unknownSetting,
 } from './config-values.ts'
+import type { KeySourceConfig } from './engine/sealed/key-source.ts'
 
 export { ConfigError, distance }
 
@@ -29,6 +31,8 @@ export type Config = {
   listen: { host: string; port: number }
   isInsecureListen: boolean
   tls: { certificateFile: string; keyFile: string } | null
+  /** null: the store is in the clear. */
+  encryption: KeySourceConfig | null
   dataDirectory: string
   engine: (typeof engines)[number]
   /** Where the store is, when it is etcd. */
@@ -73,6 +77,21 @@ const settings = [
   },
   { name: 'tls_cert', default: '', help: 'File of the certificate chain (PEM).' },
   { name: 'tls_key', default: '', help: "File of the certificate's key (PEM)." },
+  {
+    name: 'encryption_key_file',
+    default: '',
+    help: 'File of the key that the store is encrypted with: 32 bytes in hexadecimal or base64, mode 0600.',
+  },
+  {
+    name: 'encryption_key_command',
+    default: '',
+    help: 'Command that prints that key, instead of a file.',
+  },
+  {
+    name: 'encryption_kms_command',
+    default: '',
+    help: 'Command that wraps and unwraps data keys, so that the key is never here (docs/access/encryption.md).',
+  },
   { name: 'data', default: './data', help: 'Directory of the data and the keys.' },
   {
     name: 'engine',
@@ -185,6 +204,11 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     listen: listenOf(get('listen')),
     isInsecureListen: switchOf('insecure_listen', get('insecure_listen')),
     tls: tlsOf(get('tls_cert'), get('tls_key')),
+    encryption: encryptionOf({
+      encryption_key_file: get('encryption_key_file'),
+      encryption_key_command: get('encryption_key_command'),
+      encryption_kms_command: get('encryption_kms_command'),
+    }),
     dataDirectory: get('data'),
     engine,
     etcd: etcdOf(engine, get),

@@ -22,6 +22,7 @@ import type { Random } from './random.ts'
 import { RememberedStore } from './remembered-store.ts'
 import { openClusterShards } from './routing/cluster-shards.ts'
 import { PEER_PATH, PeerSockets } from './routing/sockets.ts'
+import { sealedAsTold, unsealed } from './sealing.ts'
 import { type OpenedShards, type OpeningOptions, openShards } from './shards/shards.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 
@@ -56,7 +57,12 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   const directory = resolve(config.dataDirectory)
   let shards: OpenedShards | null = null
   const telemetry = createTelemetry(config, () => shards?.health().shards ?? [])
-  const engine = await openEngine(config, { directory, clock, telemetry })
+  const engine = await sealedAsTold(await openEngine(config, { directory, clock, telemetry }), config, {
+    clock,
+    random,
+    onRotated: () => shards?.sealAnew(),
+    onTrouble: ({ what, error }) => telemetry.warned(what, { err: error }),
+  })
   const draining = { isAnnounced: false, isDraining: false }
   const listen = await reserved(config)
   const {
@@ -198,7 +204,7 @@ async function openCluster(options: OpeningOptions, config: Config): Promise<Ope
     },
     checkStore(cluster) {
       // Only this engine is kept by others.
-      const store = engine as EtcdEngine
+      const store = unsealed(engine) as EtcdEngine
       const now = () => ({ cluster, store: (store.seen.clusterId ?? 0n).toString(16), revision: store.seen.revision })
       remembered = new RememberedStore({ path: join(resolve(config.dataDirectory), 'store.json'), clock, now })
       remembered.check()

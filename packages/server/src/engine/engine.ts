@@ -55,6 +55,8 @@ export type ListOptions = {
 
 export interface Engine {
   readonly name: 'memory' | 'lmdb' | 'etcd'
+  /** Values are stored sealed (`sealed/`). */
+  readonly isSealed?: true
   /**
    * A read is a hint: nothing may be decided on it that a later commit does not check. With `atLeast`, it is no older than that
    * revision: what a takeover's commit returned makes a read that follows from it complete (SAFETY P4).

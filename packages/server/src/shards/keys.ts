@@ -7,6 +7,7 @@ export const STORE_ROOT = 'holdfast'
 const SEQ_DIGITS = 16
 
 export type Keys = {
+  root: string
   meta: string
   members: string
   member(server: string): string
@@ -17,6 +18,7 @@ export type Keys = {
 
 export function keysUnder(root: string): Keys {
   return {
+    root,
     meta: `${root}/meta`,
     members: `${root}/members/`,
     member: server => `${root}/members/${server}`,

@@ -2,6 +2,8 @@
 import type { Clock } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import type { Engine } from '../engine/engine.ts'
+import { isSealed } from '../engine/sealed/envelope.ts'
+import { refuseSealed, sealedWithoutKey } from '../engine/sealed/keyring.ts'
 import type { Random } from '../random.ts'
 import { randomHex } from '../random.ts'
 import { encodeBatch, GroupText } from './batch.ts'
@@ -25,6 +27,8 @@ export async function openMeta(options: Options): Promise<Meta> {
   for (;;) {
     const pair = await engine.read(keys.meta)
     if (pair) return decodeMeta(pair.value)
+    // One that another server has begun to seal a moment ago is no empty one.
+    if (!engine.isSealed) await refuseSealed(engine, keys.root)
     // When it does not pass, somebody else has created it: read again.
     await create(options)
   }
@@ -62,6 +66,7 @@ function genesis(at: number): Buffer {
 }
 
 export function decodeMeta(bytes: Uint8Array): Meta {
+  if (isSealed(bytes)) throw sealedWithoutKey()
   const { clusterId, clusterKey, format, shards } = decodeRecord(bytes)
   if (typeof format === 'number' && format > FORMAT) {
     throw new Error(

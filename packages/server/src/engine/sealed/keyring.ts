@@ -32,6 +32,8 @@ export const SEALS_PER_KEY_MAX = 2 ** 30
 const SEALS_PER_BLOCK = 2 ** 20
 /** Servers that write notice a rotation by their next commit; this is for those that are idle. */
 export const FOLLOW_MS = 1_000
+/** The engine has tried for some time by itself. */
+const AGAIN_MS = 100
 /** Data keys of one store; those that seal nothing any more are dropped by `keys reencrypt`. */
 const KEYS_MAX = 10_000
 
@@ -270,14 +272,15 @@ export class Keyring {
 
   /** Asks until the store answers, as long as waiting can help. */
   async #known<Result>(read: () => Promise<Result>): Promise<Result> {
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       try {
         return await read()
       } catch (error) {
         const isFinal =
           error instanceof EngineFatal || error instanceof EngineRefusal || error instanceof EngineCompacted
         if (isFinal || error instanceof KeyUnavailable || this.#isClosed) throw error
-        await pause(this.#options.clock, 100)
+        if (attempt === 1) this.#options.onTrouble?.({ what: 'the store does not answer yet; waiting', error })
+        await pause(this.#options.clock, AGAIN_MS)
       }
     }
   }

@@ -51,6 +51,7 @@ export async function openSealed(engine: Engine, options: SealedOptions): Promis
 
 class Sealed implements SealedEngine {
   readonly name: Engine['name']
+  readonly isSealed = true
   readonly inner: Engine
   readonly keyring: Keyring
   readonly tend?: () => Promise<void>
