@@ -5,7 +5,7 @@ import { type ConnectOptions, connect, type Holdfast } from '@holdfast/client'
 import type { Command } from 'commander'
 import { CommandFailure, exitCodes } from './exit.ts'
 
-export type AccessOptions = { url?: string; apiKeyFile?: string; json?: boolean }
+export type AccessOptions = { url?: string; apiKeyFile?: string; instance?: string; json?: boolean }
 
 const URL_DEFAULT = 'http://127.0.0.1:7420'
 /** Where a server that was started in this directory with its defaults keeps its key. */
@@ -13,11 +13,13 @@ const ROOT_KEY_FILE = 'data/root.key'
 /** A person waits at the prompt. */
 const CONNECT_MS_MAX = 5_000
 
-export function withAccess(command: Command, { hasJson } = { hasJson: true }): void {
+/** Adds the options; returns the command. */
+export function withAccess(command: Command, { hasJson } = { hasJson: true }): Command {
   command
     .option('--url <url>', `where the service listens (default: $HOLDFAST_URL, else ${URL_DEFAULT})`)
     .option('--api-key-file <file>', `file with the API key (default: $HOLDFAST_API_KEY, else ./${ROOT_KEY_FILE})`)
-  if (hasJson) command.option('--json', 'print JSON')
+    .option('--instance <id>', 'which instance, for a key that is not of one (default: $HOLDFAST_INSTANCE)')
+  return hasJson ? command.option('--json', 'print JSON') : command
 }
 
 export function urlOf(options: AccessOptions): string {
@@ -57,6 +59,7 @@ export async function withHoldfast<Result>(
     connectTimeoutMs: CONNECT_MS_MAX,
     name: `${hostname()}:${process.pid}`,
     ...(apiKey === undefined ? {} : { apiKey }),
+    ...(options.instance === undefined ? {} : { instance: options.instance }),
     ...more,
   })
   try {

@@ -5,7 +5,11 @@ import { type AccessOptions, apiKeyOf, urlOf } from './access.ts'
 export function restOf(options: AccessOptions): Rest {
   const apiKey = apiKeyOf(options)
   // Connects only when a session is first needed, which is never.
-  return connect({ url: urlOf(options), ...(apiKey === undefined ? {} : { apiKey }) }).rest
+  return connect({
+    url: urlOf(options),
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...(options.instance === undefined ? {} : { instance: options.instance }),
+  }).rest
 }
 
 export function lockPath(name: string, what: string): string {

@@ -39,6 +39,16 @@ export const verbs: readonly Verb[] = [
   { name: 'freeze', summary: 'let nobody acquire locks under a prefix', load: () => import('./commands/freeze.ts') },
   { name: 'thaw', summary: 'lift a freeze', load: () => import('./commands/thaw.ts') },
   { name: 'whoami', summary: 'whose key this is and what it permits', load: () => import('./commands/whoami.ts') },
+  { name: 'instance', summary: 'give teams instances of their own', load: () => import('./commands/instance.ts') },
+  {
+    name: 'credential',
+    summary: 'make, rotate and revoke keys to an instance',
+    load: () => import('./commands/credential.ts'),
+  },
+  { name: 'role', summary: 'sets of actions that policies grant', load: () => import('./commands/role.ts') },
+  { name: 'policy', summary: 'who may do what, to which locks, when', load: () => import('./commands/policy.ts') },
+  { name: 'plan', summary: 'the plans, and what they cost', load: () => import('./commands/plan.ts') },
+  { name: 'resource', summary: 'the verbs of `ibmcloud resource`', load: () => import('./commands/resource.ts') },
   {
     name: 'completion',
     summary: 'print a completion script for your shell',

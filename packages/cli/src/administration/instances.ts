@@ -1,0 +1,84 @@
+/** Instances, as the verbs `instance` and `resource` show and change them. */
+import type { Rest } from '@holdfast/client'
+import { CommandFailure, exitCodes } from '../exit.ts'
+import { facts, note, printJson, printLine, safe, table } from '../output.ts'
+import { allOf } from './pages.ts'
+
+export type InstanceLimits = Record<string, number | null>
+export type InstanceView = {
+  id: string
+  name: string
+  crn: string
+  account: string
+  plan: string
+  capacityUnits: number
+  region: string
+  state: string
+  limits: InstanceLimits
+  createdAt: string
+  createdBy: string
+  reclaimAt?: string
+}
+
+export const instancePath = (id: string, verb = '') => `/v2/instances/${id}${verb === '' ? '' : `/${verb}`}`
+
+export function allInstances(rest: Rest): Promise<InstanceView[]> {
+  return allOf(rest, '/v2/instances', 'instances')
+}
+
+/** By id or CRN, or by name where only one has it. */
+export async function findInstance(rest: Rest, named: string): Promise<InstanceView> {
+  const found = (await allInstances(rest)).filter(({ id, crn, name }) => [id, crn, name].includes(named))
+  const [first, second] = found
+  if (!first)
+    throw new CommandFailure(
+      exitCodes.usage,
+      `There is no instance ${safe(named)}; \`holdfast instance list\` shows those that there are.`,
+    )
+  if (second)
+    throw new CommandFailure(
+      exitCodes.usage,
+      `${found.length} instances are called ${safe(named)}: say the id of one (${found.map(({ id }) => id).join(', ')}).`,
+    )
+  return first
+}
+
+export function printInstance(instance: InstanceView, { json = false }: { json?: boolean }): void {
+  if (json) return printJson(instance)
+  const limits = Object.entries(instance.limits).map(
+    ([name, value]) =>
+      [
+        `  ${name.replace(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`)}`,
+        value === null ? 'no limit' : String(value),
+      ] as const,
+  )
+  printLine(
+    facts([
+      ['name', safe(instance.name)],
+      ['id', instance.id],
+      ['crn', instance.crn],
+      ['state', instance.state],
+      ['plan', `${instance.plan}, ${instance.capacityUnits} capacity units`],
+      ['region', instance.region],
+      ['account', instance.account],
+      ['created', `${instance.createdAt} by ${safe(instance.createdBy)}`],
+      ['gone for good', instance.reclaimAt],
+      ['limits', ' '],
+      ...limits,
+    ]),
+  )
+}
+
+export function printInstances(instances: InstanceView[], { json = false }: { json?: boolean }): void {
+  if (json) return printJson({ instances })
+  if (instances.length === 0) return note('there are no instances that you may see')
+  const rows = instances.map(({ name, id, plan, capacityUnits, region, state }) => [
+    safe(name),
+    id,
+    plan,
+    String(capacityUnits),
+    region,
+    state,
+  ])
+  printLine(table(['NAME', 'ID', 'PLAN', 'UNITS', 'REGION', 'STATE'], rows))
+}
