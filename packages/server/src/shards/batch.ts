@@ -97,7 +97,9 @@ function packed(text: Buffer): Buffer {
   return Buffer.concat([head, deflateRawSync(text, { level: 1 })])
 }
 
-function unpacked(bytes: Buffer): string {
+/** The batch as it was before it was packed: JSON. */
+export function batchText(stored: Uint8Array): string {
+  const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
   if (bytes[0] !== PACKED) return bytes.toString()
   const maxOutputLength = textBytesOf(bytes)
   return inflateRawSync(bytes.subarray(PACKED_HEAD_BYTES), { maxOutputLength }).toString()
@@ -111,7 +113,11 @@ export function textBytesOf(bytes: Uint8Array): number {
 
 /** Throws when the bytes are no batch. What is inside the entries is trusted: it was written by this code under the owner's fence. */
 export function decodeBatch(bytes: Uint8Array): Batch {
-  const text = unpacked(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  return parseBatch(batchText(bytes))
+}
+
+/** The same, of its text. */
+export function parseBatch(text: string): Batch {
   // Looked at field by field right below.
   const batch = JSON.parse(text) as EncodedBatch
   const isBatch =

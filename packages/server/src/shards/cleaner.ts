@@ -17,6 +17,7 @@
 import { type Carried, carry, liveIn, recordsBefore } from '../locks/carry.ts'
 import { encodeEntry } from '../locks/encoding.ts'
 import type { State } from '../locks/state.ts'
+import type { ShardArchive } from './archive.ts'
 import type { GroupText } from './batch.ts'
 import type { ShardLog } from './log.ts'
 
@@ -50,6 +51,7 @@ type Pass = {
 
 export type CleanerOptions = {
   log: ShardLog
+  archive: ShardArchive
   /** The working states, by instance. */
   states: Map<string, State>
   liveBytes: number
@@ -78,7 +80,7 @@ export class Cleaner {
 
   /** Whether a turn would clean, if it came now. */
   get isReady(): boolean {
-    return this.#begin() !== null
+    return this.#begin() !== null && !this.#isWaiting
   }
 
   /**
@@ -114,6 +116,7 @@ export class Cleaner {
 
   stop(): void {
     this.#isOver = true
+    this.#options.archive.stop()
   }
 
   /** The pass under way, or one that begins now. */
@@ -126,6 +129,7 @@ export class Cleaner {
     const end = log.end.seq
     this.#pass = { end, records: this.#recordsBefore(end), held: null, isAllCarried: false, carriedBytes: 0 }
     this.#appendedBytes = 0
+    this.#options.archive.want(end)
     return this.#pass
   }
 
@@ -169,6 +173,7 @@ export class Cleaner {
     let before = log.firstSeq
     let bytes = 0
     for (; before < pass.end && this.#isDead(before); before++) {
+      if (before >= this.#options.archive.safeBefore) return { before, bytes }
       const more = log.bytesOf(before)
       if (bytes > 0 && bytes + more > bytesMax) return { before, bytes }
       bytes += more
@@ -177,6 +182,12 @@ export class Cleaner {
     if (pass.isAllCarried && before < pass.end)
       throw new Error(`batch ${before} has records that are alive and were not carried`)
     return { before, bytes }
+  }
+
+  /** All has been carried, and what could go has not been archived. */
+  get #isWaiting(): boolean {
+    const { archive, log } = this.#options
+    return this.#pass?.isAllCarried === true && archive.safeBefore <= log.firstSeq
   }
 
   #isDead(seq: number): boolean {

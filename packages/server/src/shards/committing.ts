@@ -27,6 +27,7 @@ export async function commitTurn(options: CommitOptions): Promise<void> {
     const startedMs = clock.hrtimeMs()
     const bytes = encode(options, turn, chunk, cleaned ? carriedText : new GroupText())
     await working.log.append(bytes, working.ownership, cleaned)
+    working.archive.appended(bytes.length)
     const ownBytes = textBytesOf(bytes) - (cleaned ? carriedText.bytes : 0)
     appendedBytes += ownBytes
     if (chunk.entries > 0) working.cleaner.appended(ownBytes)

@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Random } from '../random.ts'
+import type { OpenArchive } from './archive.ts'
 import { Feed } from './feed.ts'
 import type { Keys } from './keys.ts'
 import type { Membership } from './membership.ts'
@@ -11,8 +12,8 @@ import { Shard } from './shard.ts'
 import { TICK_MS } from './shard-clock.ts'
 import { Storage } from './storage.ts'
 import type { ShardTelemetry } from './telemetry.ts'
-
 import { type TermsOf, watchRefusal } from './terms.ts'
+
 /** A tick that comes later than this is worth telling: a stalled loop, or a paused process. */
 const STALL_MS = 250
 
@@ -27,13 +28,14 @@ export type HostOptions = {
   membership: Membership
   ownership: OwnershipOptions
   clusterId: string
-  /** What becomes of a shard that was lost: taken again, or somebody else's. */
   termsOf: TermsOf
+  /** What becomes of a shard that was lost: taken again, or somebody else's. */
   retake(shard: number): Promise<Ownership | null>
   /** A shard has come to be served here, or no longer is. */
   changed(): void
   fatal(error: Error): void
   logBytesMin?: number
+  archive?: OpenArchive
 }
 
 type Listener = (push: SessionPush) => void
@@ -111,13 +113,13 @@ export class Host {
     this.#options.changed()
   }
 
-  async closeAll(): Promise<void> {
-    this.#cancelTick?.()
   /** The store has another key. */
   sealAnew(): void {
     for (const { shard } of this.#hosted.values()) shard.sealAnew()
   }
 
+  async closeAll(): Promise<void> {
+    this.#cancelTick?.()
     this.#storage.stop()
     await Promise.all([...this.#hosted.keys()].map(number => this.close(number)))
   }

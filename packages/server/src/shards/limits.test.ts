@@ -6,6 +6,7 @@ import { COMMIT_BYTES_MAX } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import type { Command } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState } from '../locks/state.ts'
+import { noArchive } from './archive.ts'
 import { BYTES_PER_UNIT_MAX, encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { CARRIED_BYTES_MAX, Cleaner, LOG_BYTES_MIN } from './cleaner.ts'
 import { Instance, NUMBERS_LEFT_MIN } from './instance.ts'
@@ -109,7 +110,9 @@ test('cleaning begins beyond LOG_BYTES_MIN, and carries CARRIED_BYTES_MAX into o
     const end = { seq: world.state.seq, revision: 1, hash: '' }
     const log = { bytes, firstSeq: 0, end, bytesOf: () => 500 }
     // All that the cleaner asks of a log.
-    return new Cleaner({ log: log as unknown as ShardLog, liveBytes: 0, states: new Map([['main', world.state]]) })
+    const archive = noArchive({ shard: 0, ownerRevision: () => 0, progressed: () => undefined })
+    const states = new Map([['main', world.state]])
+    return new Cleaner({ log: log as unknown as ShardLog, archive, liveBytes: 0, states })
   }
   const cleaner = cleanerOf(LOG_BYTES_MIN)
   assert.equal(cleaner.isReady, false)

@@ -8,25 +8,21 @@
  * that the outcome is unknown, and the shard is taken over anew and read from its log.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
-import type { Clock } from '../clock.ts'
-import { COMMIT_BYTES_MAX, type Engine, EngineRefusal } from '../engine/engine.ts'
+import { COMMIT_BYTES_MAX, EngineRefusal } from '../engine/engine.ts'
 import type { Command, Refusal } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
+import { Admission } from './admission.ts'
 import { GroupText, HEADER_BYTES_MAX } from './batch.ts'
+import { raise, sealAnew } from './between-turns.ts'
 import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
 import { commitTurn } from './committing.ts'
-import { raise, sealAnew } from './between-turns.ts'
-import type { Feed } from './feed.ts'
-import type { Keys } from './keys.ts'
-import { OwnershipLost } from './log.ts'
-import type { Membership } from './membership.ts'
 import { Lanes } from './lanes.ts'
+import { OwnershipLost } from './log.ts'
 import { handOver, type Ownership, type OwnershipOptions } from './ownership.ts'
 import type { Asking, SessionPush } from './port.ts'
-import type { ShardTelemetry } from './telemetry.ts'
-import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
-import { countsOf, instanceIn, momentOf, openWorking, type Working } from './working.ts'
 import type { TermsOf } from './terms.ts'
+import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
+import { countsOf, instanceIn, momentOf, openWorking, type Working, type WorkingOptions } from './working.ts'
 
 /** Room for the keys of a commit, its header, and what a carried batch may grow by. */
 const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
@@ -36,26 +32,17 @@ const ENTRIES_BYTES_MAX = COMMIT_BYTES_MAX - BATCH_ROOM_BYTES
 export const QUEUE_COMMANDS_MAX = 500_000
 /** A batch that is in flight for longer stops the beats of this server: it is as good as dead. An election of the store takes less. */
 export const STUCK_MS = 5_000
-export type ShardOptions = {
-  engine: Engine
-  clock: Clock
+export type ShardOptions = WorkingOptions & {
   random: Random
-  keys: Keys
-  telemetry: ShardTelemetry
-  membership: Membership
   ownership: OwnershipOptions
-  shard: number
-  feed: Feed
-  storage: { readonly isFull: boolean }
+  termsOf: TermsOf
   /** Takes the shard again when it was lost; null: it is somebody else's now. */
   retake(): Promise<Ownership | null>
-  termsOf: TermsOf
   /** It was lost and will not be had again. */
   lost(): void
   /** Hands a push to whoever listens for the session. */
   push(pushed: { instance: string; session: string; push: SessionPush }): void
   fatal(error: Error): void
-  logBytesMin?: number
 }
 
 export class Shard {
@@ -82,16 +69,16 @@ export class Shard {
   /** Decided and closed, and not known to be durable. */
   #flying: OpenTurn | null = null
   #idle: (() => void)[] = []
+  /** How often the key of the store has changed since our own records were last written under it. */
+  #sealsDue = 0
   readonly #start = () => this.#advance()
 
   constructor(options: ShardOptions) {
-  /** How often the key of the store has changed since our own records were last written under it. */
-  #sealsDue = 0
     this.#options = options
+    this.#admission = new Admission(options.termsOf)
     this.#nonce = randomHex(options.random, 8)
   }
 
-    this.#admission = new Admission(options.termsOf)
   /** Reads the log that has just been taken over. */
   async open(ownership: Ownership): Promise<void> {
     await this.#own(ownership)
@@ -104,17 +91,14 @@ export class Shard {
       if (asking) this.#options.clock.afterPoll(() => arrival.fail(new NotTaken()))
       return arrival
     }
-    this.#queue.push(arrival)
-    this.#schedule()
-    return arrival
     // What time asks for is always taken.
     const refusal = asking && this.#admission.refusal(instance, command, this.#options.clock.hrtimeMs())
     if (refusal) return this.#refuse(arrival, refusal)
+    this.#queue.push(arrival)
+    this.#schedule()
+    return arrival
   }
 
-  /** Called with every tick of the clock; what it makes due is looked at after the sockets have been read. */
-  tick(): number {
-    const { clock } = this.#options
   /** Rests on nothing that is to become durable, so it leaves at once: a refusal must cost less than what it refuses. */
   #refuse(arrival: Arrival, refusal: Refusal | 'unknown'): Arrival {
     if (refusal === 'unknown') this.#options.clock.afterPoll(() => arrival.fail(new NotTaken()))
@@ -128,21 +112,24 @@ export class Shard {
     for (const { arrival, refusal } of refused) arrival.answer(refusal)
   }
 
+  /** Called with every tick of the clock; what it makes due is looked at after the sockets have been read. */
+  tick(): number {
+    const { clock } = this.#options
     if (!this.#working) return 0
     const lateMs = this.#working.clock.tick()
     clock.afterPoll(() => this.#expire())
     return lateMs
   }
 
-  /** Whether what is in flight has been so for a reasonable time only. */
-  isProgressing(): boolean {
-    return this.#sinceMs === null || this.#options.clock.hrtimeMs() - this.#sinceMs < STUCK_MS
   /** Soon, between two turns: our own records are written once more, under the key that the store has now. */
   sealAnew(): void {
     this.#sealsDue++
     this.#schedule()
   }
 
+  /** Whether what is in flight has been so for a reasonable time only. */
+  isProgressing(): boolean {
+    return this.#sinceMs === null || this.#options.clock.hrtimeMs() - this.#sinceMs < STUCK_MS
   }
 
   get isServing(): boolean {
@@ -223,11 +210,11 @@ export class Shard {
       bytesMax: ENTRIES_BYTES_MAX,
       carriedBytes: carriedText.bytes,
       instance: name => instanceIn(working, name),
+      termsOf: this.#options.termsOf,
       submit: (instance, command) => void this.submit(instance, command, null),
     })
     return { turn, chosen, carriedText }
   }
-      termsOf: this.#options.termsOf,
 
   /** Commits one turn after another while there are any. Never rejects. */
   async #work(working: Working): Promise<void> {
@@ -358,7 +345,7 @@ export class Shard {
 
   async #own(ownership: Ownership): Promise<void> {
     const { shard, telemetry } = this.#options
-    const working = await openWorking(this.#options, ownership)
+    const working = await openWorking({ ...this.#options, archived: () => this.#cleanOn() }, ownership)
     this.#working = working
     for (const name of working.states.keys()) this.#restart(working, name)
     telemetry.recovered({ shard, ...working.recovered })

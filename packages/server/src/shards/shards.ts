@@ -3,6 +3,7 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type Random, randomHex } from '../random.ts'
+import type { OpenArchive } from './archive.ts'
 import { NotTaken } from './callers.ts'
 import { Host, type Hosted } from './host.ts'
 import { keysUnder } from './keys.ts'
@@ -13,8 +14,8 @@ import type { Shards } from './port.ts'
 import { type Processes, systemProcesses } from './processes.ts'
 import { shardOf } from './router.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
-
 import { type TermsOf, withoutTerms } from './terms.ts'
+
 export { DataDirectoryInUse } from './ownership.ts'
 
 export type ShardsConfig = {
@@ -47,6 +48,10 @@ export type OpeningOptions = {
   random: Random
   config: ShardsConfig
   telemetry?: ShardTelemetry
+  /** Without it nobody is limited. */
+  termsOf?: TermsOf
+  /** Where batches go before they are deleted; without it, nowhere. */
+  archive?: OpenArchive
 }
 
 /**
@@ -104,12 +109,12 @@ class ServerShards implements OpenedShards {
       membership,
       ownership,
       clusterId: this.#meta.clusterId,
+      termsOf: this.#options.termsOf ?? withoutTerms,
       retake: shard => takeOver(ownership, shard),
       changed: () => undefined,
       fatal: error => this.#fatal(error),
       ...(config.logBytesMin === undefined ? {} : { logBytesMin: config.logBytesMin }),
     })
-      termsOf: this.#options.termsOf ?? withoutTerms,
     try {
       for (let shard = 0; shard < this.#meta.shards; shard++)
         await this.#host.open(shard, () => takeOver(ownership, shard))
@@ -142,15 +147,15 @@ class ServerShards implements OpenedShards {
   listen: Shards['listen'] = (instance, session, push) =>
     this.#host?.listen(instance, session, push) ?? { stop: () => undefined }
 
+  sealAnew(): void {
+    this.#host?.sealAnew()
+  }
+
   ownerUrl: Shards['ownerUrl'] = () => null
 
   health: Shards['health'] = () => {
     const hosted = [...(this.#host?.hosted.values() ?? [])]
     const reason = this.#isClosed
-  sealAnew(): void {
-    this.#host?.sealAnew()
-  }
-
       ? 'the server is stopping'
       : this.#isFatal
         ? 'the server has lost its store'

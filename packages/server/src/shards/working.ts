@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Moment } from '../locks/decide.ts'
 import { newState, type State } from '../locks/state.ts'
+import { noArchive, type OpenArchive, type ShardArchive } from './archive.ts'
 import { Cleaner } from './cleaner.ts'
 import type { Feed } from './feed.ts'
 import { Instance } from './instance.ts'
@@ -19,6 +20,7 @@ export type Working = {
   instances: Map<string, Instance>
   states: Map<string, State>
   log: ShardLog
+  archive: ShardArchive
   cleaner: Cleaner
   clock: ShardClock
   storage: { readonly isFull: boolean }
@@ -38,6 +40,9 @@ export type WorkingOptions = {
   feed: Feed
   storage: { readonly isFull: boolean }
   logBytesMin?: number
+  archive?: OpenArchive
+  /** More of the log has been archived: the cleaner may go on. */
+  archived?(): void
 }
 
 /** Reads the log that `ownership` has just been taken of. */
@@ -59,22 +64,30 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
   })
   const { states, sizes, entries, bytes, nowMs, liveBytes } = recovered
   const log = new ShardLog({ engine, clock, keys, shard, telemetry, ...recovered })
-  const cleaner = new Cleaner({ log, states, liveBytes, ...(logBytesMin === undefined ? {} : { logBytesMin }) })
+  const archive = (options.archive ?? noArchive)({
+    shard,
+    ownerRevision: () => working.ownership.revision,
+    progressed: () => options.archived?.(),
+  })
+  const own = { log, archive, states, liveBytes }
+  const cleaner = new Cleaner({ ...own, ...(logBytesMin === undefined ? {} : { logBytesMin }) })
   // From here on, and not from the takeover's sending, sessions count their full time (SAFETY P10).
   const isWithinDeadline = () => membership.isWithinDeadline()
   const shardClock = new ShardClock({ clock, startMs: nowMs, isWithinDeadline })
   const ms = clock.hrtimeMs() - startedMs
-  return {
+  const working: Working = {
     ownership,
     states,
     instances: new Map(),
     log,
+    archive,
     cleaner,
     clock: shardClock,
     storage,
     appendedBytes: 0,
     recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
   }
+  return working
 }
 
 /** The instance of this name, made when it is first asked for. */

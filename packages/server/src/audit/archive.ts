@@ -1,0 +1,261 @@
+/**
+ * The archive of a shard's log: the trail of what happened to locks, for as long as it is to be kept.
+ *
+ * The cleaner deletes old batches, and with them what they tell. So before it does, they are copied, unread, many at a time, into a segment under
+ * another key. That is done beside the turns: the batches are read back from the store when enough has gathered, and written by a commit of its own that
+ * checks the owner record and the index of the archive. So it costs a turn nothing but an addition, and a server that no longer owns the
+ * shard cannot archive, whatever it believes.
+ *
+ * Batches overlap for a while: what is archived lies in the log too, until the cleaner comes. What lies between the two is never missing, as the
+ * cleaner waits for `safeBefore`. Only when archiving has failed for `PATIENCE_MS` and the audit is best effort does it not wait: what is lost by
+ * that is counted in the index, and whoever verifies the chain is told.
+ *
+ * What is kept is bounded by age and by bytes; the oldest segments go in the commit that writes a new one, and the index says from where on the
+ * chain can be checked.
+ */
+import type { Cancel, Clock } from '../clock.ts'
+import { commitKnown, sameBytes } from '../engine/commit.ts'
+import type { Engine, KeyValue, Write } from '../engine/engine.ts'
+import type { ArchivedShard, ShardArchive } from '../shards/archive.ts'
+import { batchText } from '../shards/batch.ts'
+import type { Keys } from '../shards/keys.ts'
+import { type ArchiveIndex, bytesOf, decodeIndex, emptyIndex, encodeIndex, SEGMENTS_MAX } from './archive-index.ts'
+import { headerOf } from './header.ts'
+import type { AuditKeys } from './keys.ts'
+import { decodeSegment, encodeSegment, SEGMENT_BYTES_MAX, segmentBytesOf } from './segment.ts'
+
+export type Retention = {
+  /** Older segments are dropped. */
+  ageMs: number
+  /** Of one shard's segments together. */
+  bytesMax: number
+}
+
+export type ArchiveTelemetry = {
+  archived(segment: { shard: number; batches: number; bytes: number }): void
+  /** The archive of this shard holds so much now. */
+  holds(archive: { shard: number; bytes: number; segments: number }): void
+  failed(failure: { shard: number; error: unknown }): void
+  /** Batches that are in no archive and no log any more. */
+  lost(gap: { shard: number; batches: number }): void
+}
+
+export type ArchiveOptions = {
+  engine: Engine
+  clock: Clock
+  keys: Keys
+  auditKeys: AuditKeys
+  retention: Retention
+  /** The cleaner never deletes what is not archived. Else it does when archiving fails for `PATIENCE_MS`. */
+  isStrict: boolean
+  telemetry: ArchiveTelemetry
+}
+
+/** How long the cleaner waits for an archive that fails, where the audit is best effort. */
+export const PATIENCE_MS = 60_000
+const RETRY_MS = 2_000
+/** Batches that are read at once. */
+const PAGE_BATCHES = 256
+
+/** Begins where the archive of the shard ends. */
+export function openArchive(options: ArchiveOptions, shard: ArchivedShard): ShardArchive {
+  return new Archive(options, shard)
+}
+
+type Gathered = { pairs: KeyValue[]; bytes: number; isFull: boolean }
+
+class Archive implements ShardArchive {
+  readonly #options: ArchiveOptions
+  readonly #shard: ArchivedShard
+  #index: ArchiveIndex | null = null
+  #indexRevision = 0
+  #wantedBefore = 0
+  /** What is below has been archived. */
+  #safeBefore = 0
+  /** Appended since the last segment began to be gathered. */
+  #pendingBytes = 0
+  #isBusy = false
+  #isOver = false
+  #failingSinceMs: number | null = null
+  #cancelRetry: Cancel = () => undefined
+
+  constructor(options: ArchiveOptions, shard: ArchivedShard) {
+    this.#options = options
+    this.#shard = shard
+  }
+
+  get safeBefore(): number {
+    const { clock, isStrict } = this.#options
+    const failingMs = this.#failingSinceMs === null ? 0 : clock.hrtimeMs() - this.#failingSinceMs
+    if (!isStrict && failingMs >= PATIENCE_MS) return Number.POSITIVE_INFINITY
+    return this.#safeBefore
+  }
+
+  want(before: number): void {
+    this.#wantedBefore = before
+    this.#wake()
+  }
+
+  appended(bytes: number): void {
+    this.#pendingBytes += bytes
+    if (this.#pendingBytes >= SEGMENT_BYTES_MAX) this.#wake()
+  }
+
+  stop(): void {
+    this.#isOver = true
+    this.#cancelRetry()
+  }
+
+  #wake(): void {
+    if (this.#isBusy || this.#isOver) return
+    this.#isBusy = true
+    this.#cancelRetry()
+    this.#options.clock.afterPoll(() => void this.#run())
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    try {
+      await this.#catchUp()
+      this.#failingSinceMs = null
+    } catch (error) {
+      this.#failed(error)
+    }
+    this.#isBusy = false
+  }
+
+  async #catchUp(): Promise<void> {
+    this.#index ??= await this.#readIndex()
+    this.#pendingBytes = 0
+    while (!this.#isOver) {
+      const gathered = await this.#gather(this.#index)
+      const isDue = gathered.isFull || this.#safeBefore < this.#wantedBefore
+      if (!isDue || gathered.pairs.length === 0 || this.#isOver) return
+      await this.#write(this.#index, gathered)
+      this.#shard.progressed()
+      // Turns come first.
+      await new Promise<void>(resolve => this.#options.clock.afterPoll(resolve))
+    }
+  }
+
+  #failed(error: unknown): void {
+    // Closing the shard closes the store too.
+    if (this.#isOver) return
+    const { clock, telemetry } = this.#options
+    this.#failingSinceMs ??= clock.hrtimeMs()
+    this.#index = null
+    telemetry.failed({ shard: this.#shard.shard, error })
+    this.#cancelRetry = clock.after(RETRY_MS, () => {
+      this.#wake()
+      // The cleaner may have been waiting for this one in vain for long enough.
+      this.#shard.progressed()
+    })
+  }
+
+  async #readIndex(): Promise<ArchiveIndex> {
+    const { engine, auditKeys, telemetry } = this.#options
+    const { shard } = this.#shard
+    const pair = await engine.read(auditKeys.index(shard))
+    this.#indexRevision = pair?.modRevision ?? 0
+    const index = pair ? decodeIndex(pair.value) : emptyIndex
+    this.#safeBefore = Math.max(this.#safeBefore, (index.segments.at(-1)?.last ?? -1) + 1)
+    telemetry.holds({ shard, bytes: bytesOf(index.segments), segments: index.segments.length })
+    return index
+  }
+
+  /** The batches that come next, as many as a segment takes. */
+  async #gather(index: ArchiveIndex): Promise<Gathered> {
+    const { engine, keys } = this.#options
+    const { shard } = this.#shard
+    const gathered: Gathered = { pairs: [], bytes: 0, isFull: false }
+    const last = index.segments.at(-1)?.last
+    let after = last === undefined ? undefined : keys.batch(shard, last)
+    for (;;) {
+      const page = await engine.list({
+        prefix: keys.log(shard),
+        limit: PAGE_BATCHES,
+        ...(after === undefined ? {} : { after }),
+      })
+      for (const pair of page.pairs) {
+        const bytes = segmentBytesOf(pair.value)
+        if (gathered.pairs.length > 0 && gathered.bytes + bytes > SEGMENT_BYTES_MAX) {
+          gathered.isFull = true
+          return gathered
+        }
+        gathered.pairs.push(pair)
+        gathered.bytes += bytes
+      }
+      if (!page.more) return gathered
+      after = page.pairs.at(-1)?.key
+    }
+  }
+
+  async #write(before: ArchiveIndex, { pairs }: Gathered): Promise<void> {
+    const { engine, clock, keys, auditKeys, telemetry } = this.#options
+    const { shard } = this.#shard
+    const bytes = encodeSegment(pairs.map(({ value }) => value))
+    const [first, last] = [seqOf(pairs[0]!.key), seqOf(pairs.at(-1)!.key)]
+    const line = { first, last, bytes: bytes.length, at: clock.wallMs() }
+    const isFirst = before.segments.length === 0
+    const lost = isFirst ? 0 : Math.max(0, first - this.#safeBefore)
+    const grown = {
+      anchor: isFirst ? (headerOf(batchText(pairs[0]!.value))?.prev ?? '') : before.anchor,
+      segments: [...before.segments, line],
+      lost: before.lost + lost,
+    }
+    const { index, writes } = await this.#dropped(grown, pairs[0]!.value)
+    const key = auditKeys.segment(shard, first)
+    const encoded = encodeIndex(index)
+    const known = await commitKnown({
+      engine,
+      clock,
+      checks: [
+        { key: keys.owner(shard), modRevision: this.#shard.ownerRevision() },
+        { key: auditKeys.index(shard), modRevision: this.#indexRevision },
+        { key, modRevision: 0 },
+      ],
+      writes: [...writes, { key, value: bytes }, { key: auditKeys.index(shard), value: encoded }],
+      passedAt: sameBytes(1, encoded),
+      onUnknown: error => telemetry.failed({ shard, error }),
+    })
+    // Somebody else's shard by now, or somebody has touched the archive: looked at anew when there is more.
+    if (!known.ok) throw new Error(`the archive of shard ${shard} is no longer as it was left`)
+    this.#index = index
+    this.#indexRevision = known.revision
+    this.#safeBefore = last + 1
+    telemetry.archived({ shard, batches: pairs.length, bytes: bytes.length })
+    telemetry.holds({ shard, bytes: bytesOf(index.segments), segments: index.segments.length })
+    if (lost > 0) telemetry.lost({ shard, batches: lost })
+  }
+
+  /** Without the segments that are too old or too much; the newest stays. */
+  async #dropped(index: ArchiveIndex, newest: Uint8Array): Promise<{ index: ArchiveIndex; writes: Write[] }> {
+    const { engine, clock, auditKeys, retention } = this.#options
+    const { shard } = this.#shard
+    const { segments } = index
+    const oldestAt = clock.wallMs() - retention.ageMs
+    let bytes = bytesOf(segments)
+    let gone = 0
+    for (; gone < segments.length - 1; gone++) {
+      const { at, bytes: own } = segments[gone]!
+      if (at >= oldestAt && bytes <= retention.bytesMax && segments.length - gone <= SEGMENTS_MAX) break
+      bytes -= own
+    }
+    if (gone === 0) return { index, writes: [] }
+    const kept = segments.slice(gone)
+    const oldest = kept[0]!
+    // The newest is being written: what it begins with is at hand.
+    const pair = kept.length === 1 ? null : await engine.read(auditKeys.segment(shard, oldest.first))
+    const first = kept.length === 1 ? newest : pair && decodeSegment(pair.value)?.[0]
+    // Somebody has taken or spoilt it. What follows is still to be found by whoever verifies the chain, so nothing is dropped.
+    if (!first) return { index, writes: [] }
+    const from = auditKeys.segment(shard, segments[0]!.first)
+    const to = auditKeys.segment(shard, oldest.first)
+    const anchor = headerOf(batchText(first))?.prev ?? ''
+    return { index: { ...index, segments: kept, anchor }, writes: from < to ? [{ from, to, delete: true }] : [] }
+  }
+}
+
+function seqOf(key: string): number {
+  return Number(key.slice(key.lastIndexOf('/') + 1))
+}

@@ -1,0 +1,32 @@
+/**
+ * What a shard asks of the archive of its log; `audit/` is one. Batches are the trail of what happened, so the cleaner deletes none that has
+ * not been copied: it waits, and the log grows meanwhile. Nothing here is on the way of a command.
+ */
+export interface ShardArchive {
+  /** The cleaner may delete batches below this one. */
+  readonly safeBefore: number
+  /** The cleaner would like to delete batches below this one. */
+  want(before: number): void
+  /** Another batch is durable; as many bytes as it is stored in. */
+  appended(bytes: number): void
+  /** The shard is given up: nothing more is begun. */
+  stop(): void
+}
+
+export type ArchivedShard = {
+  shard: number
+  /** Of the owner record: whatever the archive writes checks it, as appends do. */
+  ownerRevision(): number
+  /** Called when `safeBefore` has grown. */
+  progressed(): void
+}
+
+export type OpenArchive = (shard: ArchivedShard) => ShardArchive
+
+/** Nothing is kept. */
+export const noArchive: OpenArchive = () => ({
+  safeBefore: Number.POSITIVE_INFINITY,
+  want: () => undefined,
+  appended: () => undefined,
+  stop: () => undefined,
+})
