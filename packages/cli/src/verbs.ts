@@ -21,6 +21,11 @@ export const verbs: readonly Verb[] = [
     summary: 'emulate IBM Cloud IAM, for development and tests',
     load: () => import('./commands/iam-emulator.ts'),
   },
+  {
+    name: 'keys',
+    summary: 'see and change the keys of an encrypted store',
+    load: () => import('./commands/keys.ts'),
+  },
   { name: 'bench', summary: 'load the service, and watch how it bears it', load: () => import('./commands/bench.ts') },
   { name: 'run', summary: 'run a command while holding a lock', load: () => import('./commands/run.ts') },
   { name: 'elect', summary: 'run a command while being the leader', load: () => import('./commands/elect.ts') },
