@@ -23,7 +23,7 @@ export function identityOf(
     instance: issuer.instance,
     roles: [],
     expiresAtMs,
-    scope: textOf(claims, 'scope') ?? textOf(claims, 'scp'),
+    scope: scopeOf(claims),
   })
 }
 
@@ -60,9 +60,14 @@ function listOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter(item => typeof item === 'string') : []
 }
 
-/** Some issuers write a scope as a list. */
 function textOf(claims: Claims, name: string): string | null {
   const value = claimOf(claims, name)
+  return typeof value === 'string' ? value : null
+}
+
+/** Some issuers write it as a list, under another name. */
+function scopeOf({ scope, scp }: Claims): string | null {
+  const value = scope ?? scp
   if (typeof value === 'string') return value
   return Array.isArray(value) && value.length > 0 && value.every(item => typeof item === 'string')
     ? value.join(' ')
