@@ -25,6 +25,7 @@ const arrows = {
   registry: ['engine'],
   auth: ['registry'],
   policies: ['auth', 'registry'],
+  instances: ['registry', 'shards', 'locks', 'engine'],
   'iam-emulator': [],
   http: ['auth', 'policies', 'registry', 'shards', 'locks'],
 } as const satisfies Record<string, readonly string[]>

@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts'
 import { encodeBatch, GroupText, textBytesOf } from './batch.ts'
 import type { Feed } from './feed.ts'
+import type { Logged } from './port.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 import type { Chunk, OpenTurn, Turn } from './turn.ts'
 import type { Working } from './working.ts'
@@ -13,6 +14,8 @@ export type CommitOptions = {
   telemetry: ShardTelemetry
   working: Working
   open: OpenTurn
+  /** Hears of each batch, in order; must not throw. */
+  logged?(batch: Logged): void
   /** Nobody else uses it: by it an append of unknown outcome is told from somebody else's. */
   batchId(): string
 }
@@ -41,6 +44,7 @@ export async function commitTurn(options: CommitOptions): Promise<void> {
   }
   working.appendedBytes = appendedBytes
   for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
+  for (const { seq, written } of turn.chunks) options.logged?.({ shard, seq, at: turn.moment.at, written })
   for (const { written } of turn.chunks) telemetry.happened({ written, at: turn.moment.at })
 }
 

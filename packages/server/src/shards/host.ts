@@ -7,7 +7,7 @@ import { Feed } from './feed.ts'
 import type { Keys } from './keys.ts'
 import type { Membership } from './membership.ts'
 import type { Ownership, OwnershipOptions } from './ownership.ts'
-import type { SessionPush } from './port.ts'
+import type { Logged, SessionPush } from './port.ts'
 import { Shard } from './shard.ts'
 import { TICK_MS } from './shard-clock.ts'
 import { Storage } from './storage.ts'
@@ -36,6 +36,8 @@ export type HostOptions = {
   fatal(error: Error): void
   logBytesMin?: number
   archive?: OpenArchive
+  /** Hears of each batch that becomes durable, in order; must not throw. */
+  logged?(batch: Logged): void
 }
 
 type Listener = (push: SessionPush) => void

@@ -3,7 +3,7 @@
  */
 import type { HoldfastError } from '@holdfast/protocol/errors'
 import type { LockEvent } from '@holdfast/protocol/events'
-import type { Command, Push, Refusal, Reply } from '../locks/model.ts'
+import type { Command, Entry, Push, Refusal, Reply } from '../locks/model.ts'
 
 export type Answer = Exclude<Reply, { ok: 'queued' }>
 
@@ -44,6 +44,15 @@ export type SessionPush =
   /** Another session has handed this one its grant. */
   | { type: 'received'; lock: string; token: number; changes: number }
   | Omit<Push, 'session'>
+
+/** A batch of a shard's log that has become durable, without what the cleaner carried into it. */
+export type Logged = {
+  shard: number
+  seq: number
+  /** Wall time. */
+  at: number
+  written: readonly { instance: string; entries: readonly Entry[] }[]
+}
 
 export type WatchFilter = { prefix?: string; name?: string; after?: string }
 export type HistoryOptions = { lock: string; limit: number; before?: string }

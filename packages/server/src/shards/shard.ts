@@ -19,7 +19,7 @@ import { commitTurn } from './committing.ts'
 import { Lanes } from './lanes.ts'
 import { OwnershipLost } from './log.ts'
 import { handOver, type Ownership, type OwnershipOptions } from './ownership.ts'
-import type { Asking, SessionPush } from './port.ts'
+import type { Asking, Logged, SessionPush } from './port.ts'
 import type { TermsOf } from './terms.ts'
 import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
 import { countsOf, instanceIn, momentOf, openWorking, type Working, type WorkingOptions } from './working.ts'
@@ -36,6 +36,8 @@ export type ShardOptions = WorkingOptions & {
   random: Random
   ownership: OwnershipOptions
   termsOf: TermsOf
+  /** Hears of each batch that becomes durable, in order; must not throw. */
+  logged?(batch: Logged): void
   /** Takes the shard again when it was lost; null: it is somebody else's now. */
   retake(): Promise<Ownership | null>
   /** It was lost and will not be had again. */

@@ -10,7 +10,7 @@ import { keysUnder } from './keys.ts'
 import { Membership } from './membership.ts'
 import { type Meta, openMeta } from './meta.ts'
 import { takeOver } from './ownership.ts'
-import type { Shards } from './port.ts'
+import type { Logged, Shards } from './port.ts'
 import { type Processes, systemProcesses } from './processes.ts'
 import { shardOf } from './router.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
@@ -52,6 +52,8 @@ export type OpeningOptions = {
   termsOf?: TermsOf
   /** Where batches go before they are deleted; without it, nowhere. */
   archive?: OpenArchive
+  /** Hears of each batch that becomes durable, in order; must not throw. */
+  logged?(batch: Logged): void
 }
 
 /**

@@ -9,7 +9,7 @@ import { encodeEntry } from '../locks/encoding.ts'
 import type { Command, Reply } from '../locks/model.ts'
 import { type Batch, decodeBatch, encodeBatch, GroupText, hashBatch } from './batch.ts'
 import { keysUnder } from './keys.ts'
-import type { Answer, Asking } from './port.ts'
+import type { Answer, Asking, Logged } from './port.ts'
 import type { Processes } from './processes.ts'
 import { type OpenedShards, openShards, type ShardsConfig } from './shards.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
@@ -211,6 +211,7 @@ export async function startServer(
     telemetry?: Partial<ShardTelemetry>
     config?: Partial<ShardsConfig>
     termsOf?: TermsOf
+    logged?: (batch: Logged) => void
   } = {},
 ): Promise<World> {
   const clock = options.clock ?? new FakeClock()
@@ -223,6 +224,7 @@ export async function startServer(
     random: countingRandom(++seeds),
     telemetry,
     termsOf: options.termsOf ?? withoutTerms,
+    ...(options.logged && { logged: options.logged }),
     config: {
       root: 'test',
       name: 'server',

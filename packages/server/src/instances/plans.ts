@@ -1,0 +1,91 @@
+/**
+ * What there is to buy. `capacityUnit` is the one table of what a unit buys; docs/access/plans.md shows it and a test compares the two. Decision 0098
+ * says why these figures. Prices are data of the plan records and are read by nobody but usage reports and the catalogue.
+ */
+import type { Registry } from '../registry/port.ts'
+import type { InstanceRecord, Limits, PlanRecord } from '../registry/records.ts'
+
+/** The instance that is always there; whoever has a server of his own need not know that there are others. */
+export const DEFAULT_INSTANCE = 'default'
+
+export const capacityUnit: Limits = {
+  operationsPerSecond: 100,
+  burstOperations: 300,
+  heldLocks: 1_000,
+  sessions: 200,
+  waiters: 1_000,
+  watches: 50,
+  storedBytes: 1024 * 1024,
+}
+
+const unlimited: Limits = {
+  operationsPerSecond: null,
+  burstOperations: null,
+  heldLocks: null,
+  sessions: null,
+  waiters: null,
+  watches: null,
+  storedBytes: null,
+}
+
+/** Those that a new service begins with; its operator may change them and add others. */
+export const defaultPlans: readonly PlanRecord[] = [
+  {
+    id: 'standard',
+    title: 'Standard',
+    description: 'Whole blocks of ten capacity units, at least one.',
+    priceUsd: 0.1,
+    perUnits: 10,
+    minUnits: 10,
+    stepUnits: 10,
+    allowsOverrides: false,
+    unit: capacityUnit,
+    state: 'offered',
+  },
+  {
+    id: 'premium',
+    title: 'Premium',
+    description: 'Single capacity units, pro rata, and limits of your own.',
+    priceUsd: 0.2,
+    perUnits: 10,
+    minUnits: 1,
+    stepUnits: 1,
+    allowsOverrides: true,
+    unit: capacityUnit,
+    state: 'offered',
+  },
+  {
+    id: 'unmetered',
+    title: 'Unmetered',
+    description: 'Of the instance that every server has: no limits and no price.',
+    priceUsd: 0,
+    perUnits: 1,
+    minUnits: 1,
+    stepUnits: 1,
+    allowsOverrides: true,
+    unit: unlimited,
+    // Not for those who may make instances to choose.
+    state: 'retired',
+  },
+]
+
+/** What the units buy, and what the instance has instead where its plan allows that. */
+export function limitsOf({ capacityUnits, overrides }: InstanceRecord, plan: PlanRecord): Limits {
+  const times = (one: number | null) => (one === null ? null : one * capacityUnits)
+  const { unit } = plan
+  const bought: Limits = {
+    operationsPerSecond: times(unit.operationsPerSecond),
+    burstOperations: times(unit.burstOperations),
+    heldLocks: times(unit.heldLocks),
+    sessions: times(unit.sessions),
+    waiters: times(unit.waiters),
+    watches: times(unit.watches),
+    storedBytes: times(unit.storedBytes),
+  }
+  return plan.allowsOverrides ? { ...bought, ...overrides } : bought
+}
+
+/** The plan by its record, or as a new service has it. */
+export function planOf(registry: Pick<Registry, 'get'>, id: string): PlanRecord | null {
+  return registry.get('plan', id) ?? defaultPlans.find(plan => plan.id === id) ?? null
+}
