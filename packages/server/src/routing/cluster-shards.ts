@@ -77,6 +77,7 @@ class ClusterShards implements OpenedShards {
       address: config.address,
       process: (config.processes ?? systemProcesses).own(),
       isProgressing: () => this.#host?.isProgressing ?? true,
+      unreachable: () => this.#peers?.unreachable() ?? [],
       fatal: error => this.#fatal(error),
     })
   }
@@ -216,6 +217,7 @@ class ClusterShards implements OpenedShards {
     const unowned = view.owners.flatMap((owner, shard) => (owner && view.members.has(owner.server) ? [] : [shard]))
     keepTimes(this.#unownedSince, unowned, nowMs)
     this.#router?.update(view)
+    if (!this.#isClosing) this.#peers?.reach([...view.members.values()].filter(({ server }) => server !== this.server))
     if (!this.#isClosing && !this.#isFatal) this.#follow(view, nowMs)
   }
 

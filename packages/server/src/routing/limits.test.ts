@@ -14,7 +14,14 @@ function ownerless() {
   const clock = new FakeClock()
   // Never asked, as there is no owner.
   const nobody = {} as Peer
-  const peers: Peers = { to: () => nobody, keep: () => {}, tell: () => {}, close: () => {} }
+  const peers: Peers = {
+    to: () => nobody,
+    keep: () => {},
+    reach: () => {},
+    unreachable: () => [],
+    tell: () => {},
+    close: () => {},
+  }
   const router = new Router({
     clock,
     server: 'server',

@@ -12,6 +12,10 @@ import { type Asked, errorOf, Frames, type Said } from './messages.ts'
 import type { Peer } from './peer.ts'
 import type { Dial, Transport } from './transport.ts'
 
+/** A server that could be reached and cannot be for so long is complained about: a handshake and two pulses have failed. */
+export const COMPLAINT_MS = 5_000
+/** One that has never been reached may be starting: it listens when it has read its shards. */
+export const FIRST_COMPLAINT_MS = 30_000
 /** A server that has just been started, or cut off for a moment, is soon there again. */
 const REDIAL_MS = 200
 
@@ -32,10 +36,29 @@ export class Link implements Peer {
   #lastId = 0
   #cancelRedial: (() => void) | null = null
   #isCut = false
+  /** It is to stand whether there is something to say or not. */
+  #isKept = false
+  /** null: it stands. */
+  #downSinceMs: number | null
+  #hasStood = false
 
   constructor({ dial, clock }: { dial: Dial; clock: Clock }) {
     this.#dial = dial
     this.#clock = clock
+    this.#downSinceMs = clock.hrtimeMs()
+  }
+
+  /** From now on the connection is made, and made again, though there is nothing to ask. */
+  keep(): void {
+    if (this.#isKept || this.#isCut) return
+    this.#isKept = true
+    if (!this.#transport && !this.#cancelRedial) this.#connect()
+  }
+
+  /** It has been tried for long enough to say so. */
+  get isUnreachable(): boolean {
+    if (this.#downSinceMs === null || !this.#isKept) return false
+    return this.#clock.hrtimeMs() - this.#downSinceMs >= (this.#hasStood ? COMPLAINT_MS : FIRST_COMPLAINT_MS)
   }
 
   submit(instance: string, command: Command, asking: Asking): Submitted {
@@ -107,6 +130,8 @@ export class Link implements Peer {
     const transport = this.#dial({
       opened: () => {
         if (this.#transport !== transport) return
+        this.#downSinceMs = null
+        this.#hasStood = true
         const frames = new Frames<Asked>(transport, this.#clock)
         this.#frames = frames
         for (const message of this.#early.splice(0)) frames.say(message)
@@ -166,6 +191,7 @@ export class Link implements Peer {
     this.#early = []
     this.#transport = null
     this.#frames = null
+    this.#downSinceMs ??= this.#clock.hrtimeMs()
     const lost = [...this.#open]
     this.#open.clear()
     for (const [id, open] of lost) {
@@ -174,7 +200,7 @@ export class Link implements Peer {
         this.#early.push(open.message)
       } else failed(open, unsent.has(id) ? new NotTaken() : unknownOutcome())
     }
-    const isNeeded = this.#early.length > 0 && !this.#isCut && this.#transport === null
+    const isNeeded = (this.#early.length > 0 || this.#isKept) && !this.#isCut && this.#transport === null
     if (isNeeded) this.#cancelRedial ??= this.#clock.after(REDIAL_MS, () => this.#connect())
   }
 }

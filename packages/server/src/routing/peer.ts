@@ -19,6 +19,10 @@ export interface Peers {
   to(member: { server: string; address: string }): Peer
   /** These are alive: links to others are cut, and all that waits there is told so. */
   keep(servers: ReadonlySet<string>): void
+  /** Keeps a connection to each of these standing, whether there is something to ask or not. */
+  reach(members: Iterable<{ server: string; address: string }>): void
+  /** Those of them that have been out of reach for `COMPLAINT_MS`, or at first for `FIRST_COMPLAINT_MS`. */
+  unreachable(): string[]
   /** A hint to all that records have changed. */
   tell(): void
   close(): void

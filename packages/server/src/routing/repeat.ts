@@ -24,6 +24,7 @@ export function isRepeatable(command: Command): boolean {
     case 'show_session':
     case 'list_freezes':
     case 'freeze':
+    case 'evict':
       return true
     case 'close_session':
     case 'release_single':

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
 import type { Command } from '../locks/model.ts'
 import { acquireOf } from '../shards/testing.ts'
+import { COMPLAINT_MS } from './link.ts'
 import { Cluster } from './testing.ts'
 
 test('every server answers every request, whoever decides', async () => {
@@ -74,6 +75,33 @@ test('what has no request id is asked again only if it surely was not taken', as
   assert.ok(repeatable.answer?.ok, 'it is remembered by its id')
   assert.ok(unsent.answer?.ok, 'the dead owner never heard of it')
   assert.equal(sent.answers, 1)
+})
+
+test('a server that beats and that no other can reach loses its shards to them, and gets its share again when it can be reached', async () => {
+  const cluster = await Cluster.start(3)
+  const [apart, second, third] = cluster.servers.map(server => server.shards.server)
+  const instance = cluster.instances(8).find(name => cluster.servers[1]!.shards.ownerUrl(name) === '0')!
+  const session = await cluster.servers[1]!.session(60_000, instance)
+  const token = await cluster.servers[1]!.grant(session, 'a', instance)
+  cluster.setApart(0, true)
+  await cluster.pass(COMPLAINT_MS - 1_000)
+  assert.ok(cluster.owners().includes(apart!), 'a moment apart is no reason')
+  await cluster.pass(4_000)
+  assert.deepEqual(new Set(cluster.owners()), new Set([second, third]))
+  assert.equal(await cluster.servers[1]!.isHeld('a', instance), true)
+  assert.ok((await cluster.servers[2]!.ask(cluster.servers[1]!.release(session, 'a', token), { instance })).ok)
+  assert.deepEqual(cluster.fatal, [[], [], []], 'it lives, and beats')
+  cluster.setApart(0, false)
+  await cluster.pass(4_000)
+  assert.ok(cluster.owners().includes(apart!))
+})
+
+test('servers that cannot reach each other keep their shards: it is the network between them', async () => {
+  const cluster = await Cluster.start(3)
+  const before = cluster.owners()
+  for (const index of [0, 1, 2]) cluster.setApart(index, true)
+  await cluster.pass(COMPLAINT_MS + 4_000)
+  assert.deepEqual(cluster.owners(), before)
 })
 
 test('a server that leaves hands over at once: nothing fails, places and grants stay', async () => {

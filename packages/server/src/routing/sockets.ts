@@ -73,6 +73,14 @@ export class PeerSockets implements Peers {
     }
   }
 
+  reach(members: Iterable<{ server: string; address: string }>): void {
+    for (const member of members) this.to(member).keep()
+  }
+
+  unreachable(): string[] {
+    return [...this.#links].filter(([, link]) => link.isUnreachable).map(([server]) => server)
+  }
+
   tell(): void {
     for (const link of this.#links.values()) link.tell()
   }

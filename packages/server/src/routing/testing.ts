@@ -19,6 +19,8 @@ type Node = {
   engine: TestEngine
   here: Here | null
   isStopped: boolean
+  /** Reaches the store, and no other server. */
+  isApart: boolean
   isDead: boolean
   ends: Set<() => void>
 }
@@ -101,6 +103,13 @@ export class Cluster {
     for (const { ends } of this.#nodes) for (const end of [...ends]) end()
   }
 
+  /** Reaches the store and no other server, and is not reached; until it is said otherwise. */
+  setApart(index: number, isApart: boolean): void {
+    const node = this.#nodes[index]!
+    node.isApart = isApart
+    if (isApart) for (const end of [...node.ends]) end()
+  }
+
   /** Its appends wait, until it is killed. */
   hold(index: number): void {
     this.#nodes[index]!.engine.hold(isAppend)
@@ -148,6 +157,7 @@ export class Cluster {
       engine: new TestEngine(this.store),
       here: null,
       isStopped: false,
+      isApart: false,
       isDead: false,
       ends: new Set(),
     }
@@ -180,7 +190,7 @@ export class Cluster {
   #peersOf(from: Node): Peers {
     const links = new Map<string, Link>()
     const clock: Clock = from.clock
-    return {
+    const peers: Peers = {
       to: ({ server, address }) => {
         let link = links.get(server)
         if (!link) {
@@ -196,6 +206,11 @@ export class Cluster {
           links.delete(server)
         }
       },
+      reach: members => {
+        for (const member of members) peers.to(member)
+        for (const link of links.values()) link.keep()
+      },
+      unreachable: () => [...links].filter(([, link]) => link.isUnreachable).map(([server]) => server),
       tell: () => {
         for (const link of links.values()) link.tell()
       },
@@ -203,10 +218,11 @@ export class Cluster {
         for (const link of links.values()) link.cut()
       },
     }
+    return peers
   }
 
   #connect(from: Node, to: Node, events: TransportEvents): Transport {
-    let isOpen = !to.isDead
+    let isOpen = !to.isDead && !from.isApart && !to.isApart
     const end = () => {
       if (!isOpen) return
       isOpen = false

@@ -57,6 +57,35 @@ test('who joins moves less than half as much as a new deal would', () => {
   assert.ok(moved / 50 < 64 / 2, `${moved / 50} of 64`)
 })
 
+test('whom more than half of all servers cannot reach is given nothing; half is not enough, and if it is so of all it is so of none', () => {
+  const view = (count: number, complaints: number) => {
+    const servers = names(count)
+    const made = viewOf(servers, new Array(8).fill(servers[0]))
+    for (const server of servers.slice(1, 1 + complaints))
+      Object.assign(made.members.get(server)!, { unreachable: [servers[0]] })
+    return { servers, view: made }
+  }
+  const kept = ({ servers, view: seen }: ReturnType<typeof view>) => {
+    const hosted = new Set([0, 1, 2, 3, 4, 5, 6, 7])
+    return 8 - planOf({ view: seen, self: servers[0]!, hosted, ...always }).give.length
+  }
+  for (const [count, complaints, keeps] of [
+    [2, 1, true],
+    [3, 1, true],
+    [3, 2, false],
+    [4, 2, true],
+    [4, 3, false],
+    [5, 2, true],
+    [5, 3, false],
+  ] as const)
+    assert.equal(kept(view(count, complaints)) > 0, keeps, `${complaints} of ${count}`)
+  const all = names(3)
+  const apart = viewOf(all, new Array(8).fill(all[0]))
+  for (const member of apart.members.values())
+    Object.assign(member, { unreachable: all.filter(other => other !== member.server) })
+  assert.ok(kept({ servers: all, view: apart }) > 0)
+})
+
 test('together the servers take each shard that has no owner, once', () => {
   const members = names(3)
   const plans = members.map(self =>

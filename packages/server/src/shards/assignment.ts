@@ -34,7 +34,7 @@ export type PlanOptions = {
 
 export function planOf({ view, self, hosted, unownedMs, knownMs }: PlanOptions): Plan {
   const plan: Plan = { take: [], give: [] }
-  const candidates = [...view.members.values()].filter(member => !member.isLeaving).map(member => member.server)
+  const candidates = candidatesOf(view)
   const rankings = rankingsOf(view.owners.length, candidates)
   view.owners.forEach((owner, shard) => {
     const ranking = rankings[shard] ?? []
@@ -51,6 +51,19 @@ export function planOf({ view, self, hosted, unownedMs, knownMs }: PlanOptions):
     if (place >= 0 && unownedMs(shard) >= place * PASSED_OVER_MS) plan.take.push(shard)
   })
   return plan
+}
+
+/**
+ * Who may have shards: all who stay, but for those whom more than half of all servers cannot reach. Such a one can still be alive, with the store and
+ * nobody else in reach, and would keep its shards from everybody (SAFETY O13). If that is so of all, it is the network between them: then it is as if of none.
+ */
+function candidatesOf({ members }: View): string[] {
+  const complaints = new Map<string, number>()
+  for (const { unreachable = [] } of members.values())
+    for (const server of unreachable) complaints.set(server, (complaints.get(server) ?? 0) + 1)
+  const staying = [...members.values()].filter(member => !member.isLeaving).map(member => member.server)
+  const reachable = staying.filter(server => (complaints.get(server) ?? 0) <= members.size / 2)
+  return reachable.length > 0 ? reachable : staying
 }
 
 /** By shard: the servers, the one that should have it first. */

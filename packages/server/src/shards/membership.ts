@@ -33,6 +33,8 @@ export type MemberRecord = ProcessFacts & {
   memberTtlMs: number
   /** It is about to stop: it gives up what it has and takes nothing. */
   isLeaving?: boolean
+  /** Servers that beat and that it cannot reach: when most say so of one, that one's shards go to others (SAFETY O13). */
+  unreachable?: readonly string[]
   beat: string
 }
 
@@ -48,6 +50,8 @@ export type MembershipOptions = {
   process: ProcessFacts
   /** A beat is only for a server whose shards move (SAFETY O13). */
   isProgressing(): boolean
+  /** Others that beat and cannot be reached from here. */
+  unreachable?(): readonly string[]
   /** The record is not ours any more, or the store is lost: the process must end. */
   fatal(error: Error): void
 }
@@ -147,6 +151,7 @@ export class Membership {
     const beat = randomHex(random, 8)
     const startedAt = this.#startedAt
     const leaving = this.#isLeaving && { isLeaving: true }
+    const unreachable = this.#options.unreachable?.() ?? []
     const record = encodeRecord({
       server,
       address,
@@ -154,6 +159,7 @@ export class Membership {
       ...process,
       memberTtlMs: MEMBER_TTL_MS,
       ...leaving,
+      ...(unreachable.length > 0 && { unreachable }),
       beat,
     })
     // Before it is handed to the transport, and before the first of several attempts.
