@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import type { IssuerConfig } from './auth/issuer.ts'
+import { type AuditConfig, auditOf, auditSettings } from './config-audit.ts'
 import { encryptionOf } from './config-encryption.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
 import { issuersOf } from './config-issuers.ts'
@@ -59,6 +60,7 @@ export type Config = {
   allowedOrigins: readonly string[]
   /** How long the server goes on as before after it has begun to say that it is not ready. */
   drainReadyMs: number
+  audit: AuditConfig
   /** Labels of the tenant's metrics. */
   serviceName: string
   location: string
@@ -166,6 +168,7 @@ const settings = [
     default: '',
     help: 'Origins of web pages that may use this service, like https://app.example.org, separated by commas.',
   },
+  ...auditSettings,
   { name: 'service_name', default: 'go-etcd-lock', help: "The service's name in the labels of the tenant's metrics." },
   { name: 'location', default: 'local', help: "The location in the labels of the tenant's metrics." },
 ] as const satisfies Setting[]
@@ -225,6 +228,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     serverName: get('server_name'),
     drainReadyMs: durationOf('drain_ready_ms', get('drain_ready_ms')),
     allowedOrigins: originsOf(get('allowed_origins')),
+    audit: auditOf(engine, get),
     serviceName: get('service_name'),
     location: get('location'),
   }

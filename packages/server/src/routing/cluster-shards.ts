@@ -82,10 +82,10 @@ class ClusterShards implements OpenedShards {
     })
   }
 
-  get meta(): { clusterId: string; clusterKey: string } {
+  get meta(): { clusterId: string; clusterKey: string; shards: number } {
     if (!this.#meta) throw new Error('the shards are not open')
-    const { clusterId, clusterKey } = this.#meta
-    return { clusterId, clusterKey }
+    const { clusterId, clusterKey, shards } = this.#meta
+    return { clusterId, clusterKey, shards }
   }
 
   async open(): Promise<void> {

@@ -36,7 +36,7 @@ export type ShardsConfig = {
 }
 
 export type OpenedShards = Shards & {
-  meta: { clusterId: string; clusterKey: string }
+  meta: { clusterId: string; clusterKey: string; shards: number }
   server: string
   /** The store has another key: what only this server may write is written once more, soon. */
   sealAnew(): void
@@ -92,10 +92,10 @@ class ServerShards implements OpenedShards {
     })
   }
 
-  get meta(): { clusterId: string; clusterKey: string } {
+  get meta(): { clusterId: string; clusterKey: string; shards: number } {
     if (!this.#meta) throw new Error('the shards are not open')
-    const { clusterId, clusterKey } = this.#meta
-    return { clusterId, clusterKey }
+    const { clusterId, clusterKey, shards } = this.#meta
+    return { clusterId, clusterKey, shards }
   }
 
   async open(): Promise<void> {

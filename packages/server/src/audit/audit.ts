@@ -1,0 +1,112 @@
+/** The trail of what happened, for those who ask: archived, searched, checked. One for a server; each server answers for all shards. */
+import type { Clock } from '../clock.ts'
+import type { Engine } from '../engine/engine.ts'
+import { registryKeysUnder } from '../registry/store.ts'
+import type { OpenArchive } from '../shards/archive.ts'
+import { type Keys, keysUnder } from '../shards/keys.ts'
+import { shardOf } from '../shards/router.ts'
+import { type ArchiveTelemetry, openArchive, type Retention } from './archive.ts'
+import { beginning, type ChainHead, type Checked, checkChain, type Progress } from './chain.ts'
+import { newestLinkOf, newestOf } from './heads.ts'
+import { type HeldAt, heldAt } from './held.ts'
+import { type HistoryQuery, type PastEvents, pastEvents } from './history.ts'
+import { type AuditKeys, auditKeysUnder } from './keys.ts'
+import { type AuditPage, type AuditQuery, pageOfTrail } from './query.ts'
+import { LogReader } from './reading.ts'
+
+export type AuditOptions = {
+  engine: Engine
+  clock: Clock
+  /** What the keys of the store begin with. */
+  root: string
+  /** Of the whole service; null: nothing is archived. */
+  retention: Retention | null
+  isStrict: boolean
+  telemetry: ArchiveTelemetry
+}
+
+/** What is known once the store has been opened. */
+export type Known = { clusterId: string; shards: number }
+
+/** Hexadecimal digits of the cluster's id in the ids of events. */
+const CLUSTER_DIGITS = 8
+
+export interface Audit {
+  /** A page of the trail; null: the cursor is not one of ours, or of the other direction. */
+  page(query: AuditQuery): Promise<AuditPage | null>
+  /** Past events of one lock, newest first. */
+  history(query: HistoryQuery): Promise<PastEvents>
+  heldAt(question: { instance: string; lock: string; atMs: number }): Promise<HeldAt>
+  /** A part of the check of all chains. */
+  check(from?: Progress, known?: readonly ChainHead[]): Promise<Checked>
+  /** The newest of each chain, to be kept elsewhere. */
+  heads(): Promise<ChainHead[]>
+}
+
+/** For the shards: where their batches go. Before anything is known of the cluster but how many shards it has at the most. */
+export function archiveOf(options: AuditOptions, shards: number): OpenArchive | null {
+  const { retention, root } = options
+  if (!retention) return null
+  const own = { ageMs: retention.ageMs, bytesMax: Math.floor(retention.bytesMax / shards) }
+  const keys = { keys: keysUnder(root), auditKeys: auditKeysUnder(root) }
+  return shard => openArchive({ ...options, ...keys, retention: own }, shard)
+}
+
+export class StoredAudit implements Audit {
+  readonly #engine: Engine
+  readonly #clock: Clock
+  readonly #keys: Keys
+  readonly #auditKeys: AuditKeys
+  readonly #registryKeys: ReturnType<typeof registryKeysUnder>
+  readonly #known: Known
+
+  constructor({ engine, clock, root }: Pick<AuditOptions, 'engine' | 'clock' | 'root'>, known: Known) {
+    this.#engine = engine
+    this.#clock = clock
+    this.#keys = keysUnder(root)
+    this.#auditKeys = auditKeysUnder(root)
+    this.#registryKeys = registryKeysUnder(root)
+    this.#known = known
+  }
+
+  async page(query: AuditQuery): Promise<AuditPage | null> {
+    return pageOfTrail({ ...this.sourcesOf(query.instance), newestLink: await this.newestLink() }, query)
+  }
+
+  history(query: HistoryQuery): Promise<PastEvents> {
+    return pastEvents(this.sourcesOf(query.instance), query)
+  }
+
+  heldAt(question: { instance: string; lock: string; atMs: number }): Promise<HeldAt> {
+    return heldAt(this.sourcesOf(question.instance), question)
+  }
+
+  check(from: Progress = beginning, known: readonly ChainHead[] = []): Promise<Checked> {
+    return checkChain(this.#chains, from, known)
+  }
+
+  async heads(): Promise<ChainHead[]> {
+    return newestOf(this.#chains)
+  }
+
+  /** How an instance's part of the trail is read. */
+  sourcesOf(instance: string) {
+    return this.sourcesOfShard(shardOf(instance, this.#known.shards))
+  }
+
+  sourcesOfShard(shard: number) {
+    const [engine, clock, registryKeys] = [this.#engine, this.#clock, this.#registryKeys]
+    const reader = new LogReader({ engine, keys: this.#keys, auditKeys: this.#auditKeys, shard })
+    return { engine, clock, registryKeys, reader, cluster: this.#known.clusterId.slice(0, CLUSTER_DIGITS) }
+  }
+
+  /** Of the administrative trail. */
+  async newestLink(): Promise<number> {
+    return newestLinkOf(this.#engine, this.#registryKeys)
+  }
+
+  get #chains() {
+    const [engine, clock, keys, auditKeys] = [this.#engine, this.#clock, this.#keys, this.#auditKeys]
+    return { engine, clock, keys, auditKeys, registryKeys: this.#registryKeys, shards: this.#known.shards }
+  }
+}

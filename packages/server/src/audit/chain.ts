@@ -1,0 +1,344 @@
+/**
+ * Whether the trail is what was written: every batch and every link names the hash of the one before, so what has been edited, taken out, put in or
+ * moved breaks the chain at its place. Checked in parts, each of which says where the next one goes on.
+ *
+ * What a chain cannot show by itself: that its newest end has been cut off, or that somebody has rewritten all of it from some place on. For that its
+ * head is kept elsewhere (`heads`): a chain that no longer holds a head that it had has been tampered with.
+ */
+import { hash } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import type { Engine, KeyValue } from '../engine/engine.ts'
+import { decodeHead, decodeLink, hashLink, noHead, type RegistryKeys } from '../registry/store.ts'
+import { batchText, hashBatch } from '../shards/batch.ts'
+import type { Keys } from '../shards/keys.ts'
+import { type ArchiveIndex, decodeIndex, emptyIndex, type SegmentLine } from './archive-index.ts'
+import { headerOf } from './header.ts'
+import type { AuditKeys } from './keys.ts'
+import { storedOf } from './reading.ts'
+import { Budget } from './scanning.ts'
+import { decodeSegment } from './segment.ts'
+
+export type Problem = {
+  /** `shard 0`, or `trail`. */
+  chain: string
+  /** Of the batch or link at which it was seen. */
+  seq: number
+  kind: 'edited' | 'missing' | 'moved' | 'unreadable' | 'truncated' | 'anchor'
+  message: string
+}
+
+export type ChainHead = { chain: string; seq: number; hash: string }
+
+/** Where a check has come; plain data, as it travels as a cursor. */
+export type Progress = {
+  shard: number
+  part: 'archive' | 'log' | 'trail'
+  /** Of what has been checked last; -1: nothing yet. */
+  seq: number
+  hash: string
+  /** Where the archive of the shard ends. */
+  archivedSeq: number
+  archivedHash: string
+}
+
+export type Checked = { batches: number; problems: Problem[]; heads: ChainHead[]; next: Progress | null }
+
+export type ChainSources = {
+  engine: Engine
+  clock: Clock
+  keys: Keys
+  auditKeys: AuditKeys
+  registryKeys: RegistryKeys
+  shards: number
+}
+
+/** Text that is looked at in one part: less than a second. */
+export const CHECK_BYTES_MAX = 64 * 1024 * 1024
+const PAGE = 128
+
+export const beginning: Progress = { shard: 0, part: 'archive', seq: -1, hash: '', archivedSeq: -1, archivedHash: '' }
+
+/** One part of the check of everything: all shards, then the administrative trail. `known`: heads that were seen before. */
+export async function checkChain(
+  sources: ChainSources,
+  from: Progress = beginning,
+  known: readonly ChainHead[] = [],
+): Promise<Checked> {
+  const check = new Check(sources, from, known)
+  return check.run()
+}
+
+class Check {
+  readonly #sources: ChainSources
+  readonly #known: readonly ChainHead[]
+  readonly #budget: Budget
+  readonly #checked: Checked = { batches: 0, problems: [], heads: [], next: null }
+  #at: Progress
+
+  constructor(sources: ChainSources, from: Progress, known: readonly ChainHead[]) {
+    this.#sources = sources
+    this.#known = known
+    this.#at = { ...from }
+    this.#budget = new Budget(CHECK_BYTES_MAX, sources.clock)
+  }
+
+  async run(): Promise<Checked> {
+    while (this.#at.part !== 'trail') {
+      const isDone = this.#at.part === 'archive' ? await this.#archive() : await this.#log()
+      if (!isDone) return { ...this.#checked, next: this.#at }
+    }
+    const isDone = await this.#trail()
+    return { ...this.#checked, next: isDone ? null : this.#at }
+  }
+
+  get #chain(): string {
+    return this.#at.part === 'trail' ? 'trail' : `shard ${this.#at.shard}`
+  }
+
+  async #archive(): Promise<boolean> {
+    const { engine, auditKeys } = this.#sources
+    const { shard } = this.#at
+    const pair = await engine.read(auditKeys.index(shard))
+    const index = pair ? decodeIndex(pair.value) : emptyIndex
+    if (this.#at.seq < 0) await this.#strays(index)
+    for (const line of index.segments) {
+      if (line.last <= this.#at.seq) continue
+      // Dropped since the part before this one: nothing vouches for what is the oldest now but the index.
+      if (line === index.segments[0] && line.first > this.#at.seq + 1) this.#at = { ...this.#at, seq: -1, hash: '' }
+      await this.#segment(line, index)
+      if (this.#budget.isUsedUp) return false
+    }
+    const { seq, hash: last } = this.#at
+    this.#at = { ...this.#at, part: 'log', seq: -1, hash: '', archivedSeq: seq, archivedHash: last }
+    return true
+  }
+
+  async #segment(line: SegmentLine, index: ArchiveIndex): Promise<void> {
+    const { engine, auditKeys } = this.#sources
+    const pair = await engine.read(auditKeys.segment(this.#at.shard, line.first))
+    const batches = pair && decodeSegment(pair.value)
+    const what = `segment ${line.first} to ${line.last} of the archive`
+    if (!pair) this.#found('missing', line.first, `${what} is not there`)
+    else if (!batches) this.#found('unreadable', line.first, `${what} is no segment any more`)
+    else if (batches.length !== line.last - line.first + 1)
+      this.#found('missing', line.first, `${what} has ${batches.length} batches`)
+    // The chain goes on behind it, from a place that nothing vouches for.
+    if (!batches) this.#at = { ...this.#at, seq: line.last, hash: '' }
+    for (const [place, bytes] of (batches ?? []).entries()) {
+      const isFirst = this.#at.seq < 0
+      await this.#batch(line.first + place, bytes)
+      if (isFirst) this.#anchored(line.first, bytes, index.anchor)
+    }
+    this.#at.seq = Math.max(this.#at.seq, line.last)
+  }
+
+  /** The oldest that is kept must follow what the index says was before it. */
+  #anchored(seq: number, bytes: Uint8Array, anchor: string): void {
+    const prev = headerOf(textOf(bytes))?.prev
+    if (prev !== undefined && prev !== anchor)
+      this.#found('anchor', seq, 'the oldest batch of the archive is not the one that was written down as such')
+  }
+
+  /** Segments that the index does not know of have been put there, or it has been put back. */
+  async #strays({ segments }: ArchiveIndex): Promise<void> {
+    const { engine, auditKeys } = this.#sources
+    const known = new Set(segments.map(({ first }) => first))
+    const prefix = auditKeys.segments(this.#at.shard)
+    for (let after: string | undefined, more = true; more; ) {
+      const page = await engine.list({ prefix, limit: 4, ...(after === undefined ? {} : { after }) })
+      for (const { key } of page.pairs) {
+        const first = Number(key.slice(prefix.length))
+        if (!known.has(first))
+          this.#found('moved', first, 'a segment of the archive is there that its index does not know of')
+      }
+      after = page.pairs.at(-1)?.key
+      more = page.more
+    }
+  }
+
+  async #log(): Promise<boolean> {
+    const { engine, keys, shards } = this.#sources
+    const { shard } = this.#at
+    for (let more = true; more; ) {
+      const after = this.#at.seq < 0 ? {} : { after: keys.batch(shard, this.#at.seq) }
+      const page: { pairs: KeyValue[]; more: boolean } = await engine.list({
+        prefix: keys.log(shard),
+        limit: PAGE,
+        ...after,
+      })
+      for (const { seq, bytes } of page.pairs.map(storedOf)) {
+        if (this.#at.seq < 0 && seq > this.#at.archivedSeq + 1) this.#join()
+        if (this.#at.seq >= 0 && seq > this.#at.seq + 1) await this.#overtaken(seq)
+        await this.#batch(seq, bytes)
+        if (seq === this.#at.archivedSeq + 1) this.#follows(seq, bytes)
+      }
+      more = page.more
+      if (more && this.#budget.isUsedUp) return false
+    }
+    this.#ended()
+    const isLast = shard + 1 === shards
+    const fresh = { ...beginning, shard: isLast ? shard : shard + 1 }
+    this.#at = isLast ? { ...fresh, part: 'trail' } : fresh
+    return true
+  }
+
+  /** The log begins behind the archive: they are one chain. */
+  #join(): void {
+    const { archivedSeq, archivedHash } = this.#at
+    this.#at = { ...this.#at, seq: archivedSeq, hash: archivedHash }
+  }
+
+  /** What is not in the log any more may have been archived since the archive was looked at. */
+  async #overtaken(before: number): Promise<void> {
+    const { engine, auditKeys } = this.#sources
+    const { shard } = this.#at
+    const pair = await engine.read(auditKeys.index(shard))
+    for (const line of pair ? decodeIndex(pair.value).segments : []) {
+      if (line.last <= this.#at.seq || line.first >= before) continue
+      const segment = await engine.read(auditKeys.segment(shard, line.first))
+      for (const [place, bytes] of (segment ? (decodeSegment(segment.value) ?? []) : []).entries()) {
+        const seq = line.first + place
+        if (seq > this.#at.seq && seq < before) await this.#batch(seq, bytes)
+      }
+    }
+  }
+
+  /** The first batch that is not archived names the last that is: so what lies in both is the same in both. */
+  #follows(seq: number, bytes: Uint8Array): void {
+    const prev = headerOf(textOf(bytes))?.prev
+    const { archivedHash } = this.#at
+    if (archivedHash !== '' && prev !== undefined && prev !== archivedHash)
+      this.#found('edited', seq, `batch ${seq} does not follow from the archive’s copy of batch ${seq - 1}`)
+  }
+
+  async #batch(seq: number, bytes: Uint8Array): Promise<void> {
+    const own = hashBatch(bytes)
+    const text = textOf(bytes)
+    await this.#budget.spend(text.length + 1)
+    this.#checked.batches++
+    const last = this.#at
+    const head = headerOf(text)
+    if (last.seq >= 0 && seq > last.seq + 1) this.#gap(last.seq + 1, seq - 1)
+    if (!head) this.#found('unreadable', seq, `batch ${seq} is no batch any more`)
+    else if (head.seq !== seq) this.#found('moved', seq, `batch ${head.seq} lies at the place of batch ${seq}`)
+    else if (last.hash !== '' && seq === last.seq + 1 && head.prev !== last.hash)
+      this.#found(
+        'edited',
+        seq,
+        `batch ${seq} does not follow from batch ${seq - 1} as it is now: one of the two was changed`,
+      )
+    this.#compare(seq, own)
+    this.#at = { ...last, seq, hash: own }
+  }
+
+  #gap(from: number, to: number): void {
+    this.#found('missing', from, from === to ? `batch ${from} is missing` : `batches ${from} to ${to} are missing`)
+  }
+
+  #compare(seq: number, own: string): void {
+    for (const head of this.#known) {
+      if (head.chain !== this.#chain || head.seq !== seq || head.hash === own) continue
+      this.#found(
+        'edited',
+        seq,
+        `${this.#chain === 'trail' ? 'link' : 'batch'} ${seq} is not what it was when its hash was taken`,
+      )
+    }
+  }
+
+  /** The end of a chain: it must reach every head that it had. */
+  #ended(): void {
+    const { seq, hash: own } = this.#at
+    this.#checked.heads.push({ chain: this.#chain, seq, hash: own })
+    for (const head of this.#known) {
+      if (head.chain === this.#chain && head.seq > seq)
+        this.#found(
+          'truncated',
+          seq,
+          `it ends with ${seq}, but ${head.seq} has been there: the newest have been cut off`,
+        )
+    }
+  }
+
+  async #trail(): Promise<boolean> {
+    const { engine, registryKeys } = this.#sources
+    const pair = await engine.read(registryKeys.head)
+    const head = pair ? decodeHead(pair.value) : noHead
+    for (let more = true; more; ) {
+      const after = registryKeys.link(Math.max(0, this.#at.seq))
+      const page: { pairs: KeyValue[]; more: boolean } = await engine.list({
+        prefix: registryKeys.trail,
+        limit: PAGE,
+        after,
+      })
+      for (const { key, value } of page.pairs)
+        await this.#link(Number(key.slice(registryKeys.trail.length)), value, head)
+      more = page.more
+      if (more && this.#budget.isUsedUp) return false
+    }
+    const { seq, hash: own } = this.#at
+    // More may have been added since the head was read.
+    if (head.seq > 0 && seq < head.seq)
+      this.#found('truncated', seq, `the trail ends with link ${seq}, its head says ${head.seq}`)
+    if (seq === head.seq && own !== head.hash)
+      this.#found('edited', seq, `link ${seq} is not the one that the head names`)
+    if (seq >= 0) this.#ended()
+    return true
+  }
+
+  async #link(
+    seq: number,
+    bytes: Uint8Array,
+    head: { firstSeq: number; anchor: string; seq: number; hash: string },
+  ): Promise<void> {
+    await this.#budget.spend(bytes.byteLength + 1)
+    this.#checked.batches++
+    const own = hashLink(bytes)
+    const last = this.#at
+    const link = linkOf(bytes)
+    const before = last.seq < 0 ? head.anchor : last.hash
+    const expected = last.seq < 0 ? head.firstSeq : last.seq + 1
+    if (seq > expected) this.#found('missing', expected, `links ${expected} to ${seq - 1} are missing`)
+    if (!link) this.#found('unreadable', seq, `link ${seq} is no link any more`)
+    else if (link.seq !== seq) this.#found('moved', seq, `link ${link.seq} lies at the place of link ${seq}`)
+    else if (seq === expected && link.prev !== before)
+      this.#found(
+        'edited',
+        seq,
+        `link ${seq} does not follow from link ${seq - 1} as it is now: one of the two was changed`,
+      )
+    if (seq === head.seq && own !== head.hash)
+      this.#found('edited', seq, `link ${seq} is not the one that the head names`)
+    this.#compare(seq, own)
+    this.#at = { ...last, seq, hash: own }
+  }
+
+  #found(kind: Problem['kind'], seq: number, message: string): void {
+    this.#checked.problems.push({ chain: this.#chain, seq, kind, message })
+  }
+}
+
+/** Of what somebody has spoilt: whatever can be read of it. */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return batchText(bytes)
+  } catch {
+    // It cannot be inflated: nothing that this program wrote.
+    return ''
+  }
+}
+
+function linkOf(bytes: Uint8Array): { seq: number; prev: string } | null {
+  try {
+    return decodeLink(bytes)
+  } catch {
+    // As above.
+    return null
+  }
+}
+
+/** One line that stands for all heads, short enough to be written down. */
+export function digestOf(heads: readonly ChainHead[]): string {
+  const lines = heads.map(({ chain, seq, hash: own }) => `${chain} ${seq} ${own}`).sort()
+  return hash('sha256', lines.join('\n'), 'hex')
+}
