@@ -7,18 +7,22 @@ import { clientBugs } from './bugs/client.ts'
 import { coreBugs } from './bugs/core.ts'
 import { doorBugs } from './bugs/doors.ts'
 import { engineBugs } from './bugs/engines.ts'
+import { identityBugs } from './bugs/identity.ts'
 import { logBugs } from './bugs/log.ts'
 import { ownershipBugs } from './bugs/ownership.ts'
 import { requestBugs } from './bugs/requests.ts'
+import { serverBugs } from './bugs/servers.ts'
 import { shardBugs } from './bugs/shards.ts'
 
 export const bugs: readonly Bug[] = [
   ...logBugs,
   ...ownershipBugs,
+  ...serverBugs,
   ...shardBugs,
   ...coreBugs,
   ...requestBugs,
   ...clientBugs,
   ...engineBugs,
   ...doorBugs,
+  ...identityBugs,
 ]

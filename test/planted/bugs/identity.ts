@@ -1,0 +1,123 @@
+/** Bugs in proving who is calling: tokens, keys, certificates, and the limits on guessing. */
+import type { Bug } from '../bug.ts'
+
+const auth = 'packages/server/src/auth'
+const tokens = (name: string) => ({ file: `${auth}/tokens.test.ts`, name })
+const keys = (name: string) => ({ file: `${auth}/api-keys.test.ts`, name })
+const limits = (name: string) => ({ file: `${auth}/login-limits.test.ts`, name })
+const whole = (name: string) => ({ file: `${auth}/authenticator.test.ts`, name })
+
+export const identityBugs: readonly Bug[] = [
+  {
+    id: 'signature-not-checked',
+    rules: ['V6'],
+    does: 'A token that says the right things is believed, whoever signed it.',
+    file: `${auth}/tokens.ts`,
+    find: "    if ('is' in claims) return { verdict: claims }\n    const identity = identityOf(claims.payload,",
+    replace: '    const identity = identityOf(decodeJwt(text),',
+    test: tokens('a token that another key has signed, or that was changed since, is wrong'),
+  },
+  {
+    id: 'any-audience',
+    rules: ['V6'],
+    does: 'A token that somebody gave to another service opens this one.',
+    file: `${auth}/tokens.ts`,
+    find: '...(issuer.audiences.length > 0 && { audience: [...issuer.audiences] }),',
+    replace: '',
+    test: tokens('a token for another audience, or of another issuer, is not for us'),
+  },
+  {
+    id: 'remembered-for-ever',
+    rules: ['V6'],
+    does: 'A token that was good once is good for as long as it is remembered.',
+    file: `${auth}/tokens.ts`,
+    find: '      if (this.#clock.wallMs() >= remembered.expiresAtMs) return refused\n',
+    replace: '',
+    test: tokens(
+      'a token is good up to the clock skew after it expires, and not a millisecond longer, remembered or not',
+    ),
+  },
+  {
+    id: 'withdrawn-key-goes-on',
+    rules: ['V6'],
+    does: 'An issuer withdraws a stolen key, and what the thief has shown before goes on being good.',
+    file: `${auth}/tokens.ts`,
+    find: 'if (!remembered.key.isWithdrawn) return remembered.verdict',
+    replace: 'return remembered.verdict',
+    test: tokens('a remembered token is forgotten with its key long before it expires'),
+  },
+  {
+    id: 'keys-of-any-issuer',
+    rules: ['V6'],
+    does: 'Discovery is believed whatever issuer it is of.',
+    file: `${auth}/key-sets.ts`,
+    find: 'if (found?.issuer !== issuer) throw',
+    replace: 'if (!found) throw',
+    test: tokens('discovery is believed only if it is of the issuer itself'),
+  },
+  {
+    id: 'away-means-wrong',
+    rules: ['V6'],
+    does: 'While the issuer is away, good tokens are answered like forged ones, and clients give up.',
+    file: `${auth}/key-sets.ts`,
+    find: '    if (this.#hasFailed)\n',
+    replace: '    if (this.#hasFailed && this.#keys.size < 0)\n',
+    test: tokens('while the issuer is away its known keys go on, and what names another cannot be decided'),
+  },
+  {
+    id: 'no-cooldown',
+    rules: ['V6'],
+    does: 'Whoever makes up names of keys has this server ask the issuer as often as they like.',
+    file: `${auth}/key-sets.ts`,
+    find: 'if (this.#mayFetch()) {',
+    replace: 'if (this.#mayFetch() || wanted.kid) {',
+    test: tokens('names of keys that nobody knows cause one fetch in COOLDOWN_MS'),
+  },
+  {
+    id: 'revoked-key-opens',
+    rules: ['V6'],
+    does: 'A revoked key goes on opening.',
+    file: `${auth}/api-keys.ts`,
+    find: "if (record.state !== 'active') return ended",
+    replace: '',
+    test: keys('a revoked key has ended at once, and whoever has not its secret does not learn that'),
+  },
+  {
+    id: 'unknown-key-answers-sooner',
+    rules: ['V6'],
+    does: 'How long the answer takes tells whether there is a key of that id.',
+    file: `${auth}/api-keys.ts`,
+    find: '    const isRight = this.#work',
+    replace: '    if (!record) return wrong\n    const isRight = this.#work',
+    test: keys('the same work is done whether the key is known, wrong, revoked, or nobody has heard of it'),
+  },
+  {
+    id: 'guessing-is-free',
+    rules: ['V6'],
+    does: 'Failures are counted, and nothing is done about them for keys that have been guessed at from many addresses.',
+    file: `${auth}/login-limits.ts`,
+    find: 'const longestMs = Math.max(...waits)',
+    replace: 'const longestMs = waits[0] ?? 0',
+    test: limits('KEY_FAILURES_MAX failures with the id of one key are borne, wherever they come from'),
+  },
+  {
+    id: 'good-once-guess-for-ever',
+    rules: ['V6'],
+    does: 'Whoever was in from an address may guess from there without limit.',
+    file: `${auth}/login-limits.ts`,
+    find: "digest.toString('latin1')}@",
+    replace: 'digest.length}@',
+    test: limits(
+      'a credential that was good from an address is looked at when it comes from there again, and nothing else is',
+    ),
+  },
+  {
+    id: 'certificate-for-a-wrong-token',
+    rules: ['V6'],
+    does: 'Whoever sends a wrong token is let in for a certificate that came along.',
+    file: `${auth}/authenticator.ts`,
+    find: '  if (text === null) return null\n',
+    replace: '  if (text === null) return certified(parts, certificate)\n',
+    test: whole('a certificate says who is calling only where that is wanted, and only if nothing else does'),
+  },
+]
