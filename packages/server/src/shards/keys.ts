@@ -10,6 +10,8 @@ export type Keys = {
   root: string
   meta: string
   members: string
+  /** Of the registry's records, whose ids follow: it is the registry that writes them. */
+  instances: string
   member(server: string): string
   owner(shard: number): string
   log(shard: number): string
@@ -21,6 +23,7 @@ export function keysUnder(root: string): Keys {
     root,
     meta: `${root}/meta`,
     members: `${root}/members/`,
+    instances: `${root}/registry/records/instance/`,
     member: server => `${root}/members/${server}`,
     owner: shard => `${root}/shards/${shard}/owner`,
     log: shard => `${root}/shards/${shard}/log/`,

@@ -68,6 +68,19 @@ test('nothing is granted until the longest TTL of the backup has passed, and the
   assert.ok((await world.server.grant(session, 'a')) > restored.aboveToken)
 })
 
+test('an instance that had no lock when the backup was made waits too: it may have had some since', async () => {
+  let world = await startServer()
+  const { key, value } = { key: 'test/registry/records/instance/team', value: Buffer.from('{}') }
+  await world.engine.commit({ checks: [], writes: [{ key, value }] })
+  await restoring(world)
+  world = await restart(world)
+  const session = await world.server.session(1_000_000, 'team')
+  const early = await world.server.ask(world.server.acquire(session, 'a'), { instance: 'team' })
+  assert.ok(!early.ok && early.code === 'frozen')
+  await world.clock.pass(WAIT_MS_MIN + 1_000)
+  assert.ok(await world.server.grant(session, 'a', 'team'))
+})
+
 test('the wait can be said; without a session in the backup it is a minute', async () => {
   const world = await startServer()
   assert.equal((await restoring(world)).waitMs, WAIT_MS_MIN)

@@ -45,7 +45,7 @@ export type Restored = {
 export const EPOCHS_SKIPPED = 2 ** 16
 /** Sessions opened after the backup may have had longer TTLs than those in it. */
 export const WAIT_MS_MIN = 60_000
-/** Where locks are before there are tenants. */
+/** The instance that is always there. */
 const INSTANCE_DEFAULT = 'default'
 /** Entries of one batch: far below what a commit may have. */
 const ENTRIES_MAX = 1_000
@@ -68,7 +68,8 @@ export async function raiseAboveBackup(options: Restoring): Promise<Restored> {
   const waitMs = options.waitMs ?? Math.max(WAIT_MS_MIN, ...found.map(({ longestTtlMs }) => longestTtlMs))
   const untilAt = clock.wallMs() + waitMs
   const epoch = epochAbove(found, options.aboveToken)
-  for (const shard of found) await raise({ ...options, keys, shard, shards: meta.shards, epoch, untilAt })
+  const instances = [INSTANCE_DEFAULT, ...(await registered(engine, keys))]
+  for (const shard of found) await raise({ ...options, keys, shard, shards: meta.shards, epoch, untilAt, instances })
   await forgetServers(engine, keys)
   const renamed: Meta = { ...meta, clusterId: randomHex(random, 16) }
   await commit(engine, { checks: [{ key: keys.meta, modRevision: pair.modRevision }], key: keys.meta, value: renamed })
@@ -121,14 +122,22 @@ function epochAbove(found: readonly Found[], aboveToken: number | null): number 
 }
 
 async function raise(
-  options: Restoring & { keys: Keys; shard: Found; shards: number; epoch: number; untilAt: number },
+  options: Restoring & {
+    keys: Keys
+    shard: Found
+    shards: number
+    epoch: number
+    untilAt: number
+    instances: readonly string[]
+  },
 ): Promise<void> {
   const { engine, clock, random, keys, shard: found, shards, epoch, untilAt } = options
   const { shard, recovered, ownerRevision } = found
   const at = clock.wallMs()
   const states = new Map(recovered.states)
-  const isHome = shardOf(INSTANCE_DEFAULT, shards) === shard
-  if (isHome && !states.has(INSTANCE_DEFAULT)) states.set(INSTANCE_DEFAULT, newState(epoch))
+  // Also those of which the backup knows no lock: they may have had some since.
+  for (const instance of options.instances)
+    if (shardOf(instance, shards) === shard && !states.has(instance)) states.set(instance, newState(epoch))
   const all = [...states]
   let { seq, revision, hash } = recovered.end
   for (let from = 0; from < all.length; from += ENTRIES_MAX) {
@@ -162,6 +171,22 @@ function freezeOf(state: State, { untilAt, at }: { untilAt: number; at: number }
     at,
   }
   return { type: 'frozen', record: 'freeze', prefix: '', value, why: { by, reason: value.reason } }
+}
+
+/** Ids of the instances that the registry has: the last parts of the keys of their records. */
+async function registered(engine: Engine, keys: Keys): Promise<string[]> {
+  const ids: string[] = []
+  for (let after: string | undefined, more = true; more; ) {
+    const page = await engine.list({
+      prefix: keys.instances,
+      limit: LIST_MAX,
+      ...(after === undefined ? {} : { after }),
+    })
+    for (const { key } of page.pairs) ids.push(key.slice(keys.instances.length))
+    after = page.pairs.at(-1)?.key
+    more = page.more
+  }
+  return ids
 }
 
 async function forgetServers(engine: Engine, keys: Keys): Promise<void> {

@@ -1,0 +1,141 @@
+/** Many servers: who asks whom, who is given what, what a full store and a restored one may do. */
+import type { Bug } from '../bug.ts'
+
+const assignment = 'packages/server/src/shards/assignment.ts'
+const link = 'packages/server/src/routing/link.ts'
+const router = 'packages/server/src/routing/router.ts'
+const repeat = 'packages/server/src/routing/repeat.ts'
+const sockets = 'packages/server/src/routing/sockets.ts'
+const storage = 'packages/server/src/shards/storage.ts'
+const restoring = 'packages/server/src/shards/restoring.ts'
+const assignmentTest = 'packages/server/src/shards/assignment.test.ts'
+const routingTest = 'packages/server/src/routing/routing.test.ts'
+const socketsTest = 'packages/server/src/routing/sockets.test.ts'
+const storageTest = 'packages/server/src/shards/storage.test.ts'
+const restoringTest = 'packages/server/src/shards/restoring.test.ts'
+
+const unreachable =
+  'whom more than half of all servers cannot reach is given nothing; half is not enough, and if it is so of all it is so of none'
+
+export const serverBugs: readonly Bug[] = [
+  {
+    id: 'complaints-unheard',
+    rules: ['O13'],
+    does: 'A server that beats and that nobody can reach keeps its shards from everybody.',
+    file: assignment,
+    find: 'const reachable = staying.filter(server => (complaints.get(server) ?? 0) <= members.size / 2)',
+    replace: 'const reachable = staying',
+    test: { file: assignmentTest, name: unreachable },
+  },
+  {
+    id: 'one-complaint-is-enough',
+    rules: ['O13'],
+    does: 'One server that is itself cut off takes the shards from all others by complaining.',
+    file: assignment,
+    find: '(complaints.get(server) ?? 0) <= members.size / 2',
+    replace: '(complaints.get(server) ?? 0) < 1',
+    test: { file: assignmentTest, name: unreachable },
+  },
+  {
+    id: 'complaint-never-made',
+    rules: ['O13'],
+    does: 'A connection that was made once is never found to be down.',
+    file: link,
+    find: 'this.#downSinceMs ??= this.#clock.hrtimeMs()',
+    replace: '',
+    test: {
+      file: routingTest,
+      name: 'a server that beats and that no other can reach loses its shards to them, and gets its share again when it can be reached',
+    },
+  },
+  {
+    id: 'forwarded-twice',
+    rules: ['P15'],
+    does: 'What was sent to an owner that died is asked of the next one, though nobody remembers it by an id.',
+    file: repeat,
+    find: "    case 'acquire':\n      return command.request !== null || (typeof command.session === 'object' && command.session.key !== null)",
+    replace: "    case 'acquire':\n      return true",
+    test: { file: routingTest, name: 'what has no request id is asked again only if it surely was not taken' },
+  },
+  {
+    id: 'sent-taken-for-unsent',
+    rules: ['P15'],
+    does: 'What was sent over a connection that broke is said to have surely not been taken.',
+    file: link,
+    find: 'unsent.has(id) ? new NotTaken() : unknownOutcome()',
+    replace: 'new NotTaken()',
+    test: {
+      file: socketsTest,
+      name: 'what was sent over a connection that broke is unknown; the other side lets go of what was begun',
+    },
+  },
+  {
+    id: 'watch-begins-anew',
+    rules: ['I13'],
+    does: 'A watch that moves to the next owner goes on from there instead of from its last event.',
+    file: router,
+    find: 'this.#cursor = event.id',
+    replace: '',
+    test: { file: routingTest, name: 'a watch goes on over a change of owner, with every event once' },
+  },
+  {
+    id: 'any-server-believed',
+    rules: ['P5'],
+    does: 'Whoever connects is taken for a server of the cluster, whatever they prove.',
+    file: sockets,
+    find: "if (!isSame(proof, this.#proof('dial', [nonce, theirs, server, here.server]))) return transport.close()",
+    replace: '',
+    test: {
+      file: socketsTest,
+      name: 'whoever does not prove to know the key of the cluster is cut off, and asks nothing',
+    },
+  },
+  {
+    id: 'full-store-goes-on',
+    rules: ['O15'],
+    does: 'Acquires go on until the store refuses everything, releases and beats included.',
+    file: storage,
+    find: 'this.#isFull = share >= (wasFull ? ROOM_SHARE : FULL_SHARE)',
+    replace: 'this.#isFull = share >= 1',
+    test: {
+      file: storageTest,
+      name: 'when the store is nearly full, what would grow it is refused; what is held, its renewals and its releases go on',
+    },
+  },
+  {
+    id: 'restore-keeps-epoch',
+    rules: ['O4', 'I2'],
+    does: 'A restored store goes on with the epochs of the backup: tokens come twice.',
+    file: restoring,
+    find: 'highest + EPOCHS_SKIPPED',
+    replace: 'highest',
+    test: {
+      file: restoringTest,
+      name: 'tokens after a restore are larger than all that can have been given out since the backup',
+    },
+  },
+  {
+    id: 'restore-does-not-wait',
+    rules: ['O4'],
+    does: 'Locks are granted at once after a restore, while holders that the backup knows nothing of still believe.',
+    file: restoring,
+    find: 'untilAt: Math.max(untilAt, before?.untilAt ?? 0),',
+    replace: 'untilAt: 0,',
+    test: {
+      file: restoringTest,
+      name: 'nothing is granted until the longest TTL of the backup has passed, and then by itself',
+    },
+  },
+  {
+    id: 'restore-forgets-tenants',
+    rules: ['O4'],
+    does: 'Only instances that had a lock in the backup wait after a restore.',
+    file: restoring,
+    find: 'const instances = [INSTANCE_DEFAULT, ...(await registered(engine, keys))]',
+    replace: 'const instances = [INSTANCE_DEFAULT]',
+    test: {
+      file: restoringTest,
+      name: 'an instance that had no lock when the backup was made waits too: it may have had some since',
+    },
+  },
+]
