@@ -27,7 +27,7 @@ const arrows = {
   policies: ['auth', 'registry'],
   instances: ['registry', 'shards', 'locks', 'engine'],
   'iam-emulator': [],
-  http: ['auth', 'policies', 'registry', 'shards', 'locks'],
+  http: ['auth', 'policies', 'registry', 'instances', 'shards', 'locks'],
 } as const satisfies Record<string, readonly string[]>
 
 /** Files at the server's root that every room may use: the doors to the outside, which know no room. */

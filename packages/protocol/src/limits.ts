@@ -109,3 +109,5 @@ export const GROUPS_MAX = 20
 export const RECLAIM_MS = 7 * 24 * 60 * 60 * 1000
 /** After a rotation the old key may go on for at most this long. */
 export const OVERLAP_MS_MAX = 30 * 24 * 60 * 60 * 1000
+/** Rows of one report of usage: a month by the hour. */
+export const USAGE_ROWS_MAX = 1_000

@@ -6,6 +6,7 @@ import { v2Locks } from './v2-locks.ts'
 import { v2Operators } from './v2-operators.ts'
 import * as v from './v2-schemas.ts'
 import { v2Sessions } from './v2-sessions.ts'
+import { v2Usage } from './v2-usage.ts'
 
 const requestId = s.optional(s.requestId)
 const lastEventId = { name: 'Last-Event-ID', isRequired: false, description: 'Resume after this event.' } as const
@@ -204,6 +205,7 @@ export const v2 = {
   ...v2Sessions,
   ...v2Locks,
   ...v2Operators,
+  ...v2Usage,
   acquireAll,
   releaseAll,
   campaign,

@@ -161,7 +161,13 @@ test('disabled and enabled; deleted and restored; gone for good after a week, wi
   const deleted = await deleteInstance(options, by, id)
   assert.deepEqual([deleted.state, deleted.reclaimAtMs], ['pending_reclamation', clock.wallMs() + RECLAIM_MS])
   await assert.rejects(enableInstance(options, by, id), refused(/restore/))
-  assert.equal((await restoreInstance(options, by, id)).state, 'active')
+  const restored = await restoreInstance(options, by, id)
+  assert.equal(restored.state, 'active')
+  assert.deepEqual(
+    restored.history.map(({ capacityUnits }) => capacityUnits),
+    [10, 0, 10],
+    'it is not metered while it is deleted',
+  )
   await assert.rejects(
     reclaimInstance(options, by, { id, forget: async () => assert.fail() }),
     refused(/deleted first/),

@@ -78,6 +78,7 @@ export function updateInstance(
       changes.plan === undefined || changes.plan === before.plan
         ? known(options, 'plan', before.plan)
         : offeredPlan(options, changes.plan)
+    if (before.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted: restore it first.')
     const isOther = plan.id !== before.plan || changes.capacityUnits !== undefined
     const capacityUnits = isOther ? unitsOf(plan, changes.capacityUnits ?? before.capacityUnits) : before.capacityUnits
     const last = before.history.at(-1)
@@ -88,11 +89,18 @@ export function updateInstance(
       plan: plan.id,
       capacityUnits,
       overrides: overridesOf(plan, changes.overrides ?? (plan.allowsOverrides ? before.overrides : {})),
-      history: isMetered
-        ? [...before.history, { plan: plan.id, capacityUnits, fromMs: options.clock.wallMs() }].slice(-HISTORY_MAX)
-        : before.history,
+      history: isMetered ? since(options, { ...before, plan: plan.id }, capacityUnits) : before.history,
     }
   })
+}
+
+/** From now on it is metered by so many units of its plan. */
+function since(
+  { clock }: AdministrationOptions,
+  { history, plan }: InstanceRecord,
+  capacityUnits: number,
+): InstanceRecord['history'] {
+  return [...history, { plan, capacityUnits, fromMs: clock.wallMs() }].slice(-HISTORY_MAX)
 }
 
 export function enableInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
@@ -115,14 +123,20 @@ export async function deleteInstance(options: AdministrationOptions, by: By, id:
   return edit(options, { by, action: 'instance.delete', id }, before =>
     before.state === 'pending_reclamation'
       ? before
-      : { ...before, state: 'pending_reclamation', reclaimAtMs: options.clock.wallMs() + RECLAIM_MS },
+      : {
+          ...before,
+          state: 'pending_reclamation',
+          reclaimAtMs: options.clock.wallMs() + RECLAIM_MS,
+          // It costs nothing while it cannot be used, restored or not.
+          history: since(options, before, 0),
+        },
   )
 }
 
 export function restoreInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
   return edit(options, { by, action: 'instance.restore', id }, before => {
     if (before.state !== 'pending_reclamation') throw misfit('instance', 'It has not been deleted.')
-    return { ...before, state: 'active', reclaimAtMs: null }
+    return { ...before, state: 'active', reclaimAtMs: null, history: since(options, before, before.capacityUnits) }
   })
 }
 

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { Authenticate } from '../auth/caller.ts'
 import type { SessionSecrets } from '../auth/secrets.ts'
 import type { Clock } from '../clock.ts'
+import type { UsageOf } from '../instances/usage.ts'
 import type { Random } from '../random.ts'
 import type { Shards } from '../shards/port.ts'
 import type { Telemetry } from '../telemetry.ts'
@@ -32,3 +33,4 @@ export type Doors = {
   /** Set once each: when the server begins to say that it will stop, and when it begins to. */
   draining: { isAnnounced: boolean; isDraining: boolean }
 }
+  usage: UsageOf

@@ -1,18 +1,10 @@
 /** Each batch of the log is counted exactly once, whatever happens to whoever counts it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FakeClock, keys, type Server, startServer, TestEngine } from '../shards/testing.ts'
-import {
-  addCounts,
-  type Counts,
-  countBatch,
-  countKeysUnder,
-  decodeCounts,
-  GROUPS,
-  groupOf,
-  type Page,
-} from './counts.ts'
+import { FakeClock, type Server, startServer, TestEngine } from '../shards/testing.ts'
+import { addCounts, type Counts, countKeysUnder, decodeCounts, GROUPS, groupOf } from './counts.ts'
 import { COUNTS_KEPT_MS, Meter } from './meter.ts'
+import { readFrom } from './testing.ts'
 import { HOUR_MS } from './unit-hours.ts'
 
 /** All that has been counted for the instance, and in how many hours. */
@@ -32,12 +24,7 @@ function meterOf({ engine, clock, epoch = 1, server = 'one', alarms }: Options):
     root: 'test',
     server,
     owned: () => [{ shard: 0, epoch }],
-    async *read(_shard, from) {
-      const { pairs } = engine.store.list({ prefix: keys.log(0), limit: 10_000 })
-      yield pairs
-        .map(({ key, value }) => ({ seq: Number(key.slice(key.lastIndexOf('/') + 1)), bytes: value }))
-        .filter(({ seq }) => seq >= from)
-    },
+    read: readFrom(engine),
     alarm: what => (alarms ? void alarms.push(what) : assert.fail(what)),
   })
 }

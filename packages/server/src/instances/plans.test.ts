@@ -1,7 +1,6 @@
 /** What a unit buys, what it costs, and what an instance is metered by. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { RECLAIM_MS } from '@holdfast/protocol/limits'
 import type { PlanRecord } from '../registry/records.ts'
 import { instanceRecord, memoryRegistry } from '../registry/testing.ts'
 import { capacityUnit, defaultPlans, limitsOf, planOf } from './plans.ts'
@@ -55,7 +54,7 @@ test('a span that is cut anywhere has the same units as its pieces together, ove
   ]
   const deletedAtMs = 12 * HOUR_MS + 77
   const record = instanceRecord({ id: 'a', history })
-  const deleted = { ...record, state: 'pending_reclamation', reclaimAtMs: deletedAtMs + RECLAIM_MS } as const
+  const deleted = { history: [...history, { plan: 'premium', capacityUnits: 0, fromMs: deletedAtMs }] }
   const whole = metered(deleted, plans, { fromMs: 0, toMs: 24 * HOUR_MS })
   assert.deepEqual(whole, [
     { plan: 'standard', unitMs: 10 * (5 * HOUR_MS - 1_234_567) + 30 * (2 * HOUR_MS + 1) },

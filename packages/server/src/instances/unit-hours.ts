@@ -3,9 +3,8 @@
  * computes it, however often, and nothing of it can be lost or counted twice. Counted in units × ms, whole numbers, and divided once.
  *
  * Metered is what was provided, whether it was used or not (ECOSYSTEM 1.9): at least the plan's minimum, in whole steps, from the making of the
- * instance until its deletion; a disabled instance too.
+ * instance until its deletion; a disabled instance too. A deleted one has 0 units in its history until it is restored.
  */
-import { RECLAIM_MS } from '@holdfast/protocol/limits'
 import type { InstanceRecord, PlanRecord } from '../registry/records.ts'
 
 export const HOUR_MS = 60 * 60 * 1000
@@ -21,22 +20,19 @@ export function meteredUnits(plan: PlanRecord | null, units: number): number {
 }
 
 /** What was provided in `fromMs ≤ t < toMs`, by plan, in the order in which the plans came. */
-export function metered(instance: InstanceRecord, plans: Plans, span: { fromMs: number; toMs: number }): Metered[] {
+export function metered(
+  { history }: Pick<InstanceRecord, 'history'>,
+  plans: Plans,
+  span: { fromMs: number; toMs: number },
+): Metered[] {
   const found = new Map<string, number>()
-  const { history } = instance
-  const endMs = Math.min(span.toMs, deletedAtMs(instance) ?? span.toMs)
   history.forEach(({ plan, capacityUnits, fromMs }, index) => {
-    const untilMs = Math.min(endMs, history[index + 1]?.fromMs ?? endMs)
+    const untilMs = Math.min(span.toMs, history[index + 1]?.fromMs ?? span.toMs)
     const ms = untilMs - Math.max(fromMs, span.fromMs)
     const units = meteredUnits(plans(plan), capacityUnits)
     if (ms > 0 && units > 0) found.set(plan, (found.get(plan) ?? 0) + ms * units)
   })
   return [...found].map(([plan, unitMs]) => ({ plan, unitMs }))
-}
-
-/** null: it has not been. */
-function deletedAtMs({ state, reclaimAtMs }: InstanceRecord): number | null {
-  return state === 'pending_reclamation' && reclaimAtMs !== null ? reclaimAtMs - RECLAIM_MS : null
 }
 
 export function unitHours(parts: readonly Metered[]): number {

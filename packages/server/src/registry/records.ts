@@ -25,7 +25,7 @@ export type InstanceRecord = {
   changedAtMs: number
   /** While it is pending reclamation: when it goes for good, and what it was before. */
   reclaimAtMs: number | null
-  /** Which plan and how many units since when, oldest first: what it is metered by. */
+  /** Which plan and how many units since when, oldest first: what it is metered by; 0 units while it is deleted. */
   history: { plan: string; capacityUnits: number; fromMs: number }[]
 }
 

@@ -10,6 +10,7 @@ import { freeze } from './freeze.ts'
 import { getElection } from './get-election.ts'
 import { getLock } from './get-lock.ts'
 import { getSession } from './get-session.ts'
+import { getUsage } from './get-usage.ts'
 import { listFreezes } from './list-freezes.ts'
 import { listLocks } from './list-locks.ts'
 import { observe } from './observe.ts'
@@ -66,4 +67,5 @@ export const v2Routes = [
   watch,
   connect,
   whoami,
+  getUsage,
 ]

@@ -1,0 +1,64 @@
+/** `/v2`: what an instance has used, and what that costs. */
+import { Type } from 'typebox'
+import { USAGE_ROWS_MAX } from './limits.ts'
+import { operation } from './operation.ts'
+import * as s from './schemas.ts'
+
+const quantity = (description: string) => Type.Number({ minimum: 0, description })
+const unitHours = quantity(
+  'Capacity units times hours, as metered: provided is provided, whether it was used or not, and the plan has a minimum.',
+)
+const usd = quantity('By the price that the plan has now, to a hundred-thousandth of a dollar.')
+
+const row = s.closed({
+  start: s.timestamp,
+  end: s.timestamp,
+  capacity_unit_hours: unitHours,
+  cost_usd: usd,
+  operations: Type.Record(Type.String(), Type.Integer({ minimum: 0 }), {
+    description: 'How often what happened, from the log: each exactly once. The last ten seconds may still be missing.',
+  }),
+})
+
+const getUsage = operation({
+  id: 'getUsage',
+  version: 'v2',
+  tag: 'Usage',
+  method: 'GET',
+  path: '/v2/usage',
+  action: 'usage.read',
+  summary: 'What the instance has used, and what that costs so far and by the end of the month',
+  description: `Times are cut at UTC hours, days or months; at most ${USAGE_ROWS_MAX} rows.`,
+  errors: ['not_found'],
+  params: s.noFields,
+  query: s.closed({
+    from: s.optional(s.timestamp),
+    to: s.optional(s.timestamp),
+    by: s.optional(
+      Type.Enum(['hour', 'day', 'month'], { description: 'How long a row is; a day if nothing is said.' }),
+    ),
+  }),
+  body: null,
+  replies: {
+    200: {
+      description: 'From the beginning of this month until now, if nothing else is said.',
+      body: s.closed({
+        instance: s.instanceId,
+        crn: Type.String(),
+        plan: s.instanceId,
+        region: Type.String(),
+        capacity_units: s.count,
+        usage: Type.Array(row),
+        month: s.closed({
+          start: s.timestamp,
+          end: s.timestamp,
+          capacity_unit_hours: unitHours,
+          cost_usd: usd,
+          forecast_usd: quantity('What the month will have cost, if nothing is changed.'),
+        }),
+      }),
+    },
+  },
+})
+
+export const v2Usage = { getUsage } as const

@@ -1,0 +1,66 @@
+/** Whom this server serves and on what terms: the registry, and the rooms that only read it. */
+
+import { auditKeysUnder } from './audit/keys.ts'
+import { LogReader } from './audit/reading.ts'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Engine } from './engine/engine.ts'
+import { Instances, offerDefaultPlans } from './instances/instances.ts'
+import { type OpenedRegistry, openRegistry } from './registry/registry.ts'
+import { keysUnder } from './shards/keys.ts'
+import type { Logged } from './shards/port.ts'
+import type { OpenedShards } from './shards/shards.ts'
+import type { TermsOf } from './shards/terms.ts'
+import type { Telemetry } from './telemetry.ts'
+
+export type AdministeredOptions = {
+  engine: Engine
+  clock: Clock
+  config: Config
+  telemetry: Telemetry
+  fatal(error: Error): void
+}
+
+export class Administered {
+  readonly #options: AdministeredOptions
+  #registry: OpenedRegistry | null = null
+  #instances: Instances | null = null
+
+  constructor(options: AdministeredOptions) {
+    this.#options = options
+  }
+
+  /** For the shards, which are opened first: until `open` nobody can ask them anything. */
+  readonly termsOf: TermsOf = instance => this.#instances?.termsOf(instance) ?? null
+  /** For the shards. */
+  readonly logged = (batch: Logged): void => this.#instances?.logged(batch)
+
+  /** Reads the registry, when the store is known to be there. */
+  async open(shards: OpenedShards): Promise<{ registry: OpenedRegistry; instances: Instances }> {
+    const { engine, clock, config, telemetry, fatal } = this.#options
+    const { root } = config
+    const alarm = (what: string, error: unknown) => telemetry.warned(what, { err: error })
+    const registry = await openRegistry({ engine, clock, root, server: shards.server, alarm, fatal })
+    this.#registry = registry
+    await offerDefaultPlans(registry)
+    const keys = { keys: keysUnder(root), auditKeys: auditKeysUnder(root) }
+    const instances = new Instances({
+      engine,
+      clock,
+      root,
+      registry,
+      read: (shard, from) => new LogReader({ engine, ...keys, shard }).forward(from),
+      alarm,
+      export: null,
+    })
+    this.#instances = instances
+    instances.start({ server: shards.server, owned: () => shards.health().shards })
+    return { registry, instances }
+  }
+
+  /** When nothing is decided here any more, and before the store is closed. */
+  async close(): Promise<void> {
+    await this.#instances?.close()
+    await this.#registry?.close()
+  }
+}
