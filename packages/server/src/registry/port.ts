@@ -29,6 +29,8 @@ export type Trail = { seq: number; at: number; server: string; prev: string; dee
 export interface Registry {
   /** Last change that this server knows of. */
   readonly seq: number
+  /** Whether this server has heard of the store within `VIEW_MS_MAX`. What is older may have been revoked since (SAFETY O3): nothing is decided on it. */
+  readonly isFresh: boolean
   get<K extends Kind>(kind: K, id: string): Records[K] | null
   /** In the order of their ids. */
   all<K extends Kind>(kind: K): Iterable<Records[K]>

@@ -13,6 +13,7 @@ import {
   PUTS_MAX,
   RECORD_BYTES_MAX,
   TRAIL_LINKS_MAX,
+  VIEW_MS_MAX,
 } from './registry.ts'
 import { decodeHead, encode, hashLink, registryKeysUnder } from './store.ts'
 
@@ -220,6 +221,24 @@ test('RECORD_BYTES_MAX for a record, PUTS_MAX for a change: one more is refused,
     /at most/,
   )
   assert.equal(registry.seq, 2)
+})
+
+test('a view is fresh for VIEW_MS_MAX after the last look that was answered, and not a moment longer', async () => {
+  const memory = openMemory()
+  let isAway = false
+  const read: Engine['read'] = (...asked) => (isAway ? Promise.reject(new Error('away')) : memory.read(...asked))
+  const engine = new Proxy(memory, { get: (target, name) => (name === 'read' ? read : bound(target, name)) })
+  const { clock, registry } = await opened(engine)
+  await clock.pass(60_000)
+  assert.equal(registry.isFresh, true)
+  isAway = true
+  await clock.pass(VIEW_MS_MAX - FOLLOW_MS)
+  assert.equal(registry.isFresh, true)
+  await clock.pass(FOLLOW_MS + 100)
+  assert.equal(registry.isFresh, false)
+  isAway = false
+  await clock.pass(2 * FOLLOW_MS)
+  assert.equal(registry.isFresh, true)
 })
 
 test('when a credential was last used is remembered, beside the trail', async () => {

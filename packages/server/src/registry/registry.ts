@@ -10,9 +10,16 @@
  * after another; where they are not, all records are read anew.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
-import type { Cancel, Clock } from '../clock.ts'
+import { type Cancel, type Clock, type Instant, instant, most } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
-import { COMMIT_BYTES_MAX, COMMIT_OPERATIONS_MAX, type Engine, EngineFatal, type Write } from '../engine/engine.ts'
+import {
+  COMMIT_BYTES_MAX,
+  COMMIT_OPERATIONS_MAX,
+  type Engine,
+  EngineFatal,
+  type KeyValue,
+  type Write,
+} from '../engine/engine.ts'
 import { KnownRecords } from './known.ts'
 import type { Deed, Put, Registry, Trail } from './port.ts'
 import type { Kind, Records } from './records.ts'
@@ -30,6 +37,8 @@ import {
 
 /** How late another server's change may be seen, without a watch, less the reading itself. */
 export const FOLLOW_MS = 500
+/** A view of the records that is older than this is no ground for a decision. */
+export const VIEW_MS_MAX = 10_000
 /** A change whose outcome is not known by then is answered `unavailable`. */
 export const CHANGE_MS_MAX = 10_000
 const CLOSE_MS_MAX = 2_000
@@ -86,6 +95,8 @@ class StoredRegistry implements OpenedRegistry {
   /** Everything that touches the head goes one after another. */
   #last: Promise<unknown> = Promise.resolve()
   #cancelTimer: Cancel = () => undefined
+  /** When the newest answer of the store was asked for. */
+  #seen: Instant | null = null
   #denials: Deed[] = []
   #denialsLost = 0
   #cancelDenials: Cancel | null = null
@@ -97,6 +108,10 @@ class StoredRegistry implements OpenedRegistry {
 
   get seq(): number {
     return this.#head.seq
+  }
+
+  get isFresh(): boolean {
+    return this.#seen !== null && most(this.#options.clock, this.#seen) <= VIEW_MS_MAX
   }
 
   get<K extends Kind>(kind: K, id: string): Records[K] | null {
@@ -256,9 +271,14 @@ class StoredRegistry implements OpenedRegistry {
 
   /** Reads what others have changed. */
   async #refresh(): Promise<void> {
-    const { engine } = this.#options
+    const { clock, engine } = this.#options
+    const asked = instant(clock)
     const pair = await engine.read(this.#keys.head, { atLeast: this.#headRevision })
-    if (!pair || pair.modRevision === this.#headRevision) return
+    if (pair && pair.modRevision !== this.#headRevision) await this.#readUpTo(pair)
+    this.#seen = asked
+  }
+
+  async #readUpTo(pair: KeyValue): Promise<void> {
     const head = decodeHead(pair.value)
     const isReadable = head.firstSeq <= this.#head.seq + 1 && this.#head.seq > 0 && head.seq > this.#head.seq
     if (!(isReadable && (await this.#readLinks(head)))) await this.#readAll()
