@@ -23,6 +23,7 @@ export function memoryRegistry(...puts: Put[]): MemoryRegistry {
   }
   return {
     noted,
+    isFresh: true,
     get seq() {
       return links.length
     },
