@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { join, resolve } from 'node:path'
-import { rootAuthenticator } from './auth/caller.ts'
+import { Administered } from './administered.ts'
+import { Admission } from './admission.ts'
 import { readOrCreateKey, writeKey } from './auth/key-file.ts'
 import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
 import type { Clock } from './clock.ts'
@@ -18,7 +19,9 @@ import { Origins } from './http/origins.ts'
 import { v1Routes } from './http/v1/index.ts'
 import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
+import type { Instances } from './instances/instances.ts'
 import type { Random } from './random.ts'
+import type { OpenedRegistry } from './registry/registry.ts'
 import { RememberedStore } from './remembered-store.ts'
 import { openClusterShards } from './routing/cluster-shards.ts'
 import { PEER_PATH, PeerSockets } from './routing/sockets.ts'
@@ -65,33 +68,26 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   })
   const draining = { isAnnounced: false, isDraining: false }
   const listen = await reserved(config)
-  const {
-    shards: opened,
-    peers,
-    remembered,
-  } = await openOrClose(
-    engine,
-    { ...config, listen },
-    {
-      clock,
-      random,
-      telemetry,
-      fatal: error => {
-        telemetry.fatal('this process must not go on', error)
-        fatal?.(error)
-      },
-    },
-  )
+  const ending = (error: unknown) => {
+    telemetry.fatal('this process must not go on', error)
+    fatal?.(error)
+  }
+  const administered = new Administered({ engine, clock, config, telemetry, fatal: ending })
+  const opening = { clock, random, telemetry, administered, fatal: ending }
+  const { shards: opened, ...rest } = await openOrClose(engine, { ...config, listen }, opening)
+  const { peers, remembered, instances, registry } = rest
   shards = opened
   const keys = keysOf(config, { directory, random, clusterKey: opened.meta.clusterKey })
+  const admission = new Admission({ registry, shards: opened, clock, config, telemetry, rootKey: keys.root })
   const doors: Doors = {
     shards: opened,
-    authenticate: rootAuthenticator(keys.root),
+    ...admission.doors,
     secrets: sessionSecrets(opened.meta.clusterKey),
     clock,
     random,
     telemetry,
     watches: new WatchCount(),
+    usage: instances.usage,
     origins: new Origins(config.allowedOrigins),
     release: releaseOf(),
     peers: peers && { path: PEER_PATH, accept: (...upgrade) => peers.accept(...upgrade) },
@@ -111,6 +107,8 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
       app,
       connections,
       shards: opened,
+      admission,
+      administered,
       engine,
       remembered,
       telemetry,
@@ -168,21 +166,31 @@ async function openEngine(
 }
 
 type Opened = { shards: OpenedShards; peers: PeerSockets | null; remembered: RememberedStore | null }
-type Opening = { clock: Clock; random: Random; telemetry: Telemetry; fatal: (error: unknown) => void }
+type Opening = {
+  clock: Clock
+  random: Random
+  telemetry: Telemetry
+  administered: Administered
+  fatal: (error: unknown) => void
+}
 
 /** @throws DataDirectoryInUse, and whatever else keeps the store from being opened. */
 async function openOrClose(
   engine: Engine,
   config: Config,
-  { clock, random, telemetry, fatal }: Opening,
-): Promise<Opened> {
+  { clock, random, telemetry, administered, fatal }: Opening,
+): Promise<Opened & { registry: OpenedRegistry; instances: Instances }> {
   const { root, serverName: name, shards, advertise } = config
   const address = advertise ?? urlOf(config, config.listen.port)
-  const options = { engine, clock, random, telemetry: telemetry.shards }
+  const { termsOf, logged } = administered
+  const own = { root, name, address, shards, fatal }
+  const options = { engine, clock, random, telemetry: telemetry.shards, termsOf, logged, config: own }
   try {
-    const own = { root, name, address, shards, fatal }
-    if (config.engine === 'etcd') return await openCluster({ ...options, config: own }, config)
-    return { shards: await openShards({ ...options, config: own }), peers: null, remembered: null }
+    const opened =
+      config.engine === 'etcd'
+        ? await openCluster(options, config)
+        : { shards: await openShards(options), peers: null, remembered: null }
+    return { ...opened, ...(await administered.open(opened.shards)) }
   } catch (error) {
     await engine.close()
     throw error
@@ -232,6 +240,8 @@ type Running = {
   app: App
   connections: Connections
   shards: OpenedShards
+  admission: Admission
+  administered: Administered
   engine: Engine
   remembered: RememberedStore | null
   telemetry: Telemetry
@@ -254,6 +264,8 @@ async function drain({
   app,
   connections,
   shards,
+  admission,
+  administered,
   engine,
   remembered,
   telemetry,
@@ -275,6 +287,8 @@ async function drain({
   } finally {
     stopTimer()
     stopSweeping()
+    await admission.close()
+    await administered.close()
     remembered?.stop()
     await engine.close()
     telemetry.happened('stopped')

@@ -67,10 +67,10 @@ export class Exporter {
     return this.#running
   }
 
-  async close(): Promise<void> {
+  /** What is on its way is not waited for: it is sent again by whoever comes next. */
+  close(): void {
     this.#isOver = true
     this.#cancelTimer()
-    await this.#running
   }
 
   async #runOnce(): Promise<void> {
@@ -79,7 +79,7 @@ export class Exporter {
       while (!this.#isOver && (await this.#spool()));
       await this.#submitAll()
     } catch (error) {
-      this.#options.alarm('usage could not be submitted now', error)
+      if (!this.#isOver) this.#options.alarm('usage could not be submitted now', error)
     }
   }
 
@@ -109,7 +109,7 @@ export class Exporter {
       writes: [{ key: this.#keys.cursor, value: bytes }, ...(spool ? [spool] : [])],
       // Whoever has written the same cursor has spooled the same hour.
       passedAt: sameBytes(0, bytes),
-      onUnknown: error => this.#options.alarm('it is not known yet whether usage was spooled', error),
+      onUnknown: error => this.#unknown('it is not known yet whether usage was spooled', error),
     })
     return known.ok
   }
@@ -156,6 +156,7 @@ export class Exporter {
     // Written by this code, under a check.
     const { records } = decodeRecord(value) as { records: UsageRecord[] }
     const accepted = await config.submit(records)
+    if (this.#isOver) return
     const rest = records.filter((_, index) => accepted[index] !== true)
     if (rest.length > 0) alarm(`${rest.length} of ${records.length} records of usage were not accepted`, null)
     if (rest.length === records.length) return
@@ -167,8 +168,14 @@ export class Exporter {
       writes: [rest.length > 0 ? { key, value: bytes } : { key, delete: true }],
       // If somebody else has changed it, they were accepted twice, which does no harm.
       passedAt: ([found]) => (found ? (Buffer.compare(found.value, bytes) === 0 ? found.modRevision : null) : 0),
-      onUnknown: error => alarm('it is not known yet whether submitted usage was noted', error),
+      onUnknown: error => this.#unknown('it is not known yet whether submitted usage was noted', error),
     })
+  }
+
+  #unknown(what: string, error: unknown): void {
+    // The store is being closed.
+    if (this.#isOver) throw error
+    this.#options.alarm(what, error)
   }
 }
 

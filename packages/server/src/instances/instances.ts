@@ -59,7 +59,7 @@ export class Instances {
 
   /** When nothing is decided here any more, and before the store is closed. */
   async close(): Promise<void> {
-    await this.#exporter?.close()
+    this.#exporter?.close()
     await this.#meter?.close()
   }
 }

@@ -30,6 +30,7 @@ import { HOUR_MS } from './unit-hours.ts'
 
 /** How often sums are written: what a crash leaves to be read again. */
 const FLUSH_MS = 10_000
+const CLOSE_MS_MAX = 2_000
 /** Batches that are folded from the log before they are written. */
 const READ_BATCHES = 1_024
 /** Thirteen months: a year can be compared with the one before. */
@@ -91,10 +92,20 @@ export class Meter {
   /** Writes once more; what does not succeed is for the next owner. */
   async close(): Promise<void> {
     this.#cancelTimer()
-    await this.#flushing
-    await this.flush()
+    let cancel: Cancel = () => undefined
+    // A store that is away is not waited for: what was not written is read from the log again.
+    const tooLong = new Promise<void>(resolve => {
+      cancel = this.#options.clock.after(CLOSE_MS_MAX, resolve)
+    })
+    await Promise.race([this.#flushLast(), tooLong])
+    cancel()
     this.#isOver = true
     this.#cancelTimer()
+  }
+
+  async #flushLast(): Promise<void> {
+    await this.#flushing
+    await this.flush()
   }
 
   async #flushAll(): Promise<void> {
@@ -107,6 +118,7 @@ export class Meter {
         await this.#flushShard(shard)
         if (epoch !== undefined) this.#caughtUp.set(shard, epoch)
       } catch (error) {
+        if (this.#isOver) return
         this.#options.alarm(`what happened in shard ${shard} could not be counted now`, error)
       }
     }
@@ -190,7 +202,10 @@ export class Meter {
       checks,
       writes,
       passedAt: sameBytes(0, bytes),
-      onUnknown: error => alarm(`it is not known yet whether the counts of shard ${shard} were written`, error),
+      onUnknown: error => {
+        if (this.#isOver) throw error
+        alarm(`it is not known yet whether the counts of shard ${shard} were written`, error)
+      },
     })
     return known.ok
   }
