@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { join, resolve } from 'node:path'
+import type { Server as TlsServer } from 'node:tls'
 import { Administered } from './administered.ts'
 import { Admission } from './admission.ts'
 import { readOrCreateKey, writeKey } from './auth/key-file.ts'
@@ -12,7 +13,7 @@ import type { Engine } from './engine/engine.ts'
 import type { EtcdEngine } from './engine/etcd/etcd.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'
 import { openMemory } from './engine/memory/memory.ts'
-import { type App, createApp, type Tls } from './http/app.ts'
+import { type App, createApp } from './http/app.ts'
 import { Connections } from './http/connect/upgrade.ts'
 import type { Doors } from './http/doors.ts'
 import { Origins } from './http/origins.ts'
@@ -28,6 +29,7 @@ import { PEER_PATH, PeerSockets } from './routing/sockets.ts'
 import { sealedAsTold, unsealed } from './sealing.ts'
 import { type OpenedShards, type OpeningOptions, openShards } from './shards/shards.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
+import { ListenerCertificate } from './tls.ts'
 
 /** A drain takes no longer: whoever has not gone by then is cut off, and loses nothing that its session does not keep. */
 const DRAIN_MS_MAX = 10_000
@@ -94,10 +96,13 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
     serverId: opened.server,
     draining,
   }
-  const app = createApp(doors, [...v1Routes, ...v2Routes], tlsOf(config))
+  const certificate = certificateOf(config, clock, telemetry)
+  const app = createApp(doors, [...v1Routes, ...v2Routes], certificate?.shown ?? null)
   const connections = new Connections(doors)
   connections.attach(app.server)
   await app.listen(listen)
+  // With a certificate, it is a server of `node:tls`.
+  certificate?.follow(app.server as unknown as TlsServer)
   // Listening on a host and port, the address is no text.
   const url = urlOf(config, (app.server.address() as AddressInfo).port)
   telemetry.happened('listening', { url })
@@ -114,6 +119,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
       telemetry,
       draining,
       clock,
+      certificate,
       drainReadyMs: config.drainReadyMs,
     })
   return { url, rootKeyPath: keys.rootPath, app, telemetry, close: () => (closing ??= stop()) }
@@ -222,8 +228,14 @@ async function openCluster(options: OpeningOptions, config: Config): Promise<Ope
   return { shards, peers, remembered }
 }
 
-function tlsOf(config: Config): Tls | null {
-  return config.tls && { cert: readFileSync(config.tls.certificateFile), key: readFileSync(config.tls.keyFile) }
+function certificateOf(config: Config, clock: Clock, telemetry: Telemetry): ListenerCertificate | null {
+  if (!config.tls) return null
+  const { clientAuthoritiesFile } = config
+  return new ListenerCertificate({
+    files: { ...config.tls, clientAuthoritiesFile },
+    clock,
+    told: ({ isTaken, what, error }) => (isTaken ? telemetry.happened(what) : telemetry.warned(what, { err: error })),
+  })
 }
 
 function urlOf(config: Config, port: number): string {
@@ -248,6 +260,7 @@ type Running = {
   draining: Doors['draining']
   drainReadyMs: number
   clock: Clock
+  certificate: ListenerCertificate | null
 }
 
 async function closeAll({ drainReadyMs, ...running }: Running): Promise<void> {
@@ -270,6 +283,7 @@ async function drain({
   remembered,
   telemetry,
   clock,
+  certificate,
 }: Omit<Running, 'drainReadyMs'>): Promise<void> {
   connections.goAway()
   // No new sockets from here; those that are open finish what they are at.
@@ -290,6 +304,7 @@ async function drain({
     await admission.close()
     await administered.close()
     remembered?.stop()
+    certificate?.stop()
     await engine.close()
     telemetry.happened('stopped')
     telemetry.close()

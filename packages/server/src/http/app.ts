@@ -39,7 +39,15 @@ declare module 'fastify' {
 }
 
 export type App = FastifyInstance<Server, IncomingMessage, ServerResponse>
-export type Tls = { cert: Buffer; key: Buffer }
+export type Tls = {
+  cert: Buffer
+  key: Buffer
+  minVersion: 'TLSv1.2'
+  /** Of certificates that clients may show, with what makes the listener ask for them. */
+  ca?: Buffer
+  requestCert?: true
+  rejectUnauthorized?: false
+}
 
 /** `routes` are the operations of all versions. */
 export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | null): App {

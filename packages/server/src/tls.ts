@@ -1,0 +1,97 @@
+/**
+ * What the listener shows over TLS. The files are looked at every few seconds, so that a certificate is renewed by replacing them: connections that
+ * are open go on under the old one, new ones get the new one. What cannot be used (a half-written file, a key that is another certificate's, one that has
+ * expired) is told once and left alone, for the old one is better than none.
+ */
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { createSecureContext, type SecureContextOptions } from 'node:tls'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Tls } from './http/app.ts'
+
+/** The two files may be replaced one after the other: what does not fit at one look may at the next. */
+const LOOK_MS = 2_000
+
+type Files = NonNullable<Config['tls']> & { clientAuthoritiesFile: string | null }
+type Listener = { setSecureContext(options: SecureContextOptions): void }
+type Options = { files: Files; clock: Clock; told(happened: { isTaken: boolean; what: string; error?: unknown }): void }
+
+export class ListenerCertificate {
+  readonly #options: Options
+  #shown: Tls
+  /** Looked at and found wanting. */
+  #refused = ''
+  #cancel: () => void = () => undefined
+
+  /** @throws when the files cannot be used. */
+  constructor(options: Options) {
+    this.#options = options
+    this.#shown = this.#read()
+    createSecureContext(this.#shown)
+  }
+
+  get shown(): Tls {
+    return this.#shown
+  }
+
+  /** From now on the listener shows what is in the files. */
+  follow(listener: Listener): void {
+    this.#cancel = this.#options.clock.after(LOOK_MS, () => {
+      this.#look(listener)
+      this.follow(listener)
+    })
+  }
+
+  stop(): void {
+    this.#cancel()
+  }
+
+  #look(listener: Listener): void {
+    const { told, clock } = this.#options
+    let seen = ''
+    try {
+      const found = this.#read()
+      seen = textOf(found)
+      if (seen === textOf(this.#shown) || seen === this.#refused) return
+      createSecureContext(found)
+      refuseExpired(found.cert, clock)
+      listener.setSecureContext(found)
+      this.#shown = found
+      this.#refused = ''
+      told({
+        isTaken: true,
+        what: `the new certificate of the listener is used: ${new X509Certificate(found.cert).subject}`,
+      })
+    } catch (error) {
+      seen ||= String(error)
+      if (seen === this.#refused) return
+      this.#refused = seen
+      told({ isTaken: false, what: 'the new certificate of the listener cannot be used; the old one stays', error })
+    }
+  }
+
+  #read(): Tls {
+    const { certificateFile, keyFile, clientAuthoritiesFile } = this.#options.files
+    return {
+      cert: readFileSync(certificateFile),
+      key: readFileSync(keyFile),
+      minVersion: 'TLSv1.2',
+      // Who shows none, or one that nobody we know has signed, may still have another credential: `auth/` looks at what was verified.
+      ...(clientAuthoritiesFile !== null && {
+        ca: readFileSync(clientAuthoritiesFile),
+        requestCert: true,
+        rejectUnauthorized: false,
+      }),
+    }
+  }
+}
+
+function textOf({ cert, key, ca }: Tls): string {
+  return [cert, key, ca ?? ''].map(String).join('\n')
+}
+
+function refuseExpired(cert: Buffer, clock: Clock): void {
+  const { validTo } = new X509Certificate(cert)
+  if (Date.parse(validTo) < clock.wallMs()) throw new Error(`it has expired on ${validTo}`)
+}
