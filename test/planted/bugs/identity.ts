@@ -13,7 +13,7 @@ export const identityBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'A token that says the right things is believed, whoever signed it.',
     file: `${auth}/tokens.ts`,
-    find: "    if ('is' in claims) return { verdict: claims }\n    const identity = identityOf(claims.payload,",
+    find: "    if ('is' in claims && claims.is === 'wrong') return { verdict: wrong }\n    const identity = 'is' in claims ? null : identityOf(claims.payload,",
     replace: '    const identity = identityOf(decodeJwt(text),',
     test: tokens('a token that another key has signed, or that was changed since, is wrong'),
   },

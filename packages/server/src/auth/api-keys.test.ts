@@ -71,6 +71,13 @@ test('a valid key is whom its record says', () => {
   assert.equal(keys.verify(parsed), verdict, 'and nothing is made anew for the next request')
 })
 
+test('a key never passes for the operator, for everybody, or for a group, whatever its record says', () => {
+  for (const subject of ['root', '*', '*a', 'group:ops']) {
+    const verdict = keysWith({ subject }).keys.verify(parsed)
+    assert.deepEqual(verdict.is === 'valid' && [verdict.identity.subject, verdict.identity.kind], ['key:k-1', 'key'])
+  }
+})
+
 test('a wrong secret, an unknown id and a damaged record are all the same', () => {
   const { keys, registry } = keysWith({})
   const other = parseKey(mintKey(systemRandom, 'k-1').key)!

@@ -92,9 +92,12 @@ export class ApiKeys {
   }
 }
 
+/** Whoever may make keys for one instance must not make one that passes for the operator, for everybody, or for a group. */
+const reserved = /^(root$|\*|group:)/
+
 function identityOf(record: CredentialRecord): Identity {
   return Object.freeze({
-    subject: record.subject,
+    subject: reserved.test(record.subject) ? `key:${record.id}` : record.subject,
     groups: record.groups.map(group => (group.startsWith('group:') ? group : `group:${group}`)),
     kind: 'key',
     credential: record.id,

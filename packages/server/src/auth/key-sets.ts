@@ -182,8 +182,9 @@ function keysOf(answer: unknown): Map<string, IssuerKey> {
 /** null: a key for something else, or of a type that is not known here. Issuers may have such. */
 function keyOf(entry: unknown): IssuerKey | null {
   if (entry === null || typeof entry !== 'object') return null
-  const { kid, alg, use, kty } = entry as Record<string, unknown> // each is looked at
+  const { kid, alg, use, kty, key_ops: uses } = entry as Record<string, unknown> // each is looked at
   if (use !== undefined && use !== 'sig') return null
+  if (Array.isArray(uses) && !uses.includes('verify')) return null
   if (typeof kty !== 'string' || !['RSA', 'EC', 'OKP'].includes(kty)) return null
   try {
     return {

@@ -253,6 +253,10 @@ test('a token for another audience, or of another issuer, is not for us', async 
   assert.equal(await is(await make({ claims: { aud: ['other', 'locks'] } })), 'valid')
   for (const aud of ['other', ['other'], [], '', undefined, null, 1, 'holdfast2', 'HOLDFAST'])
     assert.equal(await is(await make({ claims: { aud } })), 'refused', JSON.stringify(aud))
+  const foreign = await make({ claims: { aud: 'elsewhere' } })
+  assert.ok(verify(foreign) instanceof Promise)
+  await verify(foreign)
+  assert.deepEqual(verify(foreign), { is: 'refused' }, 'at once, without another signature')
   for (const iss of [
     'https://login.example.org/',
     'https://evil.example',
@@ -429,6 +433,13 @@ test('an issuer that answers slower than FETCH_MS_MAX is as good as away', async
   await until(() => requests === 2)
   await clock.pass(FETCH_MS_MAX)
   await assert.rejects(answer, unavailable)
+  // One that begins to answer and does not go on is no better.
+  serve = (_request, response) => response.write('{')
+  clock.pause(COOLDOWN_MS)
+  const later = is(token)
+  await until(() => requests === 3)
+  await clock.pass(FETCH_MS_MAX)
+  await assert.rejects(later, unavailable)
   assert.ok(warned.at(-1)?.includes(`took longer than ${FETCH_MS_MAX} ms`), warned.at(-1))
 })
 
@@ -465,12 +476,13 @@ test('an answer without a key that can be used is a failure, not a withdrawal', 
 test('keys for encryption, and RSA keys that are too short, are not used', async () => {
   keys = [
     await published(pairs.other, { kid: 'enc', use: 'enc' }),
+    await published(pairs.other, { kid: 'wrap', key_ops: ['wrapKey'] }),
     await published(pairs.short, { kid: 'short' }),
     await published(pairs.ES384, { kid: 'curve' }),
     ...keys,
   ]
   const { is } = open()
-  assert.equal(await is(await make({ header: { kid: 'enc' }, pair: pairs.other })), 'wrong')
+  for (const kid of ['enc', 'wrap']) assert.equal(await is(await make({ header: { kid }, pair: pairs.other })), 'wrong')
   const [, payload] = (await make()).split('.')
   const start = `${encoded({ alg: 'RS256', kid: 'short' })}.${payload}`
   const signature = sign('sha256', Buffer.from(start), pairs.short.privateKey).toString('base64url')

@@ -5,7 +5,7 @@
  * among those that are configured, and with that the algorithms, the keys, the audience; the algorithm must be on that list and must fit the type of the
  * key, so that `none`, and HS256 with a public key for a secret, are nothing. What cannot be good is refused before a signature is computed.
  *
- * Checking RS256 takes some 60 µs and answers later; so what was good is remembered by the SHA-256 of the token until it expires, and is answered at
+ * Checking RS256 takes some 60 µs and answers later; so what became of a genuine token is remembered by its SHA-256 until it expires, and is answered at
  * once. It is forgotten when its key is withdrawn.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
@@ -34,7 +34,7 @@ export type TokensOptions = {
   warn: (message: string, fields: Record<string, unknown>) => void
 }
 
-type Remembered = { verdict: TokenVerdict & { is: 'valid' }; key: IssuerKey; expiresAtMs: number }
+type Remembered = { verdict: TokenVerdict; key: IssuerKey; expiresAtMs: number }
 type Trusted = { issuer: IssuerConfig; keys: KeySet }
 
 const wrong: TokenVerdict = { is: 'wrong' }
@@ -121,11 +121,12 @@ export class Tokens {
     const key = await keys.find({ kid, algorithm })
     if (!key) return { verdict: wrong }
     const claims = await this.#verified(text, { issuer, algorithm, key })
-    if ('is' in claims) return { verdict: claims }
-    const identity = identityOf(claims.payload, { issuer, expiresAtMs })
+    if ('is' in claims && claims.is === 'wrong') return { verdict: wrong }
+    const identity = 'is' in claims ? null : identityOf(claims.payload, { issuer, expiresAtMs })
     // The keys may have been fetched anew while it was being checked.
-    if (!identity || key.isWithdrawn || this.#clock.wallMs() >= expiresAtMs) return { verdict: refused }
-    const verdict = { is: 'valid', identity } as const
+    if (key.isWithdrawn || this.#clock.wallMs() >= expiresAtMs) return { verdict: refused }
+    // A genuine token that is not for us is not for us next time either: whoever repeats it costs no more signatures.
+    const verdict: TokenVerdict = identity ? { is: 'valid', identity } : refused
     return { verdict, remember: { verdict, key, expiresAtMs } }
   }
 
