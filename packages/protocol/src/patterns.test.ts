@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LOCK_NAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import fc from 'fast-check'
+import { LOCK_NAME_BYTES_MAX } from './limits.ts'
 import { compilePattern, coversUnder, matches, mayMatchUnder, PATTERN_STARS_MAX, patternMisfit } from './patterns.ts'
 
 /** The definition, as directly as it can be written. */

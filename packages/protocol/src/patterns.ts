@@ -7,7 +7,7 @@
  * that begin with a prefix do (who freezes `a` freezes `ab` too).
  */
 
-import { LOCK_NAME_BYTES_MAX } from '@holdfast/protocol/limits'
+import { LOCK_NAME_BYTES_MAX } from './limits.ts'
 
 /** `*` in one pattern: each can be tried at every place of a name. */
 export const PATTERN_STARS_MAX = 8

@@ -9,6 +9,7 @@ import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.
 import { issuersOf } from './config-issuers.ts'
 import {
   advertiseOf,
+  blocksOf,
   ConfigError,
   distance,
   durationOf,
@@ -58,6 +59,8 @@ export type Config = {
   serverName: string
   /** Of web pages that may use this service beside those that it serves itself. */
   allowedOrigins: readonly string[]
+  /** CIDR blocks of proxies whose word on where a request comes from is taken. */
+  trustedProxies: readonly string[]
   /** How long the server goes on as before after it has begun to say that it is not ready. */
   drainReadyMs: number
   audit: AuditConfig
@@ -164,6 +167,11 @@ const settings = [
     help: 'When told to stop, say so in /readyz for this long before anything else, so that balancers look elsewhere.',
   },
   {
+    name: 'trusted_proxies',
+    default: '',
+    help: 'Addresses or CIDR blocks of proxies whose X-Forwarded-For is believed, separated by commas.',
+  },
+  {
     name: 'allowed_origins',
     default: '',
     help: 'Origins of web pages that may use this service, like https://app.example.org, separated by commas.',
@@ -228,6 +236,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     serverName: get('server_name'),
     drainReadyMs: durationOf('drain_ready_ms', get('drain_ready_ms')),
     allowedOrigins: originsOf(get('allowed_origins')),
+    trustedProxies: blocksOf('trusted_proxies', get('trusted_proxies')),
     audit: auditOf(engine, get),
     serviceName: get('service_name'),
     location: get('location'),

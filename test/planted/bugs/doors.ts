@@ -46,8 +46,8 @@ export const doorBugs: readonly Bug[] = [
     id: 'resumed-without-its-secret',
     rules: ['V6', 'I10'],
     does: 'A connection that names a session of somebody else gets it, and hears all that it holds.',
-    file: `${server}/http/connect/connection.ts`,
-    find: 'const session = this.#doors.secrets.open(caller.instance, message.session)',
+    file: `${server}/http/connect/greeting.ts`,
+    find: 'const session = doors.secrets.open(caller.instance, message.session)',
     replace: "const session = message.session.split('.')[0] ?? null",
     test: {
       file: `${server}/http/connect/connect.test.ts`,

@@ -14,23 +14,28 @@ const pathOf = (operation: OperationFields) => operation.path.replaceAll(/\{\w+\
 const first = (answer: Answer) => [answer.status, answer.body.errors[0].code]
 const invalid = [400, 'invalid_request']
 
+const proxied = { args: ['--trusted-proxies', '127.0.0.1'] }
+
 test('every operation refuses who has no credential or a wrong one, and says how to authenticate', async () => {
   await withServer(async server => {
     const basic = `Basic ${Buffer.from('any:wrong').toString('base64')}`
+    let guesses = 1
     for (const operation of operations) {
       for (const options of [
         { key: null },
         { key: 'wrong-wrong-wrong-wrong' },
         { key: null, headers: { authorization: basic } },
       ] as Ask[]) {
-        const refused = await server.ask(operation.method, pathOf(operation), options)
+        // From another address each time: so many guesses from one would be told to wait.
+        const headers = { ...options.headers, 'x-forwarded-for': `2001:db8::${(guesses++).toString(16)}:0:0:0` }
+        const refused = await server.ask(operation.method, pathOf(operation), { ...options, headers })
         assert.deepEqual(first(refused), [401, 'unauthenticated'], operation.id)
         assert.match(refused.headers['www-authenticate'] ?? '', /Bearer/)
       }
     }
     const known = `Basic ${Buffer.from(`any:${ROOT_KEY}`).toString('base64')}`
     assert.equal((await server.ask('GET', '/v2/whoami', { key: null, headers: { authorization: known } })).status, 200)
-  })
+  }, proxied)
 })
 
 test('every operation with a body refuses a field that it does not know, a body that is no object, and none where one is needed', async () => {

@@ -6,12 +6,13 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { type ErrorCode, errors, HoldfastError, type WireError } from '@holdfast/protocol/errors'
 import { BODY_BYTES_MAX, CONNECTIONS_MAX } from '@holdfast/protocol/limits'
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
-import type { Caller } from '../auth/caller.ts'
 import { apiVersion } from './api-version.ts'
 import type { Route } from './call.ts'
+import { type Caller, callerOf, presentedBy, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { pathOf } from './names.ts'
 import { foreignOrigin, preflightHeaders } from './origins.ts'
+import { noteStranger } from './permission.ts'
 import { failed, headersOf, Refused, refuse } from './reply.ts'
 import { type RequestIds, requestIds } from './request-ids.ts'
 import { addOperations } from './routes.ts'
@@ -74,10 +75,12 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   app.server.maxConnections = CONNECTIONS_MAX
   app.decorateRequest('caller', null)
   app.addHook('onRequest', (request, reply, done) => {
-    const refused = admit(doors, request, reply)
-    // A browser asks before it sends; nothing of ours is named by the method.
-    if (refused || !doors.origins.isPreflight(request.method, request.headers)) return done(refused)
-    void reply.code(204).headers(preflightHeaders).send()
+    const admitted = (refused: Error | undefined) => {
+      // A browser asks before it sends; nothing of ours is named by the method.
+      if (refused || !doors.origins.isPreflight(request.method, request.headers)) return done(refused)
+      void reply.code(204).headers(preflightHeaders).send()
+    }
+    void whenKnown(admit(doors, request, reply), admitted)
   })
   app.addHook('onResponse', (request, reply, done) => {
     report(doors, request, reply)
@@ -91,8 +94,10 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   return app
 }
 
-/** The first checks of every request, whether it has a route or not. */
-function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Error | undefined {
+type Refusal = Error | undefined
+
+/** The first checks of every request, whether it has a route or not. Neither throws nor rejects. */
+function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refusal | Promise<Refusal> {
   try {
     request.ids = requestIds(request.headers, doors.random)
     request.beganMs = doors.clock.hrtimeMs()
@@ -101,29 +106,44 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Erro
     reply.headers(doors.origins.headersFor(request.headers))
     if (doors.origins.isPreflight(request.method, request.headers)) return undefined
     const path = pathOf(request.raw.url ?? '')
-    const isOperation = /^\/v[0-9]+\//.test(path) && !/^\/v[12]\/openapi\.json$/.test(path)
-    if (isOperation) {
-      request.caller = doors.authenticate(request.headers.authorization)
-      if (!request.caller) throw refuse('unauthenticated')
-      if (!doors.origins.permits(request.headers)) throw refuse('forbidden', foreignOrigin)
-    }
-    if (path.length > PATH_BYTES_MAX) throw refuse('path_too_long')
-    if (isOperation) {
-      const { header, version } = apiVersion(request.headers, doors.clock.wallMs())
-      reply.header(header, version)
-    }
-    return undefined
+    if (!/^\/v[0-9]+\//.test(path) || /^\/v[12]\/openapi\.json$/.test(path)) return tooLong(path)
+    const admitted = whenKnown(identify(doors, request), () => tooLong(path) ?? versioned(doors, request, reply))
+    return admitted instanceof Promise ? admitted.catch(errorOf) : admitted
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error))
+    return errorOf(error)
   }
+}
+
+/** Throws or rejects when nobody is proved, or the instance may not be entered. */
+function identify(doors: Doors, request: FastifyRequest): void | Promise<void> {
+  const presented = presentedBy(request.raw, doors)
+  return whenKnown(callerOf(doors, presented, request.headers['holdfast-instance']), caller => {
+    if (!caller) {
+      if (presented.authorization !== undefined) noteStranger(doors, presented.address, request.ids.trace)
+      throw refuse('unauthenticated')
+    }
+    request.caller = caller
+    if (!doors.origins.permits(request.headers)) throw refuse('forbidden', foreignOrigin)
+  })
+}
+
+function tooLong(path: string): Refusal {
+  return path.length > PATH_BYTES_MAX ? refuse('path_too_long') : undefined
+}
+
+function versioned(doors: Doors, request: FastifyRequest, reply: FastifyReply): undefined {
+  const { header, version } = apiVersion(request.headers, doors.clock.wallMs())
+  reply.header(header, version)
+}
+
+function errorOf(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
 
 /** The path is not even percent-encoded text: it has no route, but the same first checks. */
 function badUrl(doors: Doors, error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  const refused = admit(doors, request, reply)
-  if (refused) return void sendError(doors, refused, request, reply)
-  if (error.code === 'FST_ERR_BAD_URL') return void sendError(doors, new Refused(badPath), request, reply)
-  void sendError(doors, error, request, reply)
+  const why = error.code === 'FST_ERR_BAD_URL' ? new Refused(badPath) : error
+  void whenKnown(admit(doors, request, reply), refused => void sendError(doors, refused ?? why, request, reply))
 }
 
 const badPath: WireError = {

@@ -1,18 +1,23 @@
 /** One REST call, as its handler sees it; and how a handler asks the shards. */
 import type { HoldfastError } from '@holdfast/protocol/errors'
-import type { Action, BodyOf, OperationFields, ParamsOf, QueryOf, ReplyOf } from '@holdfast/protocol/operation'
+import type { BodyOf, OperationFields, ParamsOf, QueryOf, ReplyOf } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Caller } from '../auth/caller.ts'
-import type { Asker, Command, Preemption, Reply } from '../locks/model.ts'
+import type { Asker, Command, Reply } from '../locks/model.ts'
 import type { Asking, Submitted } from '../shards/port.ts'
+import type { Caller } from './caller.ts'
 import type { Doors } from './doors.ts'
+import { withoutHidden } from './hiding.ts'
+import { areAllPermitted, type Deed, sees } from './permission.ts'
 import { failed, Refused, refuse, refused } from './reply.ts'
+import { endedMessages } from './standing.ts'
 
 export type Call<Operation extends OperationFields = OperationFields> = {
   params: ParamsOf<Operation>
   query: QueryOf<Operation>
   body: BodyOf<Operation>
   caller: Caller
+  /** What has been permitted: asked about again while it is waited for. */
+  deeds: readonly Deed[]
   trace: string
   doors: Doors
   request: FastifyRequest
@@ -21,14 +26,29 @@ export type Call<Operation extends OperationFields = OperationFields> = {
 
 /** A reply, or null when the handler has taken the connection over (a stream). */
 export type Handler<Operation extends OperationFields> = (call: Call<Operation>) => Promise<ReplyOf<Operation> | null>
-export type Route = { operation: OperationFields; handle: Handler<OperationFields> }
+export type Route = {
+  operation: OperationFields
+  handle: Handler<OperationFields>
+  /** What it answers where there is nothing, and so what it answers to those who may not read what there is. */
+  absent: Handler<OperationFields> | null
+}
 
+/** An operation that reads a lock must say what it answers when there is none. */
 export function route<const Operation extends OperationFields>(
   operation: Operation,
   handle: Handler<Operation>,
+  ...[absent]: Operation['action'] extends 'lock.read' ? [absent: Handler<Operation>] : []
 ): Route {
-  // The app calls it with what this very operation's schemas have accepted; only the types are forgotten here.
-  return { operation, handle: handle as unknown as Handler<OperationFields> }
+  // The app calls them with what this very operation's schemas have accepted; only the types are forgotten here.
+  const any = (handler: Handler<Operation>) => handler as unknown as Handler<OperationFields>
+  return { operation, handle: any(handle), absent: absent ? any(absent) : null }
+}
+
+/** As the core answers where there is none. */
+export function absent(what: 'lock' | 'value'): () => Promise<never> {
+  return async () => {
+    throw new Refused(refused({ ok: false, code: 'not_found', what }))
+  }
 }
 
 type Okay = Extract<Reply, { ok: true }>
@@ -43,8 +63,8 @@ export function answer<const Status extends number, const Body>(
   return { status, body, headers }
 }
 
-export function askerOf(call: { caller: Caller; trace: string; request: { ip: string } }): Asker {
-  return { by: call.caller.subject, trace: call.trace, from: call.request.ip }
+export function askerOf({ caller, trace }: { caller: Caller; trace: string }): Asker {
+  return { by: caller.subject, trace, from: caller.address }
 }
 
 /**
@@ -60,7 +80,7 @@ export function ask<Type extends Okay['type']>(
   return new Promise((resolve, reject) => {
     const asking: Asking = {
       answer(reply) {
-        if (!reply.ok) return reject(new Refused(refused(reply)))
+        if (!reply.ok) return reject(new Refused(refused(withoutHidden(reply, lock => mayRead(call, lock)))))
         if (reply.type !== expected) return reject(new Error(`the core answered ${command.type} with ${reply.type}`))
         // Its type has just been compared.
         resolve(reply as OkayOf<Type>)
@@ -69,15 +89,30 @@ export function ask<Type extends Okay['type']>(
     }
     if (waits) asking.keepsSessionAlive = true
     const submitted = call.doors.shards.submit(call.caller.instance, command, asking)
-    if (waits) giveUpWhenGone(call, submitted, () => reject(refuse('unavailable')))
+    if (waits) giveUpWhenGone(call, submitted, reject)
   })
 }
 
-function giveUpWhenGone(call: Call, submitted: Submitted, gone: () => void): void {
-  call.reply.raw.once('close', () => {
-    if (call.reply.raw.writableFinished) return
+/** For names that come up in the answer to something else. */
+export function mayRead({ doors, caller }: Call, lock: string): boolean {
+  return sees(doors, caller, { action: 'lock.read', lock })
+}
+
+/** And when what it waits for is no longer permitted. */
+function giveUpWhenGone(call: Call, submitted: Submitted, reject: (refused: Refused) => void): void {
+  const { doors, caller, deeds, reply } = call
+  const giveUp = (refused: Refused) => {
     submitted.detach()
-    gone()
+    reject(refused)
+  }
+  const leave = doors.standing.add({
+    caller,
+    isPermitted: () => areAllPermitted(doors, caller, deeds),
+    end: reason => giveUp(refuse('forbidden', endedMessages[reason])),
+  })
+  reply.raw.once('close', () => {
+    leave()
+    if (!reply.raw.writableFinished) giveUp(refuse('unavailable'))
   })
 }
 
@@ -112,17 +147,6 @@ export function ownSessionOf(call: Call, named: string): string {
     message: 'The session in the path is not that of the header.',
     target: { type: 'header', name: 'Holdfast-Session' },
   })
-}
-
-/** For locks that the body names; those in the path have been checked on the way in. @throws {Refused} */
-export function permit(call: Call, action: Action, locks: readonly string[]): void {
-  if (locks.every(lock => call.caller.permits(action, lock))) return
-  throw refuse('forbidden', `The credential does not permit \`${action}\` here.`)
-}
-
-/** To preempt is a permission of its own. @throws {Refused} */
-export function permitPreemption(call: Call, preempt: Preemption | undefined, locks: readonly string[]): void {
-  if (preempt !== undefined && preempt !== 'never') permit(call, 'lock.preempt', locks)
 }
 
 export function nowAt(call: Call): number {

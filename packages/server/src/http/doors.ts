@@ -1,14 +1,18 @@
 /** What every door is given: it decides nothing and knows nobody else. */
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Authenticate } from '../auth/caller.ts'
+import type { Authenticate } from '../auth/identity.ts'
 import type { SessionSecrets } from '../auth/secrets.ts'
 import type { Clock } from '../clock.ts'
 import type { UsageOf } from '../instances/usage.ts'
+import type { Block } from '../policies/addresses.ts'
+import type { DecisionPoint } from '../policies/port.ts'
 import type { Random } from '../random.ts'
+import type { Registry } from '../registry/port.ts'
 import type { Shards } from '../shards/port.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { Origins } from './origins.ts'
+import type { Standing } from './standing.ts'
 import type { WatchCount } from './watch-count.ts'
 
 /** The other servers of the cluster come in here; they prove themselves. */
@@ -17,11 +21,19 @@ export type PeerDoor = { path: string; accept(request: IncomingMessage, socket: 
 export type Doors = {
   shards: Shards
   authenticate: Authenticate
+  /** Who may do what. */
+  permissions: DecisionPoint
+  registry: Registry
+  /** Ends what is no longer permitted. */
+  standing: Standing
+  /** Whose `X-Forwarded-For` is believed. */
+  trustedProxies: readonly Block[]
   secrets: SessionSecrets
   clock: Clock
   random: Random
   telemetry: Telemetry
   watches: WatchCount
+  usage: UsageOf
   /** Which web pages may use this service. */
   origins: Origins
   /** Version of the software. */
@@ -33,4 +45,3 @@ export type Doors = {
   /** Set once each: when the server begins to say that it will stop, and when it begins to. */
   draining: { isAnnounced: boolean; isDraining: boolean }
 }
-  usage: UsageOf

@@ -15,7 +15,7 @@ const PREFLIGHT_SECONDS = 7_200
 export const preflightHeaders = {
   'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
   'access-control-allow-headers':
-    'authorization, content-type, holdfast-session, idempotency-key, if-match, last-event-id, x-request-id, x-correlation-id, traceparent, api-version, ibm-api-version',
+    'authorization, content-type, holdfast-instance, holdfast-session, idempotency-key, if-match, last-event-id, x-request-id, x-correlation-id, traceparent, api-version, ibm-api-version',
   'access-control-max-age': String(PREFLIGHT_SECONDS),
 } as const
 

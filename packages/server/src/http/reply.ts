@@ -13,7 +13,7 @@ export function refused(refusal: Refusal): WireError {
     case 'lock_lost':
       return { code: 'lock_lost', message: lostMessages[refusal.reason], reason: refusal.reason }
     case 'deadlock':
-      return { code: 'deadlock', message: `Waiting would never end: ${spell(refusal.cycle)}.`, cycle: refusal.cycle }
+      return { code: 'deadlock', message: deadlockMessage(refusal.cycle), cycle: refusal.cycle }
     case 'frozen': {
       const until = timestamp(refusal.untilAt)
       const message = `The lock is frozen until ${until} by \`${refusal.by}\`: ${refusal.reason}`
@@ -96,6 +96,11 @@ function heldError(reason: keyof typeof heldMessages, held: Held | null): WireEr
   error.queue_length = held.queueLength
   if (held.estimateMs !== null) error.estimate_ms = Math.round(held.estimateMs)
   return error
+}
+
+function deadlockMessage(cycle: Cycle): string {
+  // Through locks that the caller may not read.
+  return cycle.length === 0 ? 'Waiting would never end.' : `Waiting would never end: ${spell(cycle)}.`
 }
 
 function spell(cycle: Cycle): string {

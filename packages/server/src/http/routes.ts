@@ -3,47 +3,57 @@ import type { OperationFields } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from './app.ts'
 import type { Call, Route } from './call.ts'
+import { whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { paramsOf, queryOf } from './names.ts'
-import { invalid, refuse } from './reply.ts'
+import { permitEarly, permitLate } from './permitting.ts'
+import { lateDeeds } from './questions.ts'
+import { invalid } from './reply.ts'
 import { bytesMisfit, type Validator, validator } from './validate.ts'
 
-type Prepared = { params: Record<string, string>; query: Record<string, unknown> }
+type Prepared = { params: Record<string, string>; query: Record<string, unknown>; isHidden: boolean }
 const prepared = new WeakMap<FastifyRequest, Prepared>()
 
 export function addOperations(app: App, doors: Doors, routes: readonly Route[]): void {
   for (const route of routes) addOperation(app, doors, route)
 }
 
-function addOperation(app: App, doors: Doors, { operation, handle }: Route): void {
-  const prepare = preparation(operation)
+function addOperation(app: App, doors: Doors, { operation, handle, absent }: Route): void {
+  const prepare = preparation(doors, operation)
   const body = operation.body ? validator(operation.body) : null
   app.route({
     method: operation.method,
     url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
     onRequest: (request, _reply, done) => {
       try {
-        prepared.set(request, prepare(request))
-        done()
+        const ready = whenKnown(prepare(request), known => {
+          prepared.set(request, known)
+          done()
+        })
+        if (ready instanceof Promise) ready.catch(error => done(error))
       } catch (error) {
         // A hook that throws ends the process; one that says so is answered.
         done(error instanceof Error ? error : new Error(String(error)))
       }
     },
     handler: async (request, reply) => {
-      const { params, query } = prepared.get(request)!
+      const { params, query, isHidden } = prepared.get(request)!
+      const checked = checkedBody(body, request.body)
       const call: Call = {
         // Accepted by this operation's schemas just now.
         params: params as never,
         query: query as never,
-        body: checkedBody(body, request.body) as never,
+        body: checked as never,
         caller: request.caller!,
+        deeds: checked === null ? [] : lateDeeds(operation, { ...query, ...params }, checked),
         trace: request.ids.trace,
         doors,
         request,
         reply,
       }
-      const result = await handle(call)
+      const permitted = permitLate(call)
+      if (permitted) await permitted
+      const result = await (isHidden && absent ? absent : handle)(call)
       return result === null ? reply : send(reply, result)
     },
   })
@@ -59,7 +69,10 @@ function send(reply: FastifyReply, { status, body, headers }: Result): FastifyRe
 }
 
 /** Checks the path, the query, the permission and the conditional headers. */
-function preparation(operation: OperationFields): (request: FastifyRequest) => Prepared {
+function preparation(
+  doors: Doors,
+  operation: OperationFields,
+): (request: FastifyRequest) => Prepared | Promise<Prepared> {
   const params = validator(operation.params)
   const query = validator(operation.query)
   const integers = new Set(
@@ -73,9 +86,10 @@ function preparation(operation: OperationFields): (request: FastifyRequest) => P
     check(params, inPath)
     const inQuery = queryOf(url, integers)
     check(query, inQuery)
-    permit(operation, request, inPath.name ?? inQuery.prefix)
-    refuseConditions(operation, request)
-    return { params: inPath, query: inQuery }
+    return whenKnown(permitEarly(doors, request, { operation, url: { ...inQuery, ...inPath } }), isHidden => {
+      refuseConditions(operation, request)
+      return { params: inPath, query: inQuery, isHidden }
+    })
   }
 }
 
@@ -87,14 +101,6 @@ function check(schema: Validator<never>, value: Record<string, unknown>): void {
   if (!schema.accepts(value)) throw invalid('parameter', schema.misfit(value))
   const misfit = bytesMisfit(value)
   if (misfit) throw invalid('parameter', misfit)
-}
-
-function permit({ action }: OperationFields, request: FastifyRequest, lock: unknown): void {
-  const name = typeof lock === 'string' ? lock : action === 'lock.list' || action === 'lock.watch' ? '' : null
-  if (!action || request.caller!.permits(action, name)) return
-  // What may not be read answers like what does not exist.
-  if (action === 'lock.read') throw refuse('not_found')
-  throw refuse('forbidden', `The credential does not permit \`${action}\` here.`)
 }
 
 const conditions = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range']
@@ -109,7 +115,7 @@ function refuseConditions(operation: OperationFields, request: FastifyRequest): 
   }
 }
 
-function checkedBody(schema: Validator<never> | null, body: unknown): unknown {
+function checkedBody(schema: Validator<never> | null, body: unknown): object | null {
   if (!schema) {
     if (body !== undefined) throw invalid('field', { name: 'body', message: 'This operation takes no body.' })
     return null

@@ -8,7 +8,10 @@ import { OUTBOX_BYTES_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
 import type { Clock } from '../clock.ts'
 import type { WatchFilter } from '../shards/port.ts'
 import type { Call } from './call.ts'
+import { EventFilter } from './event-filter.ts'
+import { areAllPermitted, type Deed, seesEvent } from './permission.ts'
 import { Refused, refuse, refused } from './reply.ts'
+import { endedMessages } from './standing.ts'
 
 const HEARTBEAT_MS = 15_000
 /** Clients reconnect after this long. */
@@ -102,7 +105,7 @@ export async function streamEvents(
 type Watching = { over(): void; onEvent?(stream: EventStream, event: LockEvent | null): void }
 
 /** Resolves when the stream has begun, which is then on its own until its connection closes. */
-function begun(call: Call, filter: WatchFilter, { over, onEvent }: Watching): Promise<void> {
+function begun(call: Call, watched: WatchFilter, { over, onEvent }: Watching): Promise<void> {
   const { doors, caller, reply } = call
   return new Promise((resolve, reject) => {
     let stream: EventStream | null = null
@@ -113,22 +116,40 @@ function begun(call: Call, filter: WatchFilter, { over, onEvent }: Watching): Pr
       stream = new EventStream(reply.raw, doors.clock, textHeaders(call))
       return stream
     }
-    const watch = doors.shards.watch(caller.instance, filter, {
+    const filter = new EventFilter({
+      sees: event => seesEvent(doors, caller, event),
+      deliver: event => {
+        const isSent = streamed().event({ id: event.id, type: event.type, data: event })
+        onEvent?.(streamed(), event)
+        return isSent
+      },
+      // Its client resumes by the last id that it has.
+      cut: () => stream?.end(),
+    })
+    const watch = doors.shards.watch(caller.instance, watched, {
       // The place to resume from goes out before what comes after it.
       began: startsAfter => {
         streamed().begin(startsAfter)
         onEvent?.(streamed(), null)
       },
-      event: event => {
-        const isSent = streamed().event({ id: event.id, type: event.type, data: event })
-        onEvent?.(streamed(), event)
-        return isSent
-      },
+      event: event => filter.offer(event),
       reset: next => void streamed().event({ id: next, type: 'reset', data: { cursor: next } }),
       refused: refusal => reject(new Refused(refused(refusal))),
       ended: () => (stream ? stream.end() : reject(refuse('unavailable'))),
     })
+    const { name, prefix } = watched
+    const deed: Deed = { action: 'lock.watch', lock: name ?? null, ...(name === undefined && { under: prefix ?? '' }) }
+    const leave = doors.standing.add({
+      caller,
+      isPermitted: () => areAllPermitted(doors, caller, [deed]),
+      end(reason) {
+        stream?.event({ type: 'ended', data: { reason } })
+        stream?.end()
+        reject(refuse('forbidden', endedMessages[reason]))
+      },
+    })
     reply.raw.once('close', () => {
+      leave()
       watch.stop()
       if (stream) over()
       else reject(refuse('unavailable'))

@@ -10,7 +10,7 @@ import { Draft, type Moment } from './draft.ts'
 import { endDelay, pump } from './grants.ts'
 import { transfer, validate, writeValue } from './holding.ts'
 import type { Command, Decision, Reply } from './model.ts'
-import { configure, deleteLock, forceRelease, freeze, list, show, showQueue, thaw } from './operating.ts'
+import { configure, deleteLock, evict, forceRelease, freeze, list, show, showQueue, thaw } from './operating.ts'
 import { endHold, preempt, warnHold } from './preemption.ts'
 import { cancel, closeSession, endWait, expireSession, release, releaseSingle } from './release.ts'
 import { openSession, renew, renewSingle, showSession } from './sessions.ts'
@@ -58,6 +58,8 @@ function answer(draft: Draft, command: Command): Reply {
       return forceRelease(draft, command)
     case 'preempt':
       return preempt(draft, command)
+    case 'evict':
+      return evict(draft, command)
     case 'freeze':
       return freeze(draft, command)
     case 'thaw':

@@ -216,6 +216,8 @@ export type Command = Asker &
     /** Ends grants of others: all of the lock's, or the one named. `now` waives belief exclusion (SAFETY P14). */
     | { type: 'force_release'; lock: string; token: number | null; reason: string; now: boolean }
     | { type: 'preempt'; lock: string; token: number | null; reason: string; graceMs: number }
+    /** Ends what the sessions of the subject hold and wait for, as by force; `left` in the reply: so much was too much for once. */
+    | { type: 'evict'; subject: string; reason: string }
     | { type: 'freeze'; prefix: string; untilAt: number; reason: string }
     | { type: 'thaw'; prefix: string }
     // What time makes due. Each checks again that it is.
@@ -228,7 +230,8 @@ export type Command = Asker &
     | { type: 'pump'; lock: string }
     // Reads.
     | { type: 'show'; lock: string }
-    | { type: 'list'; prefix: string; after: string | null; limit: number }
+    /** `only`: names that match none of these patterns need not be looked at. */
+    | { type: 'list'; prefix: string; after: string | null; limit: number; only?: readonly string[] }
     | { type: 'queue'; lock: string }
     | { type: 'validate'; lock: string; token: number }
     | { type: 'read_value'; lock: string }

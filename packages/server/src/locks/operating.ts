@@ -1,5 +1,6 @@
 /** What operators do: configure, end by force, freeze, and look. Every change carries its reason into the log. */
 import { FREEZES_MAX } from '@holdfast/protocol/limits'
+import { compilePattern, matches as matchesName } from '@holdfast/protocol/patterns'
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
@@ -144,6 +145,26 @@ export function thaw(draft: Draft, command: Of<'thaw'>): Reply {
   return { ok: true, type: 'done' }
 }
 
+/** More than that would make one turn long. */
+const EVICTED_AT_ONCE = 1_000
+
+/**
+ * Whoever opened these sessions may do nothing any more. Its grants end by force, so that the next ones wait for what its clients have been
+ * promised (SAFETY P14); the sessions themselves nobody can renew, and closing them would end that promise.
+ */
+export function evict(draft: Draft, command: Of<'evict'>): Reply {
+  const { by } = draft
+  const { subject, reason } = command
+  let left = -EVICTED_AT_ONCE
+  for (const { record, grants, waits } of draft.state.sessions.values()) {
+    if (record?.by !== subject) continue
+    for (const { ticket } of waits) if (left++ < 0) draft.follow({ type: 'abandon', ticket, by })
+    for (const { lock, token } of grants)
+      if (left++ < 0) draft.follow({ type: 'force_release', lock, token, reason, now: false, by })
+  }
+  return { ok: true, type: 'released', left: Math.max(0, left), confers: null }
+}
+
 export function show(draft: Draft, command: Of<'show'>): Reply {
   const lock = lockView(draft.state, command.lock, draft.now)
   return lock ? { ok: true, type: 'lock', lock } : { ok: false, code: 'not_found', what: 'lock' }
@@ -174,13 +195,15 @@ export function list(draft: Draft, command: Of<'list'>): Reply {
 }
 
 /** The first `limit + 1` names beyond `after`, in order, in one pass over all: a page of a million locks must not sort them. */
-function firstNames(names: Iterable<string>, page: { prefix: string; after: string | null; limit: number }): string[] {
+function firstNames(names: Iterable<string>, page: Omit<Of<'list'>, 'type' | 'by'>): string[] {
+  const only = page.only?.map(compilePattern)
   const keep = page.limit + 1
   let found: string[] = []
   let highest: string | null = null
   for (const name of names) {
     if (!name.startsWith(page.prefix) || (page.after !== null && name <= page.after)) continue
     if (highest !== null && name >= highest) continue
+    if (only && !only.some(pattern => matchesName(pattern, name))) continue
     found.push(name)
     if (found.length < keep * 2) continue
     found = found.sort(byCode).slice(0, keep)

@@ -6,12 +6,12 @@
  * found without making an object; a denial is put into words, for it is written down.
  */
 import type { Action } from '@holdfast/protocol/operation'
+import { compilePattern, coversUnder, matches, mayMatchUnder } from '@holdfast/protocol/patterns'
 import type { Identity } from '../auth/identity.ts'
 import type { Registry } from '../registry/port.ts'
 import type { InstanceRecord, PolicyRecord } from '../registry/records.ts'
 import { CompiledInstance, type Grants, type Rule } from './compiled.ts'
 import { ttlUnknown } from './conditions.ts'
-import { compilePattern, coversUnder, matches, mayMatchUnder } from './patterns.ts'
 import type { Decision, DecisionPoint, Question, Unnamed } from './port.ts'
 import { actionsWhileInactive, roleIdOf, tenantActions } from './roles.ts'
 
@@ -160,6 +160,11 @@ class Denial implements Decision {
 
   get needsTtl(): boolean {
     return this.#first(rule => failedCheck(rule, this.#question) === ttlUnknown) !== null
+  }
+
+  get condition(): string | null {
+    const rule = this.#first(() => true)
+    return rule && failedCheck(rule, this.#question)
   }
 
   get why(): string {

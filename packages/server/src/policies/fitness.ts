@@ -1,7 +1,8 @@
 /** Whether a policy or a role can be meant, beyond what its schema says. What is in the registry by other ways and is not fit grants nothing. */
+
+import { patternMisfit } from '@holdfast/protocol/patterns'
 import type { Conditions, PolicyRecord, RoleRecord } from '../registry/records.ts'
 import { parseBlock } from './addresses.ts'
-import { patternMisfit } from './patterns.ts'
 import { builtInRole, roleIdOf } from './roles.ts'
 
 const SUBJECT = /^(\*|(key|iam|oidc|cert|group|service):[^\p{Cc}\p{Cs}]+)$/u

@@ -6,7 +6,7 @@
  * above the name. (Let `p` be a head that the name begins with, and `h` that greatest one: `p ≤ h ≤ name`, and whatever lies between `p` and a text
  * that begins with `p` begins with `p` too.) So a look-up is one hash, one binary search, and as many steps as heads really fit.
  */
-import { compilePattern, matches, type Pattern } from './patterns.ts'
+import { compilePattern, matches, type Pattern } from '@holdfast/protocol/patterns'
 
 type Ruled<Rule> = { pattern: Pattern; rule: Rule }
 type Head<Rule> = { head: string; rules: Ruled<Rule>[]; shorter: Head<Rule> | null }

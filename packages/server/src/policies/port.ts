@@ -26,6 +26,8 @@ export type Decision = {
   permitted: boolean
   /** For people: which role by which policy, or what is missing or which condition failed. Names no policy to those who may not read policies: the caller decides whom to show it. */
   why: string
+  /** The condition that failed, in a sentence that names no policy: what whoever was denied may be told. */
+  condition?: string | null
   /** null: none decided (root, a role of the credential itself, or denied). */
   policy: string | null
   /** Denied only because a policy limits the TTL and the question names none: ask again with the one that holds. */

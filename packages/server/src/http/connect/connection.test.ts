@@ -4,18 +4,22 @@ import { test } from 'node:test'
 import type { ServerMessage } from '@holdfast/protocol/frame'
 import { CONNECTION_REQUESTS_MAX } from '@holdfast/protocol/limits'
 import type { WebSocket } from 'ws'
-import { rootAuthenticator } from '../../auth/caller.ts'
+import { rootIdentity } from '../../auth/authenticator.ts'
 import { sessionSecrets } from '../../auth/secrets.ts'
 import { type Clock, systemClock } from '../../clock.ts'
 import type { Command, Session } from '../../locks/model.ts'
+import { LocalDecisions } from '../../policies/decisions.ts'
 import { systemRandom } from '../../random.ts'
+import { memoryRegistry } from '../../registry/testing.ts'
 import type { Asking, Shards } from '../../shards/port.ts'
 import { FakeClock } from '../../shards/testing.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import type { Doors } from '../doors.ts'
 import { Origins } from '../origins.ts'
+import { Standing } from '../standing.ts'
 import { WatchCount } from '../watch-count.ts'
 import { Connection, RENEWAL_MS_MAX } from './connection.ts'
+import type { Arrived } from './greeting.ts'
 
 /** The connection's end of a socket: what it has sent is kept. */
 class Socket extends EventEmitter {
@@ -70,10 +74,14 @@ const session: Session = {
 function connected(clock: Clock = systemClock) {
   const { asked, shards } = stalled()
   const config = { logLevel: 'silent', logsRequests: false, serviceName: 's', location: 'l', serverName: 'n' } as const
-  const authenticate = rootAuthenticator('k'.repeat(20))
+  const registry = memoryRegistry()
   const doors: Doors = {
     shards,
-    authenticate,
+    authenticate: () => rootIdentity,
+    permissions: new LocalDecisions(registry),
+    registry,
+    standing: new Standing({ registry, clock }),
+    trustedProxies: [],
     secrets: sessionSecrets('c'),
     clock,
     random: systemRandom,
@@ -86,7 +94,13 @@ function connected(clock: Clock = systemClock) {
     peers: null,
   }
   const socket = new Socket()
-  const connection = new Connection(socket as unknown as WebSocket, doors, authenticate(`Bearer ${'k'.repeat(20)}`)) // what it uses of one
+  const arrived: Arrived = {
+    caller: { identity: rootIdentity, subject: 'root', instance: 'default', address: '192.0.2.7' },
+    presented: { authorization: undefined, address: '192.0.2.7', certificate: null },
+    named: undefined,
+    trace: 'trace',
+  }
+  const connection = new Connection(socket as unknown as WebSocket, doors, arrived) // what it uses of one
   const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
   send({ type: 'hello' })
   asked.shift()!.asking.answer({ ok: true, type: 'session', session })

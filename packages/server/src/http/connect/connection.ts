@@ -7,20 +7,25 @@
  */
 import type { HoldfastError, WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, ClientRequest, ServerMessage } from '@holdfast/protocol/frame'
-import { hello, requests } from '@holdfast/protocol/frame-schemas'
+import { hello } from '@holdfast/protocol/frame-schemas'
 import { CONNECTION_REQUESTS_MAX, FRAME_MESSAGES_MAX, TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { WebSocket } from 'ws'
-import type { Caller } from '../../auth/caller.ts'
 import type { Command } from '../../locks/model.ts'
 import { unknownOutcome } from '../../shards/callers.ts'
-import type { Answer, Asking, Submitted } from '../../shards/port.ts'
+import type { Answer, Asking } from '../../shards/port.ts'
+import { type Caller, whenKnown } from '../caller.ts'
 import type { Doors } from '../doors.ts'
+import { sees } from '../permission.ts'
 import { failed, refused } from '../reply.ts'
-import { bytesMisfit, type Misfit, type Validator, validator } from '../validate.ts'
+import { validator } from '../validate.ts'
 import { timestamp, wireGrant } from '../views.ts'
-import { actionOf, commandOf, type ShardRequest } from './commands.ts'
+import { checkMessage, misfitError } from './checking.ts'
+import { commandOf } from './commands.ts'
 import { Deadlines } from './deadlines.ts'
+import { type Arrived, greeterOf, helloCommand, welcomeOf, wireErrorOf } from './greeting.ts'
 import { Outbox } from './outbox.ts'
+import { Pending } from './pending.ts'
+import { mayStay, messageRefusal } from './permitting.ts'
 import { grantedReply, replyTo, wirePush } from './replies.ts'
 import { ConnectionWatches } from './watches.ts'
 
@@ -31,6 +36,8 @@ export const closeCodes = {
   notText: 1003,
   malformed: 1007,
   policy: 1008,
+  /** Ours: what let the client in does so no more. The reason is one of `Ended`. */
+  ended: 4401,
   tooSlow: 1013,
 } as const
 /** A client that does not answer the close gets this long; then the socket is cut. */
@@ -46,15 +53,12 @@ export const RENEWAL_MS_MAX = 1_000
 const SETTLED_STEP = 256
 
 const checkHello = validator(hello)
-const checks = new Map<string, Validator<(typeof requests)[keyof typeof requests]>>(
-  Object.entries(requests).map(([type, schema]) => [type, validator(schema)]),
-)
 
 type State = 'waiting' | 'greeting' | 'open' | 'closed'
 
 export class Connection {
   readonly #socket: WebSocket
-  readonly #address: string
+  readonly #arrived: Arrived
   readonly #doors: Doors
   readonly #outbox: Outbox
   readonly #watches: ConnectionWatches
@@ -63,20 +67,24 @@ export class Connection {
   #caller: Caller | null
   #state: State = 'waiting'
   #session = ''
+  /** Of the session, as far as it is known here: the longest that its renewals have asked for. */
+  #ttlMs = 0
   #early: unknown[] = []
+  /** What comes while a decision is being fetched waits for it: requests are taken in their order. */
+  #held: unknown[] | null = null
   #malformed = 0
   #settled = 0
   #stopListening: (() => void) | null = null
+  #leave: (() => void) | null = null
   #stopCutting: (() => void) | null = null
   /** Something has come in since the last look. */
   isAlive = true
 
-  /** @param address where the client is, for the audit trail */
-  constructor(socket: WebSocket, doors: Doors, caller: Caller | null, address = '') {
-    this.#address = address
+  constructor(socket: WebSocket, doors: Doors, arrived: Arrived) {
+    this.#arrived = arrived
     this.#socket = socket
     this.#doors = doors
-    this.#caller = caller
+    this.#caller = arrived.caller
     this.#outbox = new Outbox(socket, doors.clock, () =>
       this.close(closeCodes.tooSlow, 'The client does not read what it is sent.'),
     )
@@ -162,32 +170,34 @@ export class Connection {
 
   #hello(message: unknown): void {
     if (!checkHello.accepts(message)) return this.#reject(misfitError(checkHello.misfit(message)))
-    this.#caller ??= this.#doors.authenticate(message.authorization)
-    if (!this.#caller)
-      return this.#reject({ code: 'unauthenticated', message: 'No credential, or one that is not valid here.' })
-    if (!this.#caller.permits('session.open', null))
-      return this.#reject({ code: 'forbidden', message: 'The credential does not permit sessions.' })
-    const command = this.#helloCommand(message, this.#caller)
-    if (!command) return this.#reject({ code: 'unauthenticated', message: 'The session secret is not valid.' })
     this.#state = 'greeting'
-    this.#doors.shards.submit(this.#caller.instance, command, {
+    const failed = (error: unknown) => this.#reject(wireErrorOf(error))
+    try {
+      const greeted = whenKnown(greeterOf(this.#doors, message, this.#arrived), caller => this.#greet(message, caller))
+      if (greeted instanceof Promise) greeted.catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  #greet(message: ClientHello, caller: Caller | null): void | Promise<void> {
+    if (this.#state !== 'greeting') return
+    if (!caller)
+      return this.#reject({ code: 'unauthenticated', message: 'No credential, or one that is not valid here.' })
+    this.#caller = caller
+    const { trace } = this.#arrived
+    const asked = { request: message, trace, ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT }
+    return whenKnown(messageRefusal(this.#doors, caller, asked), error => this.#begin(message, caller, error))
+  }
+
+  #begin(message: ClientHello, caller: Caller, error: WireError | null): void {
+    if (error) return this.#reject(error)
+    const command = helloCommand(this.#doors, message, caller)
+    if (!command) return this.#reject({ code: 'unauthenticated', message: 'The session secret is not valid.' })
+    this.#doors.shards.submit(caller.instance, command, {
       answer: answer => this.#welcome(answer),
       fail: error => this.#reject(failed(error)),
     })
-  }
-
-  /** null: the secret of the session to resume is wrong. */
-  #helloCommand(message: ClientHello, caller: Caller): Command | null {
-    const by = caller.subject
-    if (message.session === undefined) {
-      const session = { ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT, labels: message.labels ?? null }
-      return { type: 'open_session', by, from: this.#address, ...session }
-    }
-    const session = this.#doors.secrets.open(caller.instance, message.session)
-    if (session === null) return null
-    const command: Extract<Command, { type: 'renew' }> = { type: 'renew', by, session, wantsGrants: true }
-    if (message.ttl_ms !== undefined) command.ttlMs = message.ttl_ms
-    return command
   }
 
   #welcome(answer: Answer): void {
@@ -197,7 +207,13 @@ export class Connection {
     const { instance } = this.#caller
     const welcomed = welcomeOf(answer)
     this.#session = welcomed.session
+    this.#ttlMs = welcomed.ttlMs
     this.#state = 'open'
+    this.#leave = this.#doors.standing.add({
+      caller: this.#caller,
+      isPermitted: () => this.#stands(),
+      end: reason => this.close(closeCodes.ended, reason),
+    })
     this.#stopListening = shards.listen(instance, this.#session, push => this.send(wirePush(push))).stop
     const message: ServerMessage = {
       type: 'welcome',
@@ -224,12 +240,34 @@ export class Connection {
   // ---------------------------------------------------------------------------------------------- requests
 
   #request(message: unknown): void {
+    if (this.#held) {
+      if (this.#held.length < FRAME_MESSAGES_MAX) this.#held.push(message)
+      else this.close(closeCodes.policy, 'Too many messages while a permission is being looked up.')
+      return
+    }
     const request = this.#checked(message)
     if (!request || !this.#caller) return
-    const error = this.#forbidden(request)
+    const asked = { request, trace: this.#arrived.trace, ttlMs: this.#ttlMs }
+    const refusal = messageRefusal(this.#doors, this.#caller, asked)
+    if (!(refusal instanceof Promise)) return this.#decided(request, refusal)
+    this.#held = []
+    // A decision point does not reject: what it cannot decide is denied.
+    void refusal.then(error => {
+      const held = this.#held ?? []
+      this.#held = null
+      if (this.#state !== 'open') return
+      this.#decided(request, error)
+      for (const next of held) this.#request(next)
+    })
+  }
+
+  #decided(request: ClientRequest, error: WireError | null): void {
+    const caller = this.#caller
+    if (!caller) return
     if (error) return this.refuse(request.id, error)
+    if (request.type === 'renew' && request.ttl_ms !== undefined) this.#ttlMs = Math.max(this.#ttlMs, request.ttl_ms)
     this.#settle(request)
-    if (request.type === 'watch') return this.#watches.open(request, this.#caller.instance)
+    if (request.type === 'watch') return this.#watches.open(request, caller)
     if (request.type === 'unwatch') return this.#watches.close(request)
     if (this.#pending.size >= CONNECTION_REQUESTS_MAX) {
       return this.refuse(request.id, {
@@ -242,49 +280,47 @@ export class Connection {
     const pending = new Pending(this, request)
     this.#pending.add(pending)
     if (request.type === 'renew') this.#renewals.add(pending)
-    const command = commandOf(request, this.#session, { by: this.#caller.subject })
-    pending.submitted = this.#doors.shards.submit(this.#caller.instance, command, pending)
+    const command = commandOf(request, this.#session, { by: caller.subject })
+    pending.submitted = this.#doors.shards.submit(caller.instance, command, pending)
+  }
+
+  /** Whether the connection may stay; waits for what is permitted no more are given up on the way. */
+  #stands(): boolean | Promise<boolean> {
+    const caller = this.#caller
+    if (!caller) return false
+    const { trace } = this.#arrived
+    for (const pending of this.#pending)
+      if (pending.isQueued) {
+        const asked = { request: pending.request, trace, ttlMs: this.#ttlMs }
+        void whenKnown(messageRefusal(this.#doors, caller, asked), error => error && this.#giveUp(pending, error))
+      }
+    return mayStay(this.#doors, caller)
+  }
+
+  #giveUp(pending: Pending, error: WireError): void {
+    const caller = this.#caller
+    if (!caller || !this.#done(pending)) return
+    this.refuse(pending.request.id, error)
+    // If it has been granted meanwhile, that is given back.
+    const cancel: Command = {
+      type: 'cancel',
+      by: caller.subject,
+      session: this.#session,
+      cancels: pending.request.id,
+      request: null,
+    }
+    this.#doors.shards.submit(caller.instance, cancel, unheard)
   }
 
   /** What its schema accepts; else the misfit has been answered. */
   #checked(message: unknown): ClientRequest | null {
-    const named = (message ?? {}) as { type?: unknown; id?: unknown } // read as unknown fields of anything
-    const check = typeof named.type === 'string' ? checks.get(named.type) : undefined
-    if (check?.accepts(message)) {
-      // The schemas and the types say the same: frame-schemas.test.ts.
-      const request = message as ClientRequest
-      const misfit = bytesMisfit(request)
-      if (!misfit) return request
-      this.refuse(request.id, misfitError(misfit))
-      return null
-    }
-    this.#malformed++
-    if (typeof named.id !== 'number' || !Number.isSafeInteger(named.id) || named.id < 1) {
-      this.close(closeCodes.policy, 'A message has no id that could be answered.')
-    } else if (this.#malformed > MALFORMED_MAX) {
-      this.close(closeCodes.policy, 'Too many messages that are not valid.')
-    } else {
-      const types = [...checks.keys()].map(type => `"${type}"`).join(', ')
-      this.refuse(
-        named.id,
-        misfitError(check ? check.misfit(message) : { name: 'type', message: `\`type\` must be one of ${types}.` }),
-      )
-    }
+    const { request, id, error, isUnknown } = checkMessage(message)
+    if (request) return request
+    if (isUnknown) this.#malformed++
+    if (id === null) this.close(closeCodes.policy, 'A message has no id that could be answered.')
+    else if (this.#malformed > MALFORMED_MAX) this.close(closeCodes.policy, 'Too many messages that are not valid.')
+    else this.refuse(id, error)
     return null
-  }
-
-  #forbidden(request: ClientRequest): WireError | null {
-    const caller = this.#caller!
-    const action = actionOf[request.type]
-    const permitted = locksOf(request).every(lock => caller.permits(action, lock))
-    const preempts = 'preempt' in request && request.preempt !== undefined && request.preempt !== 'never'
-    if (permitted && !(preempts && !locksOf(request).every(lock => caller.permits('lock.preempt', lock)))) return null
-    if (action === 'lock.read')
-      return { code: 'not_found', message: 'There is no such lock: it is neither configured nor in use.' }
-    return {
-      code: 'forbidden',
-      message: `The credential does not permit \`${permitted ? 'lock.preempt' : action}\` here.`,
-    }
   }
 
   /** Renewals tell the shard what is settled; a connection that is busy with other things tells it now and then. */
@@ -310,9 +346,13 @@ export class Connection {
       this.#doors.telemetry.acquireDone(outcome, answer.ok && answer.type === 'granted' ? answer.waitedMs : null)
     }
     if (answer.ok && answer.type === 'granted') this.send(grantedReply(request.id, answer, { isSet }))
-    else this.send(replyTo(request.id, answer, this.#doors.clock.wallMs()))
+    else this.send(replyTo(request.id, answer, { wallMs: this.#doors.clock.wallMs(), sees: this.#sees }))
     if (request.type === 'close' && answer.ok) this.close(closeCodes.normal, 'The session is closed.')
   }
+
+  /** For names that come up in the answer to something else. */
+  readonly #sees = (lock: string): boolean =>
+    this.#caller !== null && sees(this.#doors, this.#caller, { action: 'lock.read', lock })
 
   failed(pending: Pending, error: HoldfastError): void {
     if (this.#done(pending)) this.refuse(pending.request.id, failed(error))
@@ -333,6 +373,7 @@ export class Connection {
   #gone(): void {
     this.#state = 'closed'
     this.#stopListening?.()
+    this.#leave?.()
     this.#stopCutting?.()
     this.#watches.stop()
     this.#renewals.stop()
@@ -341,50 +382,5 @@ export class Connection {
   }
 }
 
-/** A request on its way: what the shards answer. One object, for there are many. */
-class Pending implements Asking {
-  readonly #connection: Connection
-  readonly request: ShardRequest
-  submitted: Submitted | null = null
-
-  constructor(connection: Connection, request: ShardRequest) {
-    this.#connection = connection
-    this.request = request
-  }
-
-  answer(answer: Answer): void {
-    this.#connection.answered(this, answer)
-  }
-
-  fail(error: HoldfastError): void {
-    this.#connection.failed(this, error)
-  }
-
-  queued(place: { position: number }): void {
-    this.#connection.send({ type: 'queued', id: this.request.id, position: place.position })
-  }
-}
-
 /** Whatever is answered here will be seen in the next renewal. */
 const unheard: Asking = { answer: () => {}, fail: () => {} }
-
-function welcomeOf(answer: Extract<Answer, { ok: true }>): { session: string; ttlMs: number; changes: number } {
-  if (answer.type === 'session')
-    return { session: answer.session.id, ttlMs: answer.session.ttlMs, changes: answer.session.changes }
-  if (answer.type === 'renewed')
-    return { session: answer.session, ttlMs: answer.confers.ttlMs, changes: answer.confers.changes }
-  throw new Error(`hello is not answered with ${answer.type}`)
-}
-
-function misfitError({ name, message }: Misfit): WireError {
-  return { code: 'invalid_request', message, target: { type: 'field', name } }
-}
-
-const noLock = [null]
-
-function locksOf(request: ClientRequest): (string | null)[] {
-  if (request.type === 'acquire_all') return request.locks.map(claim => claim.name)
-  if (request.type === 'release_all') return request.grants.map(grant => grant.name)
-  if ('name' in request && request.name !== undefined) return [request.name]
-  return request.type === 'watch' ? [request.prefix ?? ''] : noLock
-}

@@ -1,13 +1,19 @@
 /** Answers and pushes → messages, by hand for the same reason as in commands.ts. */
 import type { ServerMessage } from '@holdfast/protocol/frame'
 import type { Answer, SessionPush } from '../../shards/port.ts'
+import { visibleWaiter, withoutHidden } from '../hiding.ts'
 import { refused } from '../reply.ts'
 import { timestamp, wireGrant, wireLock, wireValue, wireWaiter } from '../views.ts'
 
 type Reply = Extract<ServerMessage, { type: 'reply' }>
 
-export function replyTo(id: number, answer: Answer, wallMs: number): Reply {
-  if (!answer.ok) return { type: 'reply', id, error: refused(answer) }
+/** `sees`: whether a name that comes up may be shown. */
+export function replyTo(
+  id: number,
+  answer: Answer,
+  { wallMs, sees }: { wallMs: number; sees: (lock: string) => boolean },
+): Reply {
+  if (!answer.ok) return { type: 'reply', id, error: refused(withoutHidden(answer, sees)) }
   switch (answer.type) {
     case 'renewed': {
       const { confers, epoch } = answer
@@ -34,7 +40,12 @@ export function replyTo(id: number, answer: Answer, wallMs: number): Reply {
     case 'lock':
       return Object.assign({ type: 'reply', id } as const, wireLock(answer.lock, wallMs))
     case 'queue':
-      return { type: 'reply', id, lock: wireLock(answer.lock, wallMs), waiters: answer.waiters.map(wireWaiter) }
+      return {
+        type: 'reply',
+        id,
+        lock: wireLock(answer.lock, wallMs),
+        waiters: answer.waiters.map(waiter => wireWaiter(visibleWaiter(waiter, sees))),
+      }
     case 'done':
       return { type: 'reply', id }
     default:

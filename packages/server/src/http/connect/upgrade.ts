@@ -1,15 +1,17 @@
 /** `GET /v2/connect`: from a request to a WebSocket, and what all connections share: liveness and the end of the server. */
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type ErrorCode, errors } from '@holdfast/protocol/errors'
+import { type ErrorCode, errors, HoldfastError } from '@holdfast/protocol/errors'
 import { FRAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import { type WebSocket, WebSocketServer } from 'ws'
-import type { Caller } from '../../auth/caller.ts'
+import { callerOf, presentedBy, whenKnown } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { foreignOrigin } from '../origins.ts'
-import { headersOf } from '../reply.ts'
+import { noteStranger } from '../permission.ts'
+import { failed, headersOf, Refused } from '../reply.ts'
 import { requestIds } from '../request-ids.ts'
 import { Connection, closeCodes } from './connection.ts'
+import type { Arrived } from './greeting.ts'
 
 const PATH = '/v2/connect'
 /** A connection that has been silent for two of these is half-open and is cut; a client has as long to say hello. */
@@ -61,20 +63,33 @@ export class Connections {
     const { peers } = this.#doors
     if (peers && request.url === peers.path) return peers.accept(request, socket, head)
     const { trace } = requestIds(request.headers, this.#doors.random)
-    const path = (request.url ?? '').split('?')[0]
-    const { authorization } = request.headers
-    const caller = this.#doors.authenticate(authorization)
-    if (authorization !== undefined && !caller) return turnAway(socket, 'unauthenticated', trace)
-    if (path !== PATH) return turnAway(socket, 'not_found', trace)
-    if (!this.#doors.origins.permits(request.headers)) return turnAway(socket, 'forbidden', trace, foreignOrigin)
-    if (this.#doors.draining.isDraining) return turnAway(socket, 'unavailable', trace)
-    this.#sockets.handleUpgrade(request, socket, head, websocket =>
-      this.#connected(websocket, caller, request.socket.remoteAddress),
-    )
+    const turnedAway = (error: unknown) => turnAwayFor(socket, error, trace)
+    try {
+      const presented = presentedBy(request, this.#doors)
+      const named = request.headers['holdfast-instance']
+      const greeted = whenKnown(callerOf(this.#doors, presented, named), caller => {
+        if (presented.authorization !== undefined && !caller) {
+          noteStranger(this.#doors, presented.address, trace)
+          return turnAway(socket, 'unauthenticated', trace)
+        }
+        this.#let(request, { socket, head }, { caller, presented, named, trace })
+      })
+      if (greeted instanceof Promise) greeted.catch(turnedAway)
+    } catch (error) {
+      turnedAway(error)
+    }
   }
 
-  #connected(websocket: WebSocket, caller: Caller | null, address?: string): void {
-    const connection = new Connection(websocket, this.#doors, caller, address)
+  #let(request: IncomingMessage, { socket, head }: { socket: Duplex; head: Buffer }, arrived: Arrived): void {
+    const { trace } = arrived
+    if ((request.url ?? '').split('?')[0] !== PATH) return turnAway(socket, 'not_found', trace)
+    if (!this.#doors.origins.permits(request.headers)) return turnAway(socket, 'forbidden', trace, foreignOrigin)
+    if (this.#doors.draining.isDraining) return turnAway(socket, 'unavailable', trace)
+    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#connected(websocket, arrived))
+  }
+
+  #connected(websocket: WebSocket, arrived: Arrived): void {
+    const connection = new Connection(websocket, this.#doors, arrived)
     this.#open.add(connection)
     this.#doors.telemetry.connectionOpened()
     websocket.once('close', () => {
@@ -100,6 +115,12 @@ export class Connections {
   }
 
   readonly #waitedOnce = new WeakSet<Connection>()
+}
+
+function turnAwayFor(socket: Duplex, error: unknown, trace: string): void {
+  if (error instanceof Refused) return turnAway(socket, error.wire.code, trace, error.wire.message)
+  if (error instanceof HoldfastError) return turnAway(socket, error.code, trace, failed(error).message)
+  turnAway(socket, 'internal', trace)
 }
 
 /** A refusal before there is a WebSocket: plain HTTP. */

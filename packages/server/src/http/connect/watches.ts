@@ -3,8 +3,12 @@ import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientRequest, ServerMessage } from '@holdfast/protocol/frame'
 import { CONNECTION_WATCHES_MAX } from '@holdfast/protocol/limits'
 import type { Refusal } from '../../locks/model.ts'
+import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
+import { EventFilter } from '../event-filter.ts'
+import { areAllPermitted, type Deed, seesEvent } from '../permission.ts'
 import { refused } from '../reply.ts'
+import { endedMessages } from '../standing.ts'
 
 type Outlet = { send(message: ServerMessage): boolean; refuse(id: number, error: WireError): void; goAway(): void }
 type Of<Type extends ClientRequest['type']> = Extract<ClientRequest, { type: Type }>
@@ -20,8 +24,9 @@ export class ConnectionWatches {
   }
 
   /** The watch is named by the id of the request that opened it. */
-  open(request: Of<'watch'>, instance: string): void {
+  open(request: Of<'watch'>, caller: Caller): void {
     const watch = request.id
+    const { instance } = caller
     if (request.name !== undefined && request.prefix !== undefined) {
       const message = 'Name either one lock (`name`) or a `prefix`.'
       return this.#outlet.refuse(watch, { code: 'invalid_request', message, target: { type: 'field', name: 'prefix' } })
@@ -38,9 +43,15 @@ export class ConnectionWatches {
     this.#doors.telemetry.watchOpened()
     // The refusal may come before the watch has been told apart.
     let refusal: Refusal | null = null
+    const filter = new EventFilter({
+      sees: event => seesEvent(this.#doors, caller, event),
+      deliver: event => this.#outlet.send({ type: 'event', watch, event }),
+      // Too far behind to be told: as if the server had no room for it any more.
+      cut: () => this.#end(watch, { code: 'unavailable', message: 'The watch has fallen behind: resume it.' }),
+    })
     const { stop } = this.#doors.shards.watch(instance, filterOf(request), {
       began: cursor => void this.#outlet.send({ type: 'reply', id: watch, cursor }),
-      event: event => this.#outlet.send({ type: 'event', watch, event }),
+      event: event => filter.offer(event),
       reset: next => void this.#outlet.send({ type: 'reset', watch, cursor: next }),
       refused: reason => {
         refusal = reason
@@ -49,7 +60,13 @@ export class ConnectionWatches {
       },
       ended: () => this.#outlet.goAway(),
     })
+    const leave = this.#doors.standing.add({
+      caller,
+      isPermitted: () => areAllPermitted(this.#doors, caller, [deedOf(request)]),
+      end: reason => this.#end(watch, { code: 'forbidden', message: endedMessages[reason], reason }),
+    })
     const close = () => {
+      leave()
       this.#open.delete(watch)
       stop()
       this.#doors.watches.close(instance)
@@ -57,6 +74,12 @@ export class ConnectionWatches {
     }
     if (refusal) close()
     else this.#open.set(watch, close)
+  }
+
+  /** Told under the id of the request that opened it. */
+  #end(watch: number, error: WireError): void {
+    this.#open.get(watch)?.()
+    this.#outlet.refuse(watch, error)
   }
 
   close(request: Of<'unwatch'>): void {
@@ -67,6 +90,11 @@ export class ConnectionWatches {
   stop(): void {
     for (const stop of [...this.#open.values()]) stop()
   }
+}
+
+export function deedOf({ name, prefix }: Of<'watch'>): Deed {
+  if (name !== undefined) return { action: 'lock.watch', lock: name }
+  return { action: 'lock.watch', lock: null, under: prefix ?? '' }
 }
 
 function filterOf({ prefix, name, after }: Of<'watch'>): { prefix?: string; name?: string; after?: string } {

@@ -4,7 +4,7 @@ import type { BodyOf } from '@holdfast/protocol/operation'
 import { v1 } from '@holdfast/protocol/v1'
 import type { Acquire } from '../../locks/model.ts'
 import { askCounted } from '../acquiring.ts'
-import { answer, askerOf, type Call, nowAt, permitPreemption, route } from '../call.ts'
+import { answer, askerOf, type Call, nowAt, route } from '../call.ts'
 import { invalid } from '../reply.ts'
 import { timestamp } from '../views.ts'
 import { seconds } from './views.ts'
@@ -15,7 +15,6 @@ export const acquireLock = route(v1.acquireLock, async call => {
   const { name } = call.params
   const { body } = call
   const preempt = body.preempt ? 'graceful' : 'never'
-  permitPreemption(call, preempt, [name])
   const command = { ...askerOf(call), ...commandOf(name, body, { preempt, key: keyOf(call, name, body) }) }
   const reply = await askCounted(call, command, { waits: command.waitMs !== 0 })
   const [grant] = reply.grants

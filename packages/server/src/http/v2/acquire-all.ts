@@ -1,15 +1,12 @@
 import { v2 } from '@holdfast/protocol/v2'
 import { askCounted } from '../acquiring.ts'
-import { answer, askerOf, permit, permitPreemption, route, sessionOf } from '../call.ts'
+import { answer, askerOf, route, sessionOf } from '../call.ts'
 import { acquireOf, claimOf } from '../connect/commands.ts'
 import { wireGrant } from '../views.ts'
 
 export const acquireAll = route(v2.acquireAll, async call => {
   const { body } = call
-  const names = body.locks.map(claim => claim.name)
   const session = sessionOf(call)
-  permit(call, 'lock.acquire', names)
-  permitPreemption(call, body.preempt, names)
   const fields = { ...body, wait_ms: body.wait_ms ?? 0 }
   const rest = {
     by: call.caller.subject,

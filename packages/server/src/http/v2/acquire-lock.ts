@@ -1,6 +1,6 @@
 import { v2 } from '@holdfast/protocol/v2'
 import { askCounted } from '../acquiring.ts'
-import { answer, askerOf, permitPreemption, route, sessionOf } from '../call.ts'
+import { answer, askerOf, route, sessionOf } from '../call.ts'
 import { acquireOf, claimOf } from '../connect/commands.ts'
 import { acquiredBody } from './acquired.ts'
 
@@ -8,7 +8,6 @@ export const acquireLock = route(v2.acquireLock, async call => {
   const { body } = call
   const { name } = call.params
   const session = sessionOf(call)
-  permitPreemption(call, body.preempt, [name])
   const fields = { ...body, wait_ms: body.wait_ms ?? 0 }
   const rest = {
     by: call.caller.subject,

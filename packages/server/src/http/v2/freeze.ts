@@ -1,11 +1,10 @@
 import { v2 } from '@holdfast/protocol/v2'
-import { answer, ask, askerOf, permit, route } from '../call.ts'
+import { answer, ask, askerOf, route } from '../call.ts'
 import { invalid } from '../reply.ts'
 import { wireFreeze } from '../views.ts'
 
 export const freeze = route(v2.freeze, async call => {
   const { prefix, until, reason } = call.body
-  permit(call, 'lock.freeze', [prefix])
   const untilAt = Date.parse(until)
   if (Number.isNaN(untilAt))
     throw invalid('field', { name: 'until', message: '`until` must be a time like 2027-01-02T08:00:00Z.' })

@@ -1,5 +1,6 @@
 import { v2 } from '@holdfast/protocol/v2'
-import { answer, ask, askerOf, route } from '../call.ts'
+import { answer, ask, askerOf, mayRead, route } from '../call.ts'
+import { visibleGrants, visibleWaiter } from '../hiding.ts'
 import { wireGrant } from '../views.ts'
 
 export const getSession = route(v2.getSession, async call => {
@@ -8,17 +9,20 @@ export const getSession = route(v2.getSession, async call => {
     { ...askerOf(call), type: 'show_session', session: call.params.session_id },
     'session_view',
   )
+  const sees = (lock: string) => mayRead(call, lock)
   return answer(200, {
     session_id: session.id,
     ttl_ms: session.ttlMs,
     changes: session.changes,
     ...(session.labels && { labels: session.labels }),
-    grants: grants.map(wireGrant),
-    waits: waits.map(wait => ({
-      locks: wait.locks,
-      mode: wait.mode,
-      position: wait.position,
-      waited_ms: wait.waitedMs,
-    })),
+    grants: visibleGrants(grants, sees).map(wireGrant),
+    waits: waits
+      .map(wait => visibleWaiter(wait, sees))
+      .map(wait => ({
+        locks: wait.locks,
+        mode: wait.mode,
+        position: wait.position,
+        waited_ms: wait.waitedMs,
+      })),
   })
 })

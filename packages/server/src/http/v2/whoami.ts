@@ -1,11 +1,16 @@
-import { actions } from '@holdfast/protocol/operation'
+import { type Action, actions } from '@holdfast/protocol/operation'
 import { v2 } from '@holdfast/protocol/v2'
-import { answer, route } from '../call.ts'
+import { answer, type Call, route } from '../call.ts'
+import { decide } from '../permission.ts'
 
-export const whoami = route(v2.whoami, async ({ caller }) =>
-  answer(200, {
-    subject: caller.subject,
-    instance: caller.instance,
-    actions: actions.filter(action => caller.permits(action, null)),
-  }),
-)
+export const whoami = route(v2.whoami, async call => {
+  const { subject, instance } = call.caller
+  const permitted = await Promise.all(actions.map(action => maySomewhere(call, action)))
+  return answer(200, { subject, instance, actions: actions.filter((_, index) => permitted[index]) })
+})
+
+/** On some lock of the instance, or on the instance itself. What depends on the body of a request is left open. */
+async function maySomewhere({ doors, caller }: Call, action: Action): Promise<boolean> {
+  const deed = { action, lock: null, isEarly: true }
+  return (await decide(doors, caller, /^(lock|election)\./.test(action) ? { ...deed, under: '' } : deed)).permitted
+}

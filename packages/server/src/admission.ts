@@ -1,0 +1,66 @@
+/** Who is let in by this server, and what they may do here: the rooms behind the doors, introduced to each other. */
+import { type Authenticator, createAuthenticator } from './auth/authenticator.ts'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Doors } from './http/doors.ts'
+import { Evictions } from './http/evictions.ts'
+import { Standing } from './http/standing.ts'
+import { type Block, parseBlock } from './policies/addresses.ts'
+import { LocalDecisions } from './policies/decisions.ts'
+import type { OpenedRegistry } from './registry/registry.ts'
+import type { Shards } from './shards/port.ts'
+import type { Telemetry } from './telemetry.ts'
+
+type Options = {
+  registry: OpenedRegistry
+  shards: Pick<Shards, 'submit'>
+  clock: Clock
+  config: Pick<Config, 'issuers' | 'acceptsRawKeys' | 'clientAuthoritiesFile' | 'trustedProxies'>
+  telemetry: Telemetry
+  rootKey: string
+}
+
+export class Admission {
+  readonly #authenticator: Authenticator
+  readonly #decisions: LocalDecisions
+  readonly #standing: Standing
+  readonly #evictions: Evictions
+  readonly #registry: OpenedRegistry
+  readonly #trustedProxies: readonly Block[]
+
+  constructor({ registry, shards, clock, config, telemetry, rootKey }: Options) {
+    const { issuers, acceptsRawKeys, clientAuthoritiesFile, trustedProxies } = config
+    this.#registry = registry
+    this.#authenticator = createAuthenticator({
+      registry,
+      rootKey,
+      config: { issuers, acceptsRawKeys, acceptsCertificates: clientAuthoritiesFile !== null },
+      clock,
+      storeLastUses: uses => registry.recordUses(new Map(uses.map(({ credential, atMs }) => [credential, atMs]))),
+      warn: (message, fields) => telemetry.warned(message, fields),
+    })
+    this.#decisions = new LocalDecisions(registry)
+    this.#standing = new Standing({ registry, clock })
+    this.#evictions = new Evictions({ registry, shards, clock })
+    this.#trustedProxies = trustedProxies.map(parseBlock).filter(block => block !== null)
+  }
+
+  /** What the doors need of it. */
+  get doors(): Pick<Doors, 'authenticate' | 'permissions' | 'registry' | 'standing' | 'trustedProxies'> {
+    return {
+      authenticate: this.#authenticator.authenticate,
+      permissions: this.#decisions,
+      registry: this.#registry,
+      standing: this.#standing,
+      trustedProxies: this.#trustedProxies,
+    }
+  }
+
+  /** Before the registry is closed. */
+  async close(): Promise<void> {
+    this.#evictions.close()
+    this.#standing.close()
+    this.#decisions.close()
+    await this.#authenticator.close()
+  }
+}

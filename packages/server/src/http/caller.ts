@@ -1,0 +1,110 @@
+/** Who calls, from where, and in which instance: found out once for a request or a connection. What they may do is asked for each deed. */
+import type { IncomingMessage } from 'node:http'
+import { TLSSocket } from 'node:tls'
+import { certificateOf } from '../auth/certificate.ts'
+import type { Identity, Presented } from '../auth/identity.ts'
+import { type Block, isWithin, plainAddress } from '../policies/addresses.ts'
+import type { Doors } from './doors.ts'
+import { invalid, Refused, refuse } from './reply.ts'
+
+export type Caller = {
+  /** Replaced when the credential's record changes while a stream is open. */
+  identity: Identity
+  /** What the log and the trail name. */
+  readonly subject: string
+  readonly instance: string
+  readonly address: string
+}
+
+/** Without `Holdfast-Instance`, for those who belong to none. */
+const INSTANCE_DEFAULT = 'default'
+const INSTANCE_PATTERN = /^[a-z0-9][a-z0-9-]{0,63}$/
+
+export const noSuchInstance = 'There is no such instance.'
+
+/** Calls `next` with the value, at once if it is there: the hot path awaits nothing. */
+export function whenKnown<Value, Result>(
+  value: Value | Promise<Value>,
+  next: (value: Value) => Result | Promise<Result>,
+): Result | Promise<Result> {
+  return value instanceof Promise ? value.then(next) : next(value)
+}
+
+export function presentedBy(
+  { headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>,
+  { trustedProxies }: Pick<Doors, 'trustedProxies'>,
+): Presented {
+  const forwarded = headers['x-forwarded-for']
+  return {
+    authorization: headers.authorization,
+    address: addressOf({ peer: socket.remoteAddress ?? '', forwarded: String(forwarded ?? '') }, trustedProxies),
+    certificate: socket instanceof TLSSocket ? certificateOf(socket) : null,
+  }
+}
+
+/**
+ * The address of the socket; or, behind proxies that the operator has named, what the first of them says it is. Each appends what it has seen
+ * itself, so the list is read from its end, and what stands before an address that is no such proxy can have been written by anybody.
+ */
+export function addressOf({ peer, forwarded }: { peer: string; forwarded: string }, trusted: readonly Block[]): string {
+  let address = plainAddress(peer)
+  if (trusted.length === 0 || forwarded === '') return address
+  for (const hop of forwarded.split(',').reverse()) {
+    if (!isWithin(trusted, address)) return address
+    address = plainAddress(hop.trim())
+  }
+  return address
+}
+
+/**
+ * null: nobody is proved. Throws or rejects when the instance that is named may not be entered, which answers like one that is not there.
+ * `named` is what `Holdfast-Instance` says.
+ */
+export function callerOf(
+  doors: Doors,
+  presented: Presented,
+  named: string | string[] | undefined,
+): Caller | null | Promise<Caller | null> {
+  return whenKnown(doors.authenticate(presented), identity =>
+    identity ? entered(doors, identity, { named, address: presented.address }) : null,
+  )
+}
+
+/** The same for who has proved it already, and names the instance later. */
+export function entered(
+  doors: Doors,
+  identity: Identity,
+  { named, address }: { named: string | string[] | undefined; address: string },
+): Caller | Promise<Caller> {
+  if (named !== undefined && (typeof named !== 'string' || !INSTANCE_PATTERN.test(named)))
+    throw invalid('header', {
+      name: 'Holdfast-Instance',
+      message: '`Holdfast-Instance` must be the id of an instance: 1 to 64 lower-case letters, digits and `-`.',
+    })
+  const instance = named ?? identity.instance ?? INSTANCE_DEFAULT
+  const caller: Caller = { identity, subject: identity.subject, instance, address }
+  if (named === undefined || named === identity.instance) return caller
+  const question = { identity, instance, address, atMs: doors.clock.wallMs() }
+  return whenKnown(isThere(doors, instance) && doors.permissions.mayEnter(question), mayEnter => {
+    if (!mayEnter) throw refuse('not_found', noSuchInstance)
+    return caller
+  })
+}
+
+function isThere({ registry }: Doors, instance: string): boolean {
+  return instance === INSTANCE_DEFAULT || registry.get('instance', instance) !== null
+}
+
+/** Why nothing can be done in the instance now, whoever asks; null: it is active. */
+export function instanceRefusal({ registry }: Doors, instance: string): Refused | null {
+  const record = registry.get('instance', instance)
+  if (!record) return instance === INSTANCE_DEFAULT ? null : refuse('not_found', noSuchInstance)
+  switch (record.state) {
+    case 'active':
+      return null
+    case 'disabled':
+      return new Refused({ code: 'forbidden', message: 'The instance is disabled.', reason: 'instance_disabled' })
+    case 'pending_reclamation':
+      return new Refused({ code: 'forbidden', message: 'The instance has been deleted.', reason: 'instance_deleted' })
+  }
+}

@@ -1,0 +1,61 @@
+/** The beginning of a connection: who greets, and the session that it opens or resumes. */
+import { HoldfastError, type WireError } from '@holdfast/protocol/errors'
+import type { ClientHello } from '@holdfast/protocol/frame'
+import { TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
+import type { Presented } from '../../auth/identity.ts'
+import type { Command } from '../../locks/model.ts'
+import type { Answer } from '../../shards/port.ts'
+import { type Caller, callerOf, entered } from '../caller.ts'
+import type { Doors } from '../doors.ts'
+import { failed, Refused } from '../reply.ts'
+
+/** Who has come, as far as the upgrade tells. */
+export type Arrived = {
+  /** null: a browser, which says it in its `hello`. */
+  caller: Caller | null
+  presented: Presented
+  /** What `Holdfast-Instance` says. */
+  named: string | string[] | undefined
+  /** Of the upgrade: all that is refused on this connection is noted under it. */
+  trace: string
+}
+
+/** The upgrade's caller, unless the hello says who or where. */
+export function greeterOf(
+  doors: Doors,
+  { authorization, instance }: ClientHello,
+  { caller, presented, named }: Arrived,
+): Caller | null | Promise<Caller | null> {
+  if (!caller && authorization !== undefined) return callerOf(doors, { ...presented, authorization }, instance ?? named)
+  if (!caller || instance === undefined) return caller
+  return entered(doors, caller.identity, { named: instance, address: caller.address })
+}
+
+/** null: the secret of the session to resume is wrong. */
+export function helloCommand(doors: Doors, message: ClientHello, caller: Caller): Command | null {
+  const by = caller.subject
+  if (message.session === undefined) {
+    const session = { ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT, labels: message.labels ?? null }
+    return { type: 'open_session', by, from: caller.address, ...session }
+  }
+  const session = doors.secrets.open(caller.instance, message.session)
+  if (session === null) return null
+  const command: Extract<Command, { type: 'renew' }> = { type: 'renew', by, session, wantsGrants: true }
+  if (message.ttl_ms !== undefined) command.ttlMs = message.ttl_ms
+  return command
+}
+
+export function welcomeOf(answer: Extract<Answer, { ok: true }>): { session: string; ttlMs: number; changes: number } {
+  if (answer.type === 'session')
+    return { session: answer.session.id, ttlMs: answer.session.ttlMs, changes: answer.session.changes }
+  if (answer.type === 'renewed')
+    return { session: answer.session, ttlMs: answer.confers.ttlMs, changes: answer.confers.changes }
+  throw new Error(`hello is not answered with ${answer.type}`)
+}
+
+/** @throws what is a bug */
+export function wireErrorOf(error: unknown): WireError {
+  if (error instanceof Refused) return error.wire
+  if (error instanceof HoldfastError) return failed(error)
+  throw error
+}

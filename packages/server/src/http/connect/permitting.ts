@@ -1,0 +1,105 @@
+/** Whether a message of a connection is permitted. */
+import type { WireError } from '@holdfast/protocol/errors'
+import type { ClientHello, ClientRequest } from '@holdfast/protocol/frame'
+import type { Decision } from '../../policies/port.ts'
+import { type Caller, instanceRefusal, whenKnown } from '../caller.ts'
+import type { Doors } from '../doors.ts'
+import { type Deed, decide, denial, note } from '../permission.ts'
+import { refused } from '../reply.ts'
+import { actionOf } from './commands.ts'
+import { deedOf as watchDeed } from './watches.ts'
+
+type Asked = {
+  request: ClientRequest | ClientHello
+  trace: string
+  /** Of the session, or asked for by the hello. */
+  ttlMs: number
+}
+
+/** null: permitted. */
+export function messageRefusal(
+  doors: Doors,
+  caller: Caller,
+  asked: Asked,
+): WireError | null | Promise<WireError | null> {
+  const { request } = asked
+  if (request.type === 'acquire_all') return refusalOfAll(doors, caller, { asked, names: request.locks })
+  if (request.type === 'release_all') return refusalOfAll(doors, caller, { asked, names: request.grants })
+  return refusalOf(doors, caller, { asked, deed: deedOf(asked, 'name' in request ? (request.name ?? null) : null) })
+}
+
+/** Whether the connection may stay: it may as long as it could be opened. */
+export function mayStay(doors: Doors, caller: Caller): boolean | Promise<boolean> {
+  const deed: Deed = { action: 'session.open', lock: null, isEarly: true }
+  return whenKnown(decide(doors, caller, deed), ({ permitted }) => permitted)
+}
+
+function deedOf({ request, ttlMs }: Asked, lock: string | null): Deed {
+  switch (request.type) {
+    case 'hello':
+      // To resume is to go on with what was opened.
+      return { action: request.session === undefined ? 'session.open' : 'session.renew', lock, ttlMs }
+    case 'watch':
+      return watchDeed(request)
+    case 'acquire':
+    case 'acquire_all': {
+      const deed: Deed = { action: 'lock.acquire', lock, ttlMs }
+      if (request.priority !== undefined) deed.priority = request.priority
+      if (request.preempt !== undefined) deed.preempt = request.preempt
+      if (request.labels !== undefined) deed.labels = request.labels
+      return deed
+    }
+    case 'renew': {
+      const deed: Deed = { action: 'session.renew', lock }
+      if (request.ttl_ms !== undefined) deed.ttlMs = request.ttl_ms
+      return deed
+    }
+    default:
+      return { action: actionOf[request.type], lock }
+  }
+}
+
+type One = { asked: Asked; deed: Deed }
+
+function refusalOf(doors: Doors, caller: Caller, { asked, deed }: One): WireError | null | Promise<WireError | null> {
+  const known = decide(doors, caller, deed)
+  // As nearly always: nothing is made for it.
+  if (!(known instanceof Promise) && known.permitted && (deed.preempt ?? 'never') === 'never') return null
+  return whenKnown(known, decision => {
+    if (!decision.permitted) return refusal(doors, caller, { asked, deed, decision })
+    if (deed.preempt === undefined || deed.preempt === 'never') return null
+    // To take a lock from others is a permission of its own.
+    const preempting: Deed = { ...deed, action: 'lock.preempt' }
+    return whenKnown(decide(doors, caller, preempting), other =>
+      other.permitted ? null : refusal(doors, caller, { asked, deed: preempting, decision: other }),
+    )
+  })
+}
+
+type All = { asked: Asked; names: readonly { name: string }[] }
+
+function refusalOfAll(
+  doors: Doors,
+  caller: Caller,
+  { asked, names }: All,
+): WireError | null | Promise<WireError | null> {
+  const later: Promise<WireError | null>[] = []
+  for (const { name } of names) {
+    const error = refusalOf(doors, caller, { asked, deed: deedOf(asked, name) })
+    if (error instanceof Promise) later.push(error)
+    else if (error) return error
+  }
+  return later.length === 0 ? null : Promise.all(later).then(errors => errors.find(error => error !== null) ?? null)
+}
+
+type Denied = One & { decision: Decision }
+
+/** What may not be read answers like what is not there. */
+function refusal(doors: Doors, caller: Caller, { asked, deed, decision }: Denied): WireError {
+  const { request, trace } = asked
+  if (deed.action !== 'lock.read' || instanceRefusal(doors, caller.instance))
+    return denial(doors, caller, { deed, decision, trace }).wire
+  const absent = refused({ ok: false, code: 'not_found', what: request.type === 'value' ? 'value' : 'lock' })
+  note(doors, caller, { deed, trace, reason: decision.why, status: 404 })
+  return absent
+}

@@ -1,0 +1,57 @@
+/**
+ * A credential that was revoked with its sessions: what they hold is released, as by force. Every server asks for it when it hears of the
+ * revocation, for the one that wrote it may be gone; a second time comes to the same. And once more after a while, for until then a server that
+ * had not heard of it yet may have opened another session.
+ */
+import type { Clock } from '../clock.ts'
+import type { Put, Registry } from '../registry/port.ts'
+import type { CredentialRecord } from '../registry/records.ts'
+import type { Asking, Shards } from '../shards/port.ts'
+
+/** By then every server knows of a change. */
+const KNOWN_EVERYWHERE_MS = 3_000
+/** While there is more, or the owner is changing. */
+const AGAIN_MS = 200
+/** Half a minute of trying. */
+const TRIES_MAX = 150
+
+type Options = { registry: Registry; shards: Pick<Shards, 'submit'>; clock: Pick<Clock, 'after'> }
+
+export class Evictions {
+  readonly #options: Options
+  readonly #stop: () => void
+  #isClosed = false
+
+  constructor(options: Options) {
+    this.#options = options
+    this.#stop = options.registry.onChange(puts => {
+      for (const put of puts) if (isRevoked(put)) this.#begin(put.value)
+    })
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#stop()
+  }
+
+  #begin(record: CredentialRecord): void {
+    this.#evict(record, TRIES_MAX)
+    this.#options.clock.after(KNOWN_EVERYWHERE_MS, () => this.#evict(record, TRIES_MAX))
+  }
+
+  #evict(record: CredentialRecord, triesLeft: number): void {
+    if (this.#isClosed || triesLeft === 0) return
+    const again = () => this.#options.clock.after(AGAIN_MS, () => this.#evict(record, triesLeft - 1))
+    const asking: Asking = {
+      answer: reply => void (reply.ok && reply.type === 'released' && reply.left > 0 && again()),
+      fail: () => void again(),
+    }
+    const { subject, instance } = record
+    const reason = 'The credential has been revoked.'
+    this.#options.shards.submit(instance, { type: 'evict', by: 'service', subject, reason }, asking)
+  }
+}
+
+function isRevoked(put: Put): put is Put & { kind: 'credential'; value: CredentialRecord } {
+  return put.kind === 'credential' && put.value?.state === 'revoked' && put.value.endsSessions === true
+}

@@ -1,0 +1,37 @@
+/**
+ * Pages of the locks that may be listed. The core is told where to look, and each name that it finds is asked about here all the same; pages are as
+ * full, and end, as if the other locks were not there.
+ */
+import type { LockView } from '../locks/model.ts'
+import { ask, askerOf, type Call } from './call.ts'
+import { decide, questionOf } from './permission.ts'
+import { invalid } from './reply.ts'
+
+/** Each costs the owner a look at all names; only who is decided about elsewhere ever needs more than two. */
+export const LIST_LOOKS_MAX = 20
+
+type Page = { prefix: string; after: string | null; limit: number }
+
+export async function visibleLocks(call: Call, page: Page): Promise<{ locks: LockView[]; more: boolean }> {
+  const { doors, caller } = call
+  const whole = await decide(doors, caller, { action: 'lock.list', lock: page.prefix, isPrefix: true })
+  if (whole.permitted) return await look(call, page, null)
+  const only = doors.permissions.patterns(questionOf(doors, caller, { action: 'lock.list', lock: null }))
+  const visible: LockView[] = []
+  let { after } = page
+  for (let looks = 0; looks < LIST_LOOKS_MAX; looks++) {
+    const { locks, more } = await look(call, { ...page, after }, only)
+    for (const lock of locks)
+      if ((await decide(doors, caller, { action: 'lock.list', lock: lock.lock })).permitted) visible.push(lock)
+    // One more than the page says that there is another page.
+    if (visible.length > page.limit) return { locks: visible.slice(0, page.limit), more: true }
+    if (!more) return { locks: visible, more: false }
+    after = locks.at(-1)?.lock ?? after
+  }
+  const message = 'Too many locks lie between those that you may list: name a longer `prefix`.'
+  throw invalid('parameter', { name: 'prefix', message })
+}
+
+function look(call: Call, page: Page, only: readonly string[] | null): Promise<{ locks: LockView[]; more: boolean }> {
+  return ask(call, { ...askerOf(call), type: 'list', ...page, ...(only && { only }) }, 'locks')
+}

@@ -1,0 +1,123 @@
+/**
+ * The one way in which a door asks whether something is permitted, and what becomes of a no: it is refused in one form and written down. What may
+ * not be read answers like what is not there; that is the routes' business (`absent` in call.ts).
+ */
+import { errors } from '@holdfast/protocol/errors'
+import type { LockEvent } from '@holdfast/protocol/events'
+import type { Action } from '@holdfast/protocol/operation'
+import type { Decision, Question } from '../policies/port.ts'
+import { type Caller, instanceRefusal, whenKnown } from './caller.ts'
+import type { Doors } from './doors.ts'
+import { Refused } from './reply.ts'
+
+/** What is to be done, without who does it. */
+export type Deed = Pick<Question, 'action' | 'lock'> &
+  Partial<Pick<Question, 'isPrefix' | 'isEarly' | 'ttlMs' | 'priority' | 'preempt' | 'labels'>> & {
+    /** Something under this prefix: each name is asked about later. */
+    under?: string
+    /** Other than the caller's own. */
+    instance?: string
+  }
+
+export function decide(doors: Doors, caller: Caller, deed: Deed): Decision | Promise<Decision> {
+  const question = questionOf(doors, caller, deed)
+  const { under } = deed
+  if (under === undefined) return doors.permissions.decide(question)
+  return whenKnown(doors.permissions.mayAny({ ...question, prefix: under }), isAny => (isAny ? somewhere : nowhere))
+}
+
+/** Field by field: this is asked for each message of a connection. */
+export function questionOf({ clock }: Doors, caller: Caller, deed: Deed): Question {
+  const question: Question = {
+    identity: caller.identity,
+    instance: deed.instance ?? caller.instance,
+    action: deed.action,
+    lock: deed.lock,
+    address: caller.address,
+    atMs: clock.wallMs(),
+  }
+  if (deed.isPrefix !== undefined) question.isPrefix = deed.isPrefix
+  if (deed.isEarly !== undefined) question.isEarly = deed.isEarly
+  if (deed.ttlMs !== undefined) question.ttlMs = deed.ttlMs
+  if (deed.priority !== undefined) question.priority = deed.priority
+  if (deed.preempt !== undefined) question.preempt = deed.preempt
+  if (deed.labels !== undefined) question.labels = deed.labels
+  return question
+}
+
+/** Whether all are permitted now. */
+export function areAllPermitted(doors: Doors, caller: Caller, deeds: readonly Deed[]): boolean | Promise<boolean> {
+  const later: Promise<Decision>[] = []
+  for (const deed of deeds) {
+    const decision = decide(doors, caller, deed)
+    if (decision instanceof Promise) later.push(decision)
+    else if (!decision.permitted) return false
+  }
+  return later.length === 0 || Promise.all(later).then(all => all.every(({ permitted }) => permitted))
+}
+
+const somewhere: Decision = { permitted: true, why: 'Some names under the prefix are permitted.', policy: null }
+const nowhere: Decision = { permitted: false, why: 'No name under the prefix is permitted.', policy: null }
+
+/** Whether something is permitted that is only shown or left out. What would have to be fetched is left out. */
+export function sees(doors: Doors, caller: Caller, deed: Deed): boolean {
+  const decision = decide(doors, caller, deed)
+  return !(decision instanceof Promise) && decision.permitted
+}
+
+/** The same for an event: a freeze is about all names under a prefix, and shown to whoever watches one of them. */
+export function seesEvent(doors: Doors, caller: Caller, event: LockEvent): boolean | Promise<boolean> {
+  const deed: Deed = { action: 'lock.watch', lock: event.lock }
+  if (isOfFreeze(event)) deed.under = event.lock
+  return whenKnown(decide(doors, caller, deed), ({ permitted }) => permitted)
+}
+
+function isOfFreeze({ type, reason }: LockEvent): boolean {
+  return type === 'frozen' || (type === 'freed' && reason === 'thawed')
+}
+
+/** The refusal of what is not permitted, which is noted in the trail. */
+export function denial(
+  doors: Doors,
+  caller: Caller,
+  { deed, decision, trace }: { deed: Deed; decision: Decision; trace: string },
+): Refused {
+  const refused = instanceRefusal(doors, deed.instance ?? caller.instance) ?? forbidden(deed.action, decision)
+  note(doors, caller, { deed, trace, reason: decision.why, status: errors[refused.wire.code].status })
+  return refused
+}
+
+export function note(
+  doors: Doors,
+  caller: Caller,
+  { deed, trace, reason, status }: { deed: Deed; trace: string; reason: string; status: number },
+): void {
+  doors.registry.note({
+    by: caller.subject,
+    from: caller.address,
+    action: deed.action,
+    instance: deed.instance ?? caller.instance,
+    target: targetOf(deed, caller),
+    outcome: 'denied',
+    status,
+    reason,
+    trace,
+  })
+}
+
+/** Something was presented, and proved nobody. */
+export function noteStranger({ registry }: Doors, address: string, trace: string): void {
+  const [action, reason] = ['authenticate', 'What was presented proves nobody.']
+  const { status } = errors.unauthenticated
+  registry.note({ by: '', from: address, action, instance: null, target: '', outcome: 'denied', status, reason, trace })
+}
+
+function targetOf({ lock, under, isPrefix, instance }: Deed, caller: Caller): string {
+  if (under !== undefined || (isPrefix && lock !== null)) return `locks/${under ?? lock}*`
+  return lock === null ? `instance/${instance ?? caller.instance}` : `lock/${lock}`
+}
+
+function forbidden(action: Action, { condition }: Decision): Refused {
+  const message = `The credential does not permit \`${action}\` here${condition ? `: ${condition}` : '.'}`
+  return new Refused({ code: 'forbidden', message })
+}
