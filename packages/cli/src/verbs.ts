@@ -26,6 +26,11 @@ export const verbs: readonly Verb[] = [
     summary: 'see and change the keys of an encrypted store',
     load: () => import('./commands/keys.ts'),
   },
+  {
+    name: 'dev-certs',
+    summary: 'make a certificate for a first start with TLS',
+    load: () => import('./commands/dev-certs.ts'),
+  },
   { name: 'bench', summary: 'load the service, and watch how it bears it', load: () => import('./commands/bench.ts') },
   { name: 'run', summary: 'run a command while holding a lock', load: () => import('./commands/run.ts') },
   { name: 'elect', summary: 'run a command while being the leader', load: () => import('./commands/elect.ts') },
