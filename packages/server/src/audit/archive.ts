@@ -15,7 +15,7 @@
  */
 import type { Cancel, Clock } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
-import type { Engine, KeyValue, Write } from '../engine/engine.ts'
+import type { Check, Engine, KeyValue, Write } from '../engine/engine.ts'
 import type { ArchivedShard, ShardArchive } from '../shards/archive.ts'
 import { batchText } from '../shards/batch.ts'
 import type { Keys } from '../shards/keys.ts'
@@ -54,6 +54,8 @@ export type ArchiveOptions = {
 /** How long the cleaner waits for an archive that fails, where the audit is best effort. */
 export const PATIENCE_MS = 60_000
 const RETRY_MS = 2_000
+/** How often it is looked whether something has become too old, when nothing is being archived. */
+const LOOK_MS = 600_000
 /** Batches that are read at once. */
 const PAGE_BATCHES = 256
 
@@ -75,13 +77,16 @@ class Archive implements ShardArchive {
   /** Appended since the last segment began to be gathered. */
   #pendingBytes = 0
   #isBusy = false
+  #isWoken = false
   #isOver = false
   #failingSinceMs: number | null = null
   #cancelRetry: Cancel = () => undefined
+  #cancelLook: Cancel = () => undefined
 
   constructor(options: ArchiveOptions, shard: ArchivedShard) {
     this.#options = options
     this.#shard = shard
+    this.#lookLater()
   }
 
   get safeBefore(): number {
@@ -104,10 +109,20 @@ class Archive implements ShardArchive {
   stop(): void {
     this.#isOver = true
     this.#cancelRetry()
+    this.#cancelLook()
+  }
+
+  #lookLater(): void {
+    this.#cancelLook = this.#options.clock.after(LOOK_MS, () => {
+      this.#wake()
+      this.#lookLater()
+    })
   }
 
   #wake(): void {
-    if (this.#isBusy || this.#isOver) return
+    if (this.#isOver) return
+    this.#isWoken = true
+    if (this.#isBusy) return
     this.#isBusy = true
     this.#cancelRetry()
     this.#options.clock.afterPoll(() => void this.#run())
@@ -116,7 +131,11 @@ class Archive implements ShardArchive {
   /** Never rejects. */
   async #run(): Promise<void> {
     try {
-      await this.#catchUp()
+      // What is asked for while this is at it is not forgotten.
+      while (this.#isWoken && !this.#isOver) {
+        this.#isWoken = false
+        await this.#catchUp()
+      }
       this.#failingSinceMs = null
     } catch (error) {
       this.#failed(error)
@@ -130,7 +149,7 @@ class Archive implements ShardArchive {
     while (!this.#isOver) {
       const gathered = await this.#gather(this.#index)
       const isDue = gathered.isFull || this.#safeBefore < this.#wantedBefore
-      if (!isDue || gathered.pairs.length === 0 || this.#isOver) return
+      if (!isDue || gathered.pairs.length === 0 || this.#isOver) return this.#forget(this.#index)
       await this.#write(this.#index, gathered)
       this.#shard.progressed()
       // Turns come first.
@@ -191,7 +210,7 @@ class Archive implements ShardArchive {
   }
 
   async #write(before: ArchiveIndex, { pairs }: Gathered): Promise<void> {
-    const { engine, clock, keys, auditKeys, telemetry } = this.#options
+    const { clock, auditKeys, telemetry } = this.#options
     const { shard } = this.#shard
     const bytes = encodeSegment(pairs.map(({ value }) => value))
     const [first, last] = [seqOf(pairs[0]!.key), seqOf(pairs.at(-1)!.key)]
@@ -205,31 +224,45 @@ class Archive implements ShardArchive {
     }
     const { index, writes } = await this.#dropped(grown, pairs[0]!.value)
     const key = auditKeys.segment(shard, first)
+    await this.#commit(index, { checks: [{ key, modRevision: 0 }], writes: [...writes, { key, value: bytes }] })
+    this.#safeBefore = last + 1
+    telemetry.archived({ shard, batches: pairs.length, bytes: bytes.length })
+    if (lost > 0) telemetry.lost({ shard, batches: lost })
+  }
+
+  /** Drops what has become too old. */
+  async #forget(before: ArchiveIndex): Promise<void> {
+    const { index, writes } = await this.#dropped(before, null)
+    if (writes.length > 0 && !this.#isOver) await this.#commit(index, { checks: [], writes })
+  }
+
+  /** Only as the owner, and only if the archive is as it was left. */
+  async #commit(index: ArchiveIndex, { checks, writes }: { checks: Check[]; writes: Write[] }): Promise<void> {
+    const { engine, clock, keys, auditKeys, telemetry } = this.#options
+    const { shard } = this.#shard
+    const key = auditKeys.index(shard)
     const encoded = encodeIndex(index)
     const known = await commitKnown({
       engine,
       clock,
       checks: [
         { key: keys.owner(shard), modRevision: this.#shard.ownerRevision() },
-        { key: auditKeys.index(shard), modRevision: this.#indexRevision },
-        { key, modRevision: 0 },
+        { key, modRevision: this.#indexRevision },
+        ...checks,
       ],
-      writes: [...writes, { key, value: bytes }, { key: auditKeys.index(shard), value: encoded }],
+      writes: [...writes, { key, value: encoded }],
       passedAt: sameBytes(1, encoded),
       onUnknown: error => telemetry.failed({ shard, error }),
     })
-    // Somebody else's shard by now, or somebody has touched the archive: looked at anew when there is more.
+    // Somebody else's shard by now, or somebody has touched the archive: looked at anew.
     if (!known.ok) throw new Error(`the archive of shard ${shard} is no longer as it was left`)
     this.#index = index
     this.#indexRevision = known.revision
-    this.#safeBefore = last + 1
-    telemetry.archived({ shard, batches: pairs.length, bytes: bytes.length })
     telemetry.holds({ shard, bytes: bytesOf(index.segments), segments: index.segments.length })
-    if (lost > 0) telemetry.lost({ shard, batches: lost })
   }
 
   /** Without the segments that are too old or too much; the newest stays. */
-  async #dropped(index: ArchiveIndex, newest: Uint8Array): Promise<{ index: ArchiveIndex; writes: Write[] }> {
+  async #dropped(index: ArchiveIndex, newest: Uint8Array | null): Promise<{ index: ArchiveIndex; writes: Write[] }> {
     const { engine, clock, auditKeys, retention } = this.#options
     const { shard } = this.#shard
     const { segments } = index
@@ -245,8 +278,8 @@ class Archive implements ShardArchive {
     const kept = segments.slice(gone)
     const oldest = kept[0]!
     // The newest is being written: what it begins with is at hand.
-    const pair = kept.length === 1 ? null : await engine.read(auditKeys.segment(shard, oldest.first))
-    const first = kept.length === 1 ? newest : pair && decodeSegment(pair.value)?.[0]
+    const pair = kept.length === 1 && newest ? null : await engine.read(auditKeys.segment(shard, oldest.first))
+    const first = pair ? decodeSegment(pair.value)?.[0] : newest
     // Somebody has taken or spoilt it. What follows is still to be found by whoever verifies the chain, so nothing is dropped.
     if (!first) return { index, writes: [] }
     const from = auditKeys.segment(shard, segments[0]!.first)

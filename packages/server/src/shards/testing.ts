@@ -7,6 +7,7 @@ import { openMemory } from '../engine/memory/memory.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
 import { encodeEntry } from '../locks/encoding.ts'
 import type { Command, Reply } from '../locks/model.ts'
+import type { OpenArchive } from './archive.ts'
 import { type Batch, decodeBatch, encodeBatch, GroupText, hashBatch } from './batch.ts'
 import { keysUnder } from './keys.ts'
 import type { Answer, Asking, Logged } from './port.ts'
@@ -210,6 +211,7 @@ export async function startServer(
     processes?: Processes
     telemetry?: Partial<ShardTelemetry>
     config?: Partial<ShardsConfig>
+    archive?: OpenArchive
     termsOf?: TermsOf
     logged?: (batch: Logged) => void
   } = {},
@@ -224,6 +226,7 @@ export async function startServer(
     random: countingRandom(++seeds),
     telemetry,
     termsOf: options.termsOf ?? withoutTerms,
+    ...(options.archive && { archive: options.archive }),
     ...(options.logged && { logged: options.logged }),
     config: {
       root: 'test',
