@@ -22,6 +22,7 @@ import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
 import type { Instances } from './instances/instances.ts'
 import type { Random } from './random.ts'
+import type { Registry } from './registry/port.ts'
 import type { OpenedRegistry } from './registry/registry.ts'
 import { RememberedStore } from './remembered-store.ts'
 import { openClusterShards } from './routing/cluster-shards.ts'
@@ -43,6 +44,8 @@ export type Server = {
   /** For tests that need no socket. */
   app: App
   telemetry: Telemetry
+  /** For tests, and for programs that have a server of their own. */
+  registry: Registry
   /**
    * Says in `/readyz` that it stops, for as long as is set; then tells the clients, answers what is in flight, ends what waits, gives the
    * shards up, which takes at most about ten seconds.
@@ -122,7 +125,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
       certificate,
       drainReadyMs: config.drainReadyMs,
     })
-  return { url, rootKeyPath: keys.rootPath, app, telemetry, close: () => (closing ??= stop()) }
+  return { url, rootKeyPath: keys.rootPath, app, telemetry, registry, close: () => (closing ??= stop()) }
 }
 
 /** The address to listen on. Other servers must be told the port before there is anything to listen for. */

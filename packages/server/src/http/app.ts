@@ -194,7 +194,7 @@ function sendError(doors: Doors, error: unknown, request: FastifyRequest, reply:
   const { trace } = request.ids
   if (wire.code === 'internal') doors.telemetry.failed(trace, error)
   const { status } = errors[wire.code]
-  for (const [name, value] of Object.entries(headersOf(wire.code))) reply.header(name, value)
+  for (const [name, value] of Object.entries(headersOf(wire, doors.clock.wallMs()))) reply.header(name, value)
   const container = { trace, errors: [wire] }
   if (!String(request.headers.accept ?? '').includes('application/problem+json')) {
     return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(container))

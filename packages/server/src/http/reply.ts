@@ -137,9 +137,24 @@ export function refuse(code: ErrorCode, message: string = errors[code].summary):
   return new Refused({ code, message })
 }
 
-/** Headers that the status asks for. */
-export function headersOf(code: ErrorCode): Record<string, string> {
-  if (errors[code].status === 429) return { 'retry-after': String(RETRY_AFTER_SECONDS) }
+/** Headers that the error asks for. `wallMs` is now. */
+export function headersOf(
+  { code, limit, max, retry_after_ms }: Partial<WireError> & { code: ErrorCode },
+  wallMs: number,
+): Record<string, string> {
   if (code === 'unauthenticated') return { 'www-authenticate': 'Bearer realm="holdfast", Basic realm="holdfast"' }
-  return {}
+  if (errors[code].status !== 429) return {}
+  const seconds =
+    typeof retry_after_ms === 'number' ? Math.max(1, Math.ceil(retry_after_ms / 1000)) : RETRY_AFTER_SECONDS
+  const headers = { 'retry-after': String(seconds) }
+  if (code !== 'rate_limited' || typeof limit !== 'string' || typeof max !== 'number') return headers
+  return {
+    ...headers,
+    'x-ratelimit-limit': String(max),
+    'x-ratelimit-remaining': '0',
+    'x-ratelimit-reset': String(Math.floor(wallMs / 1000) + seconds),
+    // As in the IETF's draft of November 2026 (ECOSYSTEM 2); the limit is one of a second.
+    'ratelimit-policy': `"${limit}";q=${max};w=1`,
+    ratelimit: `"${limit}";r=0;t=${seconds}`,
+  }
 }

@@ -59,7 +59,7 @@ test('the documents are OpenAPI 3.1: every operation is there, every reference r
           assert.ok(Object.keys(operation.responses).includes('401'))
         }
       }
-      assert.equal(ids.size, version === 'v1' ? 8 : 33)
+      assert.equal(ids.size, version === 'v1' ? 8 : 34)
       for (const [, name] of JSON.stringify(body).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)) {
         assert.ok(body.components.schemas[name ?? ''], name)
       }

@@ -24,6 +24,7 @@ const alwaysTaken: { readonly [Type in Command['type']]?: true } = {
   validate: true,
   force_release: true,
   preempt: true,
+  evict: true,
   thaw: true,
 }
 

@@ -131,7 +131,8 @@ function turnAway(socket: Duplex, code: ErrorCode, trace: string, message: strin
     'content-length': String(Buffer.byteLength(body)),
     'x-request-id': trace,
     connection: 'close',
-    ...headersOf(code),
+    // None of these is a limit that is counted by the second.
+    ...headersOf({ code }, 0),
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   socket.end(`HTTP/1.1 ${errors[code].status} ${code}\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
