@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemRandom } from '../random.ts'
-import { AUTHORIZATION_CHARS_MAX, keyOf, rootAuthenticator } from './caller.ts'
+import { AUTHORIZATION_CHARS_MAX, keyOf } from './authorization.ts'
 import { KEY_CHARS_MIN, readOrCreateKey } from './key-file.ts'
 import { SESSION_ID_CHARS_MAX, sessionSecrets } from './secrets.ts'
 
@@ -26,14 +26,6 @@ test('a key is read from a bearer token, or from the password of basic credentia
     [`Bearer ${'x'.repeat(AUTHORIZATION_CHARS_MAX - 6)}`, null],
   ]
   for (const [header, key] of cases) assert.equal(keyOf(header), key, String(header).slice(0, 40))
-})
-
-test('only the root key is let in', () => {
-  const authenticate = rootAuthenticator('the-key-of-this-test')
-  assert.equal(authenticate('Bearer the-key-of-this-test')?.subject, 'root')
-  assert.equal(authenticate('Bearer the-key-of-this-tesT'), null)
-  assert.equal(authenticate('Bearer the-key-of-this-test2'), null)
-  assert.equal(authenticate(undefined), null)
 })
 
 test('a session secret opens its own session only', () => {
