@@ -1,11 +1,12 @@
 /** Where the service is and how to be let in. The key never comes from the command line, where every user of the machine could read it. */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import * as tls from 'node:tls'
 import { type ConnectOptions, connect, type Holdfast } from '@holdfast/client'
 import type { Command } from 'commander'
 import { CommandFailure, exitCodes } from './exit.ts'
 
-export type AccessOptions = { url?: string; apiKeyFile?: string; instance?: string; json?: boolean }
+export type AccessOptions = { url?: string; apiKeyFile?: string; ca?: string; instance?: string; json?: boolean }
 
 const URL_DEFAULT = 'http://127.0.0.1:7420'
 /** Where a server that was started in this directory with its defaults keeps its key. */
@@ -18,12 +19,32 @@ export function withAccess(command: Command, { hasJson } = { hasJson: true }): C
   command
     .option('--url <url>', `where the service listens (default: $HOLDFAST_URL, else ${URL_DEFAULT})`)
     .option('--api-key-file <file>', `file with the API key (default: $HOLDFAST_API_KEY, else ./${ROOT_KEY_FILE})`)
+    .option(
+      '--ca <file>',
+      'authorities that the service is trusted by, beside those of the system (default: $HOLDFAST_CA)',
+    )
     .option('--instance <id>', 'which instance, for a key that is not of one (default: $HOLDFAST_INSTANCE)')
   return hasJson ? command.option('--json', 'print JSON') : command
 }
 
 export function urlOf(options: AccessOptions): string {
   return options.url ?? (process.env.HOLDFAST_URL || URL_DEFAULT)
+}
+
+/** Before anything is asked: who may vouch for the service. */
+export function trust(options: AccessOptions): void {
+  const file = options.ca ?? process.env.HOLDFAST_CA
+  if (!file) return
+  // Since Node 22.19; before, only the environment says it, and only before the start.
+  if (typeof tls.setDefaultCACertificates !== 'function')
+    throw new CommandFailure(exitCodes.usage, `This version of Node needs NODE_EXTRA_CA_CERTS=${file} instead of --ca.`)
+  try {
+    const bundle = readFileSync(file, 'utf8')
+    tls.setDefaultCACertificates([...tls.getCACertificates('default'), bundle])
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new CommandFailure(exitCodes.usage, `The authorities cannot be read: ${why}.`)
+  }
 }
 
 /** undefined: there is none to be found, and the service will say so. */
@@ -53,6 +74,7 @@ export async function withHoldfast<Result>(
   work: (holdfast: Holdfast) => Promise<Result>,
   more: ConnectOptions = {},
 ): Promise<Result> {
+  trust(options)
   const apiKey = apiKeyOf(options)
   const holdfast = connect({
     url: urlOf(options),

@@ -1,8 +1,9 @@
 /** The service over REST, for verbs that look and operate: no session, no WebSocket. */
 import { connect, type Rest } from '@holdfast/client'
-import { type AccessOptions, apiKeyOf, urlOf } from './access.ts'
+import { type AccessOptions, apiKeyOf, trust, urlOf } from './access.ts'
 
 export function restOf(options: AccessOptions): Rest {
+  trust(options)
   const apiKey = apiKeyOf(options)
   // Connects only when a session is first needed, which is never.
   return connect({

@@ -192,6 +192,7 @@ type SettingName = (typeof settings)[number]['name']
 const foreignVariables = [
   'HOLDFAST_URL',
   'HOLDFAST_API_KEY',
+  'HOLDFAST_CA',
   'HOLDFAST_INSTANCE',
   'HOLDFAST_TOKEN',
   'HOLDFAST_LOCK',

@@ -26,7 +26,7 @@ Start the server with
 
   holdfast serve --tls-cert ${made.certificateFile} --tls-key ${made.keyFile}
 
-and let its clients trust it, the command line, programs on Node, and other servers (which also take --peer-ca):
+and let its clients trust it: the command line by HOLDFAST_CA or --ca, programs on Node as below, other servers by --peer-ca.
 
   export NODE_EXTRA_CA_CERTS=${made.authorityFile} HOLDFAST_URL=https://localhost:7420
 
