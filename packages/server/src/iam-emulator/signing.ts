@@ -94,13 +94,7 @@ export class Signing {
 function claimsOf({ iam_id, name, email }: EmulatedIdentity, account: string): Record<string, unknown> {
   const isUser = iam_id.startsWith('IBMid-')
   const sub = isUser ? (email ?? name) : iam_id.replace(/^iam-|^crn-/, '')
-  const subType = isUser
-    ? null
-    : iam_id.startsWith('iam-ServiceId-')
-      ? 'ServiceId'
-      : iam_id.startsWith('iam-Profile-')
-        ? 'Profile'
-        : 'CRN'
+  const subType = subTypeOf(iam_id)
   return {
     iam_id,
     id: iam_id,
@@ -113,4 +107,11 @@ function claimsOf({ iam_id, name, email }: EmulatedIdentity, account: string): R
     authn: { sub, iam_id, name },
     account: { bss: account, valid: true, frozen: false },
   }
+}
+
+/** null: a user. */
+function subTypeOf(iamId: string): 'ServiceId' | 'Profile' | 'CRN' | null {
+  if (iamId.startsWith('IBMid-')) return null
+  if (iamId.startsWith('iam-ServiceId-')) return 'ServiceId'
+  return iamId.startsWith('iam-Profile-') ? 'Profile' : 'CRN'
 }
