@@ -1,6 +1,7 @@
 /** Identities over real sockets: a server as a process, the emulator as the issuer, and everything that the server has said searched for secrets. */
 import { strict as assert } from 'node:assert'
 import { writeFileSync } from 'node:fs'
+import { request } from 'node:https'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import {
@@ -10,6 +11,7 @@ import {
   systemClock,
   systemRandom,
 } from '../../packages/server/src/iam-emulator/index.ts'
+import { Authority, type Pair } from '../harness/certificates.ts'
 import { type Cli, startCli } from '../harness/cli.ts'
 import { freePort, temporaryFolder } from '../harness/process.ts'
 import { rootKey } from '../harness/server.ts'
@@ -94,5 +96,67 @@ test('nothing that the server has said holds a secret', async () => {
     assert.ok(!all.includes(secret), secret)
     // Of a token what cannot be seen by whoever does not have it.
     assert.ok(!all.includes(secret.split('.').at(-1) ?? ''), secret)
+  }
+})
+
+type Seen = { status: number; subject: string | undefined }
+
+function secured(
+  port: number,
+  { ca, client, authorization }: { ca: string; client?: Pair; authorization?: string },
+): Promise<Seen> {
+  return new Promise((resolve, reject) => {
+    const options = {
+      host: '127.0.0.1',
+      port,
+      path: '/v2/whoami',
+      ca,
+      agent: false,
+      ...(client && { cert: client.certificate, key: client.key }),
+      ...(authorization && { headers: { authorization } }),
+    }
+    const sent = request(options, response => {
+      let text = ''
+      response.on('data', data => {
+        text += data
+      })
+      // An error has no subject.
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, subject: JSON.parse(text).subject }))
+    })
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+test('a client certificate says who is calling, if the right authority has signed it and nothing else was sent', async () => {
+  const [servers, clients, strangers] = ['servers', 'clients', 'strangers'].map(name => new Authority(name))
+  assert.ok(servers && clients && strangers)
+  const own = servers.issue('holdfast')
+  const path = (name: string, content: string) => {
+    const file = join(folder.path, name)
+    writeFileSync(file, content, { mode: 0o600 })
+    return file
+  }
+  const port = await freePort()
+  const tls = ['--tls-cert', path('tls.crt', own.certificate), '--tls-key', path('tls.key', own.key)]
+  const listen = ['--listen', `127.0.0.1:${port}`, '--data', join(folder.path, 'tls'), '--engine', 'memory']
+  const flags = [...listen, ...tls, '--client-ca', path('clients.crt', clients.certificate)]
+  const running = startCli(['serve', ...flags], { url: '', env: { HOLDFAST_ROOT_KEY: rootKey } })
+  try {
+    await running.says(/"msg":"listening"/)
+    const ca = servers.certificate
+    const worker = clients.issue('worker-7')
+    const nobody = { status: 401, subject: undefined }
+    const root = `Bearer ${rootKey}`
+    assert.deepEqual(await secured(port, { ca, client: worker }), { status: 200, subject: 'cert:worker-7' })
+    assert.deepEqual(await secured(port, { ca, client: worker, authorization: 'Bearer wrong-0123456789' }), nobody)
+    assert.deepEqual(await secured(port, { ca, client: worker, authorization: root }), { status: 200, subject: 'root' })
+    assert.deepEqual(await secured(port, { ca, client: strangers.issue('worker-7') }), nobody)
+    assert.deepEqual(await secured(port, { ca, client: servers.issue('worker-7') }), nobody)
+    assert.deepEqual(await secured(port, { ca }), nobody)
+    assert.deepEqual(await secured(port, { ca, authorization: root }), { status: 200, subject: 'root' })
+  } finally {
+    running.child.kill('SIGTERM')
+    await running.ended
   }
 })
