@@ -35,7 +35,7 @@ export async function clusterWork<Result>(
   process.noDeprecation = true
   const room = await import('@holdfast/server/cluster')
   const { systemClock: clock, systemRandom: random } = room
-  const directory = new room.ClusterDirectory(resolve(options.data))
+  const directory = new room.ClusterDirectory(resolve(options.data), { encryption: encryptionNamed() })
   const doors = new room.Doors(directory, clock)
   const controller = new AbortController()
   const progress = progressOn(process.stderr)
@@ -67,6 +67,18 @@ export function clusterOperation(
     tools.directory.plan()
     await tools.room.exclusively(tools.directory, `holdfast cluster ${what}`, () => act(tools))
   })
+}
+
+/** As the servers are told. A path, a command: nothing that must not be seen. */
+function encryptionNamed(): ClusterRoom.KeySourceConfig | null {
+  const {
+    HOLDFAST_ENCRYPTION_KEY_FILE: path,
+    HOLDFAST_ENCRYPTION_KEY_COMMAND: command,
+    HOLDFAST_ENCRYPTION_KMS_COMMAND: kms,
+  } = process.env
+  if (path) return { type: 'file', path: resolve(path) }
+  if (command) return { type: 'command', command }
+  return kms ? { type: 'kms', command: kms } : null
 }
 
 /** A connection that a member has taken and does not answer, because it is stopped, would keep this process for minutes. */

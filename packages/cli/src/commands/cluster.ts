@@ -16,7 +16,7 @@ export function define(program: Command): void {
     )
     .addHelpText(
       'after',
-      '\nAll commands take --data DIRECTORY (default: ./cluster). They end with 0 when it is done, 1 when it is not (the reason is said, and the\ncluster is as it was), 130 when they were stopped.',
+      '\nAll commands take --data DIRECTORY (default: ./cluster). They end with 0 when it is done, 1 when it is not (the reason is said, and the\ncluster is as it was), 130 when they were stopped. `status` and `restore` of\nencrypted records need $HOLDFAST_ENCRYPTION_KEY_FILE (or …_KEY_COMMAND, …_KMS_COMMAND), as the servers have it.',
     )
     .enablePositionalOptions()
   defineRunning(cluster)

@@ -15,6 +15,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { KeySourceConfig } from '../engine/sealed/key-source.ts'
 import { ClusterFailure } from './failure.ts'
 import { makeDirectory, parseJson, readText, remove, writeWhole } from './files.ts'
 
@@ -51,8 +52,11 @@ export const QUOTA_BYTES_DEFAULT = 2 * 1024 * 1024 * 1024
 
 export class ClusterDirectory {
   readonly path: string
-  constructor(path: string) {
+  /** Where the key is that Holdfast's servers encrypt their records with; null: it was not said. */
+  readonly encryption: KeySourceConfig | null
+  constructor(path: string, { encryption }: { encryption: KeySourceConfig | null } = { encryption: null }) {
     this.path = path
+    this.encryption = encryption
   }
 
   get planFile(): string {

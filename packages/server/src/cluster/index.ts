@@ -1,5 +1,6 @@
 /** What the command line may use of this room. */
 export { systemClock } from '../clock.ts'
+export type { KeySourceConfig } from '../engine/sealed/key-source.ts'
 export { systemRandom } from '../random.ts'
 export { type Backup, backUp, dropOldBackups, inspect } from './backup.ts'
 export { beginCluster, CLIENT_PORT } from './begin.ts'

@@ -6,6 +6,7 @@
 import { renameSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { openEtcd } from '../engine/etcd/etcd.ts'
+import { SealMismatch } from '../engine/sealed/failures.ts'
 import { NothingToRestore, type Restored, raiseAboveBackup } from '../shards/restoring.ts'
 import { backUp, inspect } from './backup.ts'
 import { type Beginning, beginCluster, newToken } from './begin.ts'
@@ -17,6 +18,7 @@ import { run } from './program-run.ts'
 import { findEtcdutl, numbersOf } from './programs.ts'
 import { stopIfAsked, type Work, waitFor } from './progress.ts'
 import { Runner } from './running.ts'
+import { openRecords } from './store.ts'
 
 export type RestoreOptions = Work &
   Omit<Beginning, 'token' | 'root'> & { file: string; root: string; aboveToken: number | null; waitMs: number | null }
@@ -100,7 +102,8 @@ async function raise(options: RestoreOptions & { bench: ClusterDirectory; repair
     )
     progress.update('raising what may have been given out since …')
     const urls = bench.plan().members.map(clientUrlOf)
-    const engine = await openEtcd({ urls, clock, tls: bench.tls, takesAnyVersion: true })
+    const store = await openEtcd({ urls, clock, tls: bench.tls, takesAnyVersion: true })
+    const engine = await openRecords(store, options)
     try {
       const restored = await raiseAboveBackup({ ...options, engine })
       await backUp({ ...options, directory: bench, doors, file: repaired })
@@ -109,7 +112,7 @@ async function raise(options: RestoreOptions & { bench: ClusterDirectory; repair
       await engine.close()
     }
   } catch (error) {
-    if (error instanceof NothingToRestore) throw new ClusterFailure(error.message)
+    if (error instanceof NothingToRestore || error instanceof SealMismatch) throw new ClusterFailure(error.message)
     throw error
   } finally {
     doors.close()

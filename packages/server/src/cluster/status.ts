@@ -2,13 +2,14 @@
 import { existsSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
 import { judgeVersion } from '../engine/etcd/version.ts'
+import { systemRandom } from '../random.ts'
 import { factsOf, RENEW_MS } from './certificates.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { messageOf } from './failure.ts'
 import { readText } from './files.ts'
 import { type Alarm, Doors, type Picture, quorumOf, voters } from './picture.ts'
 import { runningIn } from './running.ts'
-import { openStore, readStore, type StorePicture } from './store.ts'
+import { openRecords, openStore, readStore, type StorePicture } from './store.ts'
 
 export type MemberStatus = {
   name: string
@@ -117,9 +118,12 @@ async function storeStatus(
 ): Promise<Pick<ClusterStatus, 'store' | 'storeTrouble'>> {
   if (!picture.leader) return { store: null, storeTrouble: 'no member leads' }
   try {
-    const engine = await openStore(directory, picture, clock)
+    const { root } = directory.plan()
+    const store = await openStore(directory, picture, clock)
+    // Nothing is written, so nothing is drawn.
+    const engine = await openRecords(store, { directory, root, clock, random: systemRandom })
     try {
-      return { store: await readStore(engine, { root: directory.plan().root, clock }), storeTrouble: null }
+      return { store: await readStore(engine, { root, clock }), storeTrouble: null }
     } finally {
       await engine.close()
     }

@@ -2,11 +2,16 @@
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type EtcdEngine, openEtcd } from '../engine/etcd/etcd.ts'
+import { KeyUnavailable, SealMismatch } from '../engine/sealed/failures.ts'
+import { keySourceOf } from '../engine/sealed/key-source.ts'
+import { openSealed } from '../engine/sealed/sealed.ts'
+import type { Random } from '../random.ts'
 import { type Keys, keysUnder } from '../shards/keys.ts'
 import { BEAT_MS, decodeMember, type MemberRecord } from '../shards/membership.ts'
 import { decodeMeta } from '../shards/meta.ts'
 import { decodeOwner } from '../shards/ownership.ts'
 import type { ClusterDirectory } from './directory.ts'
+import { ClusterFailure } from './failure.ts'
 import type { Picture } from './picture.ts'
 import { pause } from './progress.ts'
 
@@ -26,6 +31,28 @@ export function openStore(directory: ClusterDirectory, picture: Picture, clock: 
   const urls = picture.members.flatMap(({ url, trouble }) => (url !== null && trouble === null ? [url] : []))
   return openEtcd({ urls, clock, tls: directory.tls, quotaBytes: directory.plan().quotaBytes, takesAnyVersion: true })
 }
+
+/**
+ * The store as Holdfast's servers use it: unsealed, if they encrypt and the key was named. Closing it closes what is below.
+ * @throws ClusterFailure when the key is not to be had, or not the right one.
+ */
+export async function openRecords(engine: Engine, options: Opening): Promise<Engine> {
+  const { directory, root, clock, random } = options
+  const { encryption } = directory
+  const keys = keysUnder(root)
+  // To look must not begin a store.
+  if (!encryption || !(await engine.read(keys.meta))) return engine
+  try {
+    const source = keySourceOf(encryption, { clock, random })
+    return await openSealed(engine, { root, meta: keys.meta, source, clock, random })
+  } catch (error) {
+    await engine.close()
+    const isForPeople = error instanceof KeyUnavailable || error instanceof SealMismatch
+    throw isForPeople ? new ClusterFailure(error.message, { cause: error }) : error
+  }
+}
+
+type Opening = { directory: ClusterDirectory; root: string; clock: Clock; random: Random }
 
 /** null: no Holdfast server has ever used it. */
 export async function readStore(
