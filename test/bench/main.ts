@@ -8,8 +8,10 @@ import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { clusterCycles, clusterEndurance, clusterHandOver } from './questions/cluster.ts'
 import { cycles } from './questions/cycles.ts'
+import { encryption } from './questions/encryption.ts'
 import { growth } from './questions/growth.ts'
 import { handOver, oneAtATime } from './questions/latency.ts'
+import { neighbour } from './questions/neighbour.ts'
 import { recovery } from './questions/recovery.ts'
 import { renewals } from './questions/renewals.ts'
 import { rest } from './questions/rest.ts'
@@ -21,10 +23,12 @@ const questions = {
   'one-at-a-time': oneAtATime,
   'hand-over': handOver,
   rest,
+  encryption,
   renewals,
   growth,
   recovery,
   space,
+  neighbour,
   'cluster-cycles': clusterCycles,
   'cluster-hand-over': clusterHandOver,
   'cluster-endurance': clusterEndurance,

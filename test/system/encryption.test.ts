@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openLmdb } from '../../packages/server/src/engine/lmdb/lmdb.ts'
 import { cli } from '../harness/cli.ts'
+import { etcdEnvironment, startCluster } from '../harness/cluster.ts'
 import { startEtcd } from '../harness/etcd.ts'
 import { type Load, startLoad } from '../harness/load.ts'
 import { temporaryFolder } from '../harness/process.ts'
@@ -207,4 +208,33 @@ test('the data key of servers over etcd is changed under load: nothing fails, an
   const servers = await startServers({ servers: 2, etcd: { members: 1 }, flags })
   t.after(() => servers.stop())
   await changeKeysUnderLoad(servers.all, ['--engine', 'etcd', '--etcd', servers.etcd.urls.join(','), ...flags])
+})
+
+test('an encrypted store is backed up as it is, and restored by whoever has its key and nobody else', async t => {
+  const folder = folderFor(t)
+  const key = keyFile(folder.path)
+  const env = { ...etcdEnvironment(), HOLDFAST_ENCRYPTION_KEY_FILE: key }
+  const cluster = await startCluster({})
+  t.after(() => cluster.stop())
+  const flags = ['--encryption-key-file', key]
+  await cluster.startServer({ flags })
+  const url = cluster.urls[0] ?? ''
+  const grant = { holder: 'test', ttl_seconds: 600 }
+  assert.equal((await asker(url)('POST', `/v1/locks/${canary('name')}/acquire`, grant)).status, 200)
+  const file = join(folder.path, 'backup.db')
+  await cluster.ok('backup', file)
+  assert.ok(!readFileSync(file).includes(canary('name')))
+  const status = await cli(['cluster', 'status', '--json', '--data', cluster.data], { url, env })
+  assert.equal((JSON.parse(status.stdout) as { store: { servers: object[] } }).store.servers.length, 1, status.stdout)
+  const restore = (data: string, more: NodeJS.ProcessEnv) =>
+    cli(['cluster', 'restore', file, '--data', join(folder.path, data), '--port', '0'], { url: '', env: more })
+  const without = await restore('without', etcdEnvironment())
+  assert.equal(without.code, 1, without.stderr)
+  assert.match(without.stderr, /is encrypted, and no key was given/)
+  const wrong = await restore('wrong', { ...env, HOLDFAST_ENCRYPTION_KEY_FILE: keyFile(folder.path, 'other') })
+  assert.equal(wrong.code, 1, wrong.stderr)
+  assert.match(wrong.stderr, /data keys are wrapped by kek:/)
+  const right = await restore('right', env)
+  assert.equal(right.code, 0, right.stderr)
+  assert.match(right.stdout, /8 shards, 1 grants/)
 })
