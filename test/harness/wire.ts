@@ -29,7 +29,7 @@ export class Wire {
   }
 
   /** Opens a session, or resumes the one given. */
-  static async connect(url: string, options: { session?: string; ttlMs?: number } = {}): Promise<Wire> {
+  static async connect(url: string, options: { session?: string; ttlMs?: number; key?: string } = {}): Promise<Wire> {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/v2/connect`)
     const welcome = await new Promise<Welcome>((resolve, reject) => {
       socket.onerror = () => reject(new Error('the connection failed'))
@@ -37,7 +37,9 @@ export class Wire {
       socket.onopen = () => {
         const session = options.session === undefined ? {} : { session: options.session }
         const ttl = options.ttlMs === undefined ? {} : { ttl_ms: options.ttlMs }
-        socket.send(JSON.stringify([{ type: 'hello', authorization: `Bearer ${rootKey}`, ...session, ...ttl }]))
+        socket.send(
+          JSON.stringify([{ type: 'hello', authorization: `Bearer ${options.key ?? rootKey}`, ...session, ...ttl }]),
+        )
       }
       socket.onmessage = event => {
         const [first] = JSON.parse(String(event.data)) as ServerMessage[]
@@ -53,6 +55,12 @@ export class Wire {
   /** `<id>.<secret>` of the session. */
   get session(): string {
     return `${this.welcome.session.id}.${this.welcome.session.secret}`
+  }
+
+  /** All below have been answered: what a client may call settled. */
+  get oldest(): number {
+    const [first = this.nextId] = this.open.keys()
+    return first
   }
 
   /** Sends the request with the others of this turn of the loop. Never settles if the connection dies first. */

@@ -17,6 +17,7 @@ import { type App, createApp } from './http/app.ts'
 import { Connections } from './http/connect/upgrade.ts'
 import type { Doors } from './http/doors.ts'
 import { Origins } from './http/origins.ts'
+import { Exhausted } from './http/exhausted.ts'
 import { v1Routes } from './http/v1/index.ts'
 import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
@@ -95,6 +96,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
     usage: instances.usage,
     origins: new Origins(config.allowedOrigins),
     release: releaseOf(),
+    exhausted: new Exhausted(),
     peers: peers && { path: PEER_PATH, accept: (...upgrade) => peers.accept(...upgrade) },
     serverId: opened.server,
     draining,

@@ -10,6 +10,7 @@ import { apiVersion } from './api-version.ts'
 import type { Route } from './call.ts'
 import { type Caller, callerOf, presentedBy, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
+import { turnAwayExhausted } from './exhausted.ts'
 import { pathOf } from './names.ts'
 import { foreignOrigin, preflightHeaders } from './origins.ts'
 import { noteStranger } from './permission.ts'
@@ -73,6 +74,7 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
     routerOptions: { maxParamLength: PATH_BYTES_MAX, querystringParser: () => ({}) },
   } as object) as unknown as App
   app.server.maxConnections = CONNECTIONS_MAX
+  lookFirst(app, doors)
   app.decorateRequest('caller', null)
   app.addHook('onRequest', (request, reply, done) => {
     const admitted = (refused: Error | undefined) => {
@@ -92,6 +94,18 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   addOperations(app, doors, routes)
   addService(app, doors)
   return app
+}
+
+/** Before Fastify does anything with a request: what it costs must not depend on what it would have been. */
+function lookFirst(app: App, doors: Doors): void {
+  const { server } = app
+  // Of this event there are no other listeners yet.
+  const handlers = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
+  server.removeAllListeners('request')
+  server.on('request', (request, response) => {
+    if (!turnAwayExhausted(doors, request, response))
+      for (const handle of handlers) handle.call(server, request, response)
+  })
 }
 
 type Refusal = Error | undefined

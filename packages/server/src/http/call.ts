@@ -80,7 +80,13 @@ export function ask<Type extends Okay['type']>(
   return new Promise((resolve, reject) => {
     const asking: Asking = {
       answer(reply) {
-        if (!reply.ok) return reject(new Refused(refused(withoutHidden(reply, lock => mayRead(call, lock)))))
+        if (!reply.ok) {
+          const wire = refused(withoutHidden(reply, lock => mayRead(call, lock)))
+          // For a set there may be too little where there is enough for a single lock.
+          if (!('claims' in command && command.claims.length > 1))
+            call.doors.exhausted.note(call.request.headers, wire, call.doors.clock.hrtimeMs())
+          return reject(new Refused(wire))
+        }
         if (reply.type !== expected) return reject(new Error(`the core answered ${command.type} with ${reply.type}`))
         // Its type has just been compared.
         resolve(reply as OkayOf<Type>)

@@ -13,6 +13,7 @@ import type { Shards } from '../shards/port.ts'
 import type { Telemetry } from '../telemetry.ts'
 import type { Origins } from './origins.ts'
 import type { Standing } from './standing.ts'
+import type { Exhausted } from './exhausted.ts'
 import type { WatchCount } from './watch-count.ts'
 
 /** The other servers of the cluster come in here; they prove themselves. */
@@ -26,6 +27,7 @@ export type Doors = {
   registry: Registry
   /** Ends what is no longer permitted. */
   standing: Standing
+  /** Instances, credentials, roles and policies: how they are changed. */
   /** Whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly Block[]
   secrets: SessionSecrets
@@ -37,6 +39,7 @@ export type Doors = {
   /** Which web pages may use this service. */
   origins: Origins
   /** Version of the software. */
+  exhausted: Exhausted
   release: string
   /** null: this server is alone. */
   peers: PeerDoor | null

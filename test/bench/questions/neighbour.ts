@@ -1,0 +1,134 @@
+/** What does one instance notice of another that offers ten times what it may? */
+import { spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { connect, type Holdfast } from '@holdfast/client'
+import { nodeFlags } from '../../../scripts/node.mjs'
+import { temporaryFolder } from '../../harness/process.ts'
+import { startServer } from '../../harness/server.ts'
+import { addTenants } from '../../harness/tenants.ts'
+import { median, quantile } from '../measure.ts'
+import type { Report, Row, Verdict } from '../report.ts'
+
+const noise = fileURLToPath(new URL('../noise.ts', import.meta.url))
+/** One block of the standard plan. */
+const UNITS = 10
+const LIMIT = 1_000
+const OFFERED = 10 * LIMIT
+/** Cycles a second of the modest one, spread evenly. */
+const MODEST = 200
+const FACTOR_MAX = 1.5
+
+type Counts = { asked: number; granted: number; refused: number }
+type Door = 'ws' | 'rest'
+type Neighbour = { door: Door; key: string } | null
+
+export async function neighbour({ isQuick }: { isQuick: boolean }): Promise<Report> {
+  const folder = temporaryFolder('bench')
+  const plan = { plan: 'standard', capacityUnits: UNITS }
+  const keys = await addTenants(folder.path, [
+    { name: 'modest', ...plan },
+    { name: 'noisy', ...plan },
+  ])
+  const server = await startServer({ data: folder.path })
+  const client = connect({ url: server.url, apiKey: keys.get('modest') ?? '' })
+  const seconds = isQuick ? 3 : 10
+  const key = keys.get('noisy') ?? ''
+  const alone: number[][] = []
+  const beside: Record<Door, number[][]> = { ws: [], rest: [] }
+  const counts: Record<Door, Counts[]> = { ws: [], rest: [] }
+  await measured(client, 1)
+  for (let round = 0; round < (isQuick ? 2 : 5); round++) {
+    alone.push(await measured(client, seconds))
+    for (const door of ['ws', 'rest'] as const) {
+      const { stopped, stop } = startNoise(server.url, { door, key }, seconds + 2)
+      await sleep(1_000)
+      beside[door].push(await measured(client, seconds))
+      counts[door].push(await stopped)
+      stop()
+    }
+  }
+  await client.close()
+  await server.stop()
+  folder.remove()
+  return reportOf(alone, beside, counts)
+}
+
+/** Milliseconds from the moment each cycle was due to the end of its acquire: a late start counts too. */
+async function measured(client: Holdfast, seconds: number): Promise<number[]> {
+  const times: number[] = []
+  const began = performance.now()
+  const one = async (index: number, dueMs: number) => {
+    const lock = await client.acquire(`modest/${index % 500}`)
+    times.push(performance.now() - began - dueMs)
+    await lock.release()
+  }
+  const all: Promise<void>[] = []
+  for (let index = 0; index < seconds * MODEST; index++) {
+    const dueMs = (index / MODEST) * 1_000
+    const aheadMs = dueMs - (performance.now() - began)
+    if (aheadMs > 0) await sleep(aheadMs)
+    all.push(one(index, dueMs))
+  }
+  await Promise.all(all)
+  return times
+}
+
+function startNoise(url: string, { door, key }: NonNullable<Neighbour>, seconds: number) {
+  const args = [...nodeFlags, noise, url, key, String(OFFERED), door, String(seconds)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  child.stdout.on('data', data => {
+    output += String(data)
+  })
+  const stopped = new Promise<Counts>((resolve, reject) =>
+    child.once('exit', code =>
+      code === 0 ? resolve(JSON.parse(output) as Counts) : reject(new Error(`the noise ended with ${code}: ${output}`)),
+    ),
+  )
+  return { stopped, stop: () => child.kill() }
+}
+
+function reportOf(alone: number[][], beside: Record<Door, number[][]>, counts: Record<Door, Counts[]>): Report {
+  const rows: Row[] = []
+  const add = (name: string, rounds: number[][]) => {
+    for (const [share, label] of [
+      [0.5, 'p50'],
+      [0.99, 'p99'],
+    ] as const) {
+      const values = rounds.map(times => quantile(times, share))
+      rows.push({
+        name: `${name}, ${label}`,
+        value: median(values),
+        unit: 'ms',
+        spread: [Math.min(...values), Math.max(...values)],
+      })
+    }
+  }
+  add('alone', alone)
+  const verdicts: Verdict[] = []
+  const own = median(alone.map(times => quantile(times, 0.99)))
+  for (const [door, name] of [
+    ['ws', 'beside a neighbour on a WebSocket'],
+    ['rest', 'beside a neighbour on REST'],
+  ] as const) {
+    add(name, beside[door])
+    const sum = (field: keyof Counts) => counts[door].reduce((total, count) => total + count[field], 0)
+    const note = `asked ${sum('asked')}, granted ${sum('granted')}, refused ${sum('refused')}`
+    rows.push({ name: `${name}: refused`, value: (100 * sum('refused')) / sum('asked'), unit: '%', note })
+    const value = median(beside[door].map(times => quantile(times, 0.99))) / own
+    verdicts.push({
+      claim: `p99 ${name}, times that alone`,
+      value,
+      target: `≤ ${FACTOR_MAX}`,
+      isMet: value <= FACTOR_MAX,
+    })
+  }
+  return {
+    question: `A modest instance (${MODEST} cycles/s) beside one that offers ${OFFERED} acquires/s and may ${LIMIT}`,
+    about:
+      'One server on LMDB, both on the standard plan; the neighbour is a process of its own on the same two cores.',
+    rows,
+    verdicts,
+  }
+}
