@@ -1,5 +1,5 @@
 /**
- * `npm run generate`: writes what derives from the sources into docs/reference, the table of settings into docs/operations.md, and the messages
+ * `npm run generate`: writes what derives from the sources into docs/reference, who may do what into docs/access, the table of settings into docs/operations.md, and the messages
  * of etcd. With `--check` it writes nothing and fails when what is there is stale. The files are for people and tools that have no server at hand.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -9,6 +9,7 @@ import * as limits from '@holdfast/protocol/limits'
 import { openApi } from '@holdfast/protocol/openapi'
 import { settingRows } from '../packages/server/src/config.ts'
 import { messagesFrom } from './etcd-messages.ts'
+import { permissionsPage } from './permissions.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -21,6 +22,7 @@ const files: Record<string, string> = {
   'docs/reference/openapi-v2.json': `${JSON.stringify(openApi('v2', version), null, 2)}\n`,
   'docs/reference/errors.md': errorsPage(),
   'docs/reference/limits.md': limitsPage(),
+  'docs/access/permissions.md': permissionsPage(),
   'docs/operations.md': withSettings(read('docs/operations.md') ?? ''),
 }
 

@@ -46,7 +46,7 @@ export async function withServer(
 ): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-http-'))
   const config = readConfig({
-    args: ['--listen', '127.0.0.1:0', '--engine', 'memory', '--data', directory, '--log-level', 'silent', ...args],
+    args: ['--listen', '127.0.0.1:0', '--engine', 'memory', '--data', directory, ...args],
     env: { HOLDFAST_ROOT_KEY: ROOT_KEY, ...env },
   })
   const server = await createServer(config, { clock, random: systemRandom })

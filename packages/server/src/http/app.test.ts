@@ -27,7 +27,7 @@ test('every operation refuses who has no credential or a wrong one, and says how
         { key: null, headers: { authorization: basic } },
       ] as Ask[]) {
         // From another address each time: so many guesses from one would be told to wait.
-        const headers = { ...options.headers, 'x-forwarded-for': `2001:db8::${(guesses++).toString(16)}:0:0:0` }
+        const headers = { ...options.headers, 'x-forwarded-for': `2001:db8:0:${(guesses++).toString(16)}::1` }
         const refused = await server.ask(operation.method, pathOf(operation), { ...options, headers })
         assert.deepEqual(first(refused), [401, 'unauthenticated'], operation.id)
         assert.match(refused.headers['www-authenticate'] ?? '', /Bearer/)

@@ -5,6 +5,7 @@
 import { TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { OperationFields } from '@holdfast/protocol/operation'
 import type { Preemption } from '../locks/model.ts'
+import { tenantActions } from '../policies/roles.ts'
 import type { Deed } from './permission.ts'
 
 type InUrl = { name?: string; prefix?: string; instance?: string }
@@ -41,9 +42,9 @@ type Body = {
 }
 
 /** All must be permitted. */
-export function lateDeeds({ action, scope }: OperationFields, url: InUrl, body: Body): Deed[] {
-  // Administration names its instance in the URL, where it has been looked at.
-  if (action === null || scope !== undefined) return []
+export function lateDeeds({ action }: OperationFields, url: InUrl, body: Body): Deed[] {
+  // What concerns the instance as a whole has been looked at; its bodies may speak of locks, but do nothing to them.
+  if (action === null || !tenantActions.has(action)) return []
   const asked: Partial<Deed> = {}
   const ttlMs = ttlOf(action, body)
   if (ttlMs !== undefined) asked.ttlMs = ttlMs

@@ -151,7 +151,9 @@ export function bytesMisfit(message: object): Misfit | null {
 function namesMisfit(list: unknown, field: string): Misfit | null {
   if (!Array.isArray(list)) return null
   for (const [index, item] of list.entries()) {
-    const misfit = nameMisfit(item.name, `${field}.${index}.name`)
+    // Claims and grants have names; the patterns of a policy are as long as names.
+    const misfit =
+      typeof item === 'string' ? nameMisfit(item, `${field}.${index}`) : nameMisfit(item.name, `${field}.${index}.name`)
     if (misfit) return misfit
   }
   return null

@@ -9,7 +9,7 @@ import { credentialRecord, instanceRecord, memoryRegistry, policyRecord } from '
 import { LIST_PATTERNS_MAX, LocalDecisions } from './decisions.ts'
 import { EXPLAINED_POLICIES_MAX, explain } from './explain.ts'
 import type { Question } from './port.ts'
-import { builtInRoles, roleIdOf } from './roles.ts'
+import { builtInRoles, roleIdOf, tenantActions } from './roles.ts'
 import { person, rootIdentity } from './testing.ts'
 
 const asked = { instance: 'default', address: '192.0.2.7', atMs: Date.UTC(2026, 10, 20, 12) } as const
@@ -36,7 +36,7 @@ test('each built-in role permits its actions and no others, by a policy and by a
         const isOwn = (own as readonly Action[]).includes(action)
         assert.equal(may(decisions, action, 'a/b'), isOwn, `${role} ${action} by policy`)
         assert.equal(may(decisions, action, 'b'), false, `${role} ${action} on another name`)
-        assert.equal(may(decisions, action, null), isOwn, `${role} ${action} on no lock`)
+        assert.equal(may(decisions, action, null), isOwn && tenantActions.has(action), `${role} ${action} on no lock`)
         assert.equal(may(plain, action, 'b', { identity: holder }), isOwn, `${role} ${action} by credential`)
         assert.equal(may(plain, action, 'b', { identity: holder, instance: 'other' }), false, 'never elsewhere')
       }
@@ -253,7 +253,9 @@ function reference(all: readonly PolicyRecord[], question: Question): boolean {
           role in builtInRoles &&
           (builtInRoles[role as 'reader'].actions as readonly Action[]).includes(question.action),
       ) &&
-      (question.lock === null || policy.locks.some(pattern => asExpression(pattern).test(question.lock ?? ''))) &&
+      (question.lock === null
+        ? tenantActions.has(question.action) || policy.locks.some(pattern => /^\*+$/.test(pattern))
+        : policy.locks.some(pattern => asExpression(pattern).test(question.lock ?? ''))) &&
       (policy.conditions.maxPriority === undefined ||
         question.action !== 'lock.acquire' ||
         (question.priority ?? 0) <= policy.conditions.maxPriority),

@@ -207,9 +207,15 @@ function find(grants: Grants | null, question: Question, passes: typeof holds = 
   return null
 }
 
-/** Whether the policy's patterns are about what is asked. What concerns no lock is granted by any policy that grants it somewhere. */
-export function isAbout({ locks }: PolicyRecord, { lock, isPrefix }: Pick<Question, 'lock' | 'isPrefix'>): boolean {
-  if (lock === null) return true
+/**
+ * Whether the policy's patterns are about what is asked. Sessions are needed for any lock; what concerns the instance as a whole, its trail
+ * too, is granted only by a policy that is for all of its names.
+ */
+export function isAbout(
+  { locks }: PolicyRecord,
+  { action, lock, isPrefix }: Pick<Question, 'action' | 'lock' | 'isPrefix'>,
+): boolean {
+  if (lock === null) return tenantActions.has(action) || locks.some(text => coversUnder(compilePattern(text), ''))
   return locks.some(text => {
     const pattern = compilePattern(text)
     return isPrefix ? coversUnder(pattern, lock) : matches(pattern, lock)

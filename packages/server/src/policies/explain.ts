@@ -53,7 +53,7 @@ function considered(compiled: CompiledInstance, record: PolicyRecord, question: 
 
 /** The first thing that does not fit, in the order in which people think of them. */
 function whyNot(compiled: CompiledInstance, record: PolicyRecord, question: Question): string | null {
-  const { identity, instance, action, lock } = question
+  const { identity, instance, action } = question
   if (identity.kind !== 'root' && identity.instance !== null && identity.instance !== instance)
     return 'The credential belongs to another instance.'
   const names = new Set(compiled.namesOf(identity))
@@ -63,6 +63,11 @@ function whyNot(compiled: CompiledInstance, record: PolicyRecord, question: Ques
   if (granting === undefined)
     return `None of its roles (${record.roles.map(role => `\`${roleIdOf(role)}\``).join(', ')}) has \`${action}\`.`
   if (!isAbout(record, question))
-    return `None of its patterns (${record.locks.map(text => `\`${text}\``).join(', ')}) ${question.isPrefix ? 'covers all names that begin with' : 'matches'} \`${lock}\`.`
+    return `None of its patterns (${record.locks.map(text => `\`${text}\``).join(', ')}) ${wanted(question)}.`
   return failedCheck({ checks: compiled.checksOf(record) }, question)
+}
+
+function wanted({ lock, isPrefix }: Question): string {
+  if (lock === null) return 'is for all names, as what concerns the whole instance needs'
+  return isPrefix ? `covers all names that begin with \`${lock}\`` : `matches \`${lock}\``
 }
