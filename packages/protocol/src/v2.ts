@@ -1,7 +1,9 @@
-/** `/v2`, the whole service. Administration (instances, credentials, roles, policies) comes to stand beside these groups. */
+/** `/v2`, the whole service. */
 import { Type } from 'typebox'
 import { actions, operation, sessionHeader } from './operation.ts'
 import * as s from './schemas.ts'
+import { v2Administration } from './v2-administration.ts'
+import { v2Audit } from './v2-audit.ts'
 import { v2Locks } from './v2-locks.ts'
 import { v2Operators } from './v2-operators.ts'
 import * as v from './v2-schemas.ts'
@@ -205,7 +207,9 @@ export const v2 = {
   ...v2Sessions,
   ...v2Locks,
   ...v2Operators,
+  ...v2Administration,
   ...v2Usage,
+  ...v2Audit,
   acquireAll,
   releaseAll,
   campaign,

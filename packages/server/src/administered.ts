@@ -1,5 +1,6 @@
 /** Whom this server serves and on what terms: the registry, and the rooms that only read it. */
 
+import { ensureServiceInstance } from './administration/instances.ts'
 import { auditKeysUnder } from './audit/keys.ts'
 import { LogReader } from './audit/reading.ts'
 import type { Clock } from './clock.ts'
@@ -43,6 +44,7 @@ export class Administered {
     const registry = await openRegistry({ engine, clock, root, server: shards.server, alarm, fatal })
     this.#registry = registry
     await offerDefaultPlans(registry)
+    await ensureServiceInstance({ registry, clock, serviceName: config.serviceName, region: config.location })
     const keys = { keys: keysUnder(root), auditKeys: auditKeysUnder(root) }
     const instances = new Instances({
       engine,

@@ -1,4 +1,7 @@
 /** Who is let in by this server, and what they may do here: the rooms behind the doors, introduced to each other. */
+import type { Administration } from './administration/administration.ts'
+import { forgetInstance } from './administration/forgetting.ts'
+import { Reclaimer } from './administration/reclaiming.ts'
 import { type Authenticator, createAuthenticator } from './auth/authenticator.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
@@ -7,6 +10,8 @@ import { Evictions } from './http/evictions.ts'
 import { Standing } from './http/standing.ts'
 import { type Block, parseBlock } from './policies/addresses.ts'
 import { LocalDecisions } from './policies/decisions.ts'
+import { explain } from './policies/explain.ts'
+import type { Random } from './random.ts'
 import type { OpenedRegistry } from './registry/registry.ts'
 import type { Shards } from './shards/port.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -15,7 +20,11 @@ type Options = {
   registry: OpenedRegistry
   shards: Pick<Shards, 'submit'>
   clock: Clock
-  config: Pick<Config, 'issuers' | 'acceptsRawKeys' | 'clientAuthoritiesFile' | 'trustedProxies'>
+  random: Random
+  config: Pick<
+    Config,
+    'issuers' | 'acceptsRawKeys' | 'clientAuthoritiesFile' | 'trustedProxies' | 'serviceName' | 'location'
+  >
   telemetry: Telemetry
   rootKey: string
 }
@@ -27,8 +36,10 @@ export class Admission {
   readonly #evictions: Evictions
   readonly #registry: OpenedRegistry
   readonly #trustedProxies: readonly Block[]
+  readonly #administration: Administration
+  readonly #reclaimer: Reclaimer
 
-  constructor({ registry, shards, clock, config, telemetry, rootKey }: Options) {
+  constructor({ registry, shards, clock, random, config, telemetry, rootKey }: Options) {
     const { issuers, acceptsRawKeys, clientAuthoritiesFile, trustedProxies } = config
     this.#registry = registry
     this.#authenticator = createAuthenticator({
@@ -42,12 +53,30 @@ export class Admission {
     this.#decisions = new LocalDecisions(registry)
     this.#standing = new Standing({ registry, clock })
     this.#evictions = new Evictions({ registry, shards, clock })
+    const decisions = this.#decisions
+    this.#administration = {
+      registry,
+      clock,
+      random,
+      serviceName: config.serviceName,
+      region: config.location,
+      forget: instance => forgetInstance(shards, instance),
+      lastUsedAtMs: credential => registry.lastUsedAtMs(credential),
+      explain: question => explain(decisions, question),
+    }
+    this.#reclaimer = new Reclaimer(this.#administration, clock, error =>
+      telemetry.warned('an instance could not be reclaimed; it will be tried again', { err: error }),
+    )
     this.#trustedProxies = trustedProxies.map(parseBlock).filter(block => block !== null)
   }
 
   /** What the doors need of it. */
-  get doors(): Pick<Doors, 'authenticate' | 'permissions' | 'registry' | 'standing' | 'trustedProxies'> {
+  get doors(): Pick<
+    Doors,
+    'administration' | 'authenticate' | 'permissions' | 'registry' | 'standing' | 'trustedProxies'
+  > {
     return {
+      administration: this.#administration,
       authenticate: this.#authenticator.authenticate,
       permissions: this.#decisions,
       registry: this.#registry,
@@ -58,6 +87,7 @@ export class Admission {
 
   /** Before the registry is closed. */
   async close(): Promise<void> {
+    this.#reclaimer.close()
     this.#evictions.close()
     this.#standing.close()
     this.#decisions.close()

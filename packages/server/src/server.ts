@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import type { Server as TlsServer } from 'node:tls'
 import { Administered } from './administered.ts'
 import { Admission } from './admission.ts'
+import { Auditing } from './auditing.ts'
 import { readOrCreateKey, writeKey } from './auth/key-file.ts'
 import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
 import type { Clock } from './clock.ts'
@@ -16,8 +17,8 @@ import { openMemory } from './engine/memory/memory.ts'
 import { type App, createApp } from './http/app.ts'
 import { Connections } from './http/connect/upgrade.ts'
 import type { Doors } from './http/doors.ts'
-import { Origins } from './http/origins.ts'
 import { Exhausted } from './http/exhausted.ts'
+import { Origins } from './http/origins.ts'
 import { v1Routes } from './http/v1/index.ts'
 import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
@@ -79,12 +80,13 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
     fatal?.(error)
   }
   const administered = new Administered({ engine, clock, config, telemetry, fatal: ending })
-  const opening = { clock, random, telemetry, administered, fatal: ending }
+  const auditing = new Auditing({ engine, clock, config, telemetry: telemetry.audit })
+  const opening = { clock, random, telemetry, administered, auditing, fatal: ending }
   const { shards: opened, ...rest } = await openOrClose(engine, { ...config, listen }, opening)
   const { peers, remembered, instances, registry } = rest
   shards = opened
   const keys = keysOf(config, { directory, random, clusterKey: opened.meta.clusterKey })
-  const admission = new Admission({ registry, shards: opened, clock, config, telemetry, rootKey: keys.root })
+  const admission = new Admission({ registry, shards: opened, clock, random, config, telemetry, rootKey: keys.root })
   const doors: Doors = {
     shards: opened,
     ...admission.doors,
@@ -94,9 +96,10 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
     telemetry,
     watches: new WatchCount(),
     usage: instances.usage,
+    exhausted: new Exhausted(),
+    audit: auditing.open(opened),
     origins: new Origins(config.allowedOrigins),
     release: releaseOf(),
-    exhausted: new Exhausted(),
     peers: peers && { path: PEER_PATH, accept: (...upgrade) => peers.accept(...upgrade) },
     serverId: opened.server,
     draining,
@@ -119,6 +122,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
       shards: opened,
       admission,
       administered,
+      auditing,
       engine,
       remembered,
       telemetry,
@@ -182,6 +186,7 @@ type Opening = {
   random: Random
   telemetry: Telemetry
   administered: Administered
+  auditing: Auditing
   fatal: (error: unknown) => void
 }
 
@@ -189,13 +194,14 @@ type Opening = {
 async function openOrClose(
   engine: Engine,
   config: Config,
-  { clock, random, telemetry, administered, fatal }: Opening,
+  { clock, random, telemetry, administered, auditing, fatal }: Opening,
 ): Promise<Opened & { registry: OpenedRegistry; instances: Instances }> {
   const { root, serverName: name, shards, advertise } = config
   const address = advertise ?? urlOf(config, config.listen.port)
   const { termsOf, logged } = administered
   const own = { root, name, address, shards, fatal }
-  const options = { engine, clock, random, telemetry: telemetry.shards, termsOf, logged, config: own }
+  const audited = { ...(auditing.archive && { archive: auditing.archive }), gate: auditing.gate }
+  const options = { engine, clock, random, telemetry: telemetry.shards, termsOf, logged, ...audited, config: own }
   try {
     const opened =
       config.engine === 'etcd'
@@ -259,6 +265,7 @@ type Running = {
   shards: OpenedShards
   admission: Admission
   administered: Administered
+  auditing: Auditing
   engine: Engine
   remembered: RememberedStore | null
   telemetry: Telemetry
@@ -284,6 +291,7 @@ async function drain({
   shards,
   admission,
   administered,
+  auditing,
   engine,
   remembered,
   telemetry,
@@ -306,6 +314,7 @@ async function drain({
   } finally {
     stopTimer()
     stopSweeping()
+    auditing.close()
     await admission.close()
     await administered.close()
     remembered?.stop()

@@ -4,6 +4,8 @@
  */
 import { HoldfastError, type WireError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
+import type { Explanation } from '../policies/explain.ts'
+import type { Question } from '../policies/port.ts'
 import { type Random, randomHex } from '../random.ts'
 import type { Deed, Put, Registry } from '../registry/port.ts'
 import type { Kind, Records } from '../registry/records.ts'
@@ -24,6 +26,16 @@ export type AdministrationOptions = {
   region: string
 }
 
+/** What the doors need besides. */
+export type Administration = AdministrationOptions & {
+  /** Ends all that the instance has in the shards. May be asked again. */
+  forget(instance: string): Promise<void>
+  /** Wall time; null: never, as far as is known. */
+  lastUsedAtMs(credential: string): Promise<number | null>
+  /** By our own roles and policies, also where a remote decision point decides. */
+  explain(question: Question): Explanation
+}
+
 export type Doing = {
   by: By
   action: string
@@ -35,7 +47,11 @@ export type Doing = {
 }
 
 /** One change of the registry, told in the trail. @throws what `decide` throws */
-export function change({ registry }: AdministrationOptions, doing: Doing, decide: () => readonly Put[]): Promise<void> {
+export function change(
+  { registry }: Pick<AdministrationOptions, 'registry'>,
+  doing: Doing,
+  decide: () => readonly Put[],
+): Promise<void> {
   return registry.change(deedOf(doing), decide)
 }
 

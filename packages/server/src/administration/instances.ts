@@ -64,6 +64,39 @@ export async function createInstance(
 /** Changes of plan or size that are kept, so that the record keeps fitting; who changes that often is metered by the newest. */
 export const HISTORY_MAX = 500
 
+/** What the service's own instance is on: without limits and without a price. */
+const SERVICE_PLAN = 'unmetered'
+
+/** Makes the record of the instance that is always there, if it is not. */
+export async function ensureServiceInstance(
+  options: Pick<AdministrationOptions, 'registry' | 'clock' | 'serviceName' | 'region'>,
+): Promise<void> {
+  const { registry, clock, region } = options
+  if (registry.get('instance', SERVICE_INSTANCE)) return
+  const fromMs = clock.wallMs()
+  const record: InstanceRecord = {
+    id: SERVICE_INSTANCE,
+    name: SERVICE_INSTANCE,
+    crn: crnOf(options, { id: SERVICE_INSTANCE, region, account: OWN_ACCOUNT }),
+    account: OWN_ACCOUNT,
+    plan: SERVICE_PLAN,
+    capacityUnits: 1,
+    region,
+    state: 'active',
+    overrides: {},
+    createdAtMs: fromMs,
+    createdBy: 'service',
+    changedAtMs: fromMs,
+    reclaimAtMs: null,
+    history: [{ plan: SERVICE_PLAN, capacityUnits: 1, fromMs }],
+  }
+  const by: By = { subject: 'service', from: '', trace: '' }
+  await change(options, { by, action: 'instance.create', instance: record.id, target: `instance/${record.id}` }, () =>
+    // Another server may have been quicker.
+    registry.get('instance', record.id) ? [] : [{ kind: 'instance', id: record.id, value: record }],
+  )
+}
+
 export type InstanceChanges = { name?: string; plan?: string; capacityUnits?: number; overrides?: Partial<Limits> }
 
 /** Renames, resizes, moves to another plan: whatever is said. */

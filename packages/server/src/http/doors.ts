@@ -1,6 +1,8 @@
 /** What every door is given: it decides nothing and knows nobody else. */
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { Administration } from '../administration/administration.ts'
+import type { Audit } from '../audit/audit.ts'
 import type { Authenticate } from '../auth/identity.ts'
 import type { SessionSecrets } from '../auth/secrets.ts'
 import type { Clock } from '../clock.ts'
@@ -11,9 +13,9 @@ import type { Random } from '../random.ts'
 import type { Registry } from '../registry/port.ts'
 import type { Shards } from '../shards/port.ts'
 import type { Telemetry } from '../telemetry.ts'
+import type { Exhausted } from './exhausted.ts'
 import type { Origins } from './origins.ts'
 import type { Standing } from './standing.ts'
-import type { Exhausted } from './exhausted.ts'
 import type { WatchCount } from './watch-count.ts'
 
 /** The other servers of the cluster come in here; they prove themselves. */
@@ -25,9 +27,10 @@ export type Doors = {
   /** Who may do what. */
   permissions: DecisionPoint
   registry: Registry
+  /** Instances, credentials, roles and policies: how they are changed. */
+  administration: Administration
   /** Ends what is no longer permitted. */
   standing: Standing
-  /** Instances, credentials, roles and policies: how they are changed. */
   /** Whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly Block[]
   secrets: SessionSecrets
@@ -36,10 +39,11 @@ export type Doors = {
   telemetry: Telemetry
   watches: WatchCount
   usage: UsageOf
+  exhausted: Exhausted
+  audit: Audit
   /** Which web pages may use this service. */
   origins: Origins
   /** Version of the software. */
-  exhausted: Exhausted
   release: string
   /** null: this server is alone. */
   peers: PeerDoor | null

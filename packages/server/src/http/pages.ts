@@ -19,7 +19,7 @@ type Page = { limit: number; first: { href: string }; next?: { href: string; sta
 
 /** `last`: what the next page begins after, if there is one. `asIs`: it is fit for a URL already. */
 export function pageOf(
-  call: Call,
+  call: Paged,
   { limit, last, asIs = false }: { limit: number; last: string | undefined; asIs?: boolean },
 ): Page {
   const url = hrefOf(call)
@@ -31,7 +31,9 @@ export function pageOf(
   return page
 }
 
-function hrefOf({ request, query }: Call): URL {
+type Paged = Pick<Call, 'request'> & { query: object }
+
+function hrefOf({ request, query }: Paged): URL {
   const host = /^[A-Za-z0-9.:[\]-]{1,255}$/.test(request.host) ? request.host : 'localhost'
   const url = new URL(`${request.protocol}://${host}`)
   url.pathname = pathOf(request.raw.url ?? '/')

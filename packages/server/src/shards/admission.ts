@@ -46,7 +46,8 @@ export class Admission {
 
   /** null: it may be asked. `unknown`: not here, or not yet. `nowMs` is monotonic. */
   refusal(instance: string, command: Command, nowMs: number): Refusal | 'unknown' | null {
-    if (alwaysTaken[command.type]) return null
+    // What the service does of its own accord is not the instance's doing.
+    if (alwaysTaken[command.type] || command.by === 'service') return null
     const terms = this.#termsOf(instance)
     if (terms === null || terms === 'unknown') return terms
     if (!terms.isEnabled) return instanceDisabled

@@ -1,0 +1,43 @@
+/** Instances whose week is over go for good. Each server looks now and then; of several that do one is first, and to do it twice is to do it once. */
+import type { Cancel, Clock } from '../clock.ts'
+import type { Administration, By } from './administration.ts'
+import { dueForReclamation, reclaimInstance } from './instances.ts'
+
+const LOOK_MS = 60 * 60 * 1000
+const by: By = { subject: 'service', from: '', trace: '' }
+
+export class Reclaimer {
+  readonly #administration: Administration
+  readonly #clock: Pick<Clock, 'after'>
+  readonly #failed: (error: unknown) => void
+  #cancel: Cancel = () => undefined
+  #isClosed = false
+
+  constructor(administration: Administration, clock: Pick<Clock, 'after'>, failed: (error: unknown) => void) {
+    this.#administration = administration
+    this.#clock = clock
+    this.#failed = failed
+    this.#later()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#cancel()
+  }
+
+  #later(): void {
+    if (this.#isClosed) return
+    this.#cancel = this.#clock.after(LOOK_MS, () => void this.#look().then(() => this.#later()))
+  }
+
+  async #look(): Promise<void> {
+    const { forget } = this.#administration
+    for (const { id } of dueForReclamation(this.#administration)) {
+      try {
+        await reclaimInstance(this.#administration, by, { id, forget })
+      } catch (error) {
+        this.#failed(error)
+      }
+    }
+  }
+}

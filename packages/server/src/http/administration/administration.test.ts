@@ -1,0 +1,247 @@
+/** Administration over REST, on a server in memory: what each operation does, what it refuses, and who may not. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Answer, type Ask, type TestServer, withServer } from '../../testing.ts'
+
+const code = (answer: Answer) => [answer.status, answer.body?.errors?.[0].code]
+const message = (answer: Answer) => answer.body.errors[0].message as string
+const within = (instance: string, options: Ask = {}): Ask => ({
+  ...options,
+  headers: { 'holdfast-instance': instance },
+})
+
+async function team(server: TestServer, name: string, roles: string[] = ['manager', 'administrator']) {
+  const instance = (await server.ask('POST', '/v2/instances', { body: { name, plan: 'standard' } })).body
+  const made = await server.ask(
+    'POST',
+    '/v2/credentials',
+    within(instance.id, { body: { name: `${name}-key`, roles } }),
+  )
+  assert.equal(made.status, 201, made.text)
+  return { id: instance.id as string, instance, key: made.body.api_key as string, credential: made.body.credential }
+}
+
+const acquire = (server: TestServer, name: string, options: Ask) =>
+  server.ask('POST', `/v1/locks/${name}/acquire`, { body: { ttl_seconds: 30 }, ...options })
+
+test('two teams get an instance and a key in one call each; the same name is two locks, and neither sees the other', async () => {
+  await withServer(async server => {
+    const [red, blue] = [await team(server, 'red'), await team(server, 'blue')]
+    assert.equal(red.instance.limits.held_locks, 10_000)
+    for (const { key } of [red, blue]) assert.equal((await acquire(server, 'same', { key })).status, 200)
+    assert.equal((await acquire(server, 'same', { key: red.key })).status, 409)
+    const instances = (await server.ask('GET', '/v2/instances', { key: red.key })).body.instances
+    assert.deepEqual(
+      instances.map(({ id }: { id: string }) => id),
+      [red.id],
+    )
+    const foreign = await server.ask('GET', `/v2/instances/${blue.id}`, { key: red.key })
+    const nowhere = await server.ask('GET', '/v2/instances/00000000-0000-4000-8000-000000000000', { key: red.key })
+    assert.deepEqual([foreign.status, nowhere.status], [404, 404])
+    assert.equal(message(foreign).replace(blue.id, 'X'), message(nowhere).replace(/00000000[0-9-]*/, 'X'))
+    for (const [method, path, body] of [
+      ['GET', '/v2/credentials', undefined],
+      ['POST', '/v2/credentials', { name: 'spy', roles: ['reader'] }],
+      ['GET', '/v2/policies', undefined],
+    ] as const)
+      assert.equal(
+        (await server.ask(method, path, within(blue.id, { key: red.key, ...(body && { body }) }))).status,
+        404,
+        path,
+      )
+    assert.deepEqual(
+      code(await server.ask('POST', '/v2/instances', { key: red.key, body: { name: 'x', plan: 'standard' } })),
+      [403, 'forbidden'],
+    )
+  })
+})
+
+test('an instance is renamed, resized, moved to another plan; what does not fit is told what would', async () => {
+  await withServer(async server => {
+    const { id, key } = await team(server, 'red')
+    const path = `/v2/instances/${id}`
+    const resized = await server.ask('PATCH', path, { key, body: { capacity_units: 30 } })
+    assert.deepEqual([resized.body.capacity_units, resized.body.limits.sessions], [30, 6_000])
+    const odd = await server.ask('PATCH', path, { key, body: { capacity_units: 31 } })
+    assert.deepEqual(code(odd), [400, 'invalid_request'])
+    assert.match(message(odd), /steps of 10/)
+    assert.equal(odd.body.errors[0].target.name, 'capacity_units')
+    const moved = await server.ask('PATCH', path, {
+      key,
+      body: { plan: 'premium', capacity_units: 3, overrides: { sessions: 5 } },
+    })
+    assert.deepEqual([moved.body.plan, moved.body.limits.sessions, moved.body.limits.waiters], ['premium', 5, 3_000])
+    assert.match(
+      message(await server.ask('PATCH', path, { key, body: { plan: 'gold' } })),
+      /there are: `premium`, `standard`/,
+    )
+  })
+})
+
+test('disabled: everything is refused and nothing lost; deleted: restored; reclaimed: gone with its locks', async () => {
+  await withServer(async server => {
+    const { id, key } = await team(server, 'red')
+    const held = await acquire(server, 'a', { key })
+    await server.ask('PUT', '/v1/locks/configured', { key, body: { description: 'x' } })
+    const verb = (name: string, method = 'POST') => server.ask(method, `/v2/instances/${id}${name}`)
+    assert.equal((await verb('/disable')).body.state, 'disabled')
+    assert.deepEqual(code(await acquire(server, 'b', { key })), [403, 'forbidden'])
+    assert.equal((await verb('/enable')).body.state, 'active')
+    const renewed = await server.ask('POST', '/v1/locks/a/renew', { key, body: { lock_id: held.body.lock_id } })
+    assert.equal(renewed.body.token, held.body.token)
+    assert.match(message(await verb('/reclaim')), /deleted first/)
+    assert.ok((await verb('', 'DELETE')).body.reclaim_at)
+    assert.deepEqual(code(await acquire(server, 'b', { key })), [403, 'forbidden'])
+    assert.equal((await verb('/restore')).body.state, 'active')
+    await verb('', 'DELETE')
+    assert.equal((await verb('/reclaim')).status, 204)
+    assert.equal((await verb('', 'GET')).status, 404)
+    assert.deepEqual(code(await acquire(server, 'b', { key })), [401, 'unauthenticated'])
+    assert.deepEqual(code(await server.ask('DELETE', '/v2/instances/default')), [400, 'invalid_request'])
+  })
+})
+
+test('a key is shown once, rotated with overlap, revoked and deleted', async () => {
+  await withServer(async server => {
+    const { key, credential } = await team(server, 'red')
+    const shown = await server.ask('GET', `/v2/credentials/${credential.id}`, { key })
+    assert.equal(shown.body.api_key, undefined)
+    assert.ok(!shown.text.includes(key.split('_')[2]!))
+    const rotated = await server.ask('POST', `/v2/credentials/${credential.id}/rotate`, {
+      key,
+      body: { overlap_ms: 60_000 },
+    })
+    const next = rotated.body.api_key as string
+    for (const either of [key, next]) assert.equal((await server.ask('GET', '/v2/whoami', { key: either })).status, 200)
+    assert.equal(rotated.body.credential.subject, credential.subject)
+    const revoked = await server.ask('POST', `/v2/credentials/${credential.id}/revoke`, {
+      key: next,
+      body: { reason: 'leaked' },
+    })
+    assert.equal(revoked.body.state, 'revoked')
+    assert.deepEqual(code(await server.ask('GET', '/v2/whoami', { key })), [401, 'unauthenticated'])
+    assert.equal((await server.ask('DELETE', `/v2/credentials/${credential.id}`, { key: next })).status, 204)
+    assert.equal((await server.ask('GET', `/v2/credentials/${credential.id}`, { key: next })).status, 404)
+    const past = { name: 'p', roles: ['reader'], expires_at: '2020-01-01T00:00:00Z' }
+    assert.match(message(await server.ask('POST', '/v2/credentials', { key: next, body: past })), /past/)
+  })
+})
+
+test('nobody gives roles that they do not have, unless they may grant anything', async () => {
+  await withServer(async server => {
+    const { key } = await team(server, 'red', ['writer', 'editor'])
+    const give = (roles: string[]) => server.ask('POST', '/v2/credentials', { key, body: { name: 'x', roles } })
+    assert.equal((await give(['writer'])).status, 201)
+    assert.equal((await give(['crn:v1:bluemix:public:iam::::serviceRole:Writer'])).body.credential.roles[0], 'writer')
+    assert.deepEqual(code(await give(['manager'])), [403, 'forbidden'])
+    assert.deepEqual(code(await give(['writer', 'administrator'])), [403, 'forbidden'])
+    assert.match(message(await give(['king'])), /There is no role `king`/)
+  })
+})
+
+test('policies grant own roles on patterns; a test of a policy says why; a page at a time', async () => {
+  await withServer(async server => {
+    const { key, id } = await team(server, 'red')
+    const worker = (await server.ask('POST', '/v2/credentials', { key, body: { name: 'w' } })).body
+    const asWorker = { key: worker.api_key as string }
+    assert.deepEqual(code(await acquire(server, 'payments%2F1', asWorker)), [403, 'forbidden'])
+    const role = await server.ask('PUT', '/v2/roles/holder', {
+      key,
+      body: { actions: ['lock.acquire', 'lock.release', 'session.open'] },
+    })
+    assert.equal(role.status, 200)
+    assert.match(
+      message(await server.ask('PUT', '/v2/roles/writer', { key, body: { actions: ['lock.read'] } })),
+      /built-in/,
+    )
+    const policy = {
+      subjects: [worker.credential.subject],
+      roles: ['holder'],
+      locks: ['payments/*'],
+      conditions: {
+        max_ttl_ms: 30_000,
+        hours: { from: '00:00', to: '23:59', days: [0, 1, 2, 3, 4, 5, 6] },
+        sources: ['127.0.0.0/8'],
+      },
+    }
+    const made = await server.ask('POST', '/v2/policies', { key, body: policy })
+    assert.deepEqual([made.status, made.body.conditions], [201, policy.conditions])
+    assert.equal((await acquire(server, 'payments%2F1', asWorker)).status, 200)
+    for (const name of ['payments', 'paymentsX%2F1', 'Payments%2F1'])
+      assert.equal((await acquire(server, name, asWorker)).status, 403, name)
+    assert.equal((await acquire(server, 'payments%2F2', { ...asWorker, body: { ttl_seconds: 31 } })).status, 403)
+    const ask = (lock: string) =>
+      server.ask('POST', '/v2/policies/test', {
+        key,
+        body: { subject: worker.credential.subject, action: 'lock.acquire', lock, ttl_ms: 1_000 },
+      })
+    assert.equal((await ask('payments/1')).body.permitted, true)
+    const denied = (await ask('orders/1')).body
+    assert.equal(denied.permitted, false)
+    assert.match(JSON.stringify(denied.looked_at), /patterns/)
+    const bad = { ...policy, conditions: { sources: ['nowhere'] } }
+    assert.match(message(await server.ask('PUT', `/v2/policies/${made.body.id}`, { key, body: bad })), /CIDR/)
+    assert.match(
+      message(await server.ask('POST', '/v2/policies', { key, body: { ...policy, roles: ['nobody'] } })),
+      /There is no role/,
+    )
+    for (const other of ['a', 'b'])
+      await server.ask('PUT', `/v2/policies/${other}-${id.slice(0, 8)}`, { key, body: policy })
+    const first = (await server.ask('GET', '/v2/policies?limit=2', { key })).body
+    const second = (await server.ask('GET', `/v2/policies?limit=2&start=${first.next.start}`, { key })).body
+    assert.deepEqual([first.policies.length, second.policies.length, second.next], [2, 1, undefined])
+    for (const { id: each } of [...first.policies, ...second.policies])
+      await server.ask('DELETE', `/v2/policies/${each}`, { key })
+    assert.deepEqual(code(await acquire(server, 'payments%2F3', asWorker)), [403, 'forbidden'])
+    assert.equal((await server.ask('DELETE', '/v2/roles/holder', { key })).status, 204)
+  })
+})
+
+test('plans are for whoever runs the service to change, and for all to see', async () => {
+  await withServer(async server => {
+    const { key } = await team(server, 'red')
+    const { plans } = (await server.ask('GET', '/v2/plans', { key })).body
+    const { id, ...standard } = plans.find((plan: { id: string }) => plan.id === 'standard')
+    assert.deepEqual([id, standard.price_usd, standard.per_units], ['standard', 0.1, 10])
+    assert.deepEqual(code(await server.ask('PUT', '/v2/plans/standard', { key, body: standard })), [403, 'forbidden'])
+    const tiny = { ...standard, title: 'Tiny', min_units: 1, step_units: 1, unit: { ...standard.unit, held_locks: 2 } }
+    assert.equal((await server.ask('PUT', '/v2/plans/tiny', { body: tiny })).status, 200)
+    const small = (await server.ask('POST', '/v2/instances', { body: { name: 's', plan: 'tiny' } })).body
+    const asSmall = within(small.id)
+    for (const name of ['a', 'b']) assert.equal((await acquire(server, name, asSmall)).status, 200)
+    const third = await acquire(server, 'c', asSmall)
+    assert.deepEqual(code(third), [429, 'quota_exceeded'])
+    assert.ok(third.headers['retry-after'])
+  })
+})
+
+test('every deed is in the trail, with who, from where, what and on what; what was denied too', async () => {
+  await withServer(async server => {
+    const { key, id, credential } = await team(server, 'red')
+    await server.ask('POST', '/v2/instances', { key, body: { name: 'x', plan: 'standard' } })
+    await server.registry.change(
+      {
+        by: 'test',
+        from: '',
+        action: 'test',
+        instance: null,
+        target: '',
+        outcome: 'success',
+        status: 200,
+        reason: '',
+        trace: '',
+      },
+      () => [],
+    )
+    const { links } = await server.registry.trail({ after: 0, limit: 100 })
+    const deeds = links.flatMap(link => link.deeds).filter(deed => deed.by === 'root')
+    assert.deepEqual(
+      deeds.map(({ action, instance, target, outcome, status }) => [action, instance, target, outcome, status]),
+      [
+        ['instance.create', id, `instance/${id}`, 'success', 201],
+        ['credential.create', id, `credential/${credential.id}`, 'success', 201],
+      ],
+    )
+    assert.ok(deeds.every(({ from, trace }) => from === '127.0.0.1' && trace !== ''))
+  })
+})
