@@ -18,6 +18,7 @@ import type { Route } from './call.ts'
 import { Connections } from './connect/upgrade.ts'
 import type { Doors } from './doors.ts'
 import { Evictions } from './evictions.ts'
+import { Exhausted } from './exhausted.ts'
 import { Origins } from './origins.ts'
 import { Standing } from './standing.ts'
 import { v1Routes } from './v1/index.ts'
@@ -81,6 +82,7 @@ export async function withDoors(act: (test: TestDoors) => Promise<void>, options
     clock,
     random: systemRandom,
     telemetry,
+    exhausted: new Exhausted(),
     watches: new WatchCount(),
     usage: untouched(),
     audit: new StoredAudit({ engine, clock, root: own.root }, { clusterId: shards.meta.clusterId, shards: own.shards }),
