@@ -107,6 +107,7 @@ const bodies: Record<string, (name: string) => Json> = {
   'v2 campaign': () => ({ value: '' }),
   'v2 proclaim': () => ({ token: 1, value: '' }),
   'v2 resign': () => ({ token: 1 }),
+  'v2 putPolicy': () => ({ subjects: ['*'], roles: ['reader'] }),
   'v2 putPlan': () => ({
     title: 't',
     description: '',
