@@ -57,6 +57,11 @@ export const verbs: readonly Verb[] = [
   },
   { name: 'role', summary: 'sets of actions that policies grant', load: () => import('./commands/role.ts') },
   { name: 'policy', summary: 'who may do what, to which locks, when', load: () => import('./commands/policy.ts') },
+  {
+    name: 'usage',
+    summary: 'what an instance has used, and what that costs',
+    load: () => import('./commands/usage.ts'),
+  },
   { name: 'plan', summary: 'the plans, and what they cost', load: () => import('./commands/plan.ts') },
   { name: 'resource', summary: 'the verbs of `ibmcloud resource`', load: () => import('./commands/resource.ts') },
   {

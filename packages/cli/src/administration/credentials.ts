@@ -24,11 +24,11 @@ export function allCredentials(rest: Rest): Promise<CredentialView[]> {
   return allOf(rest, '/v2/credentials', 'credentials')
 }
 
-/** By id, or by name where only one that is active has it. */
+/** By id, or by name: of those that rotations have left under one name the newest. */
 export async function findCredential(rest: Rest, named: string): Promise<CredentialView> {
   const all = await allCredentials(rest)
   const byId = all.find(({ id }) => id === named)
-  const byName = all.filter(({ name }) => name === named)
+  const byName = all.filter(({ name, replacedBy }) => name === named && replacedBy === undefined)
   const active = byName.filter(({ state }) => state === 'active')
   const found = byId ?? (active.length === 1 ? active[0] : byName.length === 1 ? byName[0] : undefined)
   if (found) return found
@@ -37,6 +37,14 @@ export async function findCredential(rest: Rest, named: string): Promise<Credent
       ? `Several credentials are called ${safe(named)}: say the id of one (${byName.map(({ id }) => id).join(', ')}).`
       : `There is no credential ${safe(named)}; \`holdfast credential list\` shows those that there are.`
   throw new CommandFailure(exitCodes.usage, why)
+}
+
+/** That one and, when it was found by its name, the older ones of its subject that still go on after rotations. */
+export async function withOlder(rest: Rest, found: CredentialView, named: string): Promise<CredentialView[]> {
+  if (found.id === named) return [found]
+  const isOlder = ({ id, subject, state }: CredentialView) =>
+    id !== found.id && subject === found.subject && state === 'active'
+  return [found, ...(await allCredentials(rest)).filter(isOlder)]
 }
 
 /** The secret goes to standard output, once; what to do with it is said beside it. */

@@ -3,11 +3,13 @@ import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
 import {
   allCredentials,
+  type CredentialView,
   findCredential,
   type NewCredential,
   printCredential,
   printCredentials,
   printNewCredential,
+  withOlder,
 } from '../administration/credentials.ts'
 import { wallMs } from '../clock.ts'
 import { parseDuration } from '../duration.ts'
@@ -60,21 +62,13 @@ export function define(program: Command): void {
       )
     })
   withAccess(credential.command('revoke'))
-    .description('End a key now: its connections and streams are closed within seconds.')
+    .description(
+      'End a key now: its connections and streams are closed within seconds. By its name, also the older keys that rotations have left.',
+    )
     .argument('<credential>', 'id or name')
     .option('--end-sessions', 'release what its sessions hold, too')
     .option('--reason <text>', 'why; it is recorded')
-    .action(
-      async (
-        named: string,
-        { endSessions, reason, ...options }: AccessOptions & { endSessions?: boolean; reason?: string },
-      ) => {
-        const rest = restOf(options)
-        const { id } = await findCredential(rest, named)
-        const body = { ...(endSessions ? { endSessions } : {}), ...(reason === undefined ? {} : { reason }) }
-        printCredential(await rest.call('POST', `/v2/credentials/${id}/revoke`, { body }), options)
-      },
-    )
+    .action(revoke)
   withAccess(credential.command('delete'))
     .description('Delete a key, and end it if it is active.')
     .argument('<credential>', 'id or name')
@@ -84,6 +78,18 @@ export function define(program: Command): void {
       await rest.call('DELETE', `/v2/credentials/${id}`)
       if (!options.json) note(`deleted ${id}`)
     })
+}
+
+async function revoke(
+  named: string,
+  { endSessions, reason, ...options }: AccessOptions & { endSessions?: boolean; reason?: string },
+): Promise<void> {
+  const rest = restOf(options)
+  const body = { ...(endSessions ? { endSessions } : {}), ...(reason === undefined ? {} : { reason }) }
+  const revoked: CredentialView[] = []
+  for (const { id } of await withOlder(rest, await findCredential(rest, named), named))
+    revoked.push(await rest.call('POST', `/v2/credentials/${id}/revoke`, { body }))
+  printCredentials(revoked, options)
 }
 
 function after(ms: number): string {

@@ -1,0 +1,83 @@
+/** `holdfast usage`: what an instance has used, and what that costs. */
+import { type Command, Option } from 'commander'
+import { type AccessOptions, withAccess } from '../access.ts'
+import { printJson, printLine, table } from '../output.ts'
+import { restOf } from '../rest.ts'
+
+type Row = {
+  start: string
+  end: string
+  capacityUnitHours: number
+  costUsd: number
+  operations: Record<string, number>
+}
+type Usage = {
+  instance: string
+  crn: string
+  plan: string
+  region: string
+  usage: Row[]
+  month: { start: string; capacityUnitHours: number; costUsd: number; forecastUsd: number }
+}
+type Options = AccessOptions & { from?: string; to?: string; by?: string; export?: 'ibm' }
+
+/** As IBM's metering service calls it. */
+const MEASURE = 'CAPACITY_UNIT_HOURS'
+
+export function define(program: Command): void {
+  const command = program
+    .command('usage')
+    .summary('what an instance has used, and what that costs')
+    .description(
+      'What an instance has used, by the hour, day or month (UTC); what this month has cost so far and will have cost.',
+    )
+    .option('--from <time>', 'since when, like 2027-01-01T00:00:00Z (default: the beginning of the month)')
+    .option('--to <time>', 'until when (default: now)')
+    .addOption(new Option('--by <period>', 'how long a row is').choices(['hour', 'day', 'month']).default('day'))
+    .addOption(new Option('--export <format>', 'print records for a metering service').choices(['ibm']))
+    .action(usage)
+  withAccess(command)
+}
+
+async function usage(options: Options): Promise<void> {
+  const query = new URLSearchParams({ by: options.export ? 'hour' : (options.by ?? 'day') })
+  if (options.from !== undefined) query.set('from', options.from)
+  if (options.to !== undefined) query.set('to', options.to)
+  const found = await restOf(options).call<Usage>('GET', `/v2/usage?${query}`)
+  if (options.export) return printRecords(found)
+  if (options.json) return printJson(found)
+  const rows = found.usage.map(({ start, capacityUnitHours, costUsd, operations }) => [
+    start.slice(0, options.by === 'hour' ? 16 : 10),
+    shown(capacityUnitHours),
+    `$${costUsd.toFixed(2)}`,
+    String(operations.granted ?? 0),
+    String(operations.queued ?? 0),
+    String(operations.expired ?? 0),
+  ])
+  printLine(table(['FROM', 'UNIT HOURS', 'COST', 'GRANTED', 'WAITED', 'EXPIRED'], rows))
+  const { month } = found
+  printLine(
+    `\n${month.start.slice(0, 7)} on the plan ${found.plan}: $${month.costUsd.toFixed(2)} so far, $${month.forecastUsd.toFixed(2)} by its end if nothing is changed`,
+  )
+}
+
+/** One for each hour that is over, as IBM's `usage` endpoint takes them. Quantities are those that a server would submit. */
+function printRecords({ crn, plan, region, usage: rows }: Usage): void {
+  const hourMs = 3_600_000
+  const records = rows
+    .map(row => ({ ...row, startMs: Date.parse(row.start), endMs: Date.parse(row.end) }))
+    .filter(({ startMs, endMs, capacityUnitHours }) => endMs - startMs === hourMs && capacityUnitHours > 0)
+    .map(({ startMs, endMs, capacityUnitHours }) => ({
+      resource_instance_id: crn,
+      plan_id: plan,
+      region,
+      start: startMs,
+      end: endMs,
+      measured_usage: [{ measure: MEASURE, quantity: capacityUnitHours }],
+    }))
+  printLine(JSON.stringify(records, null, 2))
+}
+
+function shown(unitHours: number): string {
+  return Number(unitHours.toFixed(2)).toString()
+}
