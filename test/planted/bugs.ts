@@ -10,6 +10,7 @@ import { engineBugs } from './bugs/engines.ts'
 import { identityBugs } from './bugs/identity.ts'
 import { logBugs } from './bugs/log.ts'
 import { ownershipBugs } from './bugs/ownership.ts'
+import { registryBugs } from './bugs/registry.ts'
 import { requestBugs } from './bugs/requests.ts'
 import { serverBugs } from './bugs/servers.ts'
 import { shardBugs } from './bugs/shards.ts'
@@ -20,6 +21,7 @@ export const bugs: readonly Bug[] = [
   ...serverBugs,
   ...shardBugs,
   ...coreBugs,
+  ...registryBugs,
   ...requestBugs,
   ...clientBugs,
   ...engineBugs,
