@@ -127,17 +127,18 @@ export class ShardLog {
     const { engine, clock, keys, shard, telemetry } = this.#options
     const { seq, revision, hash } = this.#end
     const key = keys.batch(shard, seq)
+    const place = keys.owner(shard)
     const pair = await readKnown(clock, () => engine.read(key, { atLeast: revision }))
     if (pair?.modRevision !== revision) throw new OwnershipLost(shard, [pair])
     const known = await commitKnown({
       engine,
       clock,
       checks: [
-        { key: keys.owner(shard), modRevision: ownership.revision },
+        { key: place, modRevision: ownership.revision },
         { key, modRevision: revision },
       ],
       writes: [
-        { key: keys.owner(shard), value: owner },
+        { key: place, value: owner },
         { key, value: pair.value },
       ],
       // At another revision with our name in it, only we can have written it.
