@@ -1,4 +1,5 @@
 /** Whom this server serves and on what terms: the registry, and the rooms that only read it. */
+import { readFile } from 'node:fs/promises'
 
 import { ensureServiceInstance } from './administration/instances.ts'
 import { auditKeysUnder } from './audit/keys.ts'
@@ -6,7 +7,9 @@ import { LogReader } from './audit/reading.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import type { Engine } from './engine/engine.ts'
+import type { Submit } from './instances/exporter.ts'
 import { Instances, offerDefaultPlans } from './instances/instances.ts'
+import { submitTo } from './instances/submission.ts'
 import { type OpenedRegistry, openRegistry } from './registry/registry.ts'
 import { keysUnder } from './shards/keys.ts'
 import type { Logged } from './shards/port.ts'
@@ -53,11 +56,19 @@ export class Administered {
       registry,
       read: (shard, from) => new LogReader({ engine, ...keys, shard }).forward(from),
       alarm,
-      export: null,
+      export: this.#exportOf(),
     })
     this.#instances = instances
     instances.start({ server: shards.server, owned: () => shards.health().shards })
     return { registry, instances }
+  }
+
+  #exportOf(): { submit: Submit } | null {
+    const { clock, config } = this.#options
+    if (!config.metering) return null
+    const { url, tokenFile } = config.metering
+    const token = async () => (await readFile(tokenFile, 'utf8')).trim()
+    return { submit: submitTo({ url, resourceId: config.serviceName, token, clock }) }
   }
 
   /** When nothing is decided here any more, and before the store is closed. */

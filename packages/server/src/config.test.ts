@@ -160,3 +160,14 @@ test('the distance counts changed, added and missing letters', () => {
   assert.equal(distance('', 'abc'), 3)
   assert.equal(distance('same', 'same'), 0)
 })
+
+test('where usage is submitted: both settings or neither, and never in the clear over a network', () => {
+  assert.equal(read([]).metering, null)
+  const file = ['--metering-token-file', 't']
+  for (const url of ['https://billing.example.org', 'http://127.0.0.1:1', 'http://localhost:1'])
+    assert.deepEqual(read(['--metering-url', url, ...file]).metering, { url, tokenFile: 't' })
+  fails(/belong together/, file)
+  fails(/belong together/, ['--metering-url', 'https://billing.example.org'])
+  for (const url of ['http://billing.example.org', 'billing.example.org', 'ftp://127.0.0.1'])
+    fails(/must begin with https/, ['--metering-url', url, ...file])
+})

@@ -7,6 +7,7 @@ import { type AuditConfig, auditOf, auditSettings } from './config-audit.ts'
 import { encryptionOf } from './config-encryption.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
 import { issuersOf } from './config-issuers.ts'
+import { type MeteringConfig, meteringOf, meteringSettings } from './config-metering.ts'
 import {
   advertiseOf,
   blocksOf,
@@ -64,6 +65,7 @@ export type Config = {
   /** How long the server goes on as before after it has begun to say that it is not ready. */
   drainReadyMs: number
   audit: AuditConfig
+  metering: MeteringConfig | null
   /** Labels of the tenant's metrics. */
   serviceName: string
   location: string
@@ -177,6 +179,7 @@ const settings = [
     help: 'Origins of web pages that may use this service, like https://app.example.org, separated by commas.',
   },
   ...auditSettings,
+  ...meteringSettings,
   { name: 'service_name', default: 'go-etcd-lock', help: "The service's name in the labels of the tenant's metrics." },
   { name: 'location', default: 'local', help: "The location in the labels of the tenant's metrics." },
 ] as const satisfies Setting[]
@@ -239,6 +242,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     allowedOrigins: originsOf(get('allowed_origins')),
     trustedProxies: blocksOf('trusted_proxies', get('trusted_proxies')),
     audit: auditOf(engine, get),
+    metering: meteringOf(get),
     serviceName: get('service_name'),
     location: get('location'),
   }

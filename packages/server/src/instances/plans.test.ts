@@ -1,6 +1,8 @@
 /** What a unit buys, what it costs, and what an instance is metered by. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { toSnake } from '@holdfast/protocol/casing'
 import type { PlanRecord } from '../registry/records.ts'
 import { instanceRecord, memoryRegistry } from '../registry/testing.ts'
 import { capacityUnit, defaultPlans, limitsOf, planOf } from './plans.ts'
@@ -17,6 +19,19 @@ test('the limits of an instance are what its units buy; overrides count where th
   for (const [name, one] of Object.entries(capacityUnit)) assert.equal(bought[name as keyof typeof bought], one! * 20)
   assert.deepEqual(limitsOf(record, premium), { ...bought, sessions: 7, watches: null })
   assert.ok(Object.values(limitsOf(record, plans('unmetered')!)).includes(null))
+})
+
+test('docs/access/plans.md shows what a unit buys, and the prices', () => {
+  const page = readFileSync(new URL('../../../../docs/access/plans.md', import.meta.url), 'utf8')
+  const wire = toSnake(capacityUnit) as Record<string, number>
+  const shown = (value: number) => value.toLocaleString('en-US')
+  for (const [name, one] of Object.entries(wire))
+    assert.ok(
+      page.includes(`| \`${name}\` | ${shown(one)} | ${shown(10 * one)} |`),
+      `${name} is not as it is in the table`,
+    )
+  for (const { id, priceUsd, perUnits } of [standard, premium])
+    assert.ok(page.includes(`| \`${id}\` | $${priceUsd.toFixed(2)} an hour for each ${perUnits} units |`), id)
 })
 
 test('metered is at least the minimum, in whole steps on standard and to the unit on premium', () => {
