@@ -26,8 +26,10 @@ const arrows = {
   auth: ['registry'],
   policies: ['auth', 'registry'],
   instances: ['registry', 'shards', 'locks', 'engine'],
+  administration: ['auth', 'policies', 'registry', 'shards', 'locks'],
+  audit: ['registry', 'shards', 'locks', 'engine'],
   'iam-emulator': [],
-  http: ['auth', 'policies', 'registry', 'instances', 'shards', 'locks'],
+  http: ['administration', 'audit', 'auth', 'policies', 'registry', 'instances', 'shards', 'locks'],
 } as const satisfies Record<string, readonly string[]>
 
 /** Files at the server's root that every room may use: the doors to the outside, which know no room. */
@@ -47,7 +49,7 @@ function imports(file: string): string[] {
 }
 
 function isTest(file: string): boolean {
-  return file.endsWith('.test.ts') || file.endsWith('conformance.ts')
+  return file.endsWith('.test.ts') || file.endsWith('/testing.ts') || file.endsWith('conformance.ts')
 }
 
 test('arrows between the rooms of the server point one way', () => {

@@ -1,5 +1,5 @@
 /** What the operations of administration are made of: instances, plans, credentials, roles, policies. */
-import { type Static, Type } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 import * as limits from './limits.ts'
 import { actions } from './operation.ts'
 import * as s from './schemas.ts'
@@ -167,3 +167,18 @@ export const policyView = s.closed({
   conditions,
 })
 export type PolicyView = Static<typeof policyView>
+
+/** Of a list of records. */
+export const pageQuery = s.closed({ limit: s.optional(s.pageLimitQuery), start: s.optional(s.pageStart) })
+export const idParams = s.closed({ id: recordId })
+
+export function pageReply<const Name extends string, const Row extends TSchema>(name: Name, row: Row) {
+  // A computed key widens to `string`; it is `Name`.
+  const rows = { [name]: Type.Array(row) } as Record<Name, ReturnType<typeof Type.Array<Row>>>
+  return {
+    200: {
+      description: 'A page, ordered by id.',
+      body: s.closed({ ...rows, limit: s.pageLimit, first: s.pageLink, next: s.optional(s.nextLink) }),
+    },
+  }
+}

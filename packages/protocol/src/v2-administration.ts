@@ -1,182 +1,11 @@
-/** `/v2`: who may do what. Instances and plans, credentials, roles, policies. */
-import { type TSchema, Type } from 'typebox'
-import { actions, type OperationFields, operation } from './operation.ts'
+/** `/v2`: who may do what. Credentials, roles, policies; and instances beside them. */
+import { Type } from 'typebox'
+import { actions, operation } from './operation.ts'
 import * as s from './schemas.ts'
 import * as v from './v2-administration-schemas.ts'
-
-const page = s.closed({ limit: s.optional(s.pageLimitQuery), start: s.optional(s.pageStart) })
-const idParams = s.closed({ id: v.recordId })
-const instanceParams = s.closed({ instance: v.recordId })
-
-function pageReply<const Name extends string, const Row extends TSchema>(name: Name, row: Row) {
-  // A computed key widens to `string`; it is `Name`.
-  const rows = { [name]: Type.Array(row) } as Record<Name, ReturnType<typeof Type.Array<Row>>>
-  return {
-    200: {
-      description: 'A page, ordered by id.',
-      body: s.closed({ ...rows, limit: s.pageLimit, first: s.pageLink, next: s.optional(s.nextLink) }),
-    },
-  }
-}
+import { v2Instances } from './v2-instances.ts'
 
 const shared = { version: 'v2', params: s.noFields, query: s.noFields, body: null } as const
-
-const listPlans = operation({
-  ...shared,
-  id: 'listPlans',
-  tag: 'Instances',
-  method: 'GET',
-  path: '/v2/plans',
-  action: null,
-  summary: 'List the plans, with their prices and what a capacity unit buys',
-  errors: [],
-  query: page,
-  replies: pageReply('plans', v.planView),
-})
-
-const putPlan = operation({
-  ...shared,
-  id: 'putPlan',
-  tag: 'Instances',
-  method: 'PUT',
-  path: '/v2/plans/{id}',
-  action: 'plan.write',
-  scope: 'service',
-  summary: 'Offer, change or retire a plan',
-  errors: ['quota_exceeded'],
-  params: idParams,
-  body: Type.Omit(v.planView, ['id'], { additionalProperties: false }),
-  replies: { 200: { description: 'The plan.', body: v.planView } },
-})
-
-const listInstances = operation({
-  ...shared,
-  id: 'listInstances',
-  tag: 'Instances',
-  method: 'GET',
-  path: '/v2/instances',
-  action: null,
-  summary: 'List the instances that you may see',
-  errors: [],
-  query: page,
-  replies: pageReply('instances', v.instanceView),
-})
-
-const instanceReply = (description: string) => ({ description, body: v.instanceView })
-
-const createInstance = operation({
-  ...shared,
-  id: 'createInstance',
-  tag: 'Instances',
-  method: 'POST',
-  path: '/v2/instances',
-  action: 'instance.create',
-  scope: 'service',
-  summary: 'Give a team an instance of its own',
-  description: 'Its locks, credentials, policies, limits and trail are nobody else’s.',
-  errors: ['quota_exceeded'],
-  body: s.closed({
-    name: v.recordName,
-    plan: v.recordId,
-    capacity_units: s.optional(v.capacityUnits),
-    region: s.optional(v.region),
-    account: s.optional(v.account),
-    overrides: s.optional(v.overrides),
-  }),
-  bodyExample: { name: 'payments', plan: 'standard', capacity_units: 20 },
-  replies: { 201: instanceReply('Created.') },
-})
-
-const namedInstance = {
-  ...shared,
-  tag: 'Instances',
-  scope: 'named_instance',
-  params: instanceParams,
-} as const satisfies Partial<OperationFields>
-
-const getInstance = operation({
-  ...namedInstance,
-  id: 'getInstance',
-  method: 'GET',
-  path: '/v2/instances/{instance}',
-  action: 'instance.read',
-  summary: 'Look at an instance',
-  errors: ['not_found'],
-  replies: { 200: instanceReply('The instance.') },
-})
-
-const patchInstance = operation({
-  ...namedInstance,
-  id: 'patchInstance',
-  method: 'PATCH',
-  path: '/v2/instances/{instance}',
-  action: 'instance.update',
-  summary: 'Rename or resize an instance, or change its plan',
-  errors: ['not_found'],
-  body: s.closed({
-    name: s.optional(v.recordName),
-    plan: s.optional(v.recordId),
-    capacity_units: s.optional(v.capacityUnits),
-    overrides: s.optional(v.overrides),
-  }),
-  bodyExample: { capacity_units: 50 },
-  replies: { 200: instanceReply('The instance, as it is now.') },
-})
-
-const enableInstance = operation({
-  ...namedInstance,
-  id: 'enableInstance',
-  method: 'POST',
-  path: '/v2/instances/{instance}/enable',
-  action: 'instance.enable',
-  summary: 'Let an instance be used again',
-  errors: ['not_found'],
-  replies: { 200: instanceReply('It is active.') },
-})
-
-const disableInstance = operation({
-  ...namedInstance,
-  id: 'disableInstance',
-  method: 'POST',
-  path: '/v2/instances/{instance}/disable',
-  action: 'instance.enable',
-  summary: 'Cut off all access to an instance; nothing of it is lost',
-  errors: ['not_found'],
-  replies: { 200: instanceReply('It is disabled.') },
-})
-
-const deleteInstance = operation({
-  ...namedInstance,
-  id: 'deleteInstance',
-  method: 'DELETE',
-  path: '/v2/instances/{instance}',
-  action: 'instance.delete',
-  summary: 'Delete an instance; for a week it can be restored',
-  errors: ['not_found'],
-  replies: { 200: instanceReply('Disabled, and gone for good at `reclaim_at`.') },
-})
-
-const restoreInstance = operation({
-  ...namedInstance,
-  id: 'restoreInstance',
-  method: 'POST',
-  path: '/v2/instances/{instance}/restore',
-  action: 'instance.delete',
-  summary: 'Take a deleted instance back',
-  errors: ['not_found'],
-  replies: { 200: instanceReply('It is active.') },
-})
-
-const reclaimInstance = operation({
-  ...namedInstance,
-  id: 'reclaimInstance',
-  method: 'POST',
-  path: '/v2/instances/{instance}/reclaim',
-  action: 'instance.delete',
-  summary: 'Let a deleted instance go for good, now',
-  errors: ['not_found'],
-  replies: { 204: { description: 'Gone.', body: null } },
-})
 
 const credentialErrors = ['not_found', 'quota_exceeded'] as const
 
@@ -189,8 +18,8 @@ const listCredentials = operation({
   action: 'credential.read',
   summary: 'List the credentials of the instance, without their secrets',
   errors: [],
-  query: page,
-  replies: pageReply('credentials', v.credentialView),
+  query: v.pageQuery,
+  replies: v.pageReply('credentials', v.credentialView),
 })
 
 const createCredential = operation({
@@ -222,7 +51,7 @@ const getCredential = operation({
   action: 'credential.read',
   summary: 'Look at a credential, without its secret',
   errors: ['not_found'],
-  params: idParams,
+  params: v.idParams,
   replies: { 200: { description: 'The credential.', body: v.credentialView } },
 })
 
@@ -235,7 +64,7 @@ const rotateCredential = operation({
   action: 'credential.update',
   summary: 'Make a new key with the same rights; the old one goes on for a while',
   errors: credentialErrors,
-  params: idParams,
+  params: v.idParams,
   body: s.closed({ overlap_ms: s.optional(s.durationMs) }),
   bodyExample: { overlap_ms: 86_400_000 },
   replies: { 201: { description: 'The new credential and its key.', body: v.newCredential } },
@@ -250,7 +79,7 @@ const revokeCredential = operation({
   action: 'credential.update',
   summary: 'End a key, its connections and streams, and if wished its sessions',
   errors: ['not_found'],
-  params: idParams,
+  params: v.idParams,
   body: s.closed({
     end_sessions: s.optional(Type.Boolean({ description: 'What its sessions hold is released too.' })),
     reason: s.optional(s.reason),
@@ -267,7 +96,7 @@ const deleteCredential = operation({
   action: 'credential.delete',
   summary: 'Delete a credential, and end it if it is active',
   errors: ['not_found'],
-  params: idParams,
+  params: v.idParams,
   replies: { 204: { description: 'Deleted.', body: null } },
 })
 
@@ -280,8 +109,8 @@ const listRoles = operation({
   action: 'role.read',
   summary: 'List the roles, built in and own',
   errors: [],
-  query: page,
-  replies: pageReply('roles', v.roleView),
+  query: v.pageQuery,
+  replies: v.pageReply('roles', v.roleView),
 })
 
 const putRole = operation({
@@ -293,7 +122,7 @@ const putRole = operation({
   action: 'role.write',
   summary: 'Make or change a role of the instance’s own',
   errors: ['quota_exceeded'],
-  params: idParams,
+  params: v.idParams,
   body: s.closed({
     title: s.optional(v.recordName),
     actions: Type.Array(Type.Enum([...actions]), { minItems: 1, maxItems: actions.length, uniqueItems: true }),
@@ -311,7 +140,7 @@ const deleteRole = operation({
   action: 'role.write',
   summary: 'Delete a role; policies that name it grant nothing by it any more',
   errors: ['not_found'],
-  params: idParams,
+  params: v.idParams,
   replies: { 204: { description: 'Deleted.', body: null } },
 })
 
@@ -324,8 +153,8 @@ const listPolicies = operation({
   action: 'policy.read',
   summary: 'List the policies of the instance',
   errors: [],
-  query: page,
-  replies: pageReply('policies', v.policyView),
+  query: v.pageQuery,
+  replies: v.pageReply('policies', v.policyView),
 })
 
 const createPolicy = operation({
@@ -356,7 +185,7 @@ const getPolicy = operation({
   action: 'policy.read',
   summary: 'Look at a policy',
   errors: ['not_found'],
-  params: idParams,
+  params: v.idParams,
   replies: { 200: { description: 'The policy.', body: v.policyView } },
 })
 
@@ -369,7 +198,7 @@ const putPolicy = operation({
   action: 'policy.write',
   summary: 'Make or replace a policy',
   errors: ['quota_exceeded'],
-  params: idParams,
+  params: v.idParams,
   body: v.policyBody,
   replies: { 200: { description: 'The policy.', body: v.policyView } },
 })
@@ -383,7 +212,7 @@ const deletePolicy = operation({
   action: 'policy.write',
   summary: 'Delete a policy',
   errors: ['not_found'],
-  params: idParams,
+  params: v.idParams,
   replies: { 204: { description: 'Deleted.', body: null } },
 })
 
@@ -422,17 +251,7 @@ const testPolicy = operation({
 })
 
 export const v2Administration = {
-  listPlans,
-  putPlan,
-  listInstances,
-  createInstance,
-  getInstance,
-  patchInstance,
-  enableInstance,
-  disableInstance,
-  deleteInstance,
-  restoreInstance,
-  reclaimInstance,
+  ...v2Instances,
   listCredentials,
   createCredential,
   getCredential,
