@@ -14,7 +14,7 @@ export type AuditConfig = {
   /** null: nothing is archived. */
   retention: { ageMs: number; bytesMax: number } | null
   isStrict: boolean
-  /** Strict: how long a sink may be away before changes are refused. */
+  /** Strict: how long all sinks may be away before changes are refused. */
   strictAfterMs: number
   /** With what each is called in messages, metrics and the store. */
   sinks: { name: string; sink: SinkConfig }[]
@@ -35,9 +35,9 @@ export const auditSettings = [
   {
     name: 'audit_mode',
     default: 'best-effort',
-    help: `One of ${auditModes.join(', ')}. Strict: while a sink is away for too long, changes are refused; never releases, renewals and expiry.`,
+    help: `One of ${auditModes.join(', ')}. Strict: while no sink takes the trail for too long, changes are refused; never releases, renewals and expiry.`,
   },
-  { name: 'audit_strict_after', default: '1m', help: 'For how long a sink may be away in strict mode.' },
+  { name: 'audit_strict_after', default: '1m', help: 'For how long no sink may take the trail in strict mode.' },
   {
     name: 'audit_webhook_secret',
     default: '',

@@ -9,6 +9,7 @@ import type { Config } from './config.ts'
 import type { Entry } from './locks/model.ts'
 import { countAcquires, countBy, createMetrics, gauges, type ShardHealth, tenantMetrics } from './metrics.ts'
 import type { ShardTelemetry } from './shards/telemetry.ts'
+import { auditTelemetry } from './telemetry-audit.ts'
 
 export type RequestLine = {
   trace: string
@@ -80,6 +81,7 @@ export function createTelemetry(
       })
     },
     shards: shardTelemetry(log, metrics, ends),
+    audit: auditTelemetry(registry, log, safely),
     connectionOpened: () => safely(() => metrics.connections.inc()),
     connectionClosed: () => safely(() => metrics.connections.dec()),
     watchOpened: () => safely(() => metrics.watches.inc()),

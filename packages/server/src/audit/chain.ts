@@ -342,3 +342,25 @@ export function digestOf(heads: readonly ChainHead[]): string {
   const lines = heads.map(({ chain, seq, hash: own }) => `${chain} ${seq} ${own}`).sort()
   return hash('sha256', lines.join('\n'), 'hex')
 }
+
+/** As a cursor. */
+export function progressText({ shard, part, seq, hash: own, archivedSeq, archivedHash }: Progress): string {
+  return [shard, part, seq, own, archivedSeq, archivedHash].join('.')
+}
+
+/** null: it is none. */
+export function parseProgress(text: string): Progress | null {
+  const pattern = /^(\d{1,4})\.(archive|log|trail)\.(-1|\d{1,16})\.([\w-]{0,64})\.(-1|\d{1,16})\.([0-9a-f]{0,64})$/
+  const [whole, shard, part, seq, own = '', archivedSeq, archivedHash = ''] = pattern.exec(text) ?? []
+  if (whole === undefined) return null
+  // One of the three, by the pattern.
+  const named = part as Progress['part']
+  return {
+    shard: Number(shard),
+    part: named,
+    seq: Number(seq),
+    hash: own,
+    archivedSeq: Number(archivedSeq),
+    archivedHash,
+  }
+}

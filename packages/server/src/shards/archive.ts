@@ -1,3 +1,7 @@
+/** What a shard is told by, and asks of, those who keep the trail. */
+import type { HoldfastError } from '@holdfast/protocol/errors'
+import type { Command } from '../locks/model.ts'
+
 /**
  * What a shard asks of the archive of its log; `audit/` is one. Batches are the trail of what happened, so the cleaner deletes none that has
  * not been copied: it waits, and the log grows meanwhile. Nothing here is on the way of a command.
@@ -30,3 +34,6 @@ export const noArchive: OpenArchive = () => ({
   appended: () => undefined,
   stop: () => undefined,
 })
+
+/** Called for each command that somebody asks: why it is refused now, whatever it is about; null: it is not. */
+export type Gate = (command: Command) => HoldfastError | null

@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Random } from '../random.ts'
-import type { OpenArchive } from './archive.ts'
+import type { Gate, OpenArchive } from './archive.ts'
 import { Feed } from './feed.ts'
 import type { Keys } from './keys.ts'
 import type { Membership } from './membership.ts'
@@ -36,6 +36,7 @@ export type HostOptions = {
   fatal(error: Error): void
   logBytesMin?: number
   archive?: OpenArchive
+  gate?: Gate
   /** Hears of each batch that becomes durable, in order; must not throw. */
   logged?(batch: Logged): void
 }

@@ -12,6 +12,7 @@ import { COMMIT_BYTES_MAX, EngineRefusal } from '../engine/engine.ts'
 import type { Command, Refusal } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
 import { Admission } from './admission.ts'
+import type { Gate } from './archive.ts'
 import { GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { raise, sealAnew } from './between-turns.ts'
 import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
@@ -36,6 +37,7 @@ export type ShardOptions = WorkingOptions & {
   random: Random
   ownership: OwnershipOptions
   termsOf: TermsOf
+  gate?: Gate
   /** Hears of each batch that becomes durable, in order; must not throw. */
   logged?(batch: Logged): void
   /** Takes the shard again when it was lost; null: it is somebody else's now. */
@@ -94,7 +96,8 @@ export class Shard {
       return arrival
     }
     // What time asks for is always taken.
-    const refusal = asking && this.#admission.refusal(instance, command, this.#options.clock.hrtimeMs())
+    const { clock, gate } = this.#options
+    const refusal = asking && (gate?.(command) ?? this.#admission.refusal(instance, command, clock.hrtimeMs()))
     if (refusal) return this.#refuse(arrival, refusal)
     this.#queue.push(arrival)
     this.#schedule()
@@ -102,8 +105,10 @@ export class Shard {
   }
 
   /** Rests on nothing that is to become durable, so it leaves at once: a refusal must cost less than what it refuses. */
-  #refuse(arrival: Arrival, refusal: Refusal | 'unknown'): Arrival {
-    if (refusal === 'unknown') this.#options.clock.afterPoll(() => arrival.fail(new NotTaken()))
+  #refuse(arrival: Arrival, refusal: Refusal | HoldfastError | 'unknown'): Arrival {
+    const { clock } = this.#options
+    if (refusal === 'unknown') clock.afterPoll(() => arrival.fail(new NotTaken()))
+    else if (refusal instanceof HoldfastError) clock.afterPoll(() => arrival.fail(refusal))
     else if (this.#refused.push({ arrival, refusal }) === 1) this.#options.clock.afterPoll(() => this.#tellRefused())
     return arrival
   }

@@ -3,7 +3,7 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type Random, randomHex } from '../random.ts'
-import type { OpenArchive } from './archive.ts'
+import type { Gate, OpenArchive } from './archive.ts'
 import { NotTaken } from './callers.ts'
 import { Host, type Hosted } from './host.ts'
 import { keysUnder } from './keys.ts'
@@ -52,6 +52,8 @@ export type OpeningOptions = {
   termsOf?: TermsOf
   /** Where batches go before they are deleted; without it, nowhere. */
   archive?: OpenArchive
+  /** Why a command is refused whatever it asks; null: it is not. */
+  gate?: Gate
   /** Hears of each batch that becomes durable, in order; must not throw. */
   logged?(batch: Logged): void
 }

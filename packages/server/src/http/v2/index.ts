@@ -1,3 +1,4 @@
+import { administrationRoutes } from '../administration/index.ts'
 import { acquireAll } from './acquire-all.ts'
 import { acquireLock } from './acquire-lock.ts'
 import { campaign } from './campaign.ts'
@@ -19,16 +20,20 @@ import { patchLock } from './patch-lock.ts'
 import { preemptLock } from './preempt-lock.ts'
 import { proclaim } from './proclaim.ts'
 import { putLock } from './put-lock.ts'
+import { queryAudit } from './query-audit.ts'
 import { readValue } from './read-value.ts'
 import { releaseAll } from './release-all.ts'
 import { releaseLock } from './release-lock.ts'
 import { renewSession } from './renew-session.ts'
 import { resign } from './resign.ts'
+import { showAuditHeads } from './show-audit-heads.ts'
+import { showHeld } from './show-held.ts'
 import { showHistory } from './show-history.ts'
 import { showQueue } from './show-queue.ts'
 import { thaw } from './thaw.ts'
 import { transferLock } from './transfer-lock.ts'
 import { validateToken } from './validate-token.ts'
+import { verifyAudit } from './verify-audit.ts'
 import { watch } from './watch.ts'
 import { whoami } from './whoami.ts'
 import { writeValue } from './write-value.ts'
@@ -68,4 +73,9 @@ export const v2Routes = [
   connect,
   whoami,
   getUsage,
+  showHeld,
+  queryAudit,
+  showAuditHeads,
+  verifyAudit,
+  ...administrationRoutes,
 ]

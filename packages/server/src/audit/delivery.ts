@@ -1,0 +1,201 @@
+/**
+ * Brings the trail to a sink. Every record at least once, in the order of its shard: a cursor in the store says how far a sink has come, and moves only
+ * when the sink has taken what was before it. So a server that is killed in between sends some again, and whoever receives tells them by their ids.
+ *
+ * The owner of a shard sends that shard's records, the owner of the first the administrative trail too. Nothing is buffered but the records of one
+ * sending: what has not been sent lies in the log and its archive. A sink that is away for longer than the archive reaches misses what
+ * has been dropped, which is counted.
+ */
+import type { Cancel, Clock } from '../clock.ts'
+import { decodeRecord, encodeRecord } from '../engine/commit.ts'
+import type { Engine } from '../engine/engine.ts'
+import { decodeLink, hashLink, type RegistryKeys } from '../registry/store.ts'
+import { batchText, hashBatch, parseBatch } from '../shards/batch.ts'
+import type { Keys } from '../shards/keys.ts'
+import { newestLinkOf } from './heads.ts'
+import type { AuditKeys } from './keys.ts'
+import { LogReader } from './reading.ts'
+import { type Placed, recordsOfBatch, recordsOfLink } from './record.ts'
+import type { Sink } from './sinks/sink.ts'
+
+export type DeliveryTelemetry = {
+  sent(sent: { sink: string; records: number }): void
+  failed(failure: { sink: string; error: unknown; awayMs: number }): void
+  /** Batches that were dropped from the archive before the sink took them. */
+  missed(gap: { sink: string; batches: number }): void
+}
+
+export type DeliveryOptions = {
+  engine: Engine
+  clock: Clock
+  keys: Keys
+  auditKeys: AuditKeys
+  registryKeys: RegistryKeys
+  /** As the ids of events begin with. */
+  cluster: string
+  name: string
+  /** Of the sink, in the store. */
+  id: string
+  sink: Sink
+  /** Shards that this server decides for now. */
+  owned(): readonly number[]
+  telemetry: DeliveryTelemetry
+}
+
+/** Records of one sending. */
+export const SENDING_RECORDS_MAX = 500
+/** How often it is looked for more: so late a sink has what happened, at the least. */
+const LOOK_MS = 500
+export const RETRY_MS_MAX = 30_000
+
+type Source = number | 'trail'
+type Cursor = { seq: number; n: number; revision: number }
+
+export class Delivery {
+  readonly name: string
+  readonly #options: DeliveryOptions
+  readonly #cursors = new Map<Source, Cursor>()
+  #cancel: Cancel = () => undefined
+  #isOver = false
+  #failures = 0
+  #awaySinceMs: number | null = null
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options
+    this.name = options.name
+  }
+
+  start(): void {
+    this.#lookIn(0)
+  }
+
+  stop(): void {
+    this.#isOver = true
+    this.#cancel()
+    this.#options.sink.close()
+  }
+
+  /** For how long the sink has not taken what it was sent. */
+  get awayMs(): number {
+    return this.#awaySinceMs === null ? 0 : this.#options.clock.hrtimeMs() - this.#awaySinceMs
+  }
+
+  #lookIn(ms: number): void {
+    if (!this.#isOver) this.#cancel = this.#options.clock.after(ms, () => void this.#look())
+  }
+
+  /** Never rejects. */
+  async #look(): Promise<void> {
+    const { owned } = this.#options
+    const sources: Source[] = [...owned()]
+    if (sources.includes(0)) sources.push('trail')
+    for (const source of this.#cursors.keys()) if (!sources.includes(source)) this.#cursors.delete(source)
+    let isMore = false
+    for (const source of sources) {
+      try {
+        isMore = (await this.#deliver(source)) || isMore
+      } catch (error) {
+        return this.#failed(source, error)
+      }
+      if (this.#isOver) return
+    }
+    this.#lookIn(isMore ? 0 : LOOK_MS)
+  }
+
+  #failed(source: Source, error: unknown): void {
+    if (this.#isOver) return
+    // Somebody else may have moved it.
+    this.#cursors.delete(source)
+    this.#options.telemetry.failed({ sink: this.name, error, awayMs: this.awayMs })
+    this.#lookIn(Math.min(RETRY_MS_MAX, LOOK_MS * 2 ** this.#failures++))
+  }
+
+  /** Returns whether there is more. */
+  async #deliver(source: Source): Promise<boolean> {
+    const { sink, telemetry, clock } = this.#options
+    const cursor = this.#cursors.get(source) ?? (await this.#begin(source))
+    this.#cursors.set(source, cursor)
+    const { records, end } = await this.#next(source, cursor)
+    if (end.seq === cursor.seq && end.n === cursor.n) return false
+    if (records.length > 0) {
+      try {
+        await sink.send(records.map(({ record }) => record))
+      } catch (error) {
+        this.#awaySinceMs ??= clock.hrtimeMs()
+        throw error
+      }
+      this.#awaySinceMs = null
+      this.#failures = 0
+      telemetry.sent({ sink: this.name, records: records.length })
+    }
+    await this.#move(source, cursor, end)
+    return records.length > 0
+  }
+
+  /** What comes next, as much as is sent at once; `end` is where that ends. */
+  async #next(source: Source, from: Cursor): Promise<{ records: Placed[]; end: { seq: number; n: number } }> {
+    const records: Placed[] = []
+    let end = { seq: from.seq, n: from.n }
+    for await (const { seq, placed } of source === 'trail' ? this.#links(from.seq) : this.#batches(source, from)) {
+      for (const one of placed) {
+        if (one.seq === from.seq && one.n <= from.n) continue
+        if (records.length === SENDING_RECORDS_MAX) return { records, end }
+        records.push(one)
+        end = { seq: one.seq, n: one.n }
+      }
+      end = { seq, n: Math.max(end.seq === seq ? end.n : 0, placed.length) }
+    }
+    return { records, end }
+  }
+
+  async *#batches(shard: number, from: Cursor): AsyncGenerator<{ seq: number; placed: Placed[] }> {
+    const { cluster, telemetry } = this.#options
+    let next = from.seq
+    for await (const group of new LogReader({ ...this.#options, shard }).forward(from.seq)) {
+      for (const { seq, bytes } of group) {
+        // A place that was never begun is no gap.
+        if (seq > next + 1) telemetry.missed({ sink: this.name, batches: seq - next - 1 })
+        next = seq
+        const batch = parseBatch(batchText(bytes))
+        yield { seq, placed: recordsOfBatch(batch, { cluster, link: hashBatch(bytes) }) }
+      }
+    }
+  }
+
+  async *#links(from: number): AsyncGenerator<{ seq: number; placed: Placed[] }> {
+    const { engine, registryKeys } = this.#options
+    const after = registryKeys.link(Math.max(0, from - 1))
+    const { pairs } = await engine.list({ prefix: registryKeys.trail, limit: SENDING_RECORDS_MAX, after })
+    for (const { key, value } of pairs) {
+      const seq = Number(key.slice(registryKeys.trail.length))
+      yield { seq, placed: recordsOfLink(decodeLink(value), hashLink(value)) }
+    }
+  }
+
+  /** Where the sink was left; one that is new begins with what happens from now on. */
+  async #begin(source: Source): Promise<Cursor> {
+    const { engine, auditKeys, id, registryKeys } = this.#options
+    const pair = await engine.read(auditKeys.cursor(id, source))
+    if (pair) {
+      const { seq, n } = decodeRecord(pair.value)
+      return { seq: Number(seq), n: Number(n), revision: pair.modRevision }
+    }
+    const seq =
+      source === 'trail'
+        ? await newestLinkOf(engine, registryKeys)
+        : await new LogReader({ ...this.#options, shard: source }).newest()
+    const cursor: Cursor = { seq: Math.max(0, seq), n: Number.MAX_SAFE_INTEGER, revision: 0 }
+    await this.#move(source, cursor, cursor)
+    return this.#cursors.get(source) ?? cursor
+  }
+
+  /** Only if nobody else has: a former owner of the shard may still be at it. */
+  async #move(source: Source, from: Cursor, to: { seq: number; n: number }): Promise<void> {
+    const { engine, auditKeys, id } = this.#options
+    const key = auditKeys.cursor(id, source)
+    const value = encodeRecord({ seq: to.seq, n: to.n })
+    const moved = await engine.commit({ checks: [{ key, modRevision: from.revision }], writes: [{ key, value }] })
+    if (!moved.ok) throw new Error(`the cursor of ${this.name} has been moved by another server`)
+    this.#cursors.set(source, { ...to, revision: moved.revision })
+  }
+}

@@ -1,0 +1,32 @@
+import { PAGE_LIMIT_DEFAULT } from '@holdfast/protocol/limits'
+import { v2 } from '@holdfast/protocol/v2'
+import { answer, route } from '../call.ts'
+import { pageOf } from '../pages.ts'
+import { invalid } from '../reply.ts'
+import { wireRecord } from './audit-views.ts'
+
+/** Those who may read the trail of `default` look after the service. */
+const SERVICE = 'default'
+
+export const queryAudit = route(v2.queryAudit, async call => {
+  const { lock, lock_prefix, subject, action, outcome, since, until, start } = call.query
+  const limit = call.query.limit ?? PAGE_LIMIT_DEFAULT
+  const page = await call.doors.audit.page({
+    instance: call.caller.instance,
+    includesService: call.caller.instance === SERVICE,
+    order: call.query.order ?? 'newest',
+    limit,
+    ...(lock !== undefined && { lock }),
+    ...(lock_prefix !== undefined && { prefix: lock_prefix }),
+    ...(subject !== undefined && { subject }),
+    ...(action !== undefined && { action }),
+    ...(outcome !== undefined && { outcome }),
+    ...(since !== undefined && { sinceMs: Date.parse(since) }),
+    ...(until !== undefined && { untilMs: Date.parse(until) }),
+    ...(start !== undefined && { cursor: start }),
+  })
+  if (!page)
+    throw invalid('parameter', { name: 'start', message: '`start` must come from `next.start` of the page before.' })
+  const last = page.next ?? undefined
+  return answer(200, { records: page.records.map(wireRecord), ...pageOf(call, { limit, last, asIs: true }) })
+})
