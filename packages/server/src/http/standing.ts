@@ -40,9 +40,8 @@ export class Standing {
   constructor({ registry, clock }: Options) {
     this.#registry = registry
     this.#clock = clock
-    this.#stopListening = registry.onChange(() => {
-      for (const stream of [...this.#open]) this.#look(stream)
-    })
+    // When all have heard of it: the decision point listens too, and may be told later.
+    this.#stopListening = registry.onChange(() => queueMicrotask(() => this.#lookAtAll()))
   }
 
   get count(): number {
@@ -60,6 +59,10 @@ export class Standing {
     this.#stopListening()
     this.#cancel?.()
     this.#open.clear()
+  }
+
+  #lookAtAll(): void {
+    for (const stream of [...this.#open]) this.#look(stream)
   }
 
   #lookLater(): Cancel {

@@ -1,0 +1,228 @@
+/** What is revoked, expires or is no longer permitted ends, while it is in use. */
+import assert from 'node:assert/strict'
+import { request as httpRequest } from 'node:http'
+import { test } from 'node:test'
+import { WebSocket } from 'ws'
+import type { Identity } from '../auth/identity.ts'
+import { systemClock } from '../clock.ts'
+import { person } from '../policies/testing.ts'
+import type { Put } from '../registry/port.ts'
+import type { CredentialRecord } from '../registry/records.ts'
+import { credentialRecord, instanceRecord, memoryRegistry, policyRecord } from '../registry/testing.ts'
+import { FakeClock } from '../shards/testing.ts'
+import type { Json } from '../testing.ts'
+import { type Ended, identityNow, Standing } from './standing.ts'
+import { type TestDoors, withDoors } from './testing.ts'
+
+const put = (value: CredentialRecord): Put => ({ kind: 'credential', id: value.id, value })
+const ann = credentialRecord({ id: 'ann', roles: ['manager'] })
+const identityOf = ({ id, subject, instance, roles, groups }: CredentialRecord): Identity =>
+  person({ subject, instance, roles, groups, credential: id })
+const world = { puts: [put(ann)], people: { ann: identityOf(ann) } }
+
+/** A connection that has said hello. */
+async function connected(url: string, key = 'ann') {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/v2/connect`, {
+    headers: { authorization: `Bearer ${key}` },
+  })
+  const messages: Json[] = []
+  const looks = new Set<() => void>()
+  socket.on('message', data => {
+    messages.push(...JSON.parse(String(data)))
+    for (const look of looks) look()
+  })
+  const closed = new Promise<{ code: number; reason: string }>(resolve =>
+    socket.once('close', (code, reason) => resolve({ code, reason: String(reason) })),
+  )
+  const until = (wanted: (message: Json) => boolean) =>
+    new Promise<Json>(resolve => {
+      const look = () => {
+        const found = messages.find(wanted)
+        if (!found) return
+        looks.delete(look)
+        resolve(found)
+      }
+      looks.add(look)
+      look()
+    })
+  const send = (...sent: object[]) => socket.send(JSON.stringify(sent))
+  await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+  send({ type: 'hello' })
+  const welcome = await until(({ type }) => type === 'welcome')
+  return { send, until, closed, welcome, end: () => socket.terminate() }
+}
+
+/** A stream of events, as text. */
+function streamed(url: string, path: string, key = 'ann') {
+  let text = ''
+  let look = () => {}
+  let end = () => {}
+  const ended = new Promise<string>(resolve => {
+    end = () => resolve(text)
+  })
+  const sent = httpRequest(`${url}${path}`, { headers: { authorization: `Bearer ${key}` } }, response => {
+    response.setEncoding('utf8').on('data', part => {
+      text += part
+      look()
+    })
+    response.on('close', () => end())
+  })
+  sent.end()
+  const until = (part: string) =>
+    new Promise<void>(resolve => {
+      look = () => text.includes(part) && resolve()
+      look()
+    })
+  return { until, ended, text: () => text }
+}
+
+const revocations: [string, Put, Ended][] = [
+  ['revoked', put({ ...ann, state: 'revoked' }), 'credential_revoked'],
+  ['deleted', { kind: 'credential', id: 'ann', value: null }, 'credential_revoked'],
+  ['expired', put({ ...ann, expiresAtMs: 1 }), 'credential_expired'],
+  ['left without its role', put({ ...ann, roles: [] }), 'permission_revoked'],
+  [
+    'of an instance that is disabled',
+    { kind: 'instance', id: 'default', value: instanceRecord({ id: 'default', state: 'disabled' }) },
+    'permission_revoked',
+  ],
+]
+
+for (const [how, change, reason] of revocations) {
+  test(`a credential that is ${how} loses its connections, streams and waits`, async () => {
+    await withDoors(async ({ listen, registry, ask }) => {
+      const url = await listen()
+      const held = await ask('POST', '/v1/locks/held/acquire', { key: 'ann', body: {} })
+      assert.equal(held.status, 200)
+      const client = await connected(url)
+      const all = streamed(url, '/v2/watch')
+      const leader = streamed(url, '/v2/elections/a/observe')
+      await Promise.all([all.until('id: '), leader.until('id: ')])
+      const waiting = ask('POST', '/v1/locks/held/acquire', { key: 'ann', body: { wait_seconds: 60 } })
+      await all.until('event: queued')
+      registry.put(change)
+      assert.deepEqual(await client.closed, { code: 4401, reason })
+      for (const stream of [all, leader])
+        assert.match(await stream.ended, new RegExp(`event: ended\\ndata: {"reason":"${reason}"}`))
+      const refused = await waiting
+      assert.deepEqual([refused.status, refused.body.errors[0].code], [403, 'forbidden'])
+      await all.ended
+    }, world)
+  })
+}
+
+test('others go on, and one whose role has changed goes on with the new one', async () => {
+  const bob = credentialRecord({ id: 'bob', roles: ['manager'] })
+  await withDoors(
+    async ({ listen, registry }) => {
+      const url = await listen()
+      const client = await connected(url, 'bob')
+      registry.put(put({ ...ann, state: 'revoked' }))
+      registry.put(put({ ...bob, roles: ['writer'] }))
+      client.send(
+        { type: 'acquire', id: 1, name: 'a', wait_ms: 0 },
+        { type: 'acquire', id: 2, name: 'a', wait_ms: 0, preempt: 'graceful' },
+      )
+      assert.equal((await client.until(({ id }) => id === 1)).error, undefined)
+      assert.equal((await client.until(({ id }) => id === 2)).error.code, 'forbidden', 'a writer may not preempt')
+      client.end()
+    },
+    { puts: [put(ann), put(bob)], people: { ...world.people, bob: identityOf(bob) } },
+  )
+})
+
+test('when a policy goes, the watches and the waits that it granted end, and the connection stays', async () => {
+  const policy = (id: string, locks: string[]) => policyRecord({ id, subjects: ['key:ann'], roles: ['writer'], locks })
+  const puts: Put[] = [
+    put({ ...ann, roles: [] }),
+    ...['a', 'b'].map((id): Put => ({ kind: 'policy', id, value: policy(id, [`${id}*`]) })),
+  ]
+  await withDoors(
+    async ({ listen, registry, ask }) => {
+      const url = await listen()
+      await ask('POST', '/v1/locks/b1/acquire', { body: {} })
+      const client = await connected(url)
+      client.send(
+        { type: 'watch', id: 1, prefix: 'a' },
+        { type: 'watch', id: 2, name: 'b1' },
+        { type: 'acquire', id: 3, name: 'b1' },
+      )
+      await Promise.all([1, 2].map(id => client.until(message => message.id === id && message.cursor !== undefined)))
+      await client.until(({ type }) => type === 'queued')
+      registry.put({ kind: 'policy', id: 'b', value: null })
+      const [watch, wait] = await Promise.all(
+        [2, 3].map(id => client.until(message => message.id === id && message.error)),
+      )
+      assert.deepEqual([watch.error.code, watch.error.reason], ['forbidden', 'permission_revoked'])
+      assert.equal(wait.error.code, 'forbidden')
+      client.send({ type: 'acquire', id: 4, name: 'a1' })
+      await client.until(({ type, event }) => type === 'event' && event.lock === 'a1')
+      const { body } = await ask('GET', '/v2/locks/b1/queue')
+      assert.deepEqual(body.waiters, [], 'the wait has left the line')
+      client.end()
+    },
+    { puts, people: { ann: identityOf({ ...ann, roles: [] }) } },
+  )
+})
+
+test('revoked with its sessions, what they hold is released; else it lives out its TTL', async () => {
+  const held = async ({ ask }: TestDoors) => (await ask('GET', '/v2/locks/a')).body.holder !== undefined
+  for (const endsSessions of [false, true]) {
+    await withDoors(async doors => {
+      const url = await doors.listen()
+      const watching = streamed(url, '/v2/watch', 'root')
+      await watching.until('id: ')
+      const client = await connected(url)
+      client.send({ type: 'acquire', id: 1, name: 'a' })
+      await client.until(({ id }) => id === 1)
+      doors.registry.put(put({ ...ann, state: 'revoked', ...(endsSessions && { endsSessions: true }) }))
+      await client.closed
+      if (endsSessions) {
+        await watching.until('event: forced')
+        assert.ok(!(await held(doors)))
+      } else assert.ok(await held(doors))
+    }, world)
+  }
+})
+
+// ---------------------------------------------------------------------------------------------------- by the clock
+
+test('a stream ends when its token expires, and when the hours of its policy are over, within 5 s', async () => {
+  const clock = new FakeClock()
+  const registry = memoryRegistry()
+  const standing = new Standing({ registry, clock })
+  const ended: string[] = []
+  const add = (name: string, identity: Identity, isPermitted: () => boolean) => {
+    const caller = { identity, subject: name, instance: 'default', address: '' }
+    standing.add({ caller, isPermitted, end: reason => ended.push(`${name} ${reason}`) })
+  }
+  const endMs = clock.wallMs() + 60_000
+  add('token', person({ expiresAtMs: endMs }), () => true)
+  add('hours', person(), () => clock.wallMs() < endMs)
+  add('stays', person(), () => true)
+  for (let index = 0; index < 100; index++) add('crowd', person(), () => true)
+  await clock.pass(59_000)
+  assert.deepEqual(ended, [])
+  await clock.pass(6_000)
+  assert.deepEqual(ended.sort(), ['hours permission_revoked', 'token credential_expired'])
+  assert.equal(standing.count, 101)
+  standing.close()
+})
+
+test('an identity is what its record says now, and no longer than both it and its token', () => {
+  const wallMs = systemClock.wallMs()
+  const now = (fields: Partial<CredentialRecord>, identity = identityOf(ann)) =>
+    identityNow(identity, { registry: memoryRegistry(put({ ...ann, ...fields })), wallMs })
+  assert.deepEqual(now({ groups: ['g'], roles: ['reader'] }), { ...identityOf(ann), groups: ['g'], roles: ['reader'] })
+  assert.equal(now({ instance: 'other' }), 'credential_revoked')
+  assert.equal(now({ state: 'revoked' }), 'credential_revoked')
+  const token = { ...identityOf(ann), expiresAtMs: wallMs + 10 }
+  for (const [expiresAtMs, expected] of [
+    [wallMs + 5, wallMs + 5],
+    [wallMs + 20, wallMs + 10],
+    [null, wallMs + 10],
+  ] as const) {
+    const found = now({ expiresAtMs, roles: ['reader'] }, token)
+    assert.equal(typeof found === 'string' ? found : found.expiresAtMs, expected)
+  }
+})
