@@ -8,6 +8,7 @@ import { coreBugs } from './bugs/core.ts'
 import { doorBugs } from './bugs/doors.ts'
 import { engineBugs } from './bugs/engines.ts'
 import { identityBugs } from './bugs/identity.ts'
+import { instanceBugs } from './bugs/instances.ts'
 import { logBugs } from './bugs/log.ts'
 import { ownershipBugs } from './bugs/ownership.ts'
 import { registryBugs } from './bugs/registry.ts'
@@ -27,4 +28,5 @@ export const bugs: readonly Bug[] = [
   ...engineBugs,
   ...doorBugs,
   ...identityBugs,
+  ...instanceBugs,
 ]

@@ -4,6 +4,7 @@ import { MemoryStore } from '../engine/memory/store.ts'
 import { type Batch, decodeBatch } from '../shards/batch.ts'
 import { decodeOwner } from '../shards/ownership.ts'
 import { shardOf } from '../shards/router.ts'
+import type { TermsOf } from '../shards/terms.ts'
 import { countingRandom, FakeClock, isAppend, keys, Server, strangers, TestEngine } from '../shards/testing.ts'
 import { Accepted } from './accepted.ts'
 import { type Here, openClusterShards } from './cluster-shards.ts'
@@ -29,6 +30,8 @@ export class Cluster {
   readonly store = new MemoryStore()
   readonly servers: Server[] = []
   readonly fatal: Error[][] = []
+  /** On what terms each server believes that an instance is served. */
+  terms: (server: number, instance: string) => ReturnType<TermsOf> = () => null
   readonly #nodes: Node[] = []
   #starts = 0
 
@@ -168,6 +171,7 @@ export class Cluster {
       engine: node.engine,
       clock: node.clock,
       random: countingRandom(100 + this.#starts++),
+      termsOf: instance => this.terms(index, instance),
       peers: here => {
         node.here = here
         return this.#peersOf(node)
