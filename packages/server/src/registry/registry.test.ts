@@ -138,6 +138,18 @@ test('each link names the hash of the one before; the head names the last', asyn
   assert.equal(decodeHead(head!.value).hash, hashLink(pairs[2]!.value))
 })
 
+test('a head that is written once more, as re-encryption does, loses no change and reads nothing anew', async () => {
+  const { clock, engine, registry } = await opened(deaf())
+  await registry.change(deed, () => [role('a')])
+  const head = await engine.read(keys.head)
+  await engine.commit({ checks: [], writes: [{ key: keys.head, value: head!.value }] })
+  const told: unknown[] = []
+  registry.onChange(puts => told.push(puts))
+  await registry.change(deed, () => [role('b')])
+  await clock.pass(FOLLOW_MS + 1)
+  assert.deepEqual([titles(registry.all('role')), told.length], [['a:a', 'b:b'], 1])
+})
+
 test('a link that was changed in the store is noticed by whoever follows', async () => {
   const { alarms, clock, engine, open, registry } = await opened(deaf())
   await registry.change(deed, () => [role('a')])

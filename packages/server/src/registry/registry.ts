@@ -280,6 +280,11 @@ class StoredRegistry implements OpenedRegistry {
 
   async #readUpTo(pair: KeyValue): Promise<void> {
     const head = decodeHead(pair.value)
+    if (head.hash === this.#head.hash) {
+      // Nothing has changed but its place in the store: it has been encrypted anew.
+      this.#headRevision = pair.modRevision
+      return
+    }
     const isReadable = head.firstSeq <= this.#head.seq + 1 && this.#head.seq > 0 && head.seq > this.#head.seq
     if (!(isReadable && (await this.#readLinks(head)))) await this.#readAll()
     else {
