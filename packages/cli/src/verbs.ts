@@ -42,6 +42,11 @@ export const verbs: readonly Verb[] = [
   { name: 'why', summary: 'why is a lock not free: who holds it, who waits', load: () => import('./commands/why.ts') },
   { name: 'queue', summary: 'who waits for a lock, in order', load: () => import('./commands/queue.ts') },
   { name: 'history', summary: 'what has happened to a lock', load: () => import('./commands/history.ts') },
+  {
+    name: 'audit',
+    summary: 'who did what; export it; see whether it was touched',
+    load: () => import('./commands/audit.ts'),
+  },
   { name: 'watch', summary: 'watch events as they happen', load: () => import('./commands/watch.ts') },
   { name: 'value', summary: 'read the value that a lock carries', load: () => import('./commands/value.ts') },
   { name: 'force-release', summary: 'end the grants of others', load: () => import('./commands/force-release.ts') },

@@ -1,0 +1,201 @@
+/** `holdfast audit …`: what was done, by whom, to what; taken elsewhere; and whether it is still what was written. */
+import { createReadStream, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { toSnake } from '@holdfast/protocol/casing'
+import { type Command, Option } from 'commander'
+import { type AccessOptions, urlOf, withAccess } from '../access.ts'
+import { parseCount } from '../duration.ts'
+import { CommandFailure, exitCodes } from '../exit.ts'
+import { note, paint, printJson, printLine, safe } from '../output.ts'
+import { restOf } from '../rest.ts'
+import { cadfOf } from '../trail/cadf.ts'
+import { Chained, checkLines } from '../trail/chained.ts'
+import type { WireRecord } from '../trail/record.ts'
+
+type Asked = AccessOptions & {
+  lock?: string
+  prefix?: string
+  subject?: string
+  action?: string
+  outcome?: string
+  since?: string
+  until?: string
+}
+type Listing = Asked & { limit: number; oldest?: boolean }
+type Exporting = Asked & { format: 'jsonl' | 'cadf'; crn?: string; service: string }
+type Head = { chain: string; seq: number; hash: string }
+type Problem = { chain: string; seq: number; kind: string; message: string }
+type Verifying = AccessOptions & { head?: string; heads?: string }
+
+const LISTED_DEFAULT = 50
+const PAGE_LIMIT = 200
+/** A part of a check reads much; it is let take its time. */
+const PATIENCE_MS = 60_000
+
+export function define(program: Command): void {
+  const audit = program
+    .command('audit')
+    .summary('who did what; export it; see whether it was touched')
+    .description(
+      'The trail: every change of a lock, every denied request, every act of administration. `verify` ends with 1 when something was edited, taken out, moved or cut off.',
+    )
+  withFilter(audit.command('list').description('The newest records.'))
+    .option('--limit <n>', 'how many records', parseCount, LISTED_DEFAULT)
+    .option('--oldest', 'the oldest first')
+    .action(list)
+  withFilter(
+    audit
+      .command('export')
+      .description(
+        'All records, the oldest first, a JSON document a line, to standard output. The head of the export is printed beside it.',
+      ),
+  )
+    .addOption(
+      new Option('--format <format>', 'JSON lines that are chained, or CADF events')
+        .choices(['jsonl', 'cadf'])
+        .default('jsonl'),
+    )
+    .option('--crn <crn>', 'the service instance’s CRN in CADF events (default: made of the instance’s id)')
+    .option('--service <name>', 'the service’s name in CADF events', 'go-etcd-lock')
+    .action(exported)
+  const verify = audit
+    .command('verify')
+    .description('Check the chains of the service, or those of an export.')
+    .argument('[file]', 'an export')
+    .option('--head <hash>', 'the head that was printed when the file was exported')
+    .option('--heads <file>', 'what `holdfast audit head` printed: the chains must still hold it')
+    .action(verified)
+  withAccess(verify)
+  const head = audit
+    .command('head')
+    .description('The newest hash of each chain, as JSON: keep it elsewhere.')
+    .action(heads)
+  withAccess(head, { hasJson: false })
+}
+
+function withFilter(command: Command): Command {
+  withAccess(command)
+  return command
+    .option('--lock <name>', 'of this lock')
+    .option('--prefix <prefix>', 'of locks whose name begins so')
+    .option('--subject <subject>', 'by this subject, or to its sessions')
+    .option('--action <action>', 'like lock.acquire')
+    .addOption(new Option('--outcome <outcome>', 'what came of it').choices(['success', 'denied', 'failure']))
+    .option('--since <time>', 'from then on, like 2026-11-21T06:00:00Z', parseTime)
+    .option('--until <time>', 'before then', parseTime)
+}
+
+export function parseTime(text: string): string {
+  const time = new Date(text)
+  if (Number.isNaN(time.getTime()))
+    throw new CommandFailure(exitCodes.usage, `Say a time like 2026-11-21T06:00:00Z, not \`${text}\`.`)
+  return time.toISOString()
+}
+
+async function* recordsOf(options: Asked, order: 'oldest' | 'newest'): AsyncGenerator<WireRecord> {
+  const { lock, prefix, subject, action, outcome, since, until } = options
+  const rest = restOf(options)
+  let start: string | undefined
+  do {
+    const query = { lock, lock_prefix: prefix, subject, action, outcome, since, until, order, limit: PAGE_LIMIT, start }
+    const page: { records: object[]; next?: { start: string } } = await rest.call('GET', '/v2/audit', { query })
+    // As the wire has it: an export is what was answered.
+    for (const record of page.records) yield toSnake(record) as WireRecord
+    start = page.next?.start
+  } while (start !== undefined)
+}
+
+async function list(options: Listing): Promise<void> {
+  const records: WireRecord[] = []
+  for await (const record of recordsOf(options, options.oldest ? 'oldest' : 'newest')) {
+    records.push(record)
+    if (records.length === options.limit) break
+  }
+  if (options.json) return printJson({ records })
+  if (records.length === 0) note('nothing of that kind is in the trail')
+  for (const record of records) printLine(lineOf(record))
+}
+
+function lineOf({ at, action, outcome, subject, from, target, token, holder, reason }: WireRecord): string {
+  const details = [
+    outcome === 'success' ? '' : paint('red', outcome),
+    token === undefined ? '' : `token ${token}`,
+    `by ${safe(subject)}${from === undefined ? '' : ` from ${safe(from)}`}`,
+    holder === undefined ? '' : `as ${safe(holder)}`,
+    reason === undefined ? '' : `(${safe(reason)})`,
+  ]
+  return [paint('dim', at), action.padEnd(18), safe(target), ...details].filter(text => text !== '').join('  ')
+}
+
+async function exported(options: Exporting): Promise<void> {
+  const chained = new Chained()
+  const { format, lock, prefix, subject, action, outcome, since, until } = options
+  const crn = options.crn ?? (await crnOf(options))
+  if (format === 'jsonl')
+    printLine(chained.begin({ of: urlOf(options), lock, prefix, subject, action, outcome, since, until }))
+  let count = 0
+  for await (const record of recordsOf(options, 'oldest')) {
+    count++
+    printLine(
+      format === 'jsonl' ? chained.record(record) : JSON.stringify(cadfOf(record, { crn, service: options.service })),
+    )
+  }
+  if (format === 'cadf') return note(`${count} records`)
+  printLine(chained.end())
+  note(`${count} records; head ${chained.head}`)
+}
+
+/** Where the instance has none that is known, one is made of its id. */
+async function crnOf(options: Exporting): Promise<string> {
+  const { instance } = await restOf(options).whoami()
+  return `crn:v1:bluemix:public:${options.service}:local:a/local:${instance}::`
+}
+
+async function verified(file: string | undefined, options: Verifying): Promise<void> {
+  if (file !== undefined) return verifyFile(file, options)
+  const known = options.heads === undefined ? [] : headsIn(options.heads)
+  const rest = restOf(options)
+  const problems: Problem[] = []
+  let [batches, start]: [number, string | undefined] = [0, undefined]
+  do {
+    const body = { heads: known, ...(start !== undefined && { start }) }
+    const part: { batches: number; problems: Problem[]; next?: string } = await rest.call('POST', '/v2/audit/verify', {
+      body,
+      patience: PATIENCE_MS,
+    })
+    batches += part.batches
+    problems.push(...part.problems)
+    start = part.next
+  } while (start !== undefined)
+  if (options.json) printJson({ isIntact: problems.length === 0, batches, problems })
+  for (const { chain, seq, message } of options.json ? [] : problems) printLine(`${chain}, ${seq}: ${message}`)
+  if (!options.json && problems.length === 0) printLine(`${batches} batches and links, none of them touched`)
+  if (problems.length > 0) process.exitCode = 1
+}
+
+async function verifyFile(file: string, options: Verifying): Promise<void> {
+  const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY })
+  const { records, head, problems } = await checkLines(lines, options.head).catch((error: Error) => {
+    throw new CommandFailure(exitCodes.usage, `${file} cannot be read: ${error.message}.`)
+  })
+  if (options.json) printJson({ isIntact: problems.length === 0, records, head, problems })
+  for (const { line, message } of options.json ? [] : problems) printLine(`line ${line} ${message}`)
+  if (!options.json && problems.length === 0) printLine(`${records} records, none of them touched; head ${head}`)
+  if (problems.length > 0) process.exitCode = 1
+}
+
+async function heads(options: AccessOptions): Promise<void> {
+  printJson(await restOf(options).call('GET', '/v2/audit/heads'))
+}
+
+function headsIn(file: string): Head[] {
+  try {
+    // What this program printed; the service refuses what is none.
+    return (JSON.parse(readFileSync(file, 'utf8')) as { heads: Head[] }).heads
+  } catch (error) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      `The heads cannot be read: ${error instanceof Error ? error.message : error}.`,
+    )
+  }
+}
