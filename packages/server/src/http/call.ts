@@ -6,10 +6,10 @@ import type { Asker, Command, Reply } from '../locks/model.ts'
 import type { Asking, Submitted } from '../shards/port.ts'
 import type { Caller } from './caller.ts'
 import type { Doors } from './doors.ts'
+import { endedRefusal } from './ended.ts'
 import { withoutHidden } from './hiding.ts'
 import { areAllPermitted, type Deed, sees } from './permission.ts'
 import { failed, Refused, refuse, refused } from './reply.ts'
-import { endedMessages } from './standing.ts'
 
 export type Call<Operation extends OperationFields = OperationFields> = {
   params: ParamsOf<Operation>
@@ -114,7 +114,7 @@ function giveUpWhenGone(call: Call, submitted: Submitted, reject: (refused: Refu
   const leave = doors.standing.add({
     caller,
     isPermitted: () => areAllPermitted(doors, caller, deeds),
-    end: reason => giveUp(refuse('forbidden', endedMessages[reason])),
+    end: reason => giveUp(endedRefusal(reason)),
   })
   reply.raw.once('close', () => {
     leave()

@@ -5,6 +5,7 @@ import { certificateOf } from '../auth/certificate.ts'
 import type { Identity, Presented } from '../auth/identity.ts'
 import { type Block, isWithin, plainAddress } from '../policies/addresses.ts'
 import type { Doors } from './doors.ts'
+import { endedRefusal, isStale } from './ended.ts'
 import { invalid, Refused, refuse } from './reply.ts'
 
 export type Caller = {
@@ -82,6 +83,7 @@ export function entered(
       message: '`Holdfast-Instance` must be the id of an instance: 1 to 64 lower-case letters, digits and `-`.',
     })
   const instance = named ?? identity.instance ?? INSTANCE_DEFAULT
+  if (isStale(identity, doors.registry)) throw endedRefusal('view_stale')
   const caller: Caller = { identity, subject: identity.subject, instance, address }
   if (named === undefined || named === identity.instance) return caller
   const question = { identity, instance, address, atMs: doors.clock.wallMs() }

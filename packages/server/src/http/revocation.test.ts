@@ -11,7 +11,9 @@ import type { CredentialRecord } from '../registry/records.ts'
 import { credentialRecord, instanceRecord, memoryRegistry, policyRecord } from '../registry/testing.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { Json } from '../testing.ts'
-import { type Ended, identityNow, Standing } from './standing.ts'
+import { closeCodes } from './connect/connection.ts'
+import type { Ended } from './ended.ts'
+import { identityNow, Standing } from './standing.ts'
 import { type TestDoors, withDoors } from './testing.ts'
 
 const put = (value: CredentialRecord): Put => ({ kind: 'credential', id: value.id, value })
@@ -225,4 +227,22 @@ test('an identity is what its record says now, and no longer than both it and it
     const found = now({ expiresAtMs, roles: ['reader'] }, token)
     assert.equal(typeof found === 'string' ? found : found.expiresAtMs, expected)
   }
+})
+
+test('a server that has not heard of the store lets nobody in, and sends those who are in to another; the root key stays', async () => {
+  await withDoors(async doors => {
+    const url = await doors.listen()
+    const [ann, root] = [await connected(url), await connected(url, 'root')]
+    doors.registry.isFresh = false
+    const { code, reason } = await ann.closed
+    assert.deepEqual([code, reason], [closeCodes.ended, 'view_stale' satisfies Ended])
+    const refused = await doors.ask('GET', '/v2/whoami', { key: 'ann' })
+    assert.deepEqual([refused.status, refused.body.errors[0].code], [503, 'unavailable'])
+    assert.equal((await doors.ask('GET', '/v2/whoami')).status, 200)
+    root.send({ type: 'renew', id: 1 })
+    assert.ok(await root.until(({ id }) => id === 1))
+    root.end()
+    doors.registry.isFresh = true
+    assert.equal((await doors.ask('GET', '/v2/whoami', { key: 'ann' })).status, 200)
+  }, world)
 })

@@ -8,10 +8,10 @@ import { OUTBOX_BYTES_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
 import type { Clock } from '../clock.ts'
 import type { WatchFilter } from '../shards/port.ts'
 import type { Call } from './call.ts'
+import { endedRefusal } from './ended.ts'
 import { EventFilter } from './event-filter.ts'
 import { areAllPermitted, type Deed, seesEvent } from './permission.ts'
 import { Refused, refuse, refused } from './reply.ts'
-import { endedMessages } from './standing.ts'
 
 const HEARTBEAT_MS = 15_000
 /** Clients reconnect after this long. */
@@ -145,7 +145,7 @@ function begun(call: Call, watched: WatchFilter, { over, onEvent }: Watching): P
       end(reason) {
         stream?.event({ type: 'ended', data: { reason } })
         stream?.end()
-        reject(refuse('forbidden', endedMessages[reason]))
+        reject(endedRefusal(reason))
       },
     })
     reply.raw.once('close', () => {

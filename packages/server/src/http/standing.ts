@@ -9,14 +9,12 @@ import type { Identity } from '../auth/identity.ts'
 import type { Cancel, Clock } from '../clock.ts'
 import type { Registry } from '../registry/port.ts'
 import { type Caller, whenKnown } from './caller.ts'
+import { type Ended, isStale } from './ended.ts'
 
 /** Every stream is looked at once in this time: less than the 5 s in which a revocation must be felt. */
 const ROUND_MS = 2_000
 /** A part of them at a time, so that none of the looks takes long. */
 const LOOKS = 4
-
-/** Why it ended; on the wire. */
-export type Ended = 'credential_revoked' | 'credential_expired' | 'permission_revoked'
 
 export type Stream = {
   caller: Caller
@@ -76,6 +74,7 @@ export class Standing {
 
   #look(stream: Stream): void {
     const { caller } = stream
+    if (isStale(caller.identity, this.#registry)) return this.#end(stream, 'view_stale')
     const now = identityNow(caller.identity, { registry: this.#registry, wallMs: this.#clock.wallMs() })
     if (typeof now === 'string') return this.#end(stream, now)
     caller.identity = now
@@ -105,10 +104,4 @@ export function identityNow(
   // A token made for a key ends with the earlier of the two.
   const ends = [expiresAtMs, identity.expiresAtMs].filter(at => at !== null)
   return { ...identity, subject, groups, roles, expiresAtMs: ends.length > 0 ? Math.min(...ends) : null }
-}
-
-export const endedMessages: Record<Ended, string> = {
-  credential_revoked: 'The credential has been revoked.',
-  credential_expired: 'The credential has expired.',
-  permission_revoked: 'The credential no longer permits this.',
 }

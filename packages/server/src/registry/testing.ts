@@ -3,7 +3,8 @@ import { KnownRecords } from './known.ts'
 import type { Deed, Put, Registry, Trail } from './port.ts'
 import type { CredentialRecord, InstanceRecord, PolicyRecord } from './records.ts'
 
-export type MemoryRegistry = Registry & {
+export type MemoryRegistry = Omit<Registry, 'isFresh'> & {
+  isFresh: boolean
   /** All that was noted, oldest first. */
   readonly noted: readonly Deed[]
   /** A change that nobody is named for. */

@@ -5,10 +5,10 @@ import { CONNECTION_WATCHES_MAX } from '@holdfast/protocol/limits'
 import type { Refusal } from '../../locks/model.ts'
 import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
+import { endedRefusal } from '../ended.ts'
 import { EventFilter } from '../event-filter.ts'
 import { areAllPermitted, type Deed, seesEvent } from '../permission.ts'
 import { refused } from '../reply.ts'
-import { endedMessages } from '../standing.ts'
 
 type Outlet = { send(message: ServerMessage): boolean; refuse(id: number, error: WireError): void; goAway(): void }
 type Of<Type extends ClientRequest['type']> = Extract<ClientRequest, { type: Type }>
@@ -63,7 +63,7 @@ export class ConnectionWatches {
     const leave = this.#doors.standing.add({
       caller,
       isPermitted: () => areAllPermitted(this.#doors, caller, [deedOf(request)]),
-      end: reason => this.#end(watch, { code: 'forbidden', message: endedMessages[reason], reason }),
+      end: reason => this.#end(watch, { ...endedRefusal(reason).wire, reason }),
     })
     const close = () => {
       leave()
