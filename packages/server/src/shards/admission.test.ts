@@ -8,6 +8,7 @@ import { Arrival } from './callers.ts'
 import { Lanes } from './lanes.ts'
 import type { Terms } from './terms.ts'
 import { isAppend, startServer } from './testing.ts'
+import { COMMANDS_PER_TURN_MAX } from './turn.ts'
 
 const by = 'test'
 const show: Command = { type: 'show', by, lock: 'a' }
@@ -207,6 +208,48 @@ test('a shard refuses at once and writes nothing; another instance notices nothi
     max: 2,
   })
   await server.shards.close()
+})
+
+test('a modest instance is served in the very next turn, whatever another has piled up', async () => {
+  const { server, engine, clock } = await startServer()
+  const [noisy, modest] = [await server.session(60_000, 'noisy'), await server.session(60_000, 'modest')]
+  engine.hold(isAppend)
+  const flying = server.tell(server.acquire(noisy, 'first'), { instance: 'noisy' })
+  await clock.settle()
+  const flood = Array.from({ length: 3 * COMMANDS_PER_TURN_MAX }, () =>
+    server.tell({ type: 'renew', by, session: noisy }, { instance: 'noisy' }),
+  )
+  let before = 0
+  server.shards.submit('modest', server.acquire(modest, 'a'), {
+    answer: () => {
+      before = flood.filter(({ answer }) => answer).length
+    },
+    fail: error => assert.fail(error),
+  })
+  engine.letGo()
+  await clock.settle()
+  assert.ok(flying.answer?.ok)
+  assert.ok(before < COMMANDS_PER_TURN_MAX, `${before} of the others were answered first`)
+  assert.ok(flood.every(({ answer }) => answer?.ok))
+  await server.shards.close()
+})
+
+test('ten times the limit of another costs a modest instance not one batch more', async () => {
+  const batchesOf = async (offered: number) => {
+    const termsOf = (instance: string) => (instance === 'noisy' ? rate(10, 10) : null)
+    const { server, engine, clock } = await startServer({ termsOf })
+    const [noisy, modest] = [await server.session(60_000, 'noisy'), await server.session(60_000, 'modest')]
+    const before = engine.requests.filter(isAppend).length
+    for (let round = 0; round < 20; round++) {
+      for (let index = 0; index < offered; index++)
+        server.tell(server.acquire(noisy, `${round}-${index}`), { instance: 'noisy' })
+      await server.grant(modest, `${round}`, 'modest')
+      await clock.pass(50)
+    }
+    await server.shards.close()
+    return engine.requests.filter(isAppend).length - before
+  }
+  assert.equal(await batchesOf(5), await batchesOf(0))
 })
 
 test('an instance that its server has not heard of is not taken, and may be asked again', async () => {
