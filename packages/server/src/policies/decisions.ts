@@ -62,6 +62,12 @@ export class LocalDecisions implements DecisionPoint {
     return rule ? rule.permit : new Denial(question, own)
   }
 
+  /** What the instance itself forbids, whoever asks; null: nothing. For decision points that know nothing of instances. */
+  closed({ identity, instance, action }: Pick<Question, 'identity' | 'instance' | 'action'>): Decision | null {
+    if (identity.instance !== null && identity.instance !== instance) return elsewhere
+    return this.#inactive(identity, instance, action)
+  }
+
   mayAny(question: Unnamed & { prefix: string }): boolean {
     const patterns = this.#permittedPatterns(question)
     return patterns === null || patterns.some(text => mayMatchUnder(compilePattern(text), question.prefix))
