@@ -1,6 +1,7 @@
 /** What `connect` returns: one session, and all that can be done with it. */
 import { type AcquireOptions, acquire, acquireSet, type Claim } from './acquire.ts'
 import { systemClock } from './clock.ts'
+import { withCredential } from './credential.ts'
 import { Election } from './election.ts'
 import { HoldfastError } from './errors.ts'
 import { Lock, readValue, type StoredValue } from './lock.ts'
@@ -8,7 +9,7 @@ import { LockSet } from './lock-set.ts'
 import { NamedLock, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
 import { NavigatorLocks } from './navigator-locks.ts'
 import { type OnceOptions, type OnceResult, once, type Slot } from './once.ts'
-import { apiKeyOf, baseUrlsOf, type ConnectOptions, instanceOf, sessionOptionsOf } from './options.ts'
+import { baseUrlsOf, type ConnectOptions, credentialOf, instanceOf, sessionOptionsOf } from './options.ts'
 import { systemRandom } from './random.ts'
 import { Rest } from './rest.ts'
 import { Session, type SessionParts } from './session.ts'
@@ -30,15 +31,17 @@ export function connect(options: ConnectOptions = {}, parts: Partial<SessionPart
       'This platform has no WebSocket: pass one as `WebSocket`, for instance that of the package `ws`.',
     )
   }
-  const session = new Session(sessionOptionsOf(options), {
-    openTransport: parts.openTransport ?? webSocketTransport(WebSocketClass),
+  const credential = credentialOf(options)
+  const open = parts.openTransport ?? webSocketTransport(WebSocketClass)
+  const session = new Session(sessionOptionsOf(options, credential), {
+    openTransport: withCredential(open, credential),
     clock: parts.clock ?? systemClock(),
     random: parts.random ?? systemRandom,
     tasks: parts.tasks ?? platformTasks(),
   })
   const rest = new Rest({
     urls: baseUrlsOf(options),
-    apiKey: apiKeyOf(options),
+    credential,
     instance: instanceOf(options),
     fetch: options.fetch ?? globalThis.fetch,
   })

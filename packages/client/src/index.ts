@@ -1,9 +1,11 @@
 /** Holdfast's library: hold a distributed lock in three lines. */
 export type { AcquireOptions, Claim } from './acquire.ts'
+export type { ApiKey } from './credential.ts'
 export type { CampaignOptions, Election, Leadership } from './election.ts'
 export * from './errors.ts'
 export { connect, type Holdfast } from './holdfast.ts'
 export type { LockEventName, LockEvents, LockListener, Preempting } from './holding.ts'
+export { type IamOptions, iamTokens } from './iam.ts'
 export type { Lock, Proof, StoredValue } from './lock.ts'
 export type { LockSet } from './lock-set.ts'
 export type { NamedLock, NamedOptions, TryOptions } from './named-lock.ts'

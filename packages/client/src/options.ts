@@ -1,6 +1,7 @@
 /** What `connect` may be told, and what it assumes. */
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN } from '@holdfast/protocol/limits'
+import { type ApiKey, Credential } from './credential.ts'
 import type { WebSocketClass } from './transport.ts'
 
 /** What happens to a connection, for logs and metrics. Nothing depends on its being heard. */
@@ -17,8 +18,11 @@ export type ConnectOptions = {
    * `HOLDFAST_URL`, else `http://127.0.0.1:7420`.
    */
   url?: string | readonly string[]
-  /** Default: `HOLDFAST_API_KEY`. */
-  apiKey?: string
+  /**
+   * Default: `HOLDFAST_API_KEY`. For tokens that expire, a function that answers with the one to use now: it is called before each connection and
+   * each call over REST. `iamTokens` makes one for IBM Cloud IAM.
+   */
+  apiKey?: ApiKey
   /** Id of the instance, for a credential that is not of one. Default: `HOLDFAST_INSTANCE`, else what the credential says. */
   instance?: string
   /** How long the session outlives its last sign of life, in ms. Default 15 s. Renewed by itself: this is not how long a lock can be held. */
@@ -39,7 +43,7 @@ export type SessionOptions = {
   /** As it was given, for people. */
   url: string
   socketUrls: readonly string[]
-  apiKey: string | undefined
+  credential: Credential
   instance: string | undefined
   ttlMs: number
   labels: Record<string, string> | undefined
@@ -69,15 +73,15 @@ export function socketUrlOf(url: string): string {
   return `${url.replace(/^http/, 'ws')}/v2/connect`
 }
 
-export function apiKeyOf(options: ConnectOptions): string | undefined {
-  return options.apiKey ?? environment('HOLDFAST_API_KEY')
+export function credentialOf(options: ConnectOptions): Credential {
+  return new Credential(options.apiKey ?? environment('HOLDFAST_API_KEY'))
 }
 
 export function instanceOf(options: ConnectOptions): string | undefined {
   return options.instance ?? environment('HOLDFAST_INSTANCE')
 }
 
-export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
+export function sessionOptionsOf(options: ConnectOptions, credential = credentialOf(options)): SessionOptions {
   const ttlMs = options.ttlMs ?? TTL_MS_DEFAULT
   if (!(ttlMs >= TTL_MS_MIN && ttlMs <= TTL_MS_MAX)) {
     throw new HoldfastError('invalid_request', `ttlMs must be from ${TTL_MS_MIN} to ${TTL_MS_MAX} ms, not ${ttlMs}.`)
@@ -87,7 +91,7 @@ export function sessionOptionsOf(options: ConnectOptions): SessionOptions {
   return {
     url: urls.join(', '),
     socketUrls: urls.map(socketUrlOf),
-    apiKey: apiKeyOf(options),
+    credential,
     instance: instanceOf(options),
     ttlMs,
     labels,

@@ -3,6 +3,7 @@ import { toCamel, toSnake } from '@holdfast/protocol/casing'
 import type { WireError } from '@holdfast/protocol/errors'
 import { timeoutSignal } from './clock.ts'
 import { unreachable } from './connection.ts'
+import type { Credential } from './credential.ts'
 import { errorOf, HoldfastError, hasCode, UnavailableError } from './errors.ts'
 import type { StoredValue } from './lock.ts'
 import type {
@@ -28,20 +29,19 @@ export class Rest {
   readonly #urls: readonly string[]
   /** The server that is asked, until it fails. */
   #place = 0
+  readonly #credential: Credential
   readonly #headers: Record<string, string>
   readonly #fetch: typeof fetch
 
   constructor(options: {
     urls: readonly string[]
-    apiKey: string | undefined
+    credential: Credential
     instance: string | undefined
     fetch: typeof fetch
   }) {
     this.#urls = options.urls
-    this.#headers = {
-      ...(options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }),
-      ...(options.instance === undefined ? {} : { 'holdfast-instance': options.instance }),
-    }
+    this.#credential = options.credential
+    this.#headers = options.instance === undefined ? {} : { 'holdfast-instance': options.instance }
     this.#fetch = options.fetch
   }
 
@@ -83,7 +83,9 @@ export class Rest {
     const url = new URL(`${this.#url}${path}`)
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value))
-    const headers: Record<string, string> = { ...this.#headers }
+    await this.#credential.ask()
+    const { authorization } = this.#credential
+    const headers: Record<string, string> = { ...this.#headers, ...(authorization !== undefined && { authorization }) }
     if (body) headers['content-type'] = 'application/json'
     // Not as a method of ours: a browser's own refuses to be called on anything but its window.
     const send = this.#fetch

@@ -8,9 +8,10 @@ import type { SessionOptions } from './options.ts'
 import { PlainRequest, RenewRequest, type Request } from './requests.ts'
 
 /** `session`: `<id>.<secret>` of the one to resume; null: open a new one. */
-export function helloOf({ apiKey, instance, ttlMs, labels }: SessionOptions, session: string | null): ClientHello {
+export function helloOf({ credential, instance, ttlMs, labels }: SessionOptions, session: string | null): ClientHello {
   const hello: ClientHello = { type: 'hello' }
-  if (apiKey !== undefined) hello.authorization = `Bearer ${apiKey}`
+  const { authorization } = credential
+  if (authorization !== undefined) hello.authorization = authorization
   if (instance !== undefined) hello.instance = instance
   if (session !== null) hello.session = session
   else {

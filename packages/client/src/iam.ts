@@ -1,0 +1,82 @@
+/** Tokens of IBM Cloud IAM, or of whoever speaks its token endpoint: an API key is exchanged for one that lasts an hour. */
+import { systemClock, timeoutSignal } from './clock.ts'
+import { HoldfastError } from './errors.ts'
+
+export type IamOptions = {
+  /** The API key of IBM Cloud. It is sent to the token endpoint only. */
+  apiKey: string
+  /** Where tokens are given out. Default: IBM Cloud's own. */
+  url?: string
+  /** Another fetch than the platform's own. */
+  fetch?: typeof fetch
+}
+
+const IAM_URL = 'https://iam.cloud.ibm.com/identity'
+const ANSWER_MS_MAX = 10_000
+/** A token is used for four fifths of its life: the rest is for clocks that differ and for an endpoint that is away for a while. */
+const USED_SHARE = 0.8
+
+type Token = { text: string; untilMs: number }
+
+/**
+ * For `connect({ apiKey: iamTokens({ apiKey }) })`: answers with a token that is good for now, and asks for another when its time comes. Rejects with
+ * an `unavailable` or `unauthenticated` error; a token that is still good goes on being used when no other can be had.
+ */
+export function iamTokens({
+  apiKey,
+  url = IAM_URL,
+  fetch: send = globalThis.fetch,
+}: IamOptions): () => Promise<string> {
+  const clock = systemClock()
+  let token: (Token & { endsMs: number }) | null = null
+  let asking: Promise<string> | null = null
+  const ask = async (): Promise<string> => {
+    const askedMs = clock.monotonicMs()
+    try {
+      const { access_token: text, expires_in: seconds } = await exchange({ apiKey, url, send })
+      token = { text, untilMs: askedMs + seconds * 1_000 * USED_SHARE, endsMs: askedMs + seconds * 1_000 }
+      return text
+    } catch (error) {
+      if (token && clock.monotonicMs() < token.endsMs) return token.text
+      throw error
+    } finally {
+      asking = null
+    }
+  }
+  return async () => {
+    if (token && clock.monotonicMs() < token.untilMs) return token.text
+    asking ??= ask()
+    return asking
+  }
+}
+
+type Answer = { access_token: string; expires_in: number }
+
+async function exchange({ apiKey, url, send }: { apiKey: string; url: string; send: typeof fetch }): Promise<Answer> {
+  const form = { grant_type: 'urn:ibm:params:oauth:grant-type:apikey', response_type: 'cloud_iam', apikey: apiKey }
+  let response: Response
+  try {
+    response = await send(`${url.replace(/\/+$/, '')}/token`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+      body: new URLSearchParams(form).toString(),
+      signal: timeoutSignal(ANSWER_MS_MAX),
+    })
+  } catch (cause) {
+    throw new HoldfastError('unavailable', `No token could be had from ${url}: it does not answer.`, { cause })
+  }
+  if (!response.ok) {
+    const isRefused = response.status >= 400 && response.status < 500 && response.status !== 429
+    const code = isRefused ? 'unauthenticated' : 'unavailable'
+    throw new HoldfastError(code, `No token could be had from ${url}: it answered ${response.status}.`)
+  }
+  const answer: unknown = await response.json().catch(() => null)
+  if (isAnswer(answer)) return answer
+  throw new HoldfastError('unavailable', `What ${url} answered is no token.`)
+}
+
+function isAnswer(answer: unknown): answer is Answer {
+  if (typeof answer !== 'object' || answer === null) return false
+  const { access_token: text, expires_in: seconds } = answer as Partial<Answer> // looked at field by field
+  return typeof text === 'string' && text !== '' && typeof seconds === 'number' && seconds > 0
+}
