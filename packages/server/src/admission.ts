@@ -9,8 +9,12 @@ import type { Doors } from './http/doors.ts'
 import { Evictions } from './http/evictions.ts'
 import { Standing } from './http/standing.ts'
 import { type Block, parseBlock } from './policies/addresses.ts'
+import { ownToken } from './policies/authz.ts'
 import { LocalDecisions } from './policies/decisions.ts'
 import { explain } from './policies/explain.ts'
+import type { DecisionPoint } from './policies/port.ts'
+import { RemoteDecisions } from './policies/remote.ts'
+import { RoutedDecisions } from './policies/routed.ts'
 import type { Random } from './random.ts'
 import type { OpenedRegistry } from './registry/registry.ts'
 import type { Shards } from './shards/port.ts'
@@ -23,7 +27,13 @@ type Options = {
   random: Random
   config: Pick<
     Config,
-    'issuers' | 'acceptsRawKeys' | 'clientAuthoritiesFile' | 'trustedProxies' | 'serviceName' | 'location'
+    | 'decisionPoint'
+    | 'issuers'
+    | 'acceptsRawKeys'
+    | 'clientAuthoritiesFile'
+    | 'trustedProxies'
+    | 'serviceName'
+    | 'location'
   >
   telemetry: Telemetry
   rootKey: string
@@ -32,6 +42,7 @@ type Options = {
 export class Admission {
   readonly #authenticator: Authenticator
   readonly #decisions: LocalDecisions
+  readonly #permissions: DecisionPoint
   readonly #standing: Standing
   readonly #evictions: Evictions
   readonly #registry: OpenedRegistry
@@ -51,6 +62,7 @@ export class Admission {
       warn: (message, fields) => telemetry.warned(message, fields),
     })
     this.#decisions = new LocalDecisions(registry)
+    this.#permissions = decidedBy(this.#decisions, { config, registry, clock, random, telemetry })
     this.#standing = new Standing({ registry, clock })
     this.#evictions = new Evictions({ registry, shards, clock })
     const decisions = this.#decisions
@@ -78,7 +90,7 @@ export class Admission {
     return {
       administration: this.#administration,
       authenticate: this.#authenticator.authenticate,
-      permissions: this.#decisions,
+      permissions: this.#permissions,
       registry: this.#registry,
       standing: this.#standing,
       trustedProxies: this.#trustedProxies,
@@ -93,4 +105,20 @@ export class Admission {
     this.#decisions.close()
     await this.#authenticator.close()
   }
+}
+
+/** Our own roles and policies; and for tokens of IBM Cloud IAM its decision point, if there is one. */
+function decidedBy(
+  local: LocalDecisions,
+  { config, registry, clock, random, telemetry }: Omit<Options, 'shards' | 'rootKey'>,
+): DecisionPoint {
+  const { decisionPoint, serviceName } = config
+  if (!decisionPoint) return local
+  const { url, tokenUrl, apiKey } = decisionPoint
+  const authz = { url, token: ownToken({ url: tokenUrl, apiKey, clock }) }
+  const warn = telemetry.warned
+  return new RoutedDecisions({
+    local,
+    remote: new RemoteDecisions({ authz, serviceName, registry, clock, random, warn }),
+  })
 }

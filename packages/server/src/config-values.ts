@@ -1,6 +1,5 @@
 /** The text of a setting → its value, or a sentence that says what it should be. */
 import { KEY_CHARS_MIN } from './auth/key-file.ts'
-import { parseBlock } from './policies/addresses.ts'
 
 /** Beyond that no supervisor waits for a process to end. */
 export const DRAIN_READY_MS_MAX = 120_000
@@ -91,13 +90,6 @@ export function originsOf(text: string): string[] {
       throw new ConfigError(`\`allowed_origins\` must name origins, like https://app.example.org, not \`${origin}\`.`)
   }
   return origins
-}
-
-export function blocksOf(name: string, text: string): string[] {
-  const blocks = text === '' ? [] : text.split(',').map(block => block.trim())
-  const wrong = blocks.find(block => parseBlock(block) === null)
-  if (wrong === undefined) return blocks
-  throw new ConfigError(`\`${name}\` must be addresses or CIDR blocks, like 10.0.0.0/8, not \`${wrong}\`.`)
 }
 
 export function advertiseOf(text: string): string | null {

@@ -4,13 +4,13 @@ import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import type { IssuerConfig } from './auth/issuer.ts'
 import { type AuditConfig, auditOf, auditSettings } from './config-audit.ts'
+import { type DecisionPointConfig, decisionPointOf, decisionSettings, trustedProxiesOf } from './config-decisions.ts'
 import { encryptionOf } from './config-encryption.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
 import { issuersOf } from './config-issuers.ts'
 import { type MeteringConfig, meteringOf, meteringSettings } from './config-metering.ts'
 import {
   advertiseOf,
-  blocksOf,
   ConfigError,
   distance,
   durationOf,
@@ -62,6 +62,8 @@ export type Config = {
   allowedOrigins: readonly string[]
   /** CIDR blocks of proxies whose word on where a request comes from is taken. */
   trustedProxies: readonly string[]
+  /** null: our own policies decide for all. */
+  decisionPoint: DecisionPointConfig | null
   /** How long the server goes on as before after it has begun to say that it is not ready. */
   drainReadyMs: number
   audit: AuditConfig
@@ -168,11 +170,7 @@ const settings = [
     default: '0',
     help: 'When told to stop, say so in /readyz for this long before anything else, so that balancers look elsewhere.',
   },
-  {
-    name: 'trusted_proxies',
-    default: '',
-    help: 'Addresses or CIDR blocks of proxies whose X-Forwarded-For is believed, separated by commas.',
-  },
+  ...decisionSettings,
   {
     name: 'allowed_origins',
     default: '',
@@ -240,7 +238,8 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     serverName: get('server_name'),
     drainReadyMs: durationOf('drain_ready_ms', get('drain_ready_ms')),
     allowedOrigins: originsOf(get('allowed_origins')),
-    trustedProxies: blocksOf('trusted_proxies', get('trusted_proxies')),
+    trustedProxies: trustedProxiesOf(get),
+    decisionPoint: decisionPointOf(get),
     audit: auditOf(engine, get),
     metering: meteringOf(get),
     serviceName: get('service_name'),
