@@ -40,8 +40,8 @@ export function route<const Operation extends OperationFields>(
   ...[absent]: Operation['action'] extends 'lock.read' ? [absent: Handler<Operation>] : []
 ): Route {
   // The app calls them with what this very operation's schemas have accepted; only the types are forgotten here.
-  const any = (handler: Handler<Operation>) => handler as unknown as Handler<OperationFields>
-  return { operation, handle: any(handle), absent: absent ? any(absent) : null }
+  const forgotten = (handler: Handler<Operation>) => handler as unknown as Handler<OperationFields>
+  return { operation, handle: forgotten(handle), absent: absent ? forgotten(absent) : null }
 }
 
 /** As the core answers where there is none. */
