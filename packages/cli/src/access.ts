@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import * as tls from 'node:tls'
-import { type ConnectOptions, connect, type Holdfast } from '@holdfast/client'
+import { type ApiKey, type ConnectOptions, connect, type Holdfast, iamTokens } from '@holdfast/client'
 import type { Command } from 'commander'
 import { CommandFailure, exitCodes } from './exit.ts'
 
@@ -48,8 +48,10 @@ export function trust(options: AccessOptions): void {
 }
 
 /** undefined: there is none to be found, and the service will say so. */
-export function apiKeyOf(options: AccessOptions): string | undefined {
+export function apiKeyOf(options: AccessOptions): ApiKey | undefined {
   if (options.apiKeyFile !== undefined) return readKey(options.apiKeyFile)
+  const { HOLDFAST_IAM_API_KEY: iamKey, HOLDFAST_IAM_URL: iamUrl } = process.env
+  if (iamKey) return iamTokens({ apiKey: iamKey, ...(iamUrl ? { url: iamUrl } : {}) })
   if (process.env.HOLDFAST_API_KEY) return process.env.HOLDFAST_API_KEY
   try {
     return readFileSync(ROOT_KEY_FILE, 'utf8').trim()

@@ -8,7 +8,7 @@ import { verbs } from './verbs.ts'
 
 const epilogue = `
 The service is found by $HOLDFAST_URL (default http://127.0.0.1:7420), the API key by $HOLDFAST_API_KEY, --api-key-file, or
-./data/root.key beside a server that was started here.
+./data/root.key beside a server that was started here. With $HOLDFAST_IAM_API_KEY it is exchanged for tokens of IBM Cloud IAM, or of $HOLDFAST_IAM_URL.
 
 Exit codes: 120 not acquired, 121 lock lost, 122 preempted, 123 service unreachable, 124 wrong usage, 125 internal error;
 \`run\` and \`elect\` otherwise pass on that of their command.`
