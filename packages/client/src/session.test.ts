@@ -533,6 +533,23 @@ test('deadlocks are counted by task: each acquire its own, but within a routine 
   assert.equal(script.connection.last('acquire').task, first!.task)
 })
 
+test('a watch that is permitted no more ends with the reason, and one that has to be resumed goes on after its last event', async () => {
+  const script = new Script()
+  const events = script.holdfast.watch({ prefix: 'p/' })
+  await script.welcome()
+  const first = script.connection.last('watch')
+  await script.connection.say({ type: 'reply', id: first.id, cursor: 'c0' })
+  await script.connection.say({ type: 'ended', watch: first.id, error: { code: 'unavailable', message: 'Behind.' } })
+  const second = script.connection.last('watch')
+  assert.deepEqual([second.prefix, second.after], ['p/', 'c0'])
+  await script.connection.say({ type: 'reply', id: second.id, cursor: 'c0' })
+  const next = assert.rejects(events.next(), { code: 'forbidden' })
+  await script.connection.say({ type: 'ended', watch: second.id, error: { code: 'forbidden', message: 'No more.' } })
+  await next
+  assert.equal((await events.next()).done, true)
+  assert.equal(script.connection.count('unwatch'), 0)
+})
+
 test('a watch goes on after the last event when the connection was lost, and says when events are missing', async () => {
   const script = new Script()
   const events = script.holdfast.watch({ prefix: 'p/' })

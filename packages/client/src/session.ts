@@ -239,10 +239,8 @@ export class Session {
         return
       case 'welcome':
         return this.#welcome(message, now)
-      case 'queued': {
-        this.#mailbox.pending.get(message.id)?.queued(message.position)
-        return
-      }
+      case 'queued':
+        return this.#mailbox.pending.get(message.id)?.queued(message.position)
       case 'preempting':
       case 'lost':
       case 'received':
@@ -250,6 +248,7 @@ export class Session {
         return handlePush(message, { ledger: this.ledger, renewal: this.#renewal, report: event => this.report(event) })
       case 'event':
       case 'reset':
+      case 'ended':
         this.watches.get(message.watch)?.(message)
         return
       case 'going_away':

@@ -3,7 +3,9 @@
  * last event that was seen. When the service no longer has what comes next, it says so with a `reset` instead of skipping in silence.
  */
 import { toCamel } from '@holdfast/protocol/casing'
+import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientRequest } from '@holdfast/protocol/frame'
+import { errorOf } from './errors.ts'
 import { PlainRequest } from './requests.ts'
 import type { Session, Watcher, WatchMessage } from './session.ts'
 import type { LockEvent } from './views.ts'
@@ -106,6 +108,7 @@ class Subscription implements Watcher {
 
   #received(message: WatchMessage): void {
     if (this.#state === 'ended') return
+    if (message.type === 'ended') return this.#over(message.error)
     this.#cursor = message.type === 'event' ? message.event.id : message.cursor
     const item: WatchItem =
       message.type === 'event' ? toCamel(message.event) : { type: 'reset', cursor: message.cursor }
@@ -115,6 +118,15 @@ class Subscription implements Watcher {
     if (this.#unread.length < UNREAD_ITEMS_MAX || this.#state !== 'watching') return
     this.#state = 'paused'
     this.#stop(this.#watchId)
+  }
+
+  /** The service has ended it. */
+  #over(error: WireError): void {
+    this.#session.watches.delete(this.#watchId)
+    if (this.#state !== 'watching') return
+    this.#state = 'paused'
+    if (error.code !== 'unavailable') this.end({ error: errorOf(error) })
+    else if (this.#unread.length < UNREAD_ITEMS_MAX) this.#ask()
   }
 
   #stop(watchId: number): void {

@@ -89,5 +89,6 @@ export const serverMessage = Type.Union([
   s.closed({ type: Type.Literal('received'), ...push }),
   s.closed({ type: Type.Literal('event'), watch: requestNumber, event: s.lockEvent }),
   s.closed({ type: Type.Literal('reset'), watch: requestNumber, cursor: s.cursor }),
+  s.closed({ type: Type.Literal('ended'), watch: requestNumber, error: s.wireError }),
   s.closed({ type: Type.Literal('going_away') }),
 ])

@@ -139,6 +139,8 @@ export type ServerMessage =
   | { type: 'event'; watch: number; event: LockEvent }
   /** The cursor was too old (or foreign): events have been missed, the next one comes after `cursor`. */
   | { type: 'reset'; watch: number; cursor: string }
+  /** The watch is over: it is permitted no more, or (`unavailable`) it has to be resumed. */
+  | { type: 'ended'; watch: number; error: WireError }
   /** The server is about to stop: reconnect and resume. */
   | { type: 'going_away' }
 

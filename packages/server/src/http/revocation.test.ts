@@ -152,9 +152,10 @@ test('when a policy goes, the watches and the waits that it granted end, and the
       await Promise.all([1, 2].map(id => client.until(message => message.id === id && message.cursor !== undefined)))
       await client.until(({ type }) => type === 'queued')
       registry.put({ kind: 'policy', id: 'b', value: null })
-      const [watch, wait] = await Promise.all(
-        [2, 3].map(id => client.until(message => message.id === id && message.error)),
-      )
+      const [watch, wait] = await Promise.all([
+        client.until(message => message.type === 'ended' && message.watch === 2),
+        client.until(message => message.id === 3 && message.error),
+      ])
       assert.deepEqual([watch.error.code, watch.error.reason], ['forbidden', 'permission_revoked'])
       assert.equal(wait.error.code, 'forbidden')
       client.send({ type: 'acquire', id: 4, name: 'a1' })

@@ -76,10 +76,9 @@ export class ConnectionWatches {
     else this.#open.set(watch, close)
   }
 
-  /** Told under the id of the request that opened it. */
   #end(watch: number, error: WireError): void {
     this.#open.get(watch)?.()
-    this.#outlet.refuse(watch, error)
+    this.#outlet.send({ type: 'ended', watch, error })
   }
 
   close(request: Of<'unwatch'>): void {
