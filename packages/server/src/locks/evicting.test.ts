@@ -1,0 +1,58 @@
+/** A subject that may do nothing any more: what its sessions hold and wait for ends. */
+import { strict as assert } from 'node:assert'
+import { test } from 'node:test'
+import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
+import { waitAnswer } from './answers.ts'
+
+const reason = 'The credential has been revoked.'
+
+function openAs(world: World, by: string, ttlMs: number): string {
+  const reply = world.do({ type: 'open_session', by, ttlMs, labels: null })
+  assert(reply.ok === true && reply.type === 'session')
+  return reply.session.id
+}
+
+test('its grants end by force, so the next ones wait for what was promised; its waits end at once; others keep theirs', () => {
+  const world = new World()
+  const [ann, more, bob] = [openAs(world, 'ann', 5_000), openAs(world, 'ann', 5_000), openAs(world, 'bob', 60_000)]
+  assert.equal(world.do(acquireOf(ann, ['x'])).ok, true)
+  assert.equal(world.do(acquireOf(bob, ['y'])).ok, true)
+  const wait = world.do(acquireOf(bob, ['x'], { waitMs: null }))
+  assert(wait.ok === 'queued')
+  const own = world.do(acquireOf(more, ['y'], { waitMs: null }))
+  assert(own.ok === 'queued')
+  assert.deepEqual(world.do({ type: 'evict', by: 'service', subject: 'ann', reason }), {
+    ok: true,
+    type: 'released',
+    left: 0,
+    confers: null,
+  })
+  assert.equal(world.state.locks.get('y')?.queue.length, 0)
+  assert.equal(world.state.locks.get('y')?.grants.length, 1)
+  const told = () => {
+    const entry = world.ends.get(wait.ticket)
+    return entry ? waitAnswer(world.state, entry, { now: world.now, at: 0 }) : null
+  }
+  world.pass(4_999)
+  assert.equal(told(), null, 'ann may believe that she holds it')
+  world.pass(1)
+  assert.equal(told()?.ok, true)
+})
+
+test('a subject with too much for one turn is evicted in several', () => {
+  const world = new World({ isJudged: false })
+  const session = openAs(world, 'ann', 60_000)
+  const other = openAs(world, 'ann', 60_000)
+  for (const [owner, prefix] of [
+    [session, 'a'],
+    [other, 'b'],
+  ] as const)
+    for (let index = 0; index < 600; index++) world.do(acquireOf(owner, [`${prefix}${index}`]))
+  const evict = { type: 'evict', by: 'service', subject: 'ann', reason } as const
+  const first = world.do(evict)
+  assert(first.ok === true && first.type === 'released')
+  assert.equal(first.left, 200)
+  const second = world.do(evict)
+  assert(second.ok === true && second.type === 'released')
+  assert.deepEqual([second.left, world.state.grantCount], [0, 0])
+})
