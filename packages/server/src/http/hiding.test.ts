@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Refusal } from '../locks/model.ts'
+import { visibleGrants, visibleWaiter, withoutHidden } from './hiding.ts'
+import { refused } from './reply.ts'
+
+const sees = (lock: string) => lock.startsWith('a')
+const link = (lock: string) => ({ waiter: `w-${lock}`, lock, holder: `h-${lock}` })
+
+test('a circle of waits is told without the locks that may not be read, and that there is one in any case', () => {
+  const deadlock = (...locks: string[]): Refusal => ({ ok: false, code: 'deadlock', cycle: locks.map(link) })
+  const partly = refused(withoutHidden(deadlock('a1', 'b1', 'a2'), sees))
+  assert.ok(!JSON.stringify(partly).includes('b1'))
+  assert.match(partly.message, /`w-a1` waits for `a1` of `h-a1`, `w-a2`/)
+  assert.deepEqual(refused(withoutHidden(deadlock('b1', 'b2'), sees)), {
+    code: 'deadlock',
+    message: 'Waiting would never end.',
+    cycle: [],
+  })
+  const other: Refusal = { ok: false, code: 'stale_token' }
+  assert.equal(withoutHidden(other, sees), other)
+})
+
+test('of a set of locks that somebody waits for, and of grants, those are shown that may be read', () => {
+  const all = { locks: ['a1', 'a2'] }
+  assert.equal(visibleWaiter(all, sees), all)
+  assert.deepEqual(visibleWaiter({ locks: ['a1', 'b1'] }, sees), { locks: ['a1'] })
+  const grants = ['a1', 'b1'].map(lock => ({ lock }))
+  assert.deepEqual(visibleGrants(grants as Parameters<typeof visibleGrants>[0], sees), [{ lock: 'a1' }]) // only the name is looked at
+})
