@@ -36,6 +36,8 @@ export class FileSink implements Sink {
   async #append(records: readonly AuditRecord[]): Promise<void> {
     const text = Buffer.from(records.map(record => `${lineOf(record)}\n`).join(''))
     try {
+      // Somebody else may have moved or removed it: what is written there would be lost.
+      if (this.#file && !(await isAt(this.#options.path, this.#file))) await this.#shut()
       if (this.#file && this.#bytes > 0 && this.#bytes + text.length > this.#options.bytesMax) await this.#rotate()
       const file = this.#file ?? (await this.#open())
       await file.appendFile(text)
@@ -86,6 +88,16 @@ export class FileSink implements Sink {
     this.#file = null
     this.#bytes = 0
     await file?.close()
+  }
+}
+
+async function isAt(path: string, file: FileHandle): Promise<boolean> {
+  try {
+    const [there, own] = await Promise.all([stat(path), file.stat()])
+    return there.ino === own.ino && there.dev === own.dev
+  } catch {
+    // Nothing is there.
+    return false
   }
 }
 
