@@ -5,9 +5,11 @@ import { test } from 'node:test'
 import { WebSocket } from 'ws'
 import type { Identity } from '../auth/identity.ts'
 import { systemClock } from '../clock.ts'
+import { openMemory } from '../engine/memory/memory.ts'
 import { person } from '../policies/testing.ts'
 import type { Put } from '../registry/port.ts'
 import type { CredentialRecord } from '../registry/records.ts'
+import { openRegistry } from '../registry/registry.ts'
 import { credentialRecord, instanceRecord, memoryRegistry, policyRecord } from '../registry/testing.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { Json } from '../testing.ts'
@@ -185,6 +187,39 @@ test('revoked with its sessions, what they hold is released; else it lives out i
         assert.ok(!(await held(doors)))
       } else assert.ok(await held(doors))
     }, world)
+  }
+})
+
+test('what is revoked on one server ends on another', async () => {
+  const engine = openMemory()
+  const options = { engine, clock: systemClock, root: 'test', alarm: assert.fail, fatal: assert.fail }
+  const one = await openRegistry({ ...options, server: 'one' })
+  const other = await openRegistry({ ...options, server: 'other' })
+  const deed = {
+    by: 'root',
+    from: '',
+    action: 'test',
+    instance: null,
+    target: '',
+    outcome: 'success',
+    status: 200,
+    reason: '',
+    trace: '',
+  } as const
+  const standing = new Standing({ registry: other, clock: systemClock })
+  try {
+    await one.change(deed, () => [put(ann)])
+    while (!other.get('credential', 'ann')) await new Promise(resolve => systemClock.after(20, () => resolve(null)))
+    const ended = new Promise<Ended>(end => {
+      const caller = { identity: identityOf(ann), subject: ann.subject, instance: 'default', address: '' }
+      standing.add({ caller, isPermitted: () => true, end })
+    })
+    await one.change(deed, () => [put({ ...ann, state: 'revoked' })])
+    assert.equal(await ended, 'credential_revoked')
+  } finally {
+    standing.close()
+    await Promise.all([one.close(), other.close()])
+    await engine.close()
   }
 })
 
