@@ -2,7 +2,7 @@
 import type { TSchema } from 'typebox'
 import { type ErrorCode, errors } from './errors.ts'
 import { clientMessage, serverMessage } from './frame-schemas.ts'
-import { commonErrors, type OperationFields } from './operation.ts'
+import { commonErrors, instanceHeader, type OperationFields } from './operation.ts'
 import * as s from './schemas.ts'
 import { v1, v1Lock } from './v1.ts'
 import { v2 } from './v2.ts'
@@ -81,7 +81,7 @@ function describe(operation: OperationFields, names: Map<TSchema, string>) {
     required: required.includes(name),
     schema: plain(schema, names),
   }))
-  const inHeader = (operation.headers ?? []).map(header => ({
+  const inHeader = [...(operation.headers ?? []), instanceHeader].map(header => ({
     name: header.name,
     in: 'header',
     required: header.isRequired,

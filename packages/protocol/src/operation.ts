@@ -132,6 +132,13 @@ export const sessionHeader = {
   description: '`<session_id>.<session_secret>` from `POST /v2/sessions`.',
 } as const satisfies HeaderFields
 
+/** Understood by every operation. */
+export const instanceHeader = {
+  name: 'Holdfast-Instance',
+  isRequired: false,
+  description: 'The instance that is meant, for credentials that do not belong to one; `default` if nothing is said.',
+} as const satisfies HeaderFields
+
 export const ifMatchHeader = {
   name: 'If-Match',
   isRequired: false,

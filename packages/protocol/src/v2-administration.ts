@@ -230,7 +230,14 @@ const testPolicy = operation({
     groups: s.optional(v.credentialView.properties.groups),
     action: Type.Enum([...actions]),
     lock: s.optional(s.lockName),
-    address: s.optional(Type.String({ maxLength: 64 })),
+    address: s.optional(
+      Type.String({
+        minLength: 2,
+        maxLength: 64,
+        pattern: '^[0-9A-Fa-f:.]+$',
+        description: 'Where it would come from.',
+      }),
+    ),
     at: s.optional(s.timestamp),
     ttl_ms: s.optional(s.ttlMs),
     priority: s.optional(s.priority),

@@ -58,7 +58,12 @@ const queryAudit = operation({
     lock: s.optional(s.lockName),
     lock_prefix: s.optional(s.lockPrefix),
     subject: s.optional(
-      Type.String({ minLength: 1, maxLength: 512, description: 'Who did it, or whose session it befell.' }),
+      Type.String({
+        minLength: 1,
+        maxLength: 512,
+        pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]*$',
+        description: 'Who did it, or whose session it befell.',
+      }),
     ),
     action: s.optional(
       Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-z.-]+$', description: 'Like `lock.acquire`.' }),
