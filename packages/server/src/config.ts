@@ -49,6 +49,7 @@ export type Config = {
   peerAuthoritiesFile: string | null
   logLevel: (typeof logLevels)[number]
   logsRequests: boolean
+  opensMetrics: boolean
   /** null: from `<data>/root.key`, made if need be. */
   rootKey: string | null
   /** Whose tokens are believed. */
@@ -147,6 +148,7 @@ const settings = [
   },
   { name: 'log_level', default: 'info', help: `One of ${logLevels.join(', ')}.` },
   { name: 'log_requests', default: 'false', isSwitch: true, help: 'A line in the log for each request.' },
+  { name: 'open_metrics', default: 'false', isSwitch: true, help: '`/metrics` for everybody, not only this machine.' },
   { name: 'root_key', default: '', isSecret: true, help: 'The root API key; else it is in <data>/root.key.' },
   {
     name: 'issuers',
@@ -231,6 +233,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     peerAuthoritiesFile: get('peer_ca') || null,
     logLevel: oneOf('log_level', logLevels, get('log_level')),
     logsRequests: switchOf('log_requests', get('log_requests')),
+    opensMetrics: switchOf('open_metrics', get('open_metrics')),
     rootKey: keyOf('root_key', get('root_key')),
     issuers: issuersOf(get('issuers')),
     acceptsRawKeys: switchOf('accept_raw_keys', get('accept_raw_keys')),

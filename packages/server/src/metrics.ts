@@ -1,6 +1,5 @@
-/** The definitions of the metrics: `holdfast_*` for operators, `ibm_go_etcd_lock_*` for the tenant. Names of locks are never labels. */
+/** The definitions of the operator’s metrics, `holdfast_*`. Names of locks are never labels. Those of tenants are in metrics-tenant.ts. */
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client'
-import type { Config } from './config.ts'
 
 export type ShardHealth = {
   shard: number
@@ -160,46 +159,6 @@ export function gauges(registry: Registry, shardsNow: () => readonly ShardHealth
       },
     })
   }
-}
-
-/** The caller's own instance, in the names and labels that IBM Cloud Monitoring expects. */
-export function tenantMetrics(
-  registry: Registry,
-  config: Pick<Config, 'serviceName' | 'location'>,
-  { shardsNow, outcomes }: { shardsNow: () => readonly ShardHealth[]; outcomes: ReadonlyMap<string, number> },
-): void {
-  const labels = {
-    ibm_ctype: 'local',
-    ibm_location: config.location,
-    ibm_scope: 'a/local',
-    ibm_service_name: config.serviceName,
-    ibm_service_instance: 'default',
-    ibm_service_instance_name: 'default',
-    ibm_resource_group_name: 'default',
-    ibm_resource_group_id: 'default',
-  }
-  const labelNames = Object.keys(labels) as (keyof typeof labels)[] // `keys` forgets the keys' type
-  const prefix = 'ibm_go_etcd_lock'
-  const rows: [string, string, (shard: ShardHealth) => number][] = [
-    [`${prefix}_grants`, 'Grants that are held.', shard => shard.grants],
-    [`${prefix}_sessions`, 'Live sessions.', shard => shard.sessions],
-    [`${prefix}_waiters`, 'Requests that wait in line.', shard => shard.waiters],
-  ]
-  for (const [name, help, read] of rows) {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [registry],
-      collect() {
-        this.set(
-          labels,
-          shardsNow().reduce((sum, shard) => sum + read(shard), 0),
-        )
-      },
-    })
-  }
-  countAcquires(registry, `${prefix}_acquires_total`, labels, outcomes)
 }
 
 export function countAcquires(

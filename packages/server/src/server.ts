@@ -95,6 +95,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
     random,
     telemetry,
     watches: new WatchCount(),
+    metricsAreOpen: config.opensMetrics,
     usage: instances.usage,
     exhausted: new Exhausted(),
     audit: auditing.open(opened),

@@ -7,7 +7,7 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Config } from './config.ts'
 import type { Entry } from './locks/model.ts'
-import { countAcquires, countBy, createMetrics, gauges, type ShardHealth, tenantMetrics } from './metrics.ts'
+import { countAcquires, countBy, createMetrics, gauges, type ShardHealth } from './metrics.ts'
 import type { ShardTelemetry } from './shards/telemetry.ts'
 import { auditTelemetry } from './telemetry-audit.ts'
 
@@ -59,7 +59,7 @@ export function createTelemetry(
   countBy(registry, { name: 'holdfast_grants_ended_total', help: 'Grants that ended, by how.', label: 'how' }, {}, ends)
   countAcquires(registry, 'holdfast_acquires_total', {}, outcomes)
   gauges(registry, shardsNow)
-  tenantMetrics(registry, config, { shardsNow, outcomes })
+  const outcomesOf = new Map<string, Map<Outcome, number>>()
   return {
     log,
     /** Prometheus text. */
@@ -74,9 +74,14 @@ export function createTelemetry(
         if (config.logsRequests) log.info(line, 'request')
       })
     },
-    acquireDone(outcome: Outcome, waitedMs: number | null) {
+    /** Of one instance, by how they ended; since the start of this server. */
+    acquiresOf: (instance: string): ReadonlyMap<Outcome, number> => outcomesOf.get(instance) ?? new Map(),
+    acquireDone(instance: string, outcome: Outcome, waitedMs: number | null) {
       safely(() => {
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+        count(outcomes, outcome)
+        const own = outcomesOf.get(instance) ?? new Map<Outcome, number>()
+        if (own.size === 0) outcomesOf.set(instance, own)
+        count(own, outcome)
         if (waitedMs !== null) metrics.waits.observe(waitedMs / 1000)
       })
     },
@@ -93,6 +98,10 @@ export function createTelemetry(
     fatal: (message: string, error: unknown) => safely(() => log.fatal({ err: error }, message)),
     close: () => safely(() => registry.clear()),
   }
+}
+
+function count(outcomes: Map<Outcome, number>, outcome: Outcome): void {
+  outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
 }
 
 /** What the shards tell: counted, and what a person should see is logged. */

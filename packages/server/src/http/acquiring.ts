@@ -11,12 +11,13 @@ export async function askCounted(
   { waits }: { waits: boolean },
 ): Promise<Granted> {
   const { telemetry } = call.doors
+  const { instance } = call.caller
   try {
     const reply = await ask(call, command, 'granted', { waits })
-    telemetry.acquireDone('granted', reply.waitedMs)
+    telemetry.acquireDone(instance, 'granted', reply.waitedMs)
     return reply
   } catch (error) {
-    if (error instanceof Refused) telemetry.acquireDone(error.wire.code, null)
+    if (error instanceof Refused) telemetry.acquireDone(instance, error.wire.code, null)
     throw error
   }
 }

@@ -38,6 +38,8 @@ export type Doors = {
   random: Random
   telemetry: Telemetry
   watches: WatchCount
+  /** Whether `/metrics` answers other machines without a credential. */
+  metricsAreOpen: boolean
   usage: UsageOf
   exhausted: Exhausted
   audit: Audit

@@ -6,6 +6,7 @@ import { openApi } from '@holdfast/protocol/openapi'
 import type { FastifyReply } from 'fastify'
 import type { App } from './app.ts'
 import type { Doors } from './doors.ts'
+import { metrics } from './metrics.ts'
 import { landingPage, referencePage, referenceScript } from './pages-html.ts'
 
 /** The files of the interactive reference, from the package and not from somebody's network. */
@@ -21,9 +22,7 @@ const PAGE_POLICY =
 export function addService(app: App, doors: Doors): void {
   app.get('/livez', (_request, reply) => text(reply, 'text/plain', 'alive\n'))
   app.get('/readyz', (_request, reply) => ready(doors, reply))
-  app.get('/metrics', async (_request, reply) =>
-    text(reply, doors.telemetry.contentType, await doors.telemetry.exposition()),
-  )
+  app.get('/metrics', (request, reply) => metrics(doors, request, reply))
   for (const version of ['v1', 'v2'] as const) {
     const document = JSON.stringify(openApi(version, doors.release))
     app.get(`/${version}/openapi.json`, (_request, reply) => text(reply, 'application/json', document))

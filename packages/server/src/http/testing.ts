@@ -83,6 +83,7 @@ export async function withDoors(act: (test: TestDoors) => Promise<void>, options
     random: systemRandom,
     telemetry,
     watches: new WatchCount(),
+    metricsAreOpen: false,
     usage: untouched(),
     exhausted: new Exhausted(),
     audit: new StoredAudit({ engine, clock, root: own.root }, { clusterId: shards.meta.clusterId, shards: own.shards }),

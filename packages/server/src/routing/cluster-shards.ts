@@ -140,6 +140,8 @@ class ClusterShards implements OpenedShards {
 
   ownerUrl: Shards['ownerUrl'] = instance => this.#routed.ownerUrl(instance)
 
+  tenants: Shards['tenants'] = () => [...(this.#host?.hosted.values() ?? [])].flatMap(({ shard }) => shard.tenants())
+
   health: Shards['health'] = () => {
     const reason = this.#isClosing
       ? 'the server is stopping'

@@ -18,7 +18,7 @@ import type { Asking } from './port.ts'
 import { QUEUE_COMMANDS_MAX } from './shard.ts'
 import { ShardClock, TICK_MS_MAX } from './shard-clock.ts'
 import { silentTelemetry } from './telemetry.ts'
-import { FakeClock, isAppend, keys, startServer } from './testing.ts'
+import { FakeClock, keys, startServer } from './testing.ts'
 import { BATCH_BYTES, COMMANDS_PER_TURN_MAX } from './turn.ts'
 
 const renew = (session: string): Command => ({ type: 'renew', by: 'test', session })

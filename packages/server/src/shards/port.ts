@@ -58,6 +58,8 @@ export type WatchFilter = { prefix?: string; name?: string; after?: string }
 export type HistoryOptions = { lock: string; limit: number; before?: string }
 export type History = { events: LockEvent[]; more: boolean }
 
+export type TenantCounts = { instance: string; locks: number; grants: number; sessions: number; waiters: number }
+
 export interface Shards {
   /** Takes the command into the next turn of the instance's shard. */
   submit(instance: string, command: Command, asking: Asking): Submitted
@@ -84,6 +86,8 @@ export interface Shards {
       logBytes: number
     }[]
   }
+  /** What the instances have that this server decides for. */
+  tenants(): TenantCounts[]
   /** Stops taking commands, drains the batch in flight, ends watches, gives the shards up in good order. */
   close(): Promise<void>
 }

@@ -20,10 +20,10 @@ import { commitTurn } from './committing.ts'
 import { Lanes } from './lanes.ts'
 import { OwnershipLost } from './log.ts'
 import { handOver, type Ownership, type OwnershipOptions } from './ownership.ts'
-import type { Asking, Logged, SessionPush } from './port.ts'
+import type { Asking, Logged, SessionPush, TenantCounts } from './port.ts'
 import type { TermsOf } from './terms.ts'
 import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
-import { countsOf, instanceIn, momentOf, openWorking, type Working, type WorkingOptions } from './working.ts'
+import { countsOf, instanceIn, momentOf, openWorking, tenantsOf, type Working, type WorkingOptions } from './working.ts'
 
 /** Room for the keys of a commit, its header, and what a carried batch may grow by. */
 const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
@@ -145,6 +145,10 @@ export class Shard {
 
   health() {
     return { shard: this.#options.shard, ...countsOf(this.#working) }
+  }
+
+  tenants(): TenantCounts[] {
+    return tenantsOf(this.#working)
   }
 
   /** Answers nobody any more, lets the batch in flight become durable, and gives the shard up. */
@@ -352,15 +356,11 @@ export class Shard {
 
   async #own(ownership: Ownership): Promise<void> {
     const { shard, telemetry } = this.#options
-    const working = await openWorking({ ...this.#options, archived: () => this.#cleanOn() }, ownership)
+    const working = await openWorking({ ...this.#options, archived: () => this.#schedule() }, ownership)
     this.#working = working
     for (const name of working.states.keys()) this.#restart(working, name)
     telemetry.recovered({ shard, ...working.recovered })
     if (this.#queue.length > 0 || this.#sealsDue > 0 || working.cleaner.isReady) this.#schedule()
-  }
-
-  #cleanOn(): void {
-    if (this.#working?.cleaner.isReady && !this.#isBusy) this.#schedule()
   }
 
   #restart(working: Working, name: string): void {

@@ -157,6 +157,8 @@ class ServerShards implements OpenedShards {
 
   ownerUrl: Shards['ownerUrl'] = () => null
 
+  tenants: Shards['tenants'] = () => [...(this.#host?.hosted.values() ?? [])].flatMap(({ shard }) => shard.tenants())
+
   health: Shards['health'] = () => {
     const hosted = [...(this.#host?.hosted.values() ?? [])]
     const reason = this.#isClosed

@@ -11,6 +11,7 @@ import type { Keys } from './keys.ts'
 import { ShardLog } from './log.ts'
 import type { Membership } from './membership.ts'
 import type { Ownership } from './ownership.ts'
+import type { TenantCounts } from './port.ts'
 import { recover } from './recovery.ts'
 import { ShardClock } from './shard-clock.ts'
 import type { ShardTelemetry } from './telemetry.ts'
@@ -118,4 +119,15 @@ export function countsOf(working: Working | null) {
   }
   const { ownership, log } = working ?? {}
   return { epoch: ownership?.epoch ?? 0, seq: log?.end.seq ?? 0, ...counts, logBytes: log?.bytes ?? 0 }
+}
+
+/** The same for each instance that has anything. */
+export function tenantsOf(working: Working | null): TenantCounts[] {
+  return [...(working?.states ?? [])].map(([instance, state]) => ({
+    instance,
+    locks: state.locks.size,
+    grants: state.grantCount,
+    sessions: state.sessionCount,
+    waiters: state.tickets.size,
+  }))
 }

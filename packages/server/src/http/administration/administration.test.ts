@@ -106,7 +106,7 @@ test('a key is shown once, rotated with overlap, revoked and deleted', async () 
     const { key, credential } = await team(server, 'red')
     const shown = await server.ask('GET', `/v2/credentials/${credential.id}`, { key })
     assert.equal(shown.body.api_key, undefined)
-    assert.ok(!shown.text.includes(key.split('_')[2]!))
+    assert.ok(!shown.text.includes(key.slice(-43)))
     const rotated = await server.ask('POST', `/v2/credentials/${credential.id}/rotate`, {
       key,
       body: { overlap_ms: 60_000 },
@@ -213,6 +213,40 @@ test('plans are for whoever runs the service to change, and for all to see', asy
     assert.deepEqual(code(third), [429, 'quota_exceeded'])
     assert.ok(third.headers['retry-after'])
   })
+})
+
+test('metrics: of all for whoever runs the service, of the own instance for its people, of nobody else’s', async () => {
+  await withServer(async server => {
+    const [red, blue] = [await team(server, 'red', ['manager', 'operator']), await team(server, 'blue')]
+    for (const { key } of [red, blue]) await acquire(server, 'a', { key })
+    const of = async (options: Ask) => (await server.ask('GET', '/metrics', options)).text
+    const all = await of({})
+    assert.match(all, /^holdfast_grants\{shard="0"\} 2$/m)
+    for (const { id } of [red, blue]) assert.ok(all.includes(`ibm_service_instance="${id}"`))
+    const own = await of({ key: red.key })
+    assert.match(own, /^ibm_go_etcd_lock_grants\{.*ibm_service_instance_name="red".*\} 1$/m)
+    assert.match(own, /^ibm_go_etcd_lock_acquires_total\{.*outcome="granted"\} 1$/m)
+    assert.ok(!own.includes(blue.id) && !own.includes('holdfast_'))
+    assert.ok(!(await of(within(red.id))).includes(blue.id), 'the operator names one')
+    const writer = (
+      await server.ask('POST', '/v2/credentials', within(red.id, { body: { name: 'w', roles: ['writer'] } }))
+    ).body
+    assert.deepEqual(code(await server.ask('GET', '/metrics', { key: writer.api_key })), [403, 'forbidden'])
+    assert.equal((await server.ask('GET', '/metrics', { key: null })).status, 200, 'from this machine')
+    const proxied = { key: null, headers: { 'x-forwarded-for': '192.0.2.1' } }
+    assert.equal(
+      (await server.ask('GET', '/metrics', proxied)).status,
+      200,
+      'nobody’s word is taken for another address',
+    )
+  })
+  await withServer(
+    async server => {
+      const from = { key: null, headers: { 'x-forwarded-for': '192.0.2.1' } }
+      assert.deepEqual(code(await server.ask('GET', '/metrics', from)), [401, 'unauthenticated'])
+    },
+    { args: ['--trusted-proxies', '127.0.0.1'] },
+  )
 })
 
 test('every deed is in the trail, with who, from where, what and on what; what was denied too', async () => {

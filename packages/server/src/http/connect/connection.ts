@@ -343,7 +343,8 @@ export class Connection {
     const isSet = request.type === 'acquire_all'
     if (isSet || request.type === 'acquire') {
       const outcome = answer.ok ? 'granted' : answer.code
-      this.#doors.telemetry.acquireDone(outcome, answer.ok && answer.type === 'granted' ? answer.waitedMs : null)
+      const waitedMs = answer.ok && answer.type === 'granted' ? answer.waitedMs : null
+      if (this.#caller) this.#doors.telemetry.acquireDone(this.#caller.instance, outcome, waitedMs)
     }
     if (answer.ok && answer.type === 'granted') this.send(grantedReply(request.id, answer, { isSet }))
     else this.send(replyTo(request.id, answer, { wallMs: this.#doors.clock.wallMs(), sees: this.#sees }))

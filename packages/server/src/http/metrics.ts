@@ -1,0 +1,51 @@
+/**
+ * `/metrics`: of all for those who run the service, of one instance for its own people. Without a credential only this machine is answered, as a
+ * collector beside the server would ask, unless the operator has opened it: how much others do is nobody's business.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { METRICS_TYPE, type Tenant, tenantExposition } from '../metrics-tenant.ts'
+import { type Caller, callerOf, presentedBy } from './caller.ts'
+import type { Doors } from './doors.ts'
+import { decide, denial } from './permission.ts'
+import { refuse } from './reply.ts'
+
+const SERVICE_INSTANCE = 'default'
+const loopback = /^(127\.|::1$)/
+
+export async function metrics(doors: Doors, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const instance = await scopeOf(doors, request)
+  const own = instance === null ? await doors.telemetry.exposition() : ''
+  const text = own + tenantExposition(tenantsOf(doors, instance), doors.administration.serviceName)
+  return reply.header('content-type', METRICS_TYPE).header('x-content-type-options', 'nosniff').send(text)
+}
+
+/** null: everything. @throws {Refused} */
+async function scopeOf(doors: Doors, request: FastifyRequest): Promise<string | null> {
+  const presented = presentedBy(request.raw, doors)
+  const named = request.headers['holdfast-instance']
+  if (presented.authorization === undefined && presented.certificate === null) {
+    if (doors.metricsAreOpen || loopback.test(presented.address)) return null
+    const message =
+      'From another machine `/metrics` needs a credential with `metrics.read`, or a server with `--open-metrics`.'
+    throw refuse('unauthenticated', message)
+  }
+  const caller = await callerOf(doors, presented, named)
+  if (!caller) throw refuse('unauthenticated')
+  // Whoever names an instance wants that one's, the operator too.
+  if (named === undefined && (await mayRead(doors, caller, SERVICE_INSTANCE)).permitted) return null
+  const decision = await mayRead(doors, caller, caller.instance)
+  if (decision.permitted) return caller.instance
+  throw denial(doors, caller, { deed: { action: 'metrics.read', lock: null }, decision, trace: request.ids.trace })
+}
+
+function mayRead(doors: Doors, caller: Caller, instance: string) {
+  return decide(doors, caller, { action: 'metrics.read', lock: null, instance })
+}
+
+function tenantsOf({ registry, shards, telemetry }: Doors, instance: string | null): Tenant[] {
+  const counts = new Map(shards.tenants().map(own => [own.instance, own]))
+  const records = instance === null ? [...registry.all('instance')] : [registry.get('instance', instance)]
+  return records
+    .filter(record => record !== null)
+    .map(record => ({ record, counts: counts.get(record.id) ?? null, acquires: telemetry.acquiresOf(record.id) }))
+}
