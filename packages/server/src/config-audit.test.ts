@@ -14,6 +14,8 @@ test('the trail is kept for 30 days, in 256 MiB embedded and 64 MiB on etcd', ()
     sinks: [],
   })
   assert.equal(audit(['--engine', 'etcd', '--etcd', 'http://127.0.0.1:1']).retention?.bytesMax, 64 * 2 ** 20)
+  const small = ['--engine', 'etcd', '--etcd', 'http://127.0.0.1:1', '--etcd-quota-bytes', String(32 * 2 ** 20)]
+  assert.equal(audit(small).retention?.bytesMax, 2 * 2 ** 20)
   assert.equal(audit(['--audit-bytes-max', '0']).retention, null)
   assert.equal(audit(['--audit-retention', '12h']).retention?.ageMs, 12 * 3_600_000)
 })

@@ -25,7 +25,7 @@ export const auditSettings = [
   {
     name: 'audit_bytes_max',
     default: '',
-    help: 'The most that it takes in the store, of all shards together; by default 256MiB, on etcd 64MiB, in memory 16MiB. 0: it ends with the log.',
+    help: 'The most that it takes in the store, of all shards together; by default 256MiB, on etcd 64MiB or a sixteenth of the quota, in memory 16MiB. 0: it ends with the log.',
   },
   {
     name: 'audit_sink',
@@ -49,6 +49,8 @@ export const auditSettings = [
 export type AuditSetting = (typeof auditSettings)[number]['name']
 
 const BYTES_DEFAULT = { lmdb: 256 * 2 ** 20, etcd: 64 * 2 ** 20, memory: 16 * 2 ** 20 } as const
+/** Of the quota of etcd, at the most, unless it is said: a store that is full of the past takes nothing new. */
+const QUOTA_SHARE = 1 / 16
 /** As many segments as an index of the archive has lines, each half full. */
 export const AUDIT_BYTES_MAX = 2 ** 30
 /** Less than a few segments for each shard is no archive. */
@@ -61,10 +63,14 @@ const FILES = 8
 const SYSLOG_PORTS = { udp: 514, tcp: 601, tls: 6514 } as const
 
 /** @throws ConfigError */
-export function auditOf(engine: keyof typeof BYTES_DEFAULT, get: (name: AuditSetting) => string): AuditConfig {
+export function auditOf(
+  engine: keyof typeof BYTES_DEFAULT,
+  get: (name: AuditSetting | 'etcd_quota_bytes') => string,
+): AuditConfig {
   const modes: readonly string[] = auditModes
   if (!modes.includes(get('audit_mode'))) throw new ConfigError(`\`audit_mode\` must be one of ${modes.join(', ')}.`)
-  const bytesMax = bytesOf(get('audit_bytes_max')) ?? BYTES_DEFAULT[engine]
+  const roomBytes = engine === 'etcd' ? Number(get('etcd_quota_bytes')) * QUOTA_SHARE : Number.POSITIVE_INFINITY
+  const bytesMax = bytesOf(get('audit_bytes_max')) ?? Math.floor(Math.min(BYTES_DEFAULT[engine], roomBytes))
   const ageMs = durationOf('audit_retention', get('audit_retention'))
   const isStrict = get('audit_mode') === 'strict'
   const secret = get('audit_webhook_secret') === '' ? null : get('audit_webhook_secret')

@@ -75,7 +75,7 @@ for (const isStrict of [false, true])
     // A commit of unknown outcome is asked about again and again; a failure is what reading gives.
     const { list } = world.engine
     world.engine.list = options =>
-      isBroken && options.limit === 256 ? Promise.reject(new Error('broken')) : list.call(world.engine, options)
+      isBroken && options.limit === 96 ? Promise.reject(new Error('broken')) : list.call(world.engine, options)
     await cycles(world.server, 40)
     await world.clock.pass(PATIENCE_MS + 5_000)
     await cycles(world.server, 40)

@@ -56,8 +56,8 @@ export const PATIENCE_MS = 60_000
 const RETRY_MS = 2_000
 /** How often it is looked whether something has become too old, when nothing is being archived. */
 const LOOK_MS = 600_000
-/** Batches that are read at once. */
-const PAGE_BATCHES = 256
+/** Batches that are read at once: under load these are a segment, and a lonely client's are small. */
+const PAGE_BATCHES = 96
 
 /** Begins where the archive of the shard ends. */
 export function openArchive(options: ArchiveOptions, shard: ArchivedShard): ShardArchive {
