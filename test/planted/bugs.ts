@@ -11,6 +11,7 @@ import { identityBugs } from './bugs/identity.ts'
 import { instanceBugs } from './bugs/instances.ts'
 import { logBugs } from './bugs/log.ts'
 import { ownershipBugs } from './bugs/ownership.ts'
+import { policyBugs } from './bugs/policies.ts'
 import { registryBugs } from './bugs/registry.ts'
 import { requestBugs } from './bugs/requests.ts'
 import { serverBugs } from './bugs/servers.ts'
@@ -28,5 +29,6 @@ export const bugs: readonly Bug[] = [
   ...engineBugs,
   ...doorBugs,
   ...identityBugs,
+  ...policyBugs,
   ...instanceBugs,
 ]
