@@ -98,6 +98,8 @@ export const commonErrors = [
   'invalid_request',
   'unauthenticated',
   'forbidden',
+  // `Holdfast-Instance` names one that may not be entered.
+  'not_found',
   'method_not_allowed',
   'body_too_large',
   'path_too_long',
