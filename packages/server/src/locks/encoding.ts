@@ -32,18 +32,18 @@ function id(request: RequestId | null): string {
   return typeof request === 'number' ? `${request}` : text(request)
 }
 
-/** The usual ones by hand, in the order of their fields. */
+/** The usual ones by hand, in the order of their fields; nothing is cut off, for that would copy what has been put together so far. */
 function whyText(why: Why): string {
   if (why.trace !== undefined || why.cycle !== undefined) return text(why)
-  let fields = ''
-  if (why.by !== undefined) fields += `,"by":${quote(why.by)}`
-  if (why.reason !== undefined) fields += `,"reason":${quote(why.reason)}`
-  if (why.holder !== undefined) fields += `,"holder":${quote(why.holder)}`
-  if (why.session !== undefined) fields += `,"session":${quote(why.session)}`
-  if (why.who !== undefined) fields += `,"who":${quote(why.who)}`
-  if (why.from !== undefined) fields += `,"from":${quote(why.from)}`
-  if (why.change !== undefined) fields += `,"change":${why.change}`
-  return `{${fields.slice(1)}}`
+  let fields = why.by === undefined ? '' : `"by":${quote(why.by)}`
+  const comma = () => (fields === '' ? '' : ',')
+  if (why.reason !== undefined) fields += `${comma()}"reason":${quote(why.reason)}`
+  if (why.holder !== undefined) fields += `${comma()}"holder":${quote(why.holder)}`
+  if (why.session !== undefined) fields += `${comma()}"session":${quote(why.session)}`
+  if (why.who !== undefined) fields += `${comma()}"who":${quote(why.who)}`
+  if (why.from !== undefined) fields += `${comma()}"from":${quote(why.from)}`
+  if (why.change !== undefined) fields += `${comma()}"change":${why.change}`
+  return `{${fields}}`
 }
 
 /** One entry as JSON. `gone` is not part of it. */
