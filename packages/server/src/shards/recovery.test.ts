@@ -96,7 +96,7 @@ test('the id and the key of a cluster are made once', async () => {
   assert.match(clusterId, /^[0-9a-f]{32}$/)
   assert.match(clusterKey, /^[0-9a-f]{64}$/)
   const second = await restart(first)
-  assert.deepEqual(second.server.shards.meta, { clusterId, clusterKey })
+  assert.deepEqual(second.server.shards.meta, { clusterId, clusterKey, shards: 1 })
 })
 
 test('waiters who could be granted are granted by the new owner', async () => {
