@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
+import { WebSocket } from 'ws'
 import { parseBlock } from '../policies/addresses.ts'
 import { person } from '../policies/testing.ts'
 import type { Put } from '../registry/port.ts'
 import type { Conditions, PolicyRecord } from '../registry/records.ts'
 import { instanceRecord, policyRecord } from '../registry/testing.ts'
-import type { Answer, Ask } from '../testing.ts'
+import type { Answer, Ask, Json } from '../testing.ts'
 import { addressOf } from './caller.ts'
 import { EventFilter, UNDECIDED_EVENTS_MAX } from './event-filter.ts'
 import { LIST_LOOKS_MAX } from './listing.ts'
@@ -218,6 +219,50 @@ test('freezes, grants of a session and those who wait for several locks are show
 })
 
 // ---------------------------------------------------------------------------------------------------- watches
+
+test('a stream and a watch of everything have the events of permitted names, and freezes that stop one of them', async () => {
+  await withDoors(
+    async ({ listen, ask }) => {
+      const url = await listen()
+      const response = await fetch(`${url}/v2/watch`, { headers: { authorization: 'Bearer ann' } })
+      const socket = new WebSocket(`${url.replace('http', 'ws')}/v2/connect`, {
+        headers: { authorization: 'Bearer ann' },
+      })
+      const messages: Json[] = []
+      const told = (wanted: (message: Json) => boolean) =>
+        new Promise<void>(resolve => {
+          socket.on('message', () => messages.some(wanted) && resolve())
+        })
+      await new Promise(resolve => socket.once('open', resolve))
+      const watching = told(({ id, cursor }) => id === 1 && cursor !== undefined)
+      socket.send(JSON.stringify([{ type: 'hello' }]))
+      socket.send(JSON.stringify([{ type: 'watch', id: 1 }]))
+      await watching
+      const last = told(({ event }) => event?.lock === 'a-last')
+      for (const name of ['b1', 'a1', 'b2']) await ask('POST', `/v1/locks/${name}/acquire`, { body: {} })
+      for (const prefix of ['b', 'a1', ''])
+        await ask('POST', '/v2/freezes', { body: { prefix, until: '2090-01-01T00:00:00Z', reason: 'x' } })
+      for (const prefix of ['b', 'a1', '']) await ask('DELETE', `/v2/freezes?prefix=${prefix}`)
+      await ask('PUT', '/v2/locks/a-last', { body: {} })
+      const expected = ['granted a1', 'frozen a1', 'frozen ', 'freed a1', 'freed ', 'configured a-last']
+      await last
+      const events = messages.flatMap(({ event }) => (event ? [`${event.type} ${event.lock}`] : []))
+      assert.deepEqual(events, expected)
+      let text = ''
+      for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
+        text += part
+        if (text.includes('a-last')) break
+      }
+      const data = [...text.matchAll(/^data: (.*)$/gm)].map(([, json = '']) => JSON.parse(json))
+      assert.deepEqual(
+        data.map(({ type, lock }) => `${type} ${lock}`),
+        expected,
+      )
+      socket.terminate()
+    },
+    limited({}, ['a*']),
+  )
+})
 
 test('a watch is of permitted names only, in their order, over a decision that has to be fetched', async () => {
   const event = (lock: string): LockEvent => ({ id: lock, at: '', type: 'granted', lock })
