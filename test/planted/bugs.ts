@@ -3,6 +3,7 @@
  * The first bug of a rule is the one that `npm test` plants; `npm run planted` plants them all.
  */
 import type { Bug } from './bug.ts'
+import { auditBugs } from './bugs/audit.ts'
 import { clientBugs } from './bugs/client.ts'
 import { coreBugs } from './bugs/core.ts'
 import { doorBugs } from './bugs/doors.ts'
@@ -31,4 +32,5 @@ export const bugs: readonly Bug[] = [
   ...identityBugs,
   ...policyBugs,
   ...instanceBugs,
+  ...auditBugs,
 ]

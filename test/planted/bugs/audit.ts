@@ -1,0 +1,58 @@
+/** The trail: what is deleted before it is kept, kept by whoever should not, sent and forgotten, or not looked at. */
+import type { Bug } from '../bug.ts'
+
+const audit = 'packages/server/src/audit'
+const archive = (name: string) => ({ file: `${audit}/archive.test.ts`, name })
+const chain = (name: string) => ({ file: `${audit}/chain.test.ts`, name })
+const delivery = (name: string) => ({ file: `${audit}/delivery.test.ts`, name })
+
+export const auditBugs: readonly Bug[] = [
+  {
+    id: 'deleted-before-it-is-archived',
+    rules: ['I15'],
+    does: 'The cleaner does not wait for the archive: a part of the trail is gone before it was kept.',
+    file: 'packages/server/src/shards/cleaner.ts',
+    find: '      if (before >= this.#options.archive.safeBefore) return { before, bytes }\n',
+    replace: '',
+    test: archive('the cleaner waits for the archive; when it works again, the cleaner goes on'),
+  },
+  {
+    id: 'archived-by-a-former-owner',
+    rules: ['I15'],
+    does: 'A server that was replaced goes on archiving: what it writes late lies beside what the owner has.',
+    file: `${audit}/archive.ts`,
+    find: '        { key: keys.owner(shard), modRevision: this.#shard.ownerRevision() },\n',
+    replace: '',
+    test: archive('a server that no longer owns the shard archives nothing'),
+  },
+  {
+    id: 'archive-forgets-that-it-was-asked',
+    rules: ['I15'],
+    does: 'What the cleaner asks for while a segment is being written is forgotten: the log is cleaned no more.',
+    file: `${audit}/archive.ts`,
+    find: '    this.#isWoken = true\n    if (this.#isBusy) return\n',
+    replace: '    if (this.#isBusy) return\n    this.#isWoken = true\n',
+    test: archive('the cleaner waits for the archive; when it works again, the cleaner goes on'),
+  },
+  {
+    id: 'cursor-moves-before-the-sink-takes',
+    rules: ['I15'],
+    does: 'The cursor of a sink moves though the sink did not take what was before it: those records never arrive.',
+    file: `${audit}/delivery.ts`,
+    find: '        this.#awaySinceMs ??= clock.hrtimeMs()\n        throw error\n',
+    replace:
+      '        this.#awaySinceMs ??= clock.hrtimeMs()\n        return this.#move(source, cursor, end).then(() => true)\n',
+    test: delivery(
+      'a sink that was away gets what it has missed, from the archive too; it is tried again at least every RETRY_MS_MAX',
+    ),
+  },
+  {
+    id: 'chain-not-compared',
+    rules: ['I15'],
+    does: 'The check of the chain does not compare what a batch names with what lies before it: an edited batch is whole.',
+    file: `${audit}/chain.ts`,
+    find: 'seq === last.seq + 1 && head.prev !== last.hash',
+    replace: "seq === last.seq + 1 && head.prev === 'never'",
+    test: chain('found, and where: a batch of the log is edited'),
+  },
+]
