@@ -229,6 +229,7 @@ test('a stream and a watch of everything have the events of permitted names, and
         headers: { authorization: 'Bearer ann' },
       })
       const messages: Json[] = []
+      socket.on('message', data => void messages.push(...JSON.parse(String(data))))
       const told = (wanted: (message: Json) => boolean) =>
         new Promise<void>(resolve => {
           socket.on('message', () => messages.some(wanted) && resolve())
