@@ -60,14 +60,22 @@ const badBodies = [
 ]
 
 /** With which credential and session it is sent is the test's business; `headers` is asked when a request is made. */
-export type Asking = { meaningful: Meaningful; headers: () => Record<string, string> }
+export type Asking = {
+  meaningful: Meaningful
+  headers: () => Record<string, string>
+  /** How many of the bodies have something wrong in them; by default two of three. */
+  spoiltPercent?: number
+}
 
-export function requestOf(operation: OperationFields, { meaningful, headers: given }: Asking): fc.Arbitrary<Sent> {
+export function requestOf(
+  operation: OperationFields,
+  { meaningful, headers: given, spoiltPercent = 67 }: Asking,
+): fc.Arbitrary<Sent> {
   const params = fitting(operation.params as Json, meaningful)
   const query = fitting(operation.query as Json, meaningful).chain(value => rarely(value, spoiling(value)))
   const body: fc.Arbitrary<Buffer | null> = operation.body
     ? fc.oneof(
-        { weight: 8, arbitrary: bytesOf(fitting(operation.body as Json, meaningful)) },
+        { weight: 8, arbitrary: bytesOf(fitting(operation.body as Json, meaningful), spoiltPercent) },
         { weight: 1, arbitrary: fc.constantFrom(...badBodies) },
         { weight: 1, arbitrary: fc.constant(null) },
       )
@@ -90,9 +98,14 @@ export function rarely<Value>(usual: Value, other: fc.Arbitrary<Value>): fc.Arbi
   return fc.oneof({ weight: 4, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other })
 }
 
-export function bytesOf(value: fc.Arbitrary<unknown>): fc.Arbitrary<Buffer> {
+export function bytesOf(value: fc.Arbitrary<unknown>, spoiltPercent = 67): fc.Arbitrary<Buffer> {
   return value
-    .chain(whole => fc.oneof({ weight: 1, arbitrary: fc.constant(whole) }, { weight: 2, arbitrary: spoiling(whole) }))
+    .chain(whole =>
+      fc.oneof(
+        { weight: 100 - spoiltPercent, arbitrary: fc.constant(whole) },
+        { weight: spoiltPercent, arbitrary: spoiling(whole) },
+      ),
+    )
     .map(made => Buffer.from(stringify(made)))
 }
 

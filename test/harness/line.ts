@@ -16,6 +16,8 @@ export function assertWireError({ error }: Message): void {
 /** A WebSocket that takes text as it is. */
 export class Line {
   isClosed = false
+  /** All that has come. */
+  heardText = ''
   private readonly socket: WebSocket
   private readonly waiting = new Set<(message: Message | null) => void>()
   private nextId = 1
@@ -23,6 +25,7 @@ export class Line {
   private constructor(socket: WebSocket) {
     this.socket = socket
     socket.onmessage = event => {
+      this.heardText += String(event.data)
       // The service's own messages; what they say is checked where it matters.
       for (const message of JSON.parse(String(event.data)) as Message[]) this.heard(message)
     }
