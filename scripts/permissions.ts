@@ -37,8 +37,8 @@ const line = () => roles.map(() => ':-:').join('|')
 const marks = (action: string | null) =>
   roles.map(([, { actions }]) => (action === null || (actions as readonly string[]).includes(action) ? 'yes' : '·'))
 
-function operationRow({ version, id, method, path, action, scope = 'own' }: OperationFields): string {
-  const needed = action === null ? 'to be known' : `\`${action}\`${scopes[scope]}`
+function operationRow({ version, id, method, path, action, scope }: OperationFields): string {
+  const needed = action === null ? 'to be known' : `\`${action}\`${scopes[scope ?? 'own']}`
   return `| ${[`${version} \`${id}\``, `\`${method} ${path}\``, needed, ...marks(action)].join(' | ')} |`
 }
 

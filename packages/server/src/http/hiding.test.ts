@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Refusal } from '../locks/model.ts'
+import type { GrantView, Refusal } from '../locks/model.ts'
 import { visibleGrants, visibleWaiter, withoutHidden } from './hiding.ts'
 import { refused } from './reply.ts'
 
 const sees = (lock: string) => lock.startsWith('a')
-const link = (lock: string) => ({ waiter: `w-${lock}`, lock, holder: `h-${lock}` })
+const link = (lock: string) => ({ waiter: `w-${lock}`, task: '', lock, holder: `h-${lock}` })
 
 test('a circle of waits is told without the locks that may not be read, and that there is one in any case', () => {
   const deadlock = (...locks: string[]): Refusal => ({ ok: false, code: 'deadlock', cycle: locks.map(link) })
@@ -25,6 +25,7 @@ test('of a set of locks that somebody waits for, and of grants, those are shown 
   const all = { locks: ['a1', 'a2'] }
   assert.equal(visibleWaiter(all, sees), all)
   assert.deepEqual(visibleWaiter({ locks: ['a1', 'b1'] }, sees), { locks: ['a1'] })
-  const grants = ['a1', 'b1'].map(lock => ({ lock }))
-  assert.deepEqual(visibleGrants(grants as Parameters<typeof visibleGrants>[0], sees), [{ lock: 'a1' }]) // only the name is looked at
+  const grants: unknown = ['a1', 'b1'].map(lock => ({ lock }))
+  // Only the name is looked at.
+  assert.deepEqual(visibleGrants(grants as GrantView[], sees), [{ lock: 'a1' }])
 })

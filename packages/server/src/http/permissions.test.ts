@@ -469,10 +469,10 @@ test('every message permits each role what the table says; what may not be read 
             const row = rows.get(`\`${type}\``)
             assert.ok(row, `${type} is not in the table`)
             for (const { name, own } of names) {
-              const about = `${type} ${by}-${role} ${name}`
+              const about: string = `${type} ${by}-${role} ${name}`
               const named = JSON.stringify(messages[type](name)).includes(JSON.stringify(name))
-              const expected = row.roles.has(role) && (own || by === 'credential' || !named)
-              const { error } = await client.request(type, messages[type](name))
+              const expected: boolean = row.roles.has(role) && (own || by === 'credential' || !named)
+              const { error }: Json = await client.request(type, messages[type](name))
               if (actionOf[type] === 'lock.read') {
                 const absent = await client.request(type, messages[type]('no-such'))
                 assert.equal(JSON.stringify(error) !== JSON.stringify(absent.error), expected, about)

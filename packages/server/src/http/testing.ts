@@ -48,7 +48,7 @@ type Options = {
 const config = { logLevel: 'silent', logsRequests: false, serviceName: 's', location: 'l', serverName: 'n' } as const
 
 /** What the routes under test have no business with. */
-function untouched<Type>(): Type {
+export function untouched<Type>(): Type {
   const touched = () => {
     throw new Error('a test of the doors has gone through to another room')
   }

@@ -296,7 +296,7 @@ test('with the emulator: its roles on patterns of names, through a token of our 
   const identities = [{ iam_id: serviceId, name: 'service', apikey: 'service-key-of-this-test' }]
   const emulator: IamEmulator = await startIamEmulator({
     account: {
-      id: account,
+      account,
       identities,
       policies: [
         {

@@ -15,8 +15,10 @@ import type { Asking, Shards } from '../../shards/port.ts'
 import { FakeClock } from '../../shards/testing.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import type { Doors } from '../doors.ts'
+import { Exhausted } from '../exhausted.ts'
 import { Origins } from '../origins.ts'
 import { Standing } from '../standing.ts'
+import { untouched } from '../testing.ts'
 import { WatchCount } from '../watch-count.ts'
 import { Connection, RENEWAL_MS_MAX } from './connection.ts'
 import type { Arrived } from './greeting.ts'
@@ -87,6 +89,11 @@ function connected(clock: Clock = systemClock) {
     random: systemRandom,
     telemetry: createTelemetry(config, () => []),
     watches: new WatchCount(),
+    administration: untouched(),
+    metricsAreOpen: true,
+    usage: untouched(),
+    exhausted: new Exhausted(),
+    audit: untouched(),
     origins: new Origins([]),
     release: '0',
     serverId: 'server',
