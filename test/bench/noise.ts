@@ -9,14 +9,15 @@ import { RawHttp } from './raw-http.ts'
 const [url = '', key = '', offered = '', door = 'ws', seconds = ''] = process.argv.slice(2)
 const TICK_MS = 10
 /** Sockets that REST requests are spread over; each has one on its way. */
-const SOCKETS = 64
+const SOCKETS = 256
 const counts = { asked: 0, granted: 0, refused: 0 }
 
 /** What is due is asked for in small bunches, so that the rate is one of time and not of answers. */
 async function pace(ask: (index: number) => void): Promise<void> {
   const began = performance.now()
+  let index = 0
   for (let nowMs = 0; nowMs < Number(seconds) * 1_000; nowMs = performance.now() - began) {
-    for (const due = (nowMs / 1_000) * Number(offered); counts.asked < due; ) ask(counts.asked++)
+    for (const due = (nowMs / 1_000) * Number(offered); index < due; ) ask(index++)
     await sleep(TICK_MS)
   }
 }
@@ -24,6 +25,7 @@ async function pace(ask: (index: number) => void): Promise<void> {
 async function overWebSocket(): Promise<void> {
   const wire = await Wire.connect(url, { key })
   await pace(index => {
+    counts.asked++
     void wire.ask({ type: 'acquire', name: `noise/${index % 1_000}`, wait_ms: 0 }).then(async reply => {
       if (!reply.grant) return void counts.refused++
       counts.granted++
@@ -51,7 +53,9 @@ async function overRest(): Promise<void> {
   }
   await pace(index => {
     const http = idle.pop()
-    if (http) void one(http, `noise-${index % 1_000}`)
+    if (!http) return
+    counts.asked++
+    void one(http, `noise-${index % 1_000}`)
   })
   await sleep(200)
 }

@@ -114,7 +114,7 @@ function reportOf(alone: number[][], beside: Record<Door, number[][]>, counts: R
   ] as const) {
     add(name, beside[door])
     const sum = (field: keyof Counts) => counts[door].reduce((total, count) => total + count[field], 0)
-    const note = `asked ${sum('asked')}, granted ${sum('granted')}, refused ${sum('refused')}`
+    const note = `asked ${sum('asked')}, granted ${sum('granted')}, refused ${sum('refused')}; as many as its client could send`
     rows.push({ name: `${name}: refused`, value: (100 * sum('refused')) / sum('asked'), unit: '%', note })
     const value = median(beside[door].map(times => quantile(times, 0.99))) / own
     verdicts.push({
