@@ -32,11 +32,13 @@ export class Line {
     socket.onclose = event => {
       this.isClosed = true
       this.closedWith = event.code
+      this.closedBecause = event.reason
       this.heard(null)
     }
   }
 
   closedWith = 0
+  closedBecause = ''
 
   static async connect(port: number, headers: Record<string, string>): Promise<Line> {
     // Node's own takes headers, which its types, made for browsers, do not know.

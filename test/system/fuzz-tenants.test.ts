@@ -129,7 +129,7 @@ function meaningfulOf(teams: readonly Team[], instances: readonly string[]): Mea
     name,
     prefix: fc.constantFrom('', 'shared', GRANTED, 'frozen/'),
     instance: fc.constantFrom(...instances),
-    id: of(({ ids }) => [...ids.credentials, ...ids.policies, ...ids.roles, 'premium', 'manager']),
+    id: of(({ ids }) => [...ids.credentials, ...ids.policies, ...ids.roles, 'fuzz-plan', 'manager']),
     session_id: of(team => [team.session.id]),
     to_session: of(team => [team.session.id]),
     lock_id: of(team => [team.session.handle, team.lockId]),
@@ -172,14 +172,16 @@ function requestBy(operation: OperationFields, { world, whos }: { world: World; 
   const isOperator = whos.includes(operator)
   const instances = isOperator ? [alpha.id, beta.id] : world.instances
   // More of those who ask: else most of what might be done would end at a session that is not theirs.
-  const handles = fc.constantFrom(...[alpha, beta, ...teamsOf(whos, world)].map(team => team.session.handle))
+  const own = isOperator ? [alpha, beta] : teamsOf(whos, world)
+  const handles = fc.constantFrom(...[alpha, beta, ...own].map(team => team.session.handle))
   return fc
     .record({
       who: fc.constantFrom(...whos),
       sent: requestOf(operation, { meaningful, headers: () => ({}), spoiltPercent: 25 }),
       named: fc.oneof(
-        { weight: isOperator ? 0 : 6, arbitrary: fc.constant(undefined) },
-        { weight: 4, arbitrary: fc.constantFrom(...instances) },
+        { weight: isOperator ? 0 : 3, arbitrary: fc.constant(undefined) },
+        { weight: 3, arbitrary: fc.constantFrom(...own.map(({ id }) => id)) },
+        { weight: 2, arbitrary: fc.constantFrom(...instances) },
       ),
       session: fc.oneof({ weight: 4, arbitrary: handles }, { weight: 1, arbitrary: fc.constant(undefined) }),
     })
@@ -187,7 +189,7 @@ function requestBy(operation: OperationFields, { world, whos }: { world: World; 
 }
 
 function teamsOf(whos: readonly Who[], { alpha, beta }: World): Team[] {
-  return whos.flatMap(who => [alpha, beta].filter(({ id }) => id === who.instance))
+  return whos.flatMap(who => [alpha, beta].filter(({ id }) => id === (who.only?.instance ?? who.instance)))
 }
 
 type Made = { who: Who; sent: Sent; named: string | undefined; session: string | undefined }

@@ -550,6 +550,24 @@ test('a watch that is permitted no more ends with the reason, and one that has t
   assert.equal(script.connection.count('unwatch'), 0)
 })
 
+test('who is let in no more hears it on open watches too, not only when asking', async () => {
+  const script = new Script()
+  const events = script.holdfast.watch({ prefix: 'p/' })
+  await script.welcome()
+  await script.connection.say({ type: 'reply', id: script.connection.last('watch').id, cursor: 'c0' })
+  const next = assert.rejects(events.next(), { code: 'unauthenticated' })
+  const error = { code: 'unauthenticated', message: 'Revoked.' } as const
+  // The first hello is for the session, the second for a new one.
+  for (let hello = 0; hello < 2; hello++) {
+    await script.connection.cut()
+    await script.clock.advance(1_000)
+    script.connection.open()
+    await script.connection.say({ type: 'reply', id: 0, error })
+  }
+  await next
+  assert.equal((await events.next()).done, true)
+})
+
 test('a watch goes on after the last event when the connection was lost, and says when events are missing', async () => {
   const script = new Script()
   const events = script.holdfast.watch({ prefix: 'p/' })

@@ -46,7 +46,7 @@ const RETRY_MS_MAX = 250
 export type SessionParts = { openTransport: OpenTransport; clock: Clock; random: Random; tasks: Tasks }
 
 /** What hears of the events of one watch. */
-export type Watcher = { opened(): void; lost(): void }
+export type Watcher = { opened(): void; lost(): void; refused(error: HoldfastError): void }
 export type WatchMessage = Extract<ServerMessage, { watch: number }>
 
 type Welcome = Extract<ServerMessage, { type: 'welcome' }>
@@ -291,6 +291,7 @@ export class Session {
       return this.#connection.drop(error.message)
     this.#connection.rest(error.message)
     for (const request of this.#mailbox.all()) this.#mailbox.take(request.id)?.fail(error)
+    for (const watcher of this.watchers) watcher.refused(error)
   }
 
   // ------------------------------------------------------------------------------------------------ answers

@@ -3,7 +3,7 @@
  * last event that was seen. When the service no longer has what comes next, it says so with a `reset` instead of skipping in silence.
  */
 import { toCamel } from '@holdfast/protocol/casing'
-import type { WireError } from '@holdfast/protocol/errors'
+import type { HoldfastError, WireError } from '@holdfast/protocol/errors'
 import type { ClientRequest } from '@holdfast/protocol/frame'
 import { errorOf } from './errors.ts'
 import { PlainRequest } from './requests.ts'
@@ -104,6 +104,11 @@ class Subscription implements Watcher {
     if (this.#state !== 'watching') return
     this.#session.watches.delete(this.#watchId)
     this.#state = 'paused'
+  }
+
+  /** The service does not let this client in any more. */
+  refused(error: HoldfastError): void {
+    this.end({ error })
   }
 
   #received(message: WatchMessage): void {
