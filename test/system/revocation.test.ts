@@ -6,7 +6,7 @@ import { strict as assert } from 'node:assert'
 import { request } from 'node:http'
 import { after, before, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect, HoldfastError } from '@holdfast/client'
+import { connect, HoldfastError, type SessionEvent } from '@holdfast/client'
 import { Line } from '../harness/line.ts'
 import { type Answer, type Ask, asker } from '../harness/rest.ts'
 import type { Server } from '../harness/server.ts'
@@ -78,7 +78,8 @@ async function use({ server, ask }: Place, key: string) {
   const line = await Line.open(server.port, key)
   assert.ok('cursor' in ((await line.raw('[{"type":"watch","id":1,"prefix":"p-"}]')) ?? {}), line.heardText)
   const waiting = ask('POST', '/v1/locks/p-held/acquire', { holder: 'b', wait_seconds: 60 }, as(key))
-  const holdfast = connect({ url: server.url, apiKey: key })
+  const told: SessionEvent[] = []
+  const holdfast = connect({ url: server.url, apiKey: key, onEvent: event => told.push(event) })
   const lock = await holdfast.acquire('p-library')
   const events = holdfast.watch({ prefix: 'p-' })
   const next = ending(readAll(events))
@@ -88,7 +89,7 @@ async function use({ server, ask }: Place, key: string) {
     if ((body.waiters as unknown[]).length === 2) break
     await sleep(20)
   }
-  return { stream, line, waiting, library: { holdfast, lock, next, acquiring } }
+  return { stream, line, waiting, library: { holdfast, lock, next, acquiring, told } }
 }
 
 type Used = Awaited<ReturnType<typeof use>>
@@ -200,7 +201,11 @@ for (const { what, give, reason, codes, staysConnected } of takings) {
       await timed(t, 'all', () => Promise.all(ends))
       assert.match(await stream.ended, new RegExp(`event: ended\\ndata: {"reason":"${reason}"}`))
       assert.deepEqual(codeOf(await waiting), [403, 'forbidden'])
-      if (!staysConnected) assert.equal(await closed(line), `4401 ${reason}`)
+      if (!staysConnected) {
+        assert.equal(await closed(line), `4401 ${reason}`)
+        const cut = library.told.find(event => event.type === 'disconnected')
+        assert.deepEqual(cut, { type: 'disconnected', why: reason })
+      }
       // Typed, with the code of the error table.
       for (const failed of [await library.next, await library.acquiring]) {
         assert.ok(failed && codes.includes(failed.code), `the library says ${failed?.code}: ${failed?.message}`)
