@@ -117,12 +117,14 @@ function connected(clock: Clock = systemClock) {
 const turn = () => new Promise(resolve => setImmediate(resolve))
 
 test('a connection has as many requests in flight as it may, and not one more', async () => {
-  const { asked, socket, send } = connected()
+  // Time stands still: none of so many may be told that it has waited for too long.
+  const clock = new FakeClock()
+  const { asked, socket, send } = connected(clock)
   for (let id = 1; id <= CONNECTION_REQUESTS_MAX; id++) send({ type: 'renew', id })
-  await turn()
+  await clock.settle()
   assert.deepEqual([asked.length, socket.sent.length], [CONNECTION_REQUESTS_MAX, 1])
   send({ type: 'renew', id: CONNECTION_REQUESTS_MAX + 1 })
-  await turn()
+  await clock.settle()
   const refused = socket.sent.at(-1)
   assert.ok(refused?.type === 'reply' && refused.error?.code === 'quota_exceeded')
   asked[0]!.asking.answer({
