@@ -1,5 +1,5 @@
 /**
- * `npm run fuzz [-- FACTOR]`: the fuzz of the whole API in its long form, FACTOR times (7) the requests of `npm test`: more than 50,000 by everybody
+ * `npm run fuzz [-- FACTOR]`: the fuzz of the whole API in its long form, FACTOR times (8) the requests of `npm test`: more than 50,000 by everybody
  * of two teams, and as many again with the root key alone. `TEST_SEED` repeats a run.
  */
 import { spawnSync } from 'node:child_process'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { nodeFlags } from './node.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const FACTOR = 7
+const FACTOR = 8
 
 const [factor = String(FACTOR)] = process.argv.slice(2)
 if (!/^[1-9]\d*$/.test(factor)) {

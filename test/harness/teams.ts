@@ -41,11 +41,12 @@ export type Team = {
 }
 
 /** What is seen by whom: locks, and the records of the instance. */
-export type Seen = 'locks' | 'credentials' | 'policies' | 'roles' | 'instance'
+export type Seen = 'locks' | 'trail' | 'credentials' | 'policies' | 'roles' | 'instance'
 
 /** Each of these roles sees it; the trail shows all that is done with locks. */
 const seenBy: Record<Seen, readonly Role[]> = {
   locks: ['reader', 'writer', 'manager'],
+  trail: ['manager'],
   credentials: ['editor', 'administrator'],
   policies: ['administrator'],
   roles: ['administrator'],
@@ -78,6 +79,9 @@ export async function makeTeam(ask: Ask, { name, guest }: { name: string; guest?
     keys.push(made)
     whos.push({ name: `${name} ${power ?? 'powerless'}`, key: made.key, instance: id, power, isKnown: true })
   }
+  const former = await makeKey(within, { name: names.credential, roles: [] })
+  const reason = canary('reason')
+  await within('POST', `/v2/credentials/${former.id}/revoke`, { reason })
   const locks = await plantLocks(within, canary)
   const policies = { title: canary('role'), description: canary('policy') }
   await within('PUT', '/v2/roles/worker', { title: policies.title, actions: ['lock.read'] })
@@ -94,6 +98,7 @@ export async function makeTeam(ask: Ask, { name, guest }: { name: string; guest?
     cursors: [String((records as Fields[])[0]?.id), String((next as Fields | undefined)?.start ?? 'none')],
     canaries: {
       locks: locks.canaries,
+      trail: [reason],
       credentials: [names.credential],
       policies: [policies.description],
       roles: [policies.title],

@@ -17,6 +17,7 @@ import { registryBugs } from './bugs/registry.ts'
 import { requestBugs } from './bugs/requests.ts'
 import { serverBugs } from './bugs/servers.ts'
 import { shardBugs } from './bugs/shards.ts'
+import { tenantBugs } from './bugs/tenants.ts'
 
 export const bugs: readonly Bug[] = [
   ...logBugs,
@@ -33,4 +34,5 @@ export const bugs: readonly Bug[] = [
   ...policyBugs,
   ...instanceBugs,
   ...auditBugs,
+  ...tenantBugs,
 ]

@@ -1,0 +1,52 @@
+/** Bugs that let one team at what is another's: found by everybody asking for everything (fuzz-tenants.test.ts). */
+import type { Bug, TestOf } from '../bug.ts'
+
+const server = 'packages/server/src'
+
+/** @param seed even or odd says which of the two teams is the one that asks. */
+function byFuzz(operation: string, seed = 7): TestOf {
+  return {
+    file: 'test/system/fuzz-tenants.test.ts',
+    name: `${operation}: everybody gets what is theirs, and an answer as declared`,
+    env: { TEST_SEED: String(seed) },
+  }
+}
+
+export const tenantBugs: readonly Bug[] = [
+  {
+    id: 'key-opens-other-instances',
+    rules: ['V6'],
+    does: 'A key with a role in its own instance has it in every other, if that is named in the path.',
+    file: `${server}/policies/decisions.ts`,
+    find: "    if (identity.kind !== 'root' && identity.instance !== null && identity.instance !== instance) return elsewhere\n",
+    replace: '',
+    test: byFuzz('v2 disableInstance'),
+  },
+  {
+    id: 'credentials-of-others-known-by-id',
+    rules: ['V6'],
+    does: 'Who knows the id of a credential, policy or role of another team can look at it and change it.',
+    file: `${server}/administration/administration.ts`,
+    find: '  if (record?.instance !== instance) throw notFound',
+    replace: '  if (!record) throw notFound',
+    test: byFuzz('v2 revokeCredential'),
+  },
+  {
+    id: 'trail-of-others',
+    rules: ['V6'],
+    does: 'The trail shows what was done in other instances too.',
+    file: `${server}/audit/filter.ts`,
+    find: '  if (record.instance === undefined ? !includesService : record.instance !== instance) return false\n',
+    replace: '  if (record.instance === undefined && !includesService) return false\n',
+    test: byFuzz('v2 queryAudit'),
+  },
+  {
+    id: 'freezes-of-all',
+    rules: ['V6'],
+    does: 'Freezes are shown to whoever is granted a few names, with their reasons, whatever they stop.',
+    file: `${server}/http/v2/list-freezes.ts`,
+    find: '  const visible = freezes.filter(({ prefix }) =>',
+    replace: '  const visible = freezes.filter(({ prefix }) => prefix !== "" ||',
+    test: byFuzz('v2 listFreezes', 8),
+  },
+]
