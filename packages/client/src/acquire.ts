@@ -8,7 +8,8 @@ import type {
   WireMode,
   WirePreempt,
 } from '@holdfast/protocol/frame'
-import type { Instant } from './clock.ts'
+import { type Instant, remainingMs } from './clock.ts'
+import { LockLostError } from './errors.ts'
 import type { Holding } from './holding.ts'
 import { Lock } from './lock.ts'
 import { ANSWER_MS_MAX, type Body, Request, type SuccessReply } from './requests.ts'
@@ -204,12 +205,20 @@ export class AcquireRequest extends Request {
     if (holdings.some(holding => this.#session.ledger.remainingMs(holding, now) <= 0)) {
       for (const holding of holdings) this.#session.ledger.forget(holding)
       this.#session.giveBack(grants)
-      this.#again()
+      const hopeless = holdings.find(({ limit }) => limit !== null && remainingMs(limit, sentAt) <= 0)
+      if (hopeless) this.#tooShort(hopeless)
+      else this.#again()
       return
     }
     this.#settled()
     const made = { task: this.body.task ?? '', waitedMs }
     this.#outcome.granted(holdings.map(holding => new Lock(this.#session, holding, made)))
+  }
+
+  /** Its own end is too near for any belief, however soon the answer comes: asking again would bring the same, for ever. */
+  #tooShort(holding: Holding): void {
+    const { name: lock, token } = holding
+    this.fail(new LockLostError({ lock, token, reason: holding.limitReason() }))
   }
 
   #again(): void {

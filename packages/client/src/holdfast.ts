@@ -3,7 +3,7 @@ import { type AcquireOptions, acquire, acquireSet, type Claim } from './acquire.
 import { systemClock } from './clock.ts'
 import { withCredential } from './credential.ts'
 import { Election } from './election.ts'
-import { HoldfastError } from './errors.ts'
+import { ClosedError, HoldfastError } from './errors.ts'
 import { Lock, readValue, type StoredValue } from './lock.ts'
 import { LockSet } from './lock-set.ts'
 import { NamedLock, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
@@ -156,6 +156,7 @@ export class Holdfast implements AsyncDisposable {
   async adopt(name: string): Promise<Lock | null> {
     const { grants, sentAt } = await this.#session.unheldGrants()
     const grant = grants.find(one => one.name === name)
+    if (this.#session.ledger.isClosed) throw new ClosedError()
     if (!grant) return null
     const holding = this.#session.holdAsOf(grant, sentAt)
     return new Lock(this.#session, holding, { task: this.#session.newTask(), waitedMs: 0 })

@@ -16,6 +16,8 @@ export class Ledger {
   readonly holdings = new Map<number, Holding>()
   /** How many grants have arrived. */
   grantsSeen = 0
+  /** The session has been told to end: whatever is still said of its grants was true before. */
+  isClosed = false
   readonly #limited = new Set<Holding>()
   readonly #failed: (error: unknown) => void
   readonly #unwound: () => void
@@ -80,6 +82,7 @@ export class Ledger {
   }
 
   loseAll(reason: LockLostReason): Promise<unknown> {
+    if (reason === 'session_closed') this.isClosed = true
     return Promise.all([...this.holdings.values()].map(holding => this.lose(holding, reason)))
   }
 

@@ -1,0 +1,135 @@
+/** What goes wrong in a run, and when: drawn from the seed, as a list from which the shrinker can take things away. */
+import { type Chance, chanceOf } from './chance.ts'
+import type { StoreRates } from './store-way.ts'
+
+export type Fault = { atMs: number; lastsMs: number } & (
+  | { kind: 'kill_server' | 'leave_server' | 'stop_server' | 'suspend_server'; server: number }
+  /** `ways`: to the store, from it, or both. */
+  | { kind: 'cut_from_store'; server: number; ways: 'both' | 'out' | 'in' }
+  | { kind: 'cut_from_clients'; server: number; ways: 'both' | 'out' | 'in' }
+  | { kind: 'cut_from_servers'; server: number; ways: 'both' | 'out' | 'in' }
+  /** Reaches the store and nobody else. */
+  | { kind: 'apart'; server: number }
+  /** The store loses, delays and repeats much more. */
+  | { kind: 'storm'; rates: StoreRates }
+  | { kind: 'kill_client' | 'stop_client' | 'suspend_client'; client: number }
+  | { kind: 'cut_client'; client: number; ways: 'both' | 'out' | 'in' }
+  | { kind: 'step_wall'; machine: number; ms: number }
+  | { kind: 'force' | 'preempt'; lock: string; instance: number }
+  | { kind: 'freeze'; prefix: string; instance: number }
+)
+
+export type Plan = {
+  seed: number
+  operations: number
+  servers: number
+  clients: number
+  /** Lines of work of one client. */
+  workers: number
+  shards: number
+  instances: number
+  ttlsMs: number[]
+  serverRates: number[]
+  clientRates: number[]
+  /** Always. */
+  storeRates: StoreRates
+  network: { delayMsMax: number; slow: number; slowMsMax: number; repeated: number }
+  faults: Fault[]
+}
+
+/** Faults are drawn for this long; a run that takes longer goes on without. */
+const HORIZON_MS = 60_000
+
+export function planOf(seed: number, operations: number): Plan {
+  const chance = chanceOf(seed, 'plan')
+  const servers = chance.pick([2, 3, 3])
+  const clients = 3 + chance.below(5)
+  const instances = chance.pick([1, 1, 2])
+  const rate = () => chance.pick([1, 1, 0.9, 1.1, chance.between(0.9, 1.1)])
+  const plan: Plan = {
+    seed,
+    operations,
+    servers,
+    clients,
+    workers: 2 + chance.below(3),
+    shards: instances,
+    instances,
+    ttlsMs: Array.from({ length: clients }, () => chance.pick([600, 1_500, 4_000, 10_000])),
+    serverRates: Array.from({ length: servers }, rate),
+    clientRates: Array.from({ length: clients }, rate),
+    storeRates: chance.below(3) === 0 ? {} : ratesOf(chance, 0.02),
+    network: {
+      delayMsMax: chance.pick([1, 3, 10]),
+      slow: chance.pick([0, 0, 0.01]),
+      slowMsMax: 1_500,
+      repeated: 0,
+    },
+    faults: [],
+  }
+  const everyMs = chance.pick([1_000, 2_000, 4_000])
+  for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(everyMs / 2, everyMs * 1.5))
+    plan.faults.push(faultOf(chance, plan, atMs))
+  return plan
+}
+
+function ratesOf(chance: Chance, max: number): StoreRates {
+  const rates: StoreRates = {}
+  for (const fault of ['lost', 'reply_lost', 'late', 'repeated', 'slow', 'refused', 'stale', 'read_lost'] as const)
+    if (chance.below(2) === 0) rates[fault] = chance.fraction() * (fault === 'refused' ? max / 10 : max)
+  return rates
+}
+
+function faultOf(chance: Chance, { servers, clients, instances }: Plan, atMs: number): Fault {
+  const server = chance.below(servers)
+  const client = chance.below(clients)
+  const ways = chance.pick(['both', 'out', 'in'] as const)
+  const instance = chance.below(instances)
+  const briefly = { atMs, lastsMs: chance.between(50, 1_500) }
+  const lasting = { atMs, lastsMs: chance.between(300, 6_000) }
+  switch (chance.below(18)) {
+    case 0:
+    case 1:
+      return { ...lasting, kind: 'kill_server', server }
+    case 2:
+      return { ...briefly, kind: 'leave_server', server }
+    case 3:
+    case 4:
+      return { ...lasting, kind: 'stop_server', server }
+    case 5:
+      return { ...lasting, kind: 'suspend_server', server }
+    case 6:
+      return { ...lasting, kind: 'cut_from_store', server, ways }
+    case 7:
+      return { ...lasting, kind: 'cut_from_clients', server, ways }
+    case 8:
+      return { ...lasting, kind: 'cut_from_servers', server, ways }
+    case 9:
+      return { atMs, lastsMs: chance.between(3_000, 9_000), kind: 'apart', server }
+    case 10:
+      return { ...lasting, kind: 'storm', rates: ratesOf(chance, 0.3) }
+    case 11:
+      return { ...briefly, kind: 'kill_client', client }
+    case 12:
+      return { ...lasting, kind: 'stop_client', client }
+    case 13:
+      return { ...lasting, kind: 'suspend_client', client }
+    case 14:
+      return { ...lasting, kind: 'cut_client', client, ways }
+    case 15:
+      return {
+        ...briefly,
+        kind: 'step_wall',
+        machine: chance.below(servers + clients),
+        ms: chance.between(-3.6e6, 3.6e6),
+      }
+    case 16:
+      return {
+        ...briefly,
+        kind: chance.pick(['force', 'preempt'] as const),
+        lock: chance.pick(['hot', 'hot/1', 'permits', 'both']),
+        instance,
+      }
+    default:
+      return { ...briefly, kind: 'freeze', prefix: chance.pick(['hot/', 'permits']), instance }
+  }
+}

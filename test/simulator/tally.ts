@@ -1,0 +1,35 @@
+/** What many seeds have come to, for people. */
+import type { Figures } from './world.ts'
+
+export class Tally {
+  seeds = 0
+  readonly #startedMs = performance.now()
+  readonly #sums = new Map<string, number>()
+  readonly #faults = new Map<string, number>()
+
+  add({ faults, outcomes, digest, ...sums }: Figures): void {
+    void digest
+    this.seeds++
+    addTo(this.#sums, sums)
+    addTo(this.#faults, faults)
+    addTo(this.#faults, { unavailable: outcomes['failed unavailable'] ?? 0 })
+  }
+
+  line(): string {
+    const seconds = (performance.now() - this.#startedMs) / 1_000
+    const operations = this.#sums.get('operations') ?? 0
+    return `${this.seeds} seeds green, ${operations} operations, ${Math.round(seconds)} s (${(this.seeds / seconds).toFixed(1)} seeds/s)`
+  }
+
+  report(): string {
+    return [this.line(), textOf('sums  ', this.#sums), textOf('faults', this.#faults)].join('\n')
+  }
+}
+
+function addTo(sums: Map<string, number>, more: Record<string, number>): void {
+  for (const [name, number] of Object.entries(more)) sums.set(name, (sums.get(name) ?? 0) + number)
+}
+
+function textOf(title: string, sums: Map<string, number>): string {
+  return `${title}  ${[...sums].map(([name, sum]) => `${name} ${sum}`).join(', ')}`
+}

@@ -1,0 +1,323 @@
+/**
+ * What clients do: they take locks in every mode, alone and in sets, wait, give up waiting, write what the lock protects with their token, hand over,
+ * come late with tokens of the past, and release. All of it drawn from the seed of the client. Each call of the library is one operation.
+ */
+import { type HoldfastError, LockHeldError } from '../../packages/client/src/errors.ts'
+import type { Lock } from '../../packages/client/src/lock.ts'
+import { Violation } from '../checker/judge.ts'
+import type { Operation } from '../checker/linear.ts'
+import type { Chance } from './chance.ts'
+import type { Client } from './clients.ts'
+
+/** What a worker needs of the world. */
+export type Stage = {
+  nowMs(): number
+  /** Counts one operation; false: the run has had its operations. */
+  takesOne(): boolean
+  /** A number for an acquire, by which the log knows it. */
+  nextOperation(): number
+  others(client: Client): Client[]
+  began(client: Client, lock: Lock): void
+  holds(client: Client, lock: Lock): void
+  released(client: Client, lock: Lock): void
+  refused(client: Client, operation: number, why: string): void
+  /** A write is on its way to what the lock protects. */
+  protectedWrite(client: Client, lock: { name: string; token: number }): void
+  /** Of locks that are only ever taken exclusively. */
+  history(lock: string, instance: string): Operation[] | null
+  counted(what: string): void
+  fail(error: unknown): void
+  /** Those that are not done. */
+  readonly workers: Set<{ doing: string }>
+}
+
+export const exclusiveLocks = ['hot/1', 'hot/2', 'hot']
+/** How often a client looks whether something has been handed to it. */
+const RECEIVE_MS = 2_000
+const sharedLock = 'both'
+const semaphore = { name: 'permits', limit: 3 }
+const names = [...exclusiveLocks, ...exclusiveLocks, sharedLock, semaphore.name]
+
+export async function work(stage: Stage, client: Client, chance: Chance): Promise<void> {
+  const worker = new Worker(stage, client, chance)
+  stage.workers.add(worker)
+  while (stage.takesOne()) {
+    try {
+      await worker.once()
+    } catch (error) {
+      if (error instanceof Violation || !isOfTheService(error)) return stage.fail(error)
+      stage.counted(`failed ${error.code}`)
+      // Nobody asks again at once.
+      await client.sleep(chance.between(5, 60))
+    }
+  }
+  stage.workers.delete(worker)
+}
+
+/** Takes up what others have handed to this client, and gives it back soon; until the session is closed, for the news of it may be lost. */
+export async function receive(stage: Stage, client: Client): Promise<void> {
+  const { session, holdfast } = client
+  while (!session.isClosed) {
+    try {
+      const { grants } = session.isOpen ? await session.unheldGrants() : { grants: [] }
+      for (const { name, request_id } of grants) {
+        // Of a request that is still to be answered.
+        if (request_id !== undefined) continue
+        const lock = await holdfast.adopt(name)
+        if (!lock) continue
+        stage.began(client, lock)
+        await client.sleep(20)
+        if (lock.isHeld) stage.holds(client, lock)
+        await lock.release()
+      }
+    } catch (error) {
+      if (error instanceof Violation || !isOfTheService(error)) return stage.fail(error)
+    }
+    await client.sleep(RECEIVE_MS)
+  }
+}
+
+/** Of any copy of the class. */
+function isOfTheService(error: unknown): error is HoldfastError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_')
+}
+
+class Worker {
+  /** What it awaits, for whoever finds that it never comes. */
+  doing = ''
+  readonly #stage: Stage
+  readonly #client: Client
+  readonly #chance: Chance
+  #past: { name: string; token: number } | null = null
+
+  constructor(stage: Stage, client: Client, chance: Chance) {
+    this.#stage = stage
+    this.#client = client
+    this.#chance = chance
+  }
+
+  async once(): Promise<void> {
+    const chance = this.#chance
+    const draw = chance.below(100)
+    if (draw < 3) return this.#comeLate()
+    if (draw < 6) return this.#readValue()
+    if (draw < 13) return this.#acquireSet()
+    if (draw < 14) return this.#close()
+    const lock = await this.#acquire()
+    if (lock) await this.#hold(lock)
+  }
+
+  async #acquire(): Promise<Lock | null> {
+    const chance = this.#chance
+    const name = chance.pick(names)
+    const operation = this.#stage.nextOperation()
+    const giveUp = chance.below(12) === 0 ? new AbortController() : null
+    if (giveUp) void this.#client.sleep(chance.between(0, 300)).then(() => giveUp.abort(new GivenUp()))
+    const options = {
+      waitMs: chance.pick([0, 50, 2_000, 2_000, Number.POSITIVE_INFINITY]),
+      metadata: { operation },
+      ...(chance.below(5) === 0 ? { priority: chance.pick([1, 2, 5]) } : {}),
+      ...(chance.below(20) === 0 ? { preempt: chance.pick(['graceful', 'immediate'] as const) } : {}),
+      ...(chance.below(12) === 0 ? { maxHoldMs: chance.pick([200, 2_000]) } : {}),
+      ...(chance.below(12) === 0 ? { lockDelayMs: 300 } : {}),
+      ...(giveUp ? { signal: giveUp.signal } : {}),
+    }
+    const { holdfast } = this.#client
+    const ask = () => {
+      if (name === sharedLock)
+        return holdfast.locks[chance.below(3) === 0 ? 'exclusive' : 'shared'](name).acquire(options)
+      if (name === semaphore.name)
+        return holdfast
+          .semaphore(name, { limit: semaphore.limit })
+          .acquire({ ...options, permits: 1 + chance.below(2) })
+      return holdfast.acquire(name, options)
+    }
+    const call = this.#begin(name)
+    try {
+      const lock = await ask()
+      call?.ends({ does: 'acquire', token: lock.token })
+      this.#stage.began(this.#client, lock)
+      return lock
+    } catch (error) {
+      if (!(error instanceof GivenUp) && !isOfTheService(error)) throw error
+      const isRefused = error instanceof LockHeldError
+      if (isRefused) this.#stage.refused(this.#client, operation, error.message)
+      const reason = isRefused ? error.details.reason : null
+      if (reason === 'held') call?.ends({ does: 'see', held: 'somebody' })
+      if (!isRefused && !(error instanceof GivenUp)) throw error
+      this.#stage.counted(error instanceof GivenUp ? 'given up' : 'refused')
+      await this.#client.sleep(chance.between(1, 40))
+      return null
+    }
+  }
+
+  async #acquireSet(): Promise<void> {
+    const chance = this.#chance
+    const claims =
+      chance.below(2) === 0 ? ['hot/1', 'hot/2'] : ['hot', { name: 'permits', mode: 'permits' as const, limit: 3 }]
+    const set = claims.map(claim => (typeof claim === 'string' ? claim : claim.name))
+    const calls = set.map(name => this.#begin(name))
+    const waitMs = chance.pick([0, 500, 3_000])
+    let locks: readonly Lock[]
+    const operation = this.#stage.nextOperation()
+    try {
+      locks = (await this.#client.holdfast.acquireAll(claims, { waitMs, metadata: { operation } })).locks
+    } catch (error) {
+      if (error instanceof LockHeldError) {
+        this.#stage.refused(this.#client, operation, error.message)
+        this.#stage.counted('refused')
+        return
+      }
+      throw error
+    }
+    for (const [index, lock] of locks.entries()) calls[index]?.ends({ does: 'acquire', token: lock.token })
+    for (const lock of locks) this.#stage.began(this.#client, lock)
+    await this.#client.sleep(chance.between(0, 60))
+    for (const lock of locks) await this.#release(lock)
+  }
+
+  async #hold(lock: Lock): Promise<void> {
+    const chance = this.#chance
+    const isLong = chance.below(25) === 0
+    const deeds = chance.below(3)
+    for (let deed = 0; deed <= deeds; deed++) {
+      await this.#client.sleep(isLong ? chance.between(0, 1_500) : chance.between(0, 25))
+      if (lock.isHeld) {
+        this.#stage.holds(this.#client, lock)
+        // Between the check and the write there is the way there.
+        if (lock.mode === 'exclusive') this.#stage.protectedWrite(this.#client, lock)
+        if (deed < deeds && (await this.#use(lock)) === 'handed over') return
+      }
+    }
+    this.#past = { name: lock.name, token: lock.token }
+    await this.#release(lock)
+  }
+
+  async #use(lock: Lock): Promise<'kept' | 'handed over'> {
+    const draw = this.#chance.below(10)
+    if (draw > 3 || !this.#stage.takesOne()) return 'kept'
+    try {
+      if (draw === 0) return (await this.#transfer(lock)) ? 'handed over' : 'kept'
+      await (draw === 1 ? this.#write(lock) : this.#validate(lock))
+    } catch (error) {
+      if (!isOfTheService(error)) throw error
+      this.#stage.counted(`failed ${error.code}`)
+    }
+    return 'kept'
+  }
+
+  async #validate(lock: Lock): Promise<void> {
+    const call = this.#begin(lock.name, undefined, 'validate')
+    await lock.validate()
+    call?.ends({ does: 'see', held: lock.token })
+  }
+
+  async #write(lock: Lock): Promise<void> {
+    const value = `${lock.token}`
+    const deed = { does: 'write', token: lock.token, value } as const
+    const call = this.#begin(lock.name, deed, 'write')
+    try {
+      await lock.setValue(value)
+      call?.ends(deed)
+    } catch (error) {
+      if (codeOf(error) === 'stale_token') call?.isVoid()
+      throw error
+    }
+  }
+
+  async #transfer(lock: Lock): Promise<boolean> {
+    const to = this.#chance.pick([...this.#stage.others(this.#client), this.#client])
+    if (to === this.#client || to.session.id === '') return false
+    const call = this.#begin(lock.name, undefined, 'transfer')
+    try {
+      const token = await lock.transfer(to.session.id)
+      call?.ends({ does: 'transfer', token: lock.token, to: token })
+      return true
+    } catch (error) {
+      // It is believed again: the library has not heard that it is not.
+      if (lock.isHeld) this.#stage.began(this.#client, lock)
+      throw error
+    }
+  }
+
+  async #release(lock: Lock): Promise<void> {
+    if (!this.#stage.takesOne()) this.#stage.counted('beyond')
+    const call = this.#begin(lock.name, undefined, 'release')
+    const session = this.#client.session
+    const wasHeld = lock.isHeld
+    await lock.release()
+    // A session that was closed meanwhile lets go of what it had asked.
+    if (!wasHeld || session.isClosed) return
+    call?.ends({ does: 'leave', token: lock.token })
+    this.#stage.released(this.#client, lock)
+  }
+
+  /** A token of the past is refused. */
+  async #comeLate(): Promise<void> {
+    const past = this.#past
+    if (!past) return
+    this.#stage.protectedWrite(this.#client, past)
+    const call = this.#begin(past.name, undefined, 'come late')
+    try {
+      await this.#client.session.ask(
+        { id: 0, type: 'validate', name: past.name, token: past.token },
+        { survives: true },
+      )
+      call?.ends({ does: 'see', held: past.token })
+    } catch (error) {
+      if (codeOf(error) !== 'stale_token' && codeOf(error) !== 'lock_lost') throw error
+      call?.ends({ does: 'miss', token: past.token })
+      this.#stage.counted('stale refused')
+    }
+  }
+
+  async #readValue(): Promise<void> {
+    const name = this.#chance.pick(exclusiveLocks)
+    const call = this.#begin(name, undefined, 'read')
+    const stored = await this.#client.holdfast.value(name)
+    call?.ends({ does: 'read', value: stored?.value ?? null })
+  }
+
+  async #close(): Promise<void> {
+    const { session, holdfast, name } = this.#client
+    this.doing = `${name} close`
+    await holdfast.close()
+    if (this.#client.session === session) this.#client.reopen()
+    this.#stage.counted('closed')
+  }
+
+  #begin(name: string, deed: Operation['deed'] = { does: 'nothing' }, doing = 'acquire'): Call | null {
+    this.doing = `${this.#client.name} ${doing} ${name} since ${this.#stage.nowMs()}`
+    const history = this.#stage.history(name, this.#client.options.instance)
+    return history && new Call(history, this.#stage, deed)
+  }
+}
+
+class GivenUp extends Error {}
+
+function codeOf(error: unknown): string {
+  return isOfTheService(error) ? error.code : ''
+}
+
+/** One operation of a history, from its call on. Until it is known how it ended it may have been done, or not. */
+class Call {
+  readonly #operation: Operation
+  readonly #stage: Stage
+
+  constructor(history: Operation[], stage: Stage, deed: Operation['deed']) {
+    this.#stage = stage
+    this.#operation = { deed, calledMs: stage.nowMs(), returnedMs: Number.POSITIVE_INFINITY, isOptional: true }
+    history.push(this.#operation)
+  }
+
+  ends(deed: Operation['deed']): void {
+    this.#operation.deed = deed
+    this.#operation.returnedMs = this.#stage.nowMs()
+    this.#operation.isOptional = false
+  }
+
+  /** Nothing has been done, and nothing was learned. */
+  isVoid(): void {
+    this.#operation.deed = { does: 'nothing' }
+  }
+}

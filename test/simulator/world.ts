@@ -1,0 +1,361 @@
+/** One run: servers, clients and a store on virtual time, what befalls them by the plan, and those who judge what comes of it. */
+import type { Lock } from '../../packages/client/src/lock.ts'
+import type { Command } from '../../packages/server/src/locks/model.ts'
+import { shardOf } from '../../packages/server/src/shards/router.ts'
+import { Beliefs } from '../checker/beliefs.ts'
+import { Grants } from '../checker/grants.ts'
+import { Violation } from '../checker/judge.ts'
+import { judgeHistory, type Operation } from '../checker/linear.ts'
+import { LogWitness, type Written } from '../checker/log.ts'
+import { Events, type Seen } from '../checker/watching.ts'
+import { chanceOf } from './chance.ts'
+import { Client } from './clients.ts'
+import { Disturber } from './disturber.ts'
+import { Network } from './network.ts'
+import type { Plan } from './plan.ts'
+import { Schedule } from './schedule.ts'
+import { ROOT, Servers } from './servers.ts'
+import { exclusiveLocks, receive, type Stage, work } from './workload.ts'
+
+/** A run whose operations are not over by then does not end. */
+const RUN_MS_MAX = 20 * 60_000
+/** After the last fault has been healed, whatever waits has been served within this. */
+const HEAL_MS = 90_000
+/** The longest session is over in this, after a change of owner too. */
+const QUIET_MS = 60_000
+
+export type Figures = {
+  operations: number
+  virtualMs: number
+  events: number
+  digest: number
+  batches: number
+  takeovers: number
+  carried: number
+  beliefs: number
+  writesAccepted: number
+  writesRefused: number
+  watched: number
+  linearStates: number
+  undecided: number
+  faults: Record<string, number>
+  outcomes: Record<string, number>
+}
+
+type Watcher = { client: Client; seen: Seen[] }
+
+export class World {
+  readonly schedule = new Schedule()
+  readonly network: Network
+  readonly servers: Servers
+  readonly clients: Client[] = []
+  readonly instances: string[]
+  readonly plan: Plan
+  readonly beliefs = new Beliefs()
+  readonly log: LogWitness
+  readonly #grants = new Map<string, Grants>()
+  readonly events = new Events()
+  readonly outcomes: Record<string, number> = {}
+  /** Told of all that happens, for a timeline. */
+  tell: (what: () => string) => void = () => undefined
+  readonly #histories = new Map<string, Operation[]>()
+  /** By lock: what the log has granted, and when. */
+  readonly #granted = new Map<string, { token: number; atMs: number }[]>()
+  readonly #watchers: Watcher[] = []
+  readonly #disturber: Disturber
+  #operations = 0
+  #acquires = 0
+  #working = 0
+  #undecided = 0
+  #linearStates = 0
+
+  constructor(plan: Plan) {
+    this.plan = plan
+    const { schedule } = this
+    this.instances = instancesOf(plan)
+    this.network = new Network(schedule, { chance: chanceOf(plan.seed, 'network'), rates: plan.network })
+    this.log = new LogWitness(ROOT, written => this.#wrote(written))
+    this.servers = new Servers({
+      schedule,
+      network: this.network,
+      seed: plan.seed,
+      shards: plan.shards,
+      instances: this.instances,
+      rates: plan.serverRates,
+      storeRates: () => this.#disturber?.storeRates ?? {},
+      passed: ({ request, server }) => this.#guarded(() => this.log.passed(request, server)),
+    })
+    this.#disturber = new Disturber(this)
+  }
+
+  /** Runs to the end, and judges. Throws a `Violation` at once when there is one. */
+  async run(): Promise<Figures> {
+    const { schedule, plan } = this
+    await this.#pass(2_500)
+    for (let place = 0; place < plan.clients; place++) this.startClient(place)
+    this.instances.forEach((instance, place) => void this.#watch(instance, place))
+    this.#disturber.start()
+    const isDone = () => this.#working === 0
+    await schedule.run({ untilMs: RUN_MS_MAX, isOver: () => this.#operations >= plan.operations })
+    this.#disturber.heal()
+    await schedule.run({ untilMs: schedule.nowMs + HEAL_MS, isOver: isDone })
+    if (!isDone()) {
+      const stuck = [...this.#stage.workers].map(({ doing }) => doing)
+      throw new Violation(`I8: after everything has been healed this does not end: ${stuck.join('; ')}`)
+    }
+    await this.#rest()
+    return this.#figures()
+  }
+
+  startClient(place: number): void {
+    const { plan, schedule, network, servers } = this
+    const start = (this.clients[place] ? Number(this.clients[place].name.split('.')[1]) : 0) + 1
+    const client = new Client({
+      name: `client-${place}.${start}`,
+      instance: this.instances[place % this.instances.length] ?? '',
+      ttlMs: plan.ttlsMs[place] ?? 1_000,
+      rate: plan.clientRates[place] ?? 1,
+      schedule,
+      network,
+      servers,
+      chance: chanceOf(plan.seed, `client ${place} ${start}`),
+      opened: client => void receive(this.#stage, client),
+    })
+    this.clients[place] = client
+    for (let worker = 0; worker < plan.workers; worker++) this.#startWorker(client, worker)
+  }
+
+  /** Whatever it was about to do it never will. */
+  killClient(place: number): void {
+    const client = this.clients[place]
+    if (!client || client.machine.isDead) return
+    this.#working -= this.#workers.get(client) ?? 0
+    this.#workers.delete(client)
+    client.machine.kill()
+  }
+
+  /** An operator asks some server that is there. */
+  operate(instance: string, command: Command): void {
+    for (let place = 0; place < this.servers.length; place++) {
+      const shards = this.servers.shardsOf(place)
+      if (!shards) continue
+      const count = () => this.#count('operated')
+      shards.submit(instance, command, { answer: count, fail: count })
+      return
+    }
+  }
+
+  fail(error: unknown): void {
+    this.schedule.fail(error)
+  }
+
+  readonly #workers = new Map<Client, number>()
+
+  #startWorker(client: Client, number: number): void {
+    this.#working++
+    this.#workers.set(client, (this.#workers.get(client) ?? 0) + 1)
+    const chance = chanceOf(this.plan.seed, `${client.name} ${number}`)
+    work(this.#stage, client, chance).then(
+      () => {
+        if (client.machine.isDead) return
+        this.#working--
+        this.#workers.set(client, (this.#workers.get(client) ?? 1) - 1)
+      },
+      error => this.fail(error),
+    )
+  }
+
+  readonly #stage: Stage = {
+    nowMs: () => this.schedule.nowMs,
+    takesOne: () => {
+      if (this.#operations >= this.plan.operations) return false
+      this.#operations++
+      return true
+    },
+    nextOperation: () => ++this.#acquires,
+    others: client =>
+      this.clients.filter(
+        other => other !== client && other.options.instance === client.options.instance && !other.machine.isDead,
+      ),
+    began: (client, lock) => this.#began(client, lock),
+    holds: (client, { name, token }) => {
+      const lock = `${client.options.instance} ${name}`
+      this.#guarded(() => this.beliefs.holds({ client: client.name, lock, token }))
+    },
+    released: (client, { name: lock, token }) => {
+      this.tell(() => `${client.name} knows that ${lock} ${token} is released`)
+      this.#guarded(() => this.#grantsOf(client.options.instance).toldReleased({ lock, token }))
+    },
+    refused: (client, operation, why) => {
+      this.tell(() => `${client.name} is refused ${operation}: ${why}`)
+      this.#guarded(() => this.#grantsOf(client.options.instance).toldRefused(operation))
+    },
+    protectedWrite: (client, { name: lock, token }) => {
+      const grants = this.#grantsOf(client.options.instance)
+      this.schedule.after(this.network.delayMs(), () => this.#guarded(() => void grants.write({ lock, token })))
+    },
+    history: (lock, instance) => this.#history(lock, instance),
+    counted: what => this.#count(what),
+    fail: error => this.fail(error),
+    workers: new Set(),
+  }
+
+  #began(client: Client, lock: Lock): void {
+    this.tell(() => `${client.name} holds ${lock.name} ${lock.token}`)
+    this.#count('granted')
+    this.#guarded(() => {
+      this.#grantsOf(client.options.instance).told({ lock: lock.name, token: lock.token })
+      const belief = client.beliefIn(lock)
+      this.beliefs.begins({ ...belief, lock: `${client.options.instance} ${lock.name}` })
+    })
+  }
+
+  #grantsOf(instance: string): Grants {
+    const grants = this.#grants.get(instance) ?? new Grants()
+    this.#grants.set(instance, grants)
+    return grants
+  }
+
+  #history(lock: string, instance: string): Operation[] | null {
+    if (!exclusiveLocks.includes(lock)) return null
+    const key = `${instance} ${lock}`
+    const history = this.#histories.get(key) ?? []
+    this.#histories.set(key, history)
+    return history
+  }
+
+  #wrote(written: Written): void {
+    const { entry, instance } = written
+    this.tell(
+      () =>
+        `log ${written.batch.seq}: ${entry.type} ${entry.record} ${'lock' in entry ? entry.lock : ''} ${'token' in entry ? entry.token : ''} ${'session' in entry ? entry.session : ''} ${JSON.stringify(entry.value)}`,
+    )
+    this.#grantsOf(instance).wrote(written)
+    this.events.wrote(written)
+    if (entry.record === 'grant' && entry.type === 'granted') {
+      const granted = this.#granted.get(`${instance} ${entry.lock}`) ?? []
+      granted.push({ token: entry.token, atMs: this.schedule.nowMs })
+      this.#granted.set(`${instance} ${entry.lock}`, granted)
+    }
+    if (entry.record === 'grant' && entry.value === null)
+      this.beliefs.ended({ lock: `${instance} ${entry.lock}`, token: entry.token, how: entry.type })
+  }
+
+  /** What a judge throws ends the run, wherever it was called from. */
+  #guarded(judge: () => void): void {
+    try {
+      judge()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  async #watch(instance: string, place: number): Promise<void> {
+    const { schedule, network, servers, plan } = this
+    const name = `watcher-${place}.1`
+    const chance = chanceOf(plan.seed, name)
+    const client = new Client({
+      name,
+      instance,
+      ttlMs: 10_000,
+      rate: 1,
+      schedule,
+      network,
+      servers,
+      chance,
+      opened: () => undefined,
+    })
+    const seen: Seen[] = []
+    this.#watchers.push({ client, seen })
+    try {
+      for await (const item of client.holdfast.watch()) seen.push(item.type === 'reset' ? { reset: item.cursor } : item)
+    } catch (error) {
+      this.#count(`watch ended: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  #pass(ms: number): Promise<void> {
+    return this.schedule.run({ untilMs: this.schedule.nowMs + ms, isOver: () => false })
+  }
+
+  /** Everybody leaves; then nothing is left. */
+  async #rest(): Promise<void> {
+    await this.#pass(3_000)
+    let compared = 0
+    for (const { client, seen } of this.#watchers)
+      compared += this.events.compare(client.options.instance, seen, { isAtRest: true })
+    this.outcomes.watched = compared
+    for (const client of this.clients) if (!client.machine.isDead) void client.holdfast.close()
+    const isEmpty = () =>
+      [...this.log.judges.values()].every(
+        ({ grants, waiters, delays }) => grants.size + waiters.size + delays.size === 0,
+      )
+    await this.schedule.run({ untilMs: this.schedule.nowMs + QUIET_MS, isOver: isEmpty })
+    if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
+    this.log.settle()
+    this.#judgeHistories()
+  }
+
+  #judgeHistories(): void {
+    for (const [lock, history] of this.#histories) {
+      const verdict = judgeHistory([...history, ...this.#untold(lock, history)])
+      this.#linearStates += verdict.states
+      if (verdict.ok === null) this.#undecided++
+      if (verdict.ok === false)
+        throw new Violation(`I12: no order explains what clients saw of ${lock}: ${JSON.stringify(verdict.at)}`)
+    }
+  }
+
+  /** Grants of the log that no client was told of, or none that lived to say so. */
+  #untold(lock: string, history: readonly Operation[]): Operation[] {
+    const told = new Set(
+      history.flatMap(({ deed }) =>
+        deed.does === 'acquire' ? [deed.token] : deed.does === 'transfer' ? [deed.to] : [],
+      ),
+    )
+    return (this.#granted.get(lock) ?? [])
+      .filter(({ token }) => !told.has(token))
+      .map(({ token, atMs }) => ({
+        deed: { does: 'acquire', token },
+        calledMs: atMs,
+        returnedMs: Number.POSITIVE_INFINITY,
+        isOptional: true,
+      }))
+  }
+
+  #count(what: string): void {
+    this.outcomes[what] = (this.outcomes[what] ?? 0) + 1
+  }
+
+  #figures(): Figures {
+    const { schedule, log, beliefs } = this
+    const grants = [...this.#grants.values()]
+    return {
+      operations: this.#operations,
+      virtualMs: Math.round(schedule.nowMs),
+      events: schedule.events,
+      digest: schedule.digest,
+      batches: log.counts.batches,
+      takeovers: log.counts.takeovers,
+      carried: log.counts.carried,
+      beliefs: beliefs.begun,
+      writesAccepted: grants.reduce((sum, { accepted }) => sum + accepted, 0),
+      writesRefused: grants.reduce((sum, { stale }) => sum + stale, 0),
+      watched: this.outcomes.watched ?? 0,
+      linearStates: this.#linearStates,
+      undecided: this.#undecided,
+      faults: { ...this.#disturber.counts, ...this.servers.counts, ...this.network.counts },
+      outcomes: this.outcomes,
+    }
+  }
+}
+
+/** Names that fall to a shard each. */
+function instancesOf({ shards, instances }: Plan): string[] {
+  const names: string[] = []
+  for (let number = 0; names.length < instances; number++) {
+    const name = `instance-${number}`
+    if (shardOf(name, shards) === names.length) names.push(name)
+  }
+  return names
+}
