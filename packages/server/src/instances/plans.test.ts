@@ -19,6 +19,8 @@ test('the limits of an instance are what its units buy; overrides count where th
   for (const [name, one] of Object.entries(capacityUnit)) assert.equal(bought[name as keyof typeof bought], one! * 20)
   assert.deepEqual(limitsOf(record, premium), { ...bought, sessions: 7, watches: null })
   assert.ok(Object.values(limitsOf(record, plans('unmetered')!)).includes(null))
+  const vast = { ...standard, unit: { ...capacityUnit, sessions: Number.MAX_SAFE_INTEGER } }
+  assert.equal(limitsOf(record, vast).sessions, Number.MAX_SAFE_INTEGER, 'what the wire can say')
 })
 
 test('docs/access/plans.md shows what a unit buys, and the prices', () => {

@@ -71,7 +71,8 @@ export const defaultPlans: readonly PlanRecord[] = [
 
 /** What the units buy, and what the instance has instead where its plan allows that. */
 export function limitsOf({ capacityUnits, overrides }: InstanceRecord, plan: PlanRecord): Limits {
-  const times = (one: number | null) => (one === null ? null : one * capacityUnits)
+  // Beyond that numbers are no longer exact, and the wire does not take them; nobody has as much.
+  const times = (one: number | null) => (one === null ? null : Math.min(one * capacityUnits, Number.MAX_SAFE_INTEGER))
   const { unit } = plan
   const bought: Limits = {
     operationsPerSecond: times(unit.operationsPerSecond),
