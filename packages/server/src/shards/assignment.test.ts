@@ -153,3 +153,13 @@ test('a server that leaves is given nothing and takes nothing', () => {
   const plan = planOf({ view: owned, self: self!, hosted: new Set([0, 1, 2, 3, 4, 5, 6, 7]), ...always })
   assert.equal(plan.give.length, 4)
 })
+
+test('a shard that names a server which does not host it is taken again by that one, whoever should have it', () => {
+  const members = names(3)
+  const [[first, second]] = rankingsOf(1, members) as [[string, string]]
+  const view = viewOf(members, [second])
+  const plan = (self: string) => planOf({ view, self, hosted: new Set(), unownedMs: () => 0, knownMs: () => 1_000_000 })
+  // Nobody else can: its record says that it lives.
+  assert.deepEqual(plan(first).take, [])
+  assert.deepEqual(plan(second).take, [0])
+})

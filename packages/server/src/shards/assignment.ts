@@ -45,10 +45,12 @@ export function planOf({ view, self, hosted, unownedMs, knownMs }: PlanOptions):
       if (isGiven) plan.give.push(shard)
       return
     }
-    // Named in the record and not hosting it: a commit of ours whose outcome we never heard (SAFETY O13).
     if (isOwned && owner.server !== self) return
     const place = ranking.indexOf(self)
-    if (place >= 0 && unownedMs(shard) >= place * PASSED_OVER_MS) plan.take.push(shard)
+    // Named in the record and not hosting it: a commit of ours whose outcome we never heard (SAFETY O13). Nobody else may take it while we live, whoever's
+    // turn it would be; if it should be another's we give it up in good order.
+    if (isOwned) plan.take.push(shard)
+    else if (place >= 0 && unownedMs(shard) >= place * PASSED_OVER_MS) plan.take.push(shard)
   })
   return plan
 }
