@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { errors } from '@holdfast/protocol/errors'
 import * as limits from '@holdfast/protocol/limits'
 import { openApi } from '@holdfast/protocol/openapi'
-import { settingRows } from '../packages/server/src/config.ts'
+import { settingRows } from '../packages/server/src/config/config.ts'
 import { messagesFrom } from './etcd-messages.ts'
 import { permissionsPage } from './permissions.ts'
 

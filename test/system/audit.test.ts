@@ -155,7 +155,7 @@ test('each command of the page works', async () => {
 })
 
 test('each flag and metric of the page is one', async () => {
-  const { settingRows } = await import('../../packages/server/src/config.ts')
+  const { settingRows } = await import('../../packages/server/src/config/config.ts')
   const known = new Set(settingRows().map(({ flag }) => flag))
   for (const [, flag = ''] of page.matchAll(/`(--audit-[a-z-]+)/g)) assert.ok(known.has(flag), flag)
   const metrics = await (

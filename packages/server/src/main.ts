@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from './clock.ts'
-import { ConfigError, readConfig, usage } from './config.ts'
+import { ConfigError, readConfig, usage } from './config/config.ts'
 import { systemRandom } from './random.ts'
 import { createServer } from './server.ts'
 

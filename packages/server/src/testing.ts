@@ -9,7 +9,7 @@ import { v1 } from '@holdfast/protocol/v1'
 import { v2 } from '@holdfast/protocol/v2'
 import { Compile, type Validator } from 'typebox/compile'
 import { type Clock, systemClock } from './clock.ts'
-import { readConfig } from './config.ts'
+import { readConfig } from './config/config.ts'
 import { systemRandom } from './random.ts'
 import { createServer, type Server } from './server.ts'
 
@@ -64,7 +64,7 @@ export async function withServer(
 
 /** A request without a socket. Whatever comes back must be what the operation declares. */
 export async function ask(
-  server: Server,
+  server: Pick<Server, 'app'>,
   method: string,
   path: string,
   { body, headers = {}, key = ROOT_KEY, session, raw }: Ask = {},

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { AUDIT_BYTES_MIN } from '../config-audit.ts'
+import { AUDIT_BYTES_MIN } from '../config/audit.ts'
 import { restart } from '../shards/testing.ts'
 import { PATIENCE_MS } from './archive.ts'
 import { decodeIndex, SEGMENTS_MAX } from './archive-index.ts'

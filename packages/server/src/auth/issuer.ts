@@ -1,4 +1,4 @@
-/** Whose tokens are believed, and what is read from them. Read from a file by `config-issuers.ts`; changed by a restart. */
+/** Whose tokens are believed, and what is read from them. Read from a file by `config/issuers.ts`; changed by a restart. */
 
 export const tokenKinds = ['ibm', 'oidc', 'kubernetes'] as const
 

@@ -3,7 +3,7 @@
  * collector beside the server would ask, unless the operator has opened it: how much others do is nobody's business.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { METRICS_TYPE, type Tenant, tenantExposition } from '../metrics-tenant.ts'
+import { METRICS_TYPE, type Tenant, tenantExposition } from '../telemetry/tenants.ts'
 import { type Caller, callerOf, presentedBy } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { decide, denial } from './permission.ts'

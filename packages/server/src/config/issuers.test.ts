@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { ConfigError, readConfig } from './config.ts'
-import { CLOCK_SKEW_MS_MAX, ISSUERS_MAX } from './config-issuers.ts'
+import { CLOCK_SKEW_MS_MAX, ISSUERS_MAX } from './issuers.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'holdfast-issuers-'))
 after(() => rmSync(directory, { recursive: true }))

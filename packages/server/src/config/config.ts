@@ -2,13 +2,14 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
-import type { IssuerConfig } from './auth/issuer.ts'
-import { type AuditConfig, auditOf, auditSettings } from './config-audit.ts'
-import { type DecisionPointConfig, decisionPointOf, decisionSettings, trustedProxiesOf } from './config-decisions.ts'
-import { encryptionOf } from './config-encryption.ts'
-import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './config-etcd.ts'
-import { issuersOf } from './config-issuers.ts'
-import { type MeteringConfig, meteringOf, meteringSettings } from './config-metering.ts'
+import type { IssuerConfig } from '../auth/issuer.ts'
+import type { KeySourceConfig } from '../engine/sealed/key-source.ts'
+import { type AuditConfig, auditOf, auditSettings } from './audit.ts'
+import { type DecisionPointConfig, decisionPointOf, decisionSettings, trustedProxiesOf } from './decisions.ts'
+import { encryptionOf } from './encryption.ts'
+import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './etcd.ts'
+import { issuersOf } from './issuers.ts'
+import { type MeteringConfig, meteringOf, meteringSettings } from './metering.ts'
 import {
   advertiseOf,
   ConfigError,
@@ -22,8 +23,7 @@ import {
   switchOf,
   tlsOf,
   unknownSetting,
-} from './config-values.ts'
-import type { KeySourceConfig } from './engine/sealed/key-source.ts'
+} from './values.ts'
 
 export { ConfigError, distance }
 

@@ -1,6 +1,7 @@
 /** Where the key-encryption key of the store comes from. */
-import { ConfigError } from './config-values.ts'
-import type { KeySourceConfig } from './engine/sealed/key-source.ts'
+
+import type { KeySourceConfig } from '../engine/sealed/key-source.ts'
+import { ConfigError } from './values.ts'
 
 /** As they were given; empty: not at all. */
 export type EncryptionSettings = {

@@ -1,8 +1,8 @@
 /** What the trail tells of itself: how much of it there is, what is sent where, and what is missing. */
 import type { Logger } from 'pino'
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { ArchiveTelemetry } from './audit/archive.ts'
-import type { DeliveryTelemetry } from './audit/delivery.ts'
+import type { ArchiveTelemetry } from '../audit/archive.ts'
+import type { DeliveryTelemetry } from '../audit/delivery.ts'
 
 export type AuditTelemetry = ArchiveTelemetry & DeliveryTelemetry
 

@@ -5,11 +5,11 @@
 import type { ErrorCode } from '@holdfast/protocol/errors'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { Config } from './config.ts'
-import type { Entry } from './locks/model.ts'
+import type { Config } from '../config/config.ts'
+import type { Entry } from '../locks/model.ts'
+import type { ShardTelemetry } from '../shards/telemetry.ts'
+import { auditTelemetry } from './audit.ts'
 import { countAcquires, countBy, createMetrics, gauges, type ShardHealth } from './metrics.ts'
-import type { ShardTelemetry } from './shards/telemetry.ts'
-import { auditTelemetry } from './telemetry-audit.ts'
 
 export type RequestLine = {
   trace: string

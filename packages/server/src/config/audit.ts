@@ -1,5 +1,5 @@
 /** How long the trail is kept, and where else it goes. */
-import { ConfigError } from './config-values.ts'
+import { ConfigError } from './values.ts'
 
 export const auditModes = ['best-effort', 'strict'] as const
 

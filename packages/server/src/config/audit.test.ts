@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { AUDIT_BYTES_MAX, AUDIT_BYTES_MIN, AUDIT_SINKS_MAX } from './audit.ts'
 import { readConfig } from './config.ts'
-import { AUDIT_BYTES_MAX, AUDIT_BYTES_MIN, AUDIT_SINKS_MAX } from './config-audit.ts'
 
 const audit = (args: string[], env: Record<string, string> = {}) => readConfig({ args, env }).audit
 const refused = (args: string[], pattern: RegExp) => assert.throws(() => audit(args), pattern)

@@ -1,6 +1,7 @@
 /** Whose word is taken: proxies on where a request comes from, a remote decision point on who may do what. */
-import { ConfigError } from './config-values.ts'
-import { parseBlock } from './policies/addresses.ts'
+
+import { parseBlock } from '../policies/addresses.ts'
+import { ConfigError } from './values.ts'
 
 export type DecisionPointConfig = { url: string; tokenUrl: string; apiKey: string }
 

@@ -6,7 +6,7 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../clock.ts'
 
 /** How often it is written, if there is anything new. What happens after the last time is not noticed, only what happened before. */
 const WRITE_MS = 5_000

@@ -1,5 +1,5 @@
 /** The text of a setting → its value, or a sentence that says what it should be. */
-import { KEY_CHARS_MIN } from './auth/key-file.ts'
+import { KEY_CHARS_MIN } from '../auth/key-file.ts'
 
 /** Beyond that no supervisor waits for a process to end. */
 export const DRAIN_READY_MS_MAX = 120_000

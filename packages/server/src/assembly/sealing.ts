@@ -1,11 +1,11 @@
 /** The store as this server is told to use it: sealed, or in the clear, and never the one for the other. */
-import type { Clock } from './clock.ts'
-import type { Config } from './config.ts'
-import type { Engine } from './engine/engine.ts'
-import { keySourceOf } from './engine/sealed/key-source.ts'
-import { openSealed, type SealedEngine } from './engine/sealed/sealed.ts'
-import type { Random } from './random.ts'
-import { keysUnder } from './shards/keys.ts'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/config.ts'
+import type { Engine } from '../engine/engine.ts'
+import { keySourceOf } from '../engine/sealed/key-source.ts'
+import { openSealed, type SealedEngine } from '../engine/sealed/sealed.ts'
+import type { Random } from '../random.ts'
+import { keysUnder } from '../shards/keys.ts'
 
 type Surroundings = {
   clock: Clock

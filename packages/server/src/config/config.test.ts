@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ConfigError, distance, readConfig, usage } from './config.ts'
-import { DRAIN_READY_MS_MAX } from './config-values.ts'
+import { DRAIN_READY_MS_MAX } from './values.ts'
 
 const read = (args: string[] = [], env: Record<string, string> = {}) => readConfig({ args, env })
 const fails = (message: RegExp, args: string[], env: Record<string, string> = {}) =>

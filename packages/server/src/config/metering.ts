@@ -1,5 +1,5 @@
 /** Where usage is submitted for billing. */
-import { ConfigError } from './config-values.ts'
+import { ConfigError } from './values.ts'
 
 export type MeteringConfig = {
   /** Base of the metering service. */

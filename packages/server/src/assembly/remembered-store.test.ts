@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { FakeClock } from '../shards/testing.ts'
 import { RememberedStore, type StoreFacts, StoreWentBack } from './remembered-store.ts'
-import { FakeClock } from './shards/testing.ts'
 
 const facts: StoreFacts = { cluster: 'c1', store: 'abc', revision: 100 }
 

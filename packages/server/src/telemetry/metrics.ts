@@ -1,4 +1,4 @@
-/** The definitions of the operator’s metrics, `holdfast_*`. Names of locks are never labels. Those of tenants are in metrics-tenant.ts. */
+/** The definitions of the operator’s metrics, `holdfast_*`. Names of locks are never labels. Those of tenants are in tenants.ts. */
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client'
 
 export type ShardHealth = {

@@ -1,8 +1,8 @@
 /** The file of `--issuers`, checked as far as it can be without asking anybody. A mistake here lets somebody in, or nobody: nothing is guessed. */
 import { readFileSync } from 'node:fs'
-import { type IssuerConfig, type TokenAlgorithm, tokenAlgorithms, tokenKinds } from './auth/issuer.ts'
-import { isFetchable } from './auth/key-sets.ts'
-import { ConfigError, unknownSetting } from './config-values.ts'
+import { type IssuerConfig, type TokenAlgorithm, tokenAlgorithms, tokenKinds } from '../auth/issuer.ts'
+import { isFetchable } from '../auth/key-sets.ts'
+import { ConfigError, unknownSetting } from './values.ts'
 
 /** Each is fetched from in turn of minutes. */
 export const ISSUERS_MAX = 50

@@ -2,8 +2,8 @@
  * What a tenant may know of its own instance, in the names and labels that IBM Cloud Monitoring expects (ECOSYSTEM 1.8). Written out when somebody
  * looks: instances come and go, and nobody but their own people and the operator sees them.
  */
-import type { InstanceRecord } from './registry/records.ts'
-import type { TenantCounts } from './shards/port.ts'
+import type { InstanceRecord } from '../registry/records.ts'
+import type { TenantCounts } from '../shards/port.ts'
 
 /** Text that Prometheus reads. */
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
