@@ -37,13 +37,18 @@ export class RawSocket {
   }
 
   /** A WebSocket, greeted unless told otherwise. */
-  static async upgraded(port: number, { index = 0, isGreeted = true } = {}): Promise<RawSocket> {
+  static async upgraded(port: number, { index = 0, isGreeted = true, key = rootKey } = {}): Promise<RawSocket> {
     const raw = await RawSocket.open(port, index)
     raw.send(
-      `GET /v2/connect HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${rootKey}\r\nupgrade: websocket\r\nconnection: upgrade\r\n` +
+      `GET /v2/connect HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key}\r\nupgrade: websocket\r\nconnection: upgrade\r\n` +
         'sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
     )
     await raw.says('HTTP/1.1 101')
+    // Who answers no ping is taken for gone. No JSON has these two bytes.
+    const ping = Buffer.from([0x80 + opcodes.ping, 0])
+    raw.socket.on('data', data => {
+      if (data.includes(ping)) raw.send(frame('', { opcode: opcodes.pong }))
+    })
     if (!isGreeted) return raw
     raw.send(frame('[{"type":"hello","ttl_ms":60000}]'))
     await raw.says('welcome')

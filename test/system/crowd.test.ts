@@ -13,6 +13,7 @@ import { temporaryFolder } from '../harness/process.ts'
 import { frame, opcodes, RawSocket } from '../harness/raw-socket.ts'
 import { type Ask, asker } from '../harness/rest.ts'
 import { rootKey, type Server, startServer } from '../harness/server.ts'
+import { addTenants } from '../harness/tenants.ts'
 import { Wire } from '../harness/wire.ts'
 
 const CROWD_MAX = 10_000
@@ -21,6 +22,8 @@ const FILES_APART = 500
 /** Sockets opened at a time: less than the backlog of a listening socket. */
 const OPENING = 200
 const CYCLES = 50
+/** Requests of which the bodies take for ever. */
+const SLOW_BODIES = 100
 /** Over each of the two doors. */
 const DEAF = 8
 /** The flood alone, its events kept for watchers to resume from and the garbage, makes 250 MiB; what the deaf were sent would be a gigabyte. */
@@ -29,8 +32,14 @@ const GROWTH_BYTES_MAX = 512 * 1_024 * 1_024
 const folder = temporaryFolder('crowd')
 let server: Server
 let ask: Ask
+/** Of two teams: one is the crowd, the other is not to notice. */
+let keys = { crowd: '', bystander: '' }
 
 before(async () => {
+  const overrides = { sessions: null, operationsPerSecond: null, burstOperations: null }
+  const teams = Object.keys(keys).map(name => ({ name, plan: 'premium', capacityUnits: 1, overrides }))
+  const made = await addTenants(folder.path, teams)
+  keys = { crowd: made.get('crowd') ?? '', bystander: made.get('bystander') ?? '' }
   server = await startServer({ data: folder.path })
   ask = asker(server.url)
 })
@@ -40,28 +49,30 @@ after(async () => {
   folder.remove()
 })
 
-test('thousands of idle connections are in nobody’s way; a head that trickles in is cut off', async t => {
+test('thousands of idle connections of one team are in nobody’s way; heads that trickle in are cut off, and bodies wait for nobody', async t => {
   const filesMax = Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' })) || CROWD_MAX + FILES_APART
   const size = Math.min(CROWD_MAX, filesMax - FILES_APART)
   assert.ok(size >= 5_000, `this machine permits only ${filesMax} open files: raise it (ulimit -n 12000)`)
   t.diagnostic(`${size} connections`)
   const slow = await trickle()
+  const slowBodies = await Promise.all(Array.from({ length: SLOW_BODIES }, trickleBody))
   const crowd: RawSocket[] = []
   try {
     for (let joined = 0; joined < size; joined += OPENING)
       crowd.push(...(await join(joined, Math.min(OPENING, size - joined))))
     const resting = await Wire.connect(server.url, { ttlMs: 60_000 })
-    await cycles()
+    await cycles(keys.bystander)
     assert.equal(await ready(), 200)
     assert.equal(crowd.filter(({ isClosed }) => isClosed).length, 0, 'somebody of the crowd was cut off')
     await until(async () => (await metric('holdfast_connections')) === size / 2 + 1)
     await slow.socket.closed()
     slow.stop()
     assert.match(slow.socket.received, /^HTTP\/1\.1 408 /)
-    await cycles()
+    await cycles(keys.bystander)
+    await cycles(keys.crowd)
     resting.close()
   } finally {
-    for (const socket of crowd) socket.destroy()
+    for (const socket of [...crowd, ...slowBodies]) socket.destroy()
   }
   await until(async () => (await metric('holdfast_connections')) === 0)
 })
@@ -152,17 +163,17 @@ function join(from: number, count: number): Promise<RawSocket[]> {
   return Promise.all(
     Array.from({ length: count }, async (_, offset) => {
       const index = from + offset
-      if (index % 2 === 0) return RawSocket.upgraded(server.port, { index })
+      if (index % 2 === 0) return RawSocket.upgraded(server.port, { index, key: keys.crowd })
       const raw = await RawSocket.open(server.port, index)
-      raw.send('GET /livez HTTP/1.1\r\nhost: x\r\n\r\n')
-      await raw.says('alive')
+      raw.send(`GET /v2/whoami HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${keys.crowd}\r\n\r\n`)
+      await raw.says('subject')
       return raw
     }),
   )
 }
 
-async function cycles(): Promise<void> {
-  await using holdfast = connect({ url: server.url, apiKey: rootKey })
+async function cycles(apiKey = rootKey): Promise<void> {
+  await using holdfast = connect({ url: server.url, apiKey })
   await Promise.all(
     Array.from({ length: CYCLES }, (_, index) => holdfast.using(`cycle/${index}`, lock => lock.assertHeld())),
   )
@@ -187,6 +198,16 @@ async function trickle(): Promise<{ socket: RawSocket; stop(): void }> {
   }, 50)
   timer.unref()
   return { socket, stop: () => clearInterval(timer) }
+}
+
+/** A request of the crowd whose body has begun, and is as good as never finished. */
+async function trickleBody(): Promise<RawSocket> {
+  const socket = await RawSocket.open(server.port)
+  const head = `POST /v1/locks/slow/acquire HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${keys.crowd}\r\n`
+  socket.send(`${head}content-type: application/json\r\ncontent-length: 200000\r\n\r\n{"holder":"`)
+  const timer = setInterval(() => (socket.isClosed ? clearInterval(timer) : socket.send('a')), 200)
+  timer.unref()
+  return socket
 }
 
 async function deafStream(): Promise<RawSocket> {
