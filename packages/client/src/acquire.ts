@@ -186,6 +186,8 @@ export class AcquireRequest extends Request {
 
   fail(error: HoldfastError): void {
     if (this.#isAbandoned) return
+    // It was sent more than once: a copy may lie in the socket of a server that was stopped, and would yet be granted, to nobody.
+    if (this.sentAt !== this.firstSentAt && this.#session.isOpen) this.#session.cancel(this)
     this.#settled()
     this.#outcome.reject(error)
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ClosedError } from './errors.ts'
+import { ClosedError, LockHeldError } from './errors.ts'
 import { turn } from './testing/clock.ts'
 import { Script, wireGrant } from './testing/scripted.ts'
 
@@ -32,4 +32,31 @@ test('what was handed over to a session that is being closed is not taken up', a
   await refused
   await script.connection.say({ type: 'reply', id: script.connection.last('close').id })
   await closing
+})
+
+test('a refusal of what was sent more than once takes back the copies that may still arrive', async () => {
+  const script = new Script()
+  const first = assert.rejects(script.holdfast.acquire('a', { waitMs: 0 }), LockHeldError)
+  await script.welcome()
+  const { id } = script.connection.last('acquire')
+  const refusal = { type: 'reply' as const, id, error: { code: 'lock_held' as const, message: 'held' } }
+  await script.connection.cut()
+  await script.clock.advance(100)
+  await script.welcome({ grants: [] })
+  assert.equal(script.connection.last('acquire').id, id)
+  await script.connection.say(refusal)
+  await first
+  await turn()
+  assert.equal(script.connection.last('cancel').request_id, id)
+})
+
+test('a refusal of what was sent once needs no more words', async () => {
+  const script = new Script()
+  const asked = assert.rejects(script.holdfast.acquire('a', { waitMs: 0 }), LockHeldError)
+  await script.welcome()
+  const { id } = script.connection.last('acquire')
+  await script.connection.say({ type: 'reply', id, error: { code: 'lock_held', message: 'held' } })
+  await asked
+  await turn()
+  assert.equal(script.connection.count('cancel'), 0)
 })

@@ -234,7 +234,8 @@ class ClusterShards implements OpenedShards {
       knownMs: server => nowMs - (this.#knownSince.get(server) ?? nowMs),
     })
     for (const shard of plan.take) void this.#take(shard, view.owners[shard] ?? null)
-    for (const shard of plan.give) void this.#give(shard)
+    // One that is still being opened cannot be handed over yet: it would be left named as ours and decided for by nobody.
+    for (const shard of plan.give) if (host.serving(shard)) void this.#give(shard)
   }
 
   async #take(shard: number, owner: OwnerRecord | null): Promise<void> {
