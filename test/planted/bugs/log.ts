@@ -102,7 +102,7 @@ export const logBugs: readonly Bug[] = [
     listed: 'B16',
     does: 'A recovery takes a page that a lagging member of the store serves: grants that were acknowledged are forgotten.',
     file: recovery,
-    find: 'if (listing.revision >= ownership.revision) return listing',
+    find: 'if (listing.revision >= atLeast) return listing',
     replace: 'return listing',
     test: { file: recoveryTest, name: 'a log is read in pages, all of them no older than the takeover' },
   },

@@ -16,7 +16,17 @@ import { readKnown } from './reading.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
 /** The owner record at this revision is ours: every append checks it. */
-export type Ownership = { epoch: number; revision: number }
+export type Ownership = {
+  epoch: number
+  revision: number
+  /** What is read of the log must be no older than this: our own last append. Absent: than the takeover, after which nobody else appends. */
+  atLeast?: number
+}
+
+/** For reading the log anew under an ownership that goes on: it has grown since it was taken. */
+export function stillOwned(ownership: Ownership, end: { revision: number }): Ownership {
+  return { ...ownership, atLeast: end.revision }
+}
 
 export type OwnershipOptions = {
   engine: Engine

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
 import { encodeRecord } from '../engine/commit.ts'
+import { EngineRefusal } from '../engine/engine.ts'
 import { type Batch, encodeBatch, GroupText } from './batch.ts'
 import type { WatchSink } from './port.ts'
 import { LogBroken } from './recovery.ts'
-import { batchesIn, forge, keys, restart, startServer, TestEngine, type World } from './testing.ts'
+import { batchesIn, forge, isAppend, keys, restart, startServer, TestEngine, type World } from './testing.ts'
 
 async function withLog(): Promise<World> {
   const world = await startServer()
@@ -158,3 +159,29 @@ function listener(events: LockEvent[]): WatchSink {
     ended: () => undefined,
   }
 }
+
+test('after a refusal the log is read no older than what this owner appended to it', async () => {
+  const { clock, engine, server } = await startServer()
+  const session = await server.session()
+  const token = await server.grant(session, 'a')
+  const { list } = engine
+  let isStale = true
+  // A member of the store that lags: newer than the takeover, older than the grant; but it keeps to what it is asked for.
+  engine.list = async options => {
+    const revision = engine.store.revision - 2
+    if (!isStale || !options.prefix.includes('/log/') || (options.atLeast ?? 0) > revision) return list(options)
+    isStale = false
+    return engine.store.list({ ...options, revision })
+  }
+  const commit = engine.commit.bind(engine)
+  engine.commit = async request => {
+    if (!isAppend(request)) return commit(request)
+    engine.commit = commit
+    throw new EngineRefusal('storage_full', 'full')
+  }
+  const heard = server.tell(server.acquire(session, 'b'))
+  await clock.pass(200)
+  assert.equal(heard.failed?.code, 'unavailable')
+  const held = await server.ask({ type: 'validate', by: 'test', lock: 'a', token })
+  assert.ok(held.ok, JSON.stringify(held))
+})

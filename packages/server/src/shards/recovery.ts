@@ -75,12 +75,11 @@ async function readPage(
 ) {
   const prefix = keys.log(shard)
   const after = page.after === null ? {} : { after: page.after }
+  const atLeast = Math.max(ownership.revision, ownership.atLeast ?? 0)
   for (let read = 0; read < STALE_READS_MAX; read++) {
-    const listing = await readKnown(clock, () =>
-      engine.list({ prefix, limit: page.limit, atLeast: ownership.revision, ...after }),
-    )
+    const listing = await readKnown(clock, () => engine.list({ prefix, limit: page.limit, atLeast, ...after }))
     // The engine has promised it. What is granted rests on it, so it is looked at again.
-    if (listing.revision >= ownership.revision) return listing
+    if (listing.revision >= atLeast) return listing
     await new Promise<void>(resolve => void clock.after(10, resolve))
   }
   throw new LogBroken(`shard ${shard}: the store keeps answering with data older than the takeover`)

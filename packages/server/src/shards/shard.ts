@@ -19,7 +19,7 @@ import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
 import { commitTurn } from './committing.ts'
 import { Lanes } from './lanes.ts'
 import { OwnershipLost } from './log.ts'
-import { handOver, type Ownership, type OwnershipOptions } from './ownership.ts'
+import { handOver, type Ownership, type OwnershipOptions, stillOwned } from './ownership.ts'
 import type { Asking, Logged, SessionPush, TenantCounts } from './port.ts'
 import type { TermsOf } from './terms.ts'
 import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
@@ -334,7 +334,7 @@ export class Shard {
     try {
       // Refused: nothing was written, and we still own it.
       const isRefused = error instanceof EngineRefusal && working !== null
-      const ownership = isRefused ? working.ownership : await this.#options.retake()
+      const ownership = isRefused ? stillOwned(working.ownership, working.log.end) : await this.#options.retake()
       if (ownership) await this.#own(ownership)
       else this.#end()
     } catch (again) {
