@@ -41,6 +41,15 @@ export class Disturber {
     this.#isHealed = true
     this.#world.tell(() => 'all faults end')
     for (const end of [...this.#ends]) end()
+    this.#thawAll()
+  }
+
+  /** What an operator has frozen while nobody answered. */
+  #thawAll(): void {
+    for (const [instance, { freezes }] of this.#world.log.judges)
+      for (const prefix of freezes.keys())
+        this.#world.operate(instance, { type: 'thaw', by: 'operator', prefix })
+    this.#world.schedule.after(1_000, () => this.#thawAll())
   }
 
   #begin(fault: Fault): void {
@@ -157,22 +166,13 @@ export class Disturber {
     if (fault.kind === 'freeze') {
       const { prefix } = fault
       world.operate(instance, { type: 'freeze', by, prefix, untilAt: 4e12, reason: 'test' })
-      // Until it is known to have been thawed.
-      return () => this.#thaw(instance, prefix)
+      return () => world.operate(instance, { type: 'thaw', by, prefix })
     }
     const { lock } = fault
     if (fault.kind === 'force')
       world.operate(instance, { type: 'force_release', by, lock, token: null, reason: 'test', now: false })
     else world.operate(instance, { type: 'preempt', by, lock, token: null, reason: 'test', graceMs: 300 })
     return () => undefined
-  }
-
-  #thaw(instance: string, prefix: string): void {
-    const { schedule, log } = this.#world
-    this.#world.operate(instance, { type: 'thaw', by: 'operator', prefix })
-    schedule.after(1_000, () => {
-      if (log.judge(instance).freezes.has(prefix)) this.#thaw(instance, prefix)
-    })
   }
 
   #clientNames(): string[] {

@@ -18,7 +18,7 @@ import { ROOT, Servers } from './servers.ts'
 import { exclusiveLocks, receive, type Stage, work } from './workload.ts'
 
 /** A run whose operations are not over by then does not end. */
-const RUN_MS_MAX = 20 * 60_000
+const RUN_MS_MAX = 5 * 60_000
 /** After the last fault has been healed, whatever waits has been served within this. */
 const HEAL_MS = 90_000
 /** The longest session is over in this, after a change of owner too. */

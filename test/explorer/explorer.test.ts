@@ -1,0 +1,53 @@
+/** The short form of `npm run explore`: small worlds to their end, and worlds in which something is wrong. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Violation } from '../checker/judge.ts'
+import { coreSteps } from './core-steps.ts'
+import { explore, type Steps } from './explore.ts'
+import { logSteps } from './log-steps.ts'
+
+const limits = { depthMax: 80, statesMax: 1_000_000, secondsMax: 50 }
+
+async function isGreen(make: () => Steps | Promise<Steps>, { depthMax, states }: { depthMax: number; states: number }) {
+  const walk = await explore(make, { ...limits, depthMax })
+  if (walk.violation) assert.fail(`${walk.violation.error.message}, after: ${walk.violation.path.join('; ')}`)
+  assert.ok(walk.states >= states, `only ${walk.states} states: nothing has been shown`)
+  return walk
+}
+
+test('two servers take one log from each other in every order, and a commit comes again at any later time', async () => {
+  const world = { servers: 2, appends: 1, losses: 0, repeats: 1, deaths: 1 }
+  const { isComplete } = await isGreen(() => logSteps(world), { depthMax: 80, states: 500 })
+  assert.ok(isComplete)
+})
+
+test('every order of the commands of two sessions on one lock keeps the rules, four deep', async () => {
+  const world = { sessions: 2, locks: ['exclusive' as const], cleans: true }
+  await isGreen(() => coreSteps(world), { depthMax: 4, states: 300 })
+})
+
+/** Two counters that are read and written in steps of their own: some order loses a count. */
+function counters(): Steps {
+  const read = [-1, -1]
+  const done = [false, false]
+  let count = 0
+  return {
+    steps: () => [0, 1].flatMap(who => (done[who] ? [] : [read[who] === -1 ? `${who} reads` : `${who} writes`])),
+    take(step) {
+      const who = Number(step[0])
+      if (step.endsWith('reads')) read[who] = count
+      else {
+        count = (read[who] ?? 0) + 1
+        done[who] = true
+      }
+      if (done[0] && done[1] && count !== 2) throw new Violation(`${count} of 2`)
+    },
+    state: () => JSON.stringify([read, done, count]),
+  }
+}
+
+test('a fault that only some orders show is found, with the steps that lead to it', async () => {
+  const { violation } = await explore(counters, limits)
+  assert.match(violation?.error.message ?? '', /1 of 2/)
+  assert.equal(violation?.path.length, 4)
+})
