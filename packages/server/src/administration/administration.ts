@@ -8,7 +8,7 @@ import type { Explanation } from '../policies/explain.ts'
 import type { Question } from '../policies/port.ts'
 import { type Random, randomHex } from '../random.ts'
 import type { Deed, Put, Registry } from '../registry/port.ts'
-import type { Kind, Records } from '../registry/records.ts'
+import { type Kind, keyWithin, type Records } from '../registry/records.ts'
 
 /** The instance that is always there: whoever administers it runs the service. */
 export const SERVICE_INSTANCE = 'default'
@@ -73,7 +73,7 @@ export function knownIn<K extends 'credential' | 'policy' | 'role'>(
   kind: K,
   { instance, id }: { instance: string; id: string },
 ): Records[K] {
-  const record = options.registry.get(kind, id)
+  const record = options.registry.get(kind, kind === 'credential' ? id : keyWithin(instance, id))
   if (record?.instance !== instance) throw notFound(`There is no ${kind} \`${id}\` in this instance.`)
   return record
 }

@@ -3,7 +3,7 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import { CAPACITY_UNITS_MAX, INSTANCES_MAX, RECLAIM_MS } from '@holdfast/protocol/limits'
 import { randomHex } from '../random.ts'
 import type { Put } from '../registry/port.ts'
-import { type InstanceRecord, type Limits, type PlanRecord, roleKey } from '../registry/records.ts'
+import { type InstanceRecord, keyWithin, type Limits, type PlanRecord } from '../registry/records.ts'
 import {
   type AdministrationOptions,
   type By,
@@ -210,7 +210,7 @@ function belongings({ registry }: AdministrationOptions, instance: string): Put[
   for (const kind of ['credential', 'policy', 'role'] as const)
     for (const record of registry.all(kind))
       if (record.instance === instance)
-        puts.push({ kind, id: kind === 'role' ? roleKey(instance, record.id) : record.id, value: null })
+        puts.push({ kind, id: kind === 'credential' ? record.id : keyWithin(instance, record.id), value: null })
   return puts
 }
 

@@ -2,14 +2,13 @@
 
 import { PLANS_MAX, POLICIES_MAX, ROLES_MAX } from '@holdfast/protocol/limits'
 import type { Action } from '@holdfast/protocol/operation'
-import { type PlanRecord, type PolicyRecord, type RoleRecord, roleKey } from '../registry/records.ts'
+import { keyWithin, type PlanRecord, type PolicyRecord, type RoleRecord } from '../registry/records.ts'
 import {
   type AdministrationOptions,
   type By,
   change,
   known,
   knownIn,
-  misfit,
   newId,
   recordsIn,
   refuseBeyond,
@@ -21,7 +20,7 @@ export async function putRole(
   by: By,
   { instance, id, title, actions }: { instance: string; id: string; title: string; actions: Action[] },
 ): Promise<RoleRecord> {
-  const stored = roleKey(instance, id)
+  const stored = keyWithin(instance, id)
   await change(options, { by, action: 'role.write', instance, target: `role/${id}` }, () => {
     if (!options.registry.get('role', stored))
       refuseBeyond(recordsIn(options, 'role', instance).length, { limit: 'roles', max: ROLES_MAX })
@@ -35,7 +34,7 @@ export async function deleteRole(
   by: By,
   { instance, id }: { instance: string; id: string },
 ): Promise<void> {
-  const stored = roleKey(instance, id)
+  const stored = keyWithin(instance, id)
   await change(options, { by, action: 'role.delete', instance, target: `role/${id}`, status: 204 }, () => {
     known(options, 'role', stored)
     return [{ kind: 'role', id: stored, value: null }]
@@ -50,11 +49,11 @@ export async function putPolicy(
   by: By,
   { instance, id = newId(options, 'p'), fields }: { instance: string; id?: string; fields: PolicyFields },
 ): Promise<PolicyRecord> {
+  const stored = keyWithin(instance, id)
   await change(options, { by, action: 'policy.write', instance, target: `policy/${id}` }, () => {
-    const before = options.registry.get('policy', id)
-    if (before && before.instance !== instance) throw misfit('id', 'This id is taken.')
-    if (!before) refuseBeyond(recordsIn(options, 'policy', instance).length, { limit: 'policies', max: POLICIES_MAX })
-    return [{ kind: 'policy', id, value: { id, instance, ...fields } }]
+    if (!options.registry.get('policy', stored))
+      refuseBeyond(recordsIn(options, 'policy', instance).length, { limit: 'policies', max: POLICIES_MAX })
+    return [{ kind: 'policy', id: stored, value: { id, instance, ...fields } }]
   })
   return knownIn(options, 'policy', { instance, id })
 }
@@ -66,7 +65,7 @@ export async function deletePolicy(
 ): Promise<void> {
   await change(options, { by, action: 'policy.delete', instance, target: `policy/${id}`, status: 204 }, () => {
     knownIn(options, 'policy', { instance, id })
-    return [{ kind: 'policy', id, value: null }]
+    return [{ kind: 'policy', id: keyWithin(instance, id), value: null }]
   })
 }
 

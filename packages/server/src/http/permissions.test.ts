@@ -15,7 +15,7 @@ import type { Command } from '../locks/model.ts'
 import { builtInRoles, tenantActions } from '../policies/roles.ts'
 import { person } from '../policies/testing.ts'
 import type { Put } from '../registry/port.ts'
-import { roleKey } from '../registry/records.ts'
+import { keyWithin } from '../registry/records.ts'
 import { instanceRecord, policyRecord } from '../registry/testing.ts'
 import type { Json } from '../testing.ts'
 import type { Route } from './call.ts'
@@ -447,7 +447,7 @@ test('every message permits each role what the table says; what may not be read 
   const { puts, people } = world()
   // So that roles that may open no session can be asked about their messages too.
   const value = { id: 'connects', instance: 'mine', title: '', actions: ['session.open' as const] }
-  puts.push({ kind: 'role', id: roleKey('mine', 'connects'), value })
+  puts.push({ kind: 'role', id: keyWithin('mine', 'connects'), value })
   const everybody = policyRecord({
     id: 'connect',
     instance: 'mine',

@@ -5,7 +5,7 @@
 import type { Action } from '@holdfast/protocol/operation'
 import type { Identity } from '../auth/identity.ts'
 import type { Registry } from '../registry/port.ts'
-import { type PolicyRecord, roleKey } from '../registry/records.ts'
+import { keyWithin, type PolicyRecord } from '../registry/records.ts'
 import { type Check, compileConditions } from './conditions.ts'
 import { Lookup } from './lookup.ts'
 import type { Decision } from './port.ts'
@@ -128,6 +128,6 @@ export function actionsOfRole(registry: Registry, instance: string, role: string
   const id = roleIdOf(role)
   const builtIn = builtInRole(id)
   if (builtIn) return new Set(builtIn.actions)
-  const custom = registry.get('role', roleKey(instance, id)) ?? registry.get('role', roleKey(null, id))
+  const custom = registry.get('role', keyWithin(instance, id)) ?? registry.get('role', keyWithin(null, id))
   return custom && new Set(custom.actions)
 }

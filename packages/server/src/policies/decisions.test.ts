@@ -4,7 +4,7 @@ import { type Action, actions } from '@holdfast/protocol/operation'
 import fc from 'fast-check'
 import type { Identity } from '../auth/identity.ts'
 import type { Put } from '../registry/port.ts'
-import { type PolicyRecord, type RoleRecord, roleKey } from '../registry/records.ts'
+import { keyWithin, type PolicyRecord, type RoleRecord } from '../registry/records.ts'
 import { credentialRecord, instanceRecord, memoryRegistry, policyRecord } from '../registry/testing.ts'
 import { LIST_PATTERNS_MAX, LocalDecisions } from './decisions.ts'
 import { EXPLAINED_POLICIES_MAX, explain } from './explain.ts'
@@ -51,7 +51,7 @@ test('each built-in role permits its actions and no others, by a policy and by a
 test('a custom role counts in its instance, or in all; a name of an object of JavaScript is no role', () => {
   const role = (id: string, instance: string | null): Put => {
     const value: RoleRecord = { id, instance, title: id, actions: ['lock.read'] }
-    return { kind: 'role', id: roleKey(instance, id), value }
+    return { kind: 'role', id: keyWithin(instance, id), value }
   }
   const decisions = decisionsOf(
     { kind: 'instance', id: 'other', value: instanceRecord({ id: 'other' }) },
@@ -117,7 +117,7 @@ test('a change of the registry is heard at once, of policies, roles and instance
   assert.ok(!ask())
   registry.put({
     kind: 'role',
-    id: roleKey('default', 'eyes'),
+    id: keyWithin('default', 'eyes'),
     value: { id: 'eyes', instance: 'default', title: '', actions: ['lock.read'] },
   })
   assert.ok(ask())

@@ -80,7 +80,7 @@ export type CredentialRecord = {
   replacedBy: string | null
 }
 
-/** Two instances may have roles of the same name: the registry has them under `roleKey(instance, id)`. */
+/** Two instances may have roles and policies of the same id: the registry has them under `keyWithin(instance, id)`. */
 export type RoleRecord = {
   /** Custom ones; the built-in roles are code (`policies/`), and no record may have their names. */
   id: string
@@ -91,7 +91,7 @@ export type RoleRecord = {
 }
 
 /** No id has a dot, so no two pairs make one key. */
-export function roleKey(instance: string | null, id: string): string {
+export function keyWithin(instance: string | null, id: string): string {
   return `${instance ?? ''}.${id}`
 }
 

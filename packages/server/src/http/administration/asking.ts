@@ -3,7 +3,7 @@ import type { Action } from '@holdfast/protocol/operation'
 import { type AdministrationOptions, type By, misfit, SERVICE_INSTANCE } from '../../administration/administration.ts'
 import type { Misfit } from '../../policies/fitness.ts'
 import { roleIdOf } from '../../policies/roles.ts'
-import { roleKey } from '../../registry/records.ts'
+import { keyWithin } from '../../registry/records.ts'
 import type { Call } from '../call.ts'
 import { pageOf, pageOptions } from '../pages.ts'
 import { decide } from '../permission.ts'
@@ -53,7 +53,7 @@ export function refuseMisfit(found: Misfit | null): void {
 /** Whether the instance has a role of its own of that id. */
 export function isOwnRole(call: Pick<Call, 'doors' | 'caller'>): (id: string) => boolean {
   const { registry } = call.doors.administration
-  return id => registry.get('role', roleKey(call.caller.instance, id)) !== null
+  return id => registry.get('role', keyWithin(call.caller.instance, id)) !== null
 }
 
 /** Nobody gives what they do not have, unless they may grant anything. @throws {Refused} */
