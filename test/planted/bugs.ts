@@ -18,6 +18,7 @@ import { requestBugs } from './bugs/requests.ts'
 import { serverBugs } from './bugs/servers.ts'
 import { shardBugs } from './bugs/shards.ts'
 import { tenantBugs } from './bugs/tenants.ts'
+import { walkedBugs } from './bugs/walked.ts'
 
 export const bugs: readonly Bug[] = [
   ...logBugs,
@@ -35,4 +36,5 @@ export const bugs: readonly Bug[] = [
   ...instanceBugs,
   ...auditBugs,
   ...tenantBugs,
+  ...walkedBugs,
 ]
