@@ -47,8 +47,7 @@ export class Disturber {
   /** What an operator has frozen while nobody answered. */
   #thawAll(): void {
     for (const [instance, { freezes }] of this.#world.log.judges)
-      for (const prefix of freezes.keys())
-        this.#world.operate(instance, { type: 'thaw', by: 'operator', prefix })
+      for (const prefix of freezes.keys()) this.#world.operate(instance, { type: 'thaw', by: 'operator', prefix })
     this.#world.schedule.after(1_000, () => this.#thawAll())
   }
 
