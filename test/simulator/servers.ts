@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import type { WebSocket } from 'ws'
 import { rootIdentity } from '../../packages/server/src/auth/authenticator.ts'
 import { type SessionSecrets, sessionSecrets } from '../../packages/server/src/auth/secrets.ts'
-import type { CommitRequest } from '../../packages/server/src/engine/engine.ts'
+import { type CommitRequest, EngineRefusal } from '../../packages/server/src/engine/engine.ts'
 import { MemoryStore } from '../../packages/server/src/engine/memory/store.ts'
 import { Connection } from '../../packages/server/src/http/connect/connection.ts'
 import type { Doors } from '../../packages/server/src/http/doors.ts'
@@ -126,7 +126,13 @@ export class Servers {
   /** It stops in good order, and is gone when it has. */
   async leave(place: number): Promise<void> {
     const { shards, machine } = this.#at(place)
-    await shards?.close()
+    try {
+      await shards?.close()
+    } catch (error) {
+      // The store refused the hand-over: the process ends all the same, and the next owner waits.
+      if (!(error instanceof EngineRefusal)) throw error
+      this.#count('left refused')
+    }
     machine.kill()
   }
 
