@@ -76,11 +76,13 @@ function worker() {
   const child = fork(fileURLToPath(new URL('./worker.ts', import.meta.url)), { execArgv: [...nodeFlags] })
   const ask = (seed: number) =>
     new Promise<Verdict>((resolve, reject) => {
+      const ended = (code: number | null, signal: string | null) =>
+        reject(new Error(`the process that ran seed ${seed} has ended: ${code ?? signal}`))
       child.once('message', message => {
-        child.off('exit', reject)
+        child.off('exit', ended)
         resolve(message as Verdict) // of worker.ts
       })
-      child.once('exit', reject)
+      child.once('exit', ended)
       child.send({ seed, operations })
     })
   return Object.assign(ask, { end: () => child.disconnect() })
