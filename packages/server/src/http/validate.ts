@@ -1,6 +1,6 @@
 /**
  * Checks what arrives against its schema, and says in words what was expected where it fits not. Validators are compiled
- * once, when a route is made; what has passed is trusted from there on.
+ * once, when first needed; what has passed is trusted from there on.
  */
 import { BODY_BYTES_MAX, LOCK_NAME_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX } from '@holdfast/protocol/limits'
 import type { Static, TSchema } from 'typebox'
@@ -14,10 +14,15 @@ export type Validator<Schema extends TSchema> = {
 }
 
 export function validator<Schema extends TSchema>(schema: Schema): Validator<Schema> {
-  const compiled = Compile(schema)
+  // When it is first needed: to compile those of all routes at once would keep a server that has just joined from beating.
+  let compiled: ReturnType<typeof Compile<Schema>> | null = null
+  const ready = () => {
+    compiled ??= Compile(schema)
+    return compiled
+  }
   return {
-    accepts: (value): value is Static<Schema> => compiled.Check(value),
-    misfit: value => describe(schema, compiled.Errors(value), value),
+    accepts: (value): value is Static<Schema> => ready().Check(value),
+    misfit: value => describe(schema, ready().Errors(value), value),
   }
 }
 
