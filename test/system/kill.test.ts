@@ -10,7 +10,8 @@ import { temporaryFolder } from '../harness/process.ts'
 import { rootKey, startServer } from '../harness/server.ts'
 import { Wire } from '../harness/wire.ts'
 
-const LOOPS = Number(process.env.TEST_KILLS ?? 200)
+/** The long form is 200: `TEST_KILLS=200 npm test -- kill.test`. A server takes a second or two to load its sources, each time. */
+const LOOPS = Number(process.env.TEST_KILLS ?? 100)
 const WORKERS = 24
 const TTL_MS = 60_000
 /** Far less than the whole test takes, far more than one loop. */
