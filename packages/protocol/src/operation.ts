@@ -49,6 +49,9 @@ export const actions = [
 ] as const
 export type Action = (typeof actions)[number]
 
+/** The instance that is always there, and is meant where none is named. Whoever administers it runs the service. */
+export const SERVICE_INSTANCE = 'default'
+
 const known: ReadonlySet<string> = new Set(actions)
 export function isAction(text: string): text is Action {
   return known.has(text)

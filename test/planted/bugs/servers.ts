@@ -131,8 +131,8 @@ export const serverBugs: readonly Bug[] = [
     rules: ['O4'],
     does: 'Only instances that had a lock in the backup wait after a restore.',
     file: restoring,
-    find: 'const instances = [INSTANCE_DEFAULT, ...(await registered(engine, keys))]',
-    replace: 'const instances = [INSTANCE_DEFAULT]',
+    find: 'const instances = [SERVICE_INSTANCE, ...(await registered(engine, keys))]',
+    replace: 'const instances = [SERVICE_INSTANCE]',
     test: {
       file: restoringTest,
       name: 'an instance that had no lock when the backup was made waits too: it may have had some since',

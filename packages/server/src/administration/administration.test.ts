@@ -14,7 +14,7 @@ import { parseKey } from '../auth/api-keys.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import type { Random } from '../random.ts'
 import type { Put } from '../registry/port.ts'
-import type { InstanceRecord, PlanRecord } from '../registry/records.ts'
+import { type InstanceRecord, noLimits, type PlanRecord } from '../registry/records.ts'
 import { openRegistry } from '../registry/registry.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { AdministrationOptions, By } from './administration.ts'
@@ -33,15 +33,6 @@ import {
 import { deletePolicy, deleteRole, putPlan, putPolicy, putRole } from './permissions.ts'
 
 const by: By = { subject: 'root', from: '127.0.0.1', trace: 't-1' }
-const unlimited = {
-  operationsPerSecond: null,
-  burstOperations: null,
-  heldLocks: null,
-  sessions: null,
-  waiters: null,
-  watches: null,
-  storedBytes: null,
-}
 const plan = (id: string, more: Partial<PlanRecord> = {}): PlanRecord => ({
   id,
   title: id,
@@ -51,7 +42,7 @@ const plan = (id: string, more: Partial<PlanRecord> = {}): PlanRecord => ({
   minUnits: 10,
   stepUnits: 10,
   allowsOverrides: false,
-  unit: unlimited,
+  unit: noLimits,
   state: 'offered',
   ...more,
 })

@@ -10,9 +10,6 @@ import { type Random, randomHex } from '../random.ts'
 import type { Deed, Put, Registry } from '../registry/port.ts'
 import { type Kind, keyWithin, type Records } from '../registry/records.ts'
 
-/** The instance that is always there: whoever administers it runs the service. */
-export const SERVICE_INSTANCE = 'default'
-
 /** Who does it, for the trail. */
 export type By = { subject: string; from: string; trace: string }
 

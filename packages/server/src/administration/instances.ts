@@ -1,18 +1,11 @@
 /** Instances: given to teams, resized, disabled, deleted and, for a week, restored. */
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { CAPACITY_UNITS_MAX, INSTANCES_MAX, RECLAIM_MS } from '@holdfast/protocol/limits'
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { randomHex } from '../random.ts'
 import type { Put } from '../registry/port.ts'
 import { type InstanceRecord, keyWithin, type Limits, type PlanRecord } from '../registry/records.ts'
-import {
-  type AdministrationOptions,
-  type By,
-  change,
-  known,
-  misfit,
-  refuseBeyond,
-  SERVICE_INSTANCE,
-} from './administration.ts'
+import { type AdministrationOptions, type By, change, known, misfit, refuseBeyond } from './administration.ts'
 
 export type NewInstance = {
   name: string

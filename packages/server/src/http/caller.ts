@@ -1,6 +1,7 @@
 /** Who calls, from where, and in which instance: found out once for a request or a connection. What they may do is asked for each deed. */
 import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { certificateOf } from '../auth/certificate.ts'
 import type { Identity, Presented } from '../auth/identity.ts'
 import { type Block, isWithin, plainAddress } from '../policies/addresses.ts'
@@ -17,8 +18,6 @@ export type Caller = {
   readonly address: string
 }
 
-/** Without `Holdfast-Instance`, for those who belong to none. */
-const INSTANCE_DEFAULT = 'default'
 const INSTANCE_PATTERN = /^[a-z0-9][a-z0-9-]{0,63}$/
 
 export const noSuchInstance = 'There is no such instance.'
@@ -82,7 +81,7 @@ export function entered(
       name: 'Holdfast-Instance',
       message: '`Holdfast-Instance` must be the id of an instance: 1 to 64 lower-case letters, digits and `-`.',
     })
-  const instance = named ?? identity.instance ?? INSTANCE_DEFAULT
+  const instance = named ?? identity.instance ?? SERVICE_INSTANCE
   if (isStale(identity, doors.registry)) throw endedRefusal('view_stale')
   const caller: Caller = { identity, subject: identity.subject, instance, address }
   if (named === undefined || named === identity.instance) return caller
@@ -94,13 +93,13 @@ export function entered(
 }
 
 function isThere({ registry }: Doors, instance: string): boolean {
-  return instance === INSTANCE_DEFAULT || registry.get('instance', instance) !== null
+  return instance === SERVICE_INSTANCE || registry.get('instance', instance) !== null
 }
 
 /** Why nothing can be done in the instance now, whoever asks; null: it is active. */
 export function instanceRefusal({ registry }: Doors, instance: string): Refused | null {
   const record = registry.get('instance', instance)
-  if (!record) return instance === INSTANCE_DEFAULT ? null : refuse('not_found', noSuchInstance)
+  if (!record) return instance === SERVICE_INSTANCE ? null : refuse('not_found', noSuchInstance)
   switch (record.state) {
     case 'active':
       return null

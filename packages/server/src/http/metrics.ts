@@ -2,6 +2,7 @@
  * `/metrics`: of all for those who run the service, of one instance for its own people. Without a credential only this machine is answered, as a
  * collector beside the server would ask, unless the operator has opened it: how much others do is nobody's business.
  */
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { METRICS_TYPE, type Tenant, tenantExposition } from '../telemetry/tenants.ts'
 import { type Caller, callerOf, presentedBy } from './caller.ts'
@@ -9,7 +10,6 @@ import type { Doors } from './doors.ts'
 import { decide, denial } from './permission.ts'
 import { refuse } from './reply.ts'
 
-const SERVICE_INSTANCE = 'default'
 const loopback = /^(127\.|::1$)/
 
 export async function metrics(doors: Doors, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {

@@ -3,7 +3,7 @@
  * body is read, the action on the name or prefix in the URL; after it, on all that the body names and asks for.
  */
 import { TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
-import type { OperationFields } from '@holdfast/protocol/operation'
+import { type OperationFields, SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Preemption } from '../locks/model.ts'
 import { tenantActions } from '../policies/roles.ts'
 import type { Deed } from './permission.ts'
@@ -25,8 +25,6 @@ export function earlyDeeds({ action, scope, body }: OperationFields, url: InUrl)
   const service: Deed = { ...deed, instance: SERVICE_INSTANCE }
   return scope === 'service' ? [service] : [{ ...deed, instance: url.instance ?? SERVICE_INSTANCE }, service]
 }
-
-const SERVICE_INSTANCE = 'default'
 
 /** The fields of all bodies that permission can depend on. */
 type Body = {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
-import type { Limits } from '../registry/records.ts'
+import { type Limits, noLimits } from '../registry/records.ts'
 import { instanceRecord } from '../registry/testing.ts'
 import { type Answer, type Json, ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 
@@ -19,19 +19,9 @@ const deed = {
   trace: '',
 } as const
 
-const free: Limits = {
-  operationsPerSecond: null,
-  burstOperations: null,
-  heldLocks: null,
-  sessions: null,
-  waiters: null,
-  watches: null,
-  storedBytes: null,
-}
-
 /** From the next command on the instance has these limits and no others. */
 async function limit(server: TestServer, overrides: Partial<Limits>): Promise<void> {
-  const value = instanceRecord({ id: 'default', plan: 'premium', overrides: { ...free, ...overrides } })
+  const value = instanceRecord({ id: 'default', plan: 'premium', overrides: { ...noLimits, ...overrides } })
   await server.registry.change(deed, () => [{ kind: 'instance', id: 'default', value }])
 }
 

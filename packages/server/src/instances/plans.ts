@@ -3,10 +3,7 @@
  * says why these figures. Prices are data of the plan records and are read by nobody but usage reports and the catalogue.
  */
 import type { Registry } from '../registry/port.ts'
-import type { InstanceRecord, Limits, PlanRecord } from '../registry/records.ts'
-
-/** The instance that is always there; whoever has a server of his own need not know that there are others. */
-export const DEFAULT_INSTANCE = 'default'
+import { type InstanceRecord, type Limits, noLimits, type PlanRecord } from '../registry/records.ts'
 
 export const capacityUnit: Limits = {
   operationsPerSecond: 100,
@@ -16,16 +13,6 @@ export const capacityUnit: Limits = {
   waiters: 1_000,
   watches: 50,
   storedBytes: 1024 * 1024,
-}
-
-const unlimited: Limits = {
-  operationsPerSecond: null,
-  burstOperations: null,
-  heldLocks: null,
-  sessions: null,
-  waiters: null,
-  watches: null,
-  storedBytes: null,
 }
 
 /** Those that a new service begins with; its operator may change them and add others. */
@@ -63,7 +50,7 @@ export const defaultPlans: readonly PlanRecord[] = [
     minUnits: 1,
     stepUnits: 1,
     allowsOverrides: true,
-    unit: unlimited,
+    unit: noLimits,
     // Not for those who may make instances to choose.
     state: 'retired',
   },

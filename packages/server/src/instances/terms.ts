@@ -1,7 +1,9 @@
 /** From the records of the registry to what the owner of a shard enforces: in memory, and anew after each change. */
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Registry } from '../registry/port.ts'
-import type { Terms, TermsOf } from '../shards/terms.ts'
-import { DEFAULT_INSTANCE, limitsOf, planOf } from './plans.ts'
+import { noLimits } from '../registry/records.ts'
+import type { TermsOf } from '../shards/terms.ts'
+import { limitsOf, planOf } from './plans.ts'
 
 type Found = ReturnType<TermsOf>
 
@@ -24,21 +26,11 @@ export function registryTerms(registry: Registry): TermsOf {
 
 function termsIn(registry: Registry, instance: string): Found {
   const record = registry.get('instance', instance)
-  if (!record) return instance === DEFAULT_INSTANCE ? null : 'unknown'
+  if (!record) return instance === SERVICE_INSTANCE ? null : 'unknown'
   const isEnabled = record.state === 'active'
   const plan = planOf(registry, record.plan)
   // Plans are retired, never deleted; if one is gone all the same, an instance that was sold is served.
   const limits = plan && limitsOf(record, plan)
   if (isEnabled && (!limits || Object.values(limits).every(limit => limit === null))) return null
   return { ...(limits ?? noLimits), isEnabled }
-}
-
-const noLimits: Omit<Terms, 'isEnabled'> = {
-  operationsPerSecond: null,
-  burstOperations: null,
-  heldLocks: null,
-  sessions: null,
-  waiters: null,
-  watches: null,
-  storedBytes: null,
 }

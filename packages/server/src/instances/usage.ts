@@ -1,6 +1,8 @@
 /** What an instance has used, for whoever asks: unit hours and cost from its record, what happened from what has been counted. */
+
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { USAGE_ROWS_MAX } from '@holdfast/protocol/limits'
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
@@ -9,7 +11,7 @@ import { keysUnder } from '../shards/keys.ts'
 import { decodeMeta } from '../shards/meta.ts'
 import { shardOf } from '../shards/router.ts'
 import { addCounts, type Counts, countKeysUnder, decodeCounts, groupOf, hourOf } from './counts.ts'
-import { DEFAULT_INSTANCE, planOf } from './plans.ts'
+import { planOf } from './plans.ts'
 import { costUsd, HOUR_MS, type Metered, metered, type Plans, unitHours } from './unit-hours.ts'
 
 export type Span = { fromMs: number; toMs: number }
@@ -36,7 +38,7 @@ export async function usageOf(
   asked: Partial<Span> & { by?: Period },
 ): Promise<UsageReport> {
   const { clock, registry } = options
-  const record = registry.get('instance', instance) ?? (instance === DEFAULT_INSTANCE ? ownInstance : null)
+  const record = registry.get('instance', instance) ?? (instance === SERVICE_INSTANCE ? ownInstance : null)
   if (!record) throw new HoldfastError('not_found', `There is no instance \`${instance}\`.`)
   const nowMs = clock.wallMs()
   const month = periodOf(nowMs, 'month')
@@ -123,8 +125,8 @@ export async function countsOf(
 
 /** Of a server whose operator has made no records: it has always been there and costs nothing. */
 const ownInstance: InstanceRecord = {
-  id: DEFAULT_INSTANCE,
-  name: DEFAULT_INSTANCE,
+  id: SERVICE_INSTANCE,
+  name: SERVICE_INSTANCE,
   crn: '',
   account: '',
   plan: 'unmetered',

@@ -5,7 +5,7 @@
  * by something else. Compiled anew when the registry has changed, so no answer outlives a change that this server knows of. A permission is
  * found without making an object; a denial is put into words, for it is written down.
  */
-import type { Action } from '@holdfast/protocol/operation'
+import { type Action, SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { compilePattern, coversUnder, matches, mayMatchUnder } from '@holdfast/protocol/patterns'
 import type { Identity } from '../auth/identity.ts'
 import type { Registry } from '../registry/port.ts'
@@ -99,14 +99,14 @@ export class LocalDecisions implements DecisionPoint {
   }
 
   #exists(instance: string): boolean {
-    return this.#registry.get('instance', instance) !== null || instance === 'default'
+    return this.#registry.get('instance', instance) !== null || instance === SERVICE_INSTANCE
   }
 
   /** null: the state of the instance keeps nobody from this. */
   #inactive({ kind }: Identity, instance: string, action: Action): Decision | null {
     const record = this.#registry.get('instance', instance)
     // The one that is always there need not have a record.
-    if (!record) return instance === 'default' ? null : denied('There is no such instance.')
+    if (!record) return instance === SERVICE_INSTANCE ? null : denied('There is no such instance.')
     if (record.state === 'active' || actionsWhileInactive.has(action)) return null
     if (kind === 'root' && !tenantActions.has(action)) return null
     return denied(inactiveMessages[record.state])

@@ -5,7 +5,7 @@
  * out together. While the decision point does not answer, what it has said before is served until `STALE_MS_MAX` after it was said; all else is
  * denied. What it is not asked: whether the instance is active and of the account that the token is for. That is known here, and decided first.
  */
-import type { Action } from '@holdfast/protocol/operation'
+import { type Action, SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
 import { type Random, randomHex } from '../random.ts'
 import type { Registry } from '../registry/port.ts'
@@ -87,7 +87,7 @@ export class RemoteDecisions implements DecisionPoint {
 
   #isOfAccount(account: string | null, instance: string): boolean {
     const record = this.#options.registry.get('instance', instance)
-    return record ? account === record.account : instance === 'default'
+    return record ? account === record.account : instance === SERVICE_INSTANCE
   }
 
   #questionOf(

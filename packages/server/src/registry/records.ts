@@ -42,6 +42,16 @@ export type Limits = {
   storedBytes: number | null
 }
 
+export const noLimits: Limits = {
+  operationsPerSecond: null,
+  burstOperations: null,
+  heldLocks: null,
+  sessions: null,
+  waiters: null,
+  watches: null,
+  storedBytes: null,
+}
+
 export type PlanRecord = {
   /** `standard`, `premium`, or the operator's own. */
   id: string

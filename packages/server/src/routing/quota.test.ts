@@ -3,25 +3,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Command } from '../locks/model.ts'
 import type { Terms } from '../shards/terms.ts'
-import type { Heard } from '../shards/testing.ts'
+import { freeTerms, type Heard } from '../shards/testing.ts'
 import { Cluster } from './testing.ts'
 
 const by = 'test'
-const free: Terms = {
-  isEnabled: true,
-  operationsPerSecond: null,
-  burstOperations: null,
-  heldLocks: null,
-  sessions: null,
-  waiters: null,
-  watches: null,
-  storedBytes: null,
-}
 
 async function startOwnedBy2(terms: Partial<Terms>): Promise<{ cluster: Cluster; instance: string }> {
   const cluster = await Cluster.start(3)
   const instance = cluster.instances(8).find(name => cluster.servers[0]!.shards.ownerUrl(name) === '2')!
-  cluster.terms = (_, name) => (name === instance ? { ...free, ...terms } : null)
+  cluster.terms = (_, name) => (name === instance ? { ...freeTerms, ...terms } : null)
   return { cluster, instance }
 }
 
@@ -104,7 +94,7 @@ test('watches are counted over all servers; those that are open go on at the nex
 test('an instance that was made a moment ago on another server is waited for, not refused', async () => {
   const { cluster, instance } = await startOwnedBy2({})
   let isKnown = false
-  cluster.terms = server => (server === 2 && !isKnown ? 'unknown' : free)
+  cluster.terms = server => (server === 2 && !isKnown ? 'unknown' : freeTerms)
   const asked = cluster.servers[0]!.tell({ type: 'open_session', by, ttlMs: 60_000, labels: null }, { instance })
   await cluster.pass(500)
   assert.deepEqual([asked.answer, asked.failed], [null, null])

@@ -7,23 +7,13 @@ import { Admission } from './admission.ts'
 import { Arrival } from './callers.ts'
 import { Lanes } from './lanes.ts'
 import type { Terms } from './terms.ts'
-import { isAppend, startServer } from './testing.ts'
+import { freeTerms, isAppend, startServer } from './testing.ts'
 import { COMMANDS_PER_TURN_MAX } from './turn.ts'
 
 const by = 'test'
 const show: Command = { type: 'show', by, lock: 'a' }
-const free: Terms = {
-  isEnabled: true,
-  operationsPerSecond: null,
-  burstOperations: null,
-  heldLocks: null,
-  sessions: null,
-  waiters: null,
-  watches: null,
-  storedBytes: null,
-}
 const rate = (operationsPerSecond: number | null, burstOperations: number | null): Terms => ({
-  ...free,
+  ...freeTerms,
   operationsPerSecond,
   burstOperations,
 })
@@ -92,7 +82,7 @@ test('what keeps, gives back or confirms is never refused and takes nothing; a d
   assert.equal(admission.refusal('a', show, 0), null)
   retryOf(admission.refusal('a', show, 0))
   for (const command of kept) assert.equal(admission.refusal('a', command, 0), null)
-  terms = { ...free, isEnabled: false }
+  terms = { ...freeTerms, isEnabled: false }
   for (const command of kept) assert.equal(admission.refusal('a', command, 0), null)
   const disabled = { ok: false, code: 'forbidden', reason: 'instance_disabled' }
   assert.deepEqual(admission.refusal('a', show, 10_000), disabled)
@@ -106,7 +96,7 @@ test('new limits count from the next command on; without one, or with none at al
   assert.equal(admission.refusal('a', show, 0), null)
   assert.equal(admission.refusal('a', show, 0), null)
   retryOf(admission.refusal('a', show, 0))
-  terms = free
+  terms = freeTerms
   assert.equal(admission.refusal('a', show, 0), null)
   terms = rate(0, 0)
   retryOf(admission.refusal('a', show, 1_000_000))
@@ -259,13 +249,13 @@ test('an instance that its server has not heard of is not taken, and may be aske
   const early = server.tell(open)
   await clock.settle()
   assert.equal(early.failed?.name, 'NotTaken')
-  terms = free
+  terms = freeTerms
   assert.equal((await server.ask(open)).ok, true)
   await server.shards.close()
 })
 
 test('the n-th watch of an instance is open, the next is refused, and one that ends makes room', async () => {
-  let terms: Terms = { ...free, watches: 2 }
+  let terms: Terms = { ...freeTerms, watches: 2 }
   const { server } = await startServer({ termsOf: () => terms })
   const watch = (instance = 'main') => {
     const told: unknown[] = []
@@ -291,7 +281,7 @@ test('the n-th watch of an instance is open, the next is refused, and one that e
   one.stop()
   assert.deepEqual(watch().told, ['began'])
   assert.deepEqual(watch().told, [full])
-  terms = { ...free, isEnabled: false }
+  terms = { ...freeTerms, isEnabled: false }
   assert.deepEqual(watch('other').told, [{ ok: false, code: 'forbidden', reason: 'instance_disabled' }])
   await server.shards.close()
 })

@@ -6,6 +6,7 @@
  * freeze of all locks that everybody can see and an operator can lift. The cluster gets a new id, so that cursors of old events are not taken
  * for places in the new log; and the servers of then are forgotten.
  */
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
 import { encodeRecord } from '../engine/commit.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -45,8 +46,6 @@ export type Restored = {
 export const EPOCHS_SKIPPED = 2 ** 16
 /** Sessions opened after the backup may have had longer TTLs than those in it. */
 export const WAIT_MS_MIN = 60_000
-/** The instance that is always there. */
-const INSTANCE_DEFAULT = 'default'
 /** Entries of one batch: far below what a commit may have. */
 const ENTRIES_MAX = 1_000
 const LIST_MAX = 1_000
@@ -68,7 +67,7 @@ export async function raiseAboveBackup(options: Restoring): Promise<Restored> {
   const waitMs = options.waitMs ?? Math.max(WAIT_MS_MIN, ...found.map(({ longestTtlMs }) => longestTtlMs))
   const untilAt = clock.wallMs() + waitMs
   const epoch = epochAbove(found, options.aboveToken)
-  const instances = [INSTANCE_DEFAULT, ...(await registered(engine, keys))]
+  const instances = [SERVICE_INSTANCE, ...(await registered(engine, keys))]
   for (const shard of found) await raise({ ...options, keys, shard, shards: meta.shards, epoch, untilAt, instances })
   await forgetServers(engine, keys)
   const renamed: Meta = { ...meta, clusterId: randomHex(random, 16) }

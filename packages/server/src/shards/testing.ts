@@ -14,7 +14,7 @@ import type { Answer, Asking, Logged } from './port.ts'
 import type { Processes } from './processes.ts'
 import { type OpenedShards, openShards, type ShardsConfig } from './shards.ts'
 import { type ShardTelemetry, silentTelemetry } from './telemetry.ts'
-import { type TermsOf, withoutTerms } from './terms.ts'
+import { type Terms, type TermsOf, withoutTerms } from './terms.ts'
 
 /** More than any chain of promises in this room is long. */
 const MICROTASKS = 100
@@ -354,4 +354,16 @@ export function acquireOf(
 export function tokenOf(reply: Reply | null): number {
   assert.ok(reply?.ok === true && reply.type === 'granted', `not granted: ${JSON.stringify(reply)}`)
   return reply.grants[0]!.token
+}
+
+/** On which everything goes; a test says what does not. */
+export const freeTerms: Terms = {
+  isEnabled: true,
+  operationsPerSecond: null,
+  burstOperations: null,
+  heldLocks: null,
+  sessions: null,
+  waiters: null,
+  watches: null,
+  storedBytes: null,
 }

@@ -1,6 +1,6 @@
 /** What the operations of administration share: who asks, pages of records, and what may be given away. */
-import type { Action } from '@holdfast/protocol/operation'
-import { type AdministrationOptions, type By, misfit, SERVICE_INSTANCE } from '../../administration/administration.ts'
+import { type Action, SERVICE_INSTANCE } from '@holdfast/protocol/operation'
+import { type AdministrationOptions, type By, misfit } from '../../administration/administration.ts'
 import type { Misfit } from '../../policies/fitness.ts'
 import { roleIdOf } from '../../policies/roles.ts'
 import { keyWithin } from '../../registry/records.ts'

@@ -1,19 +1,18 @@
 import { PAGE_LIMIT_DEFAULT } from '@holdfast/protocol/limits'
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { v2 } from '@holdfast/protocol/v2'
 import { answer, route } from '../call.ts'
 import { pageOf } from '../pages.ts'
 import { invalid } from '../reply.ts'
 import { wireRecord } from './audit-views.ts'
 
-/** Those who may read the trail of `default` look after the service. */
-const SERVICE = 'default'
-
 export const queryAudit = route(v2.queryAudit, async call => {
   const { lock, lock_prefix, subject, action, outcome, since, until, start } = call.query
   const limit = call.query.limit ?? PAGE_LIMIT_DEFAULT
   const page = await call.doors.audit.page({
     instance: call.caller.instance,
-    includesService: call.caller.instance === SERVICE,
+    // Those who may read the trail of `default` look after the service.
+    includesService: call.caller.instance === SERVICE_INSTANCE,
     order: call.query.order ?? 'newest',
     limit,
     ...(lock !== undefined && { lock }),
