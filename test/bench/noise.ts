@@ -7,7 +7,7 @@ import { Wire } from '../harness/wire.ts'
 import { RawHttp } from './raw-http.ts'
 
 const [url = '', key = '', offered = '', door = 'ws', seconds = ''] = process.argv.slice(2)
-const TICK_MS = 10
+const TICK_MS = 2
 /** Sockets that REST requests are spread over; each has one on its way. */
 const SOCKETS = 256
 const counts = { asked: 0, granted: 0, refused: 0 }

@@ -1,42 +1,19 @@
-/** Instances of their own with a key each, put into the store of a server that has not been started yet. */
-import { join } from 'node:path'
-import type { By } from '../../packages/server/src/administration/administration.ts'
-import { createCredential } from '../../packages/server/src/administration/credentials.ts'
-import { createInstance } from '../../packages/server/src/administration/instances.ts'
-import { systemClock } from '../../packages/server/src/clock.ts'
-import { openLmdb } from '../../packages/server/src/engine/lmdb/lmdb.ts'
-import { offerDefaultPlans } from '../../packages/server/src/instances/instances.ts'
-import { systemRandom } from '../../packages/server/src/random.ts'
-import type { Limits } from '../../packages/server/src/registry/records.ts'
-import { openRegistry } from '../../packages/server/src/registry/registry.ts'
-import { STORE_ROOT } from '../../packages/server/src/shards/keys.ts'
+/** Instances of their own with a key each, made by the operator of a server. */
 
-export type Tenant = { name: string; plan: string; capacityUnits: number; overrides?: Partial<Limits> }
+import { asker } from './rest.ts'
+import { asked, makeKey } from './teams.ts'
 
-/** Their keys, by name. */
-export async function addTenants(data: string, tenants: readonly Tenant[]): Promise<Map<string, string>> {
-  const engine = await openLmdb({ path: join(data, 'store') })
-  const failed = (what: unknown) => {
-    throw new Error(`the registry cannot be filled: ${String(what)}`)
-  }
-  const registry = await openRegistry({
-    engine,
-    clock: systemClock,
-    root: STORE_ROOT,
-    server: 'harness',
-    alarm: failed,
-    fatal: failed,
-  })
-  const options = { registry, clock: systemClock, random: systemRandom, serviceName: 'go-etcd-lock', region: 'local' }
-  const by: By = { subject: 'root', from: '', trace: 'harness' }
-  await offerDefaultPlans(registry)
+/** `overrides` as the wire spells them. */
+export type Tenant = { name: string; plan: string; capacity_units: number; overrides?: Record<string, number | null> }
+
+/** Their keys, by name: each may do with locks what a writer may. */
+export async function addTenants(url: string, tenants: readonly Tenant[]): Promise<Map<string, string>> {
+  const ask = asker(url)
   const keys = new Map<string, string>()
   for (const tenant of tenants) {
-    const { id } = await createInstance(options, by, tenant)
-    const fields = { name: tenant.name, roles: ['writer'], groups: [], expiresAtMs: null }
-    keys.set(tenant.name, (await createCredential(options, by, { instance: id, fields })).key)
+    const { id } = await asked(ask)('POST', '/v2/instances', tenant)
+    const within = asked(ask, { 'holdfast-instance': String(id) })
+    keys.set(tenant.name, (await makeKey(within, { name: tenant.name, roles: ['writer'] })).key)
   }
-  await registry.close()
-  await engine.close()
   return keys
 }

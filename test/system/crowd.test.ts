@@ -36,11 +36,11 @@ let ask: Ask
 let keys = { crowd: '', bystander: '' }
 
 before(async () => {
-  const overrides = { sessions: null, operationsPerSecond: null, burstOperations: null }
-  const teams = Object.keys(keys).map(name => ({ name, plan: 'premium', capacityUnits: 1, overrides }))
-  const made = await addTenants(folder.path, teams)
-  keys = { crowd: made.get('crowd') ?? '', bystander: made.get('bystander') ?? '' }
   server = await startServer({ data: folder.path })
+  const overrides = { sessions: null, operations_per_second: null, burst_operations: null }
+  const teams = Object.keys(keys).map(name => ({ name, plan: 'premium', capacity_units: 1, overrides }))
+  const made = await addTenants(server.url, teams)
+  keys = { crowd: made.get('crowd') ?? '', bystander: made.get('bystander') ?? '' }
   ask = asker(server.url)
 })
 

@@ -6,7 +6,7 @@ import type { WireError } from '@holdfast/protocol/errors'
 import { systemClock } from '../clock.ts'
 import { instanceRecord } from '../registry/testing.ts'
 import { ROOT_KEY, withServer } from '../testing.ts'
-import { EXHAUSTED_MAX, Exhausted } from './exhausted.ts'
+import { EXHAUSTED_MAX, Exhausted, PROMPT_REFUSALS_MAX } from './exhausted.ts'
 
 const refusal = (retryMs: number): WireError => ({
   code: 'rate_limited',
@@ -24,16 +24,27 @@ test('what the owner has said holds until its time is over, for this credential 
   const exhausted = new Exhausted()
   assert.equal(exhausted.refusal(of('a'), 0), null)
   exhausted.note(of('a'), refusal(50), 100)
-  assert.deepEqual(exhausted.refusal(of('a'), 120), refusal(30))
+  assert.deepEqual(exhausted.refusal(of('a'), 120), { error: refusal(30), heldMs: 0 })
   for (const other of [of('b'), of('a', 'other'), {}]) assert.equal(exhausted.refusal(other, 120), null)
   assert.equal(exhausted.refusal(of('a'), 150), null)
-  assert.equal(exhausted.refusal(of('a'), 120), null, 'it is forgotten once it is over')
   // A limit that is raised is felt within a second.
+  exhausted.note(of('a'), refusal(60_000), 200)
+  assert.ok(exhausted.refusal(of('a'), 1_199))
+  assert.equal(exhausted.refusal(of('a'), 1_200), null)
+  exhausted.note(of('a'), { ...refusal(50), code: 'quota_exceeded' }, 2_000)
+  assert.equal(exhausted.refusal(of('a'), 2_001), null)
+})
+
+test('of the refusals of a second PROMPT_REFUSALS_MAX are answered at once, and one more is held', () => {
+  const exhausted = new Exhausted()
   exhausted.note(of('a'), refusal(60_000), 0)
-  assert.ok(exhausted.refusal(of('a'), 999))
-  assert.equal(exhausted.refusal(of('a'), 1_000), null)
-  exhausted.note(of('a'), { ...refusal(50), code: 'quota_exceeded' }, 0)
-  assert.equal(exhausted.refusal(of('a'), 1), null)
+  const heldMs = (nowMs: number) => exhausted.refusal(of('a'), nowMs)?.heldMs ?? 0
+  for (let index = 0; index < PROMPT_REFUSALS_MAX; index++) assert.equal(heldMs(index), 0)
+  assert.ok(heldMs(500) > 0)
+  // What the owner says meanwhile does not make it a new second; time does.
+  exhausted.note(of('a'), refusal(60_000), 600)
+  assert.ok(heldMs(700) > 0)
+  assert.equal(heldMs(1_000), 0)
 })
 
 test('EXHAUSTED_MAX are kept, and one more when some are over', () => {

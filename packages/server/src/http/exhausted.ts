@@ -4,7 +4,10 @@
  * Whoever offers ten times what he may is refused nine times of ten, and over REST a refusal that is found out by routing, parsing and asking costs
  * nearly what a grant does, of the time of all. So the owner's word is kept until it runs out (a fraction of a second), and until then a request with the
  * same credential, for something that takes an operation, is answered before anything else is done with it: 429 comes before 401 in the order of
- * checks. Nothing is refused by this that the owner would have granted, but for a limit that has been raised this very moment.
+ * checks. Nothing is lost by that but time: what is refused here that the owner would have granted stays in the bucket, and is there when asked for next.
+ *
+ * Nor is a refusal free: who goes on asking as fast as the answers come takes the time of all by being refused. So there are so many a second at once,
+ * and those beyond wait a moment for their answer (decision 0112). Who heeds `Retry-After` never meets that.
  */
 import { hash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -16,11 +19,21 @@ import { requestIds } from './request-ids.ts'
 
 /** A limit that was raised is felt after this at the latest. */
 const KEPT_MS_MAX = 1_000
+/** A thousand operations a second have one left again after 1 ms: to ask that often would be to ask for nearly each of those to be refused. */
+const KEPT_MS_MIN = 10
+/** Refusals a second that are answered at once … */
+export const PROMPT_REFUSALS_MAX = 100
+/** … and for how long those beyond are held, on the average: a connection on which somebody waits for answers brings about five a second. */
+const HELD_MS = 200
+/** Those held together would come back together: each is held for a little more than the one before, from half of it to one and a half. */
+const SPREAD_MS = 37
+const SECOND_MS = 1_000
 /** Credentials that are kept; more are asked about. */
 export const EXHAUSTED_MAX = 10_000
 
 type Headers = IncomingMessage['headers']
-type Exhaustion = { untilMs: number; error: WireError }
+/** `count` refusals since `sinceMs`, within the same second. */
+type Exhaustion = { untilMs: number; error: WireError; sinceMs: number; count: number }
 
 export class Exhausted {
   readonly #kept = new Map<string, Exhaustion>()
@@ -31,18 +44,26 @@ export class Exhausted {
     if (error.code !== 'rate_limited' || typeof retryMs !== 'number') return
     if (this.#kept.size >= EXHAUSTED_MAX) this.#forgetOld(nowMs)
     if (this.#kept.size >= EXHAUSTED_MAX) return
-    this.#kept.set(nameOf(headers), { untilMs: nowMs + Math.min(retryMs, KEPT_MS_MAX), error })
+    const name = nameOf(headers)
+    const { sinceMs, count } = this.#kept.get(name) ?? { sinceMs: nowMs, count: 0 }
+    const untilMs = nowMs + Math.min(Math.max(retryMs, KEPT_MS_MIN), KEPT_MS_MAX)
+    this.#kept.set(name, { untilMs, error, sinceMs, count })
   }
 
-  /** What it would be answered; null: ask. */
-  refusal(headers: Headers, nowMs: number): WireError | null {
+  /** What it is answered, and after what time; null: ask. */
+  refusal(headers: Headers, nowMs: number): { error: WireError; heldMs: number } | null {
     if (this.#kept.size === 0) return null
-    const name = nameOf(headers)
-    const found = this.#kept.get(name)
-    if (!found) return null
-    if (found.untilMs > nowMs) return { ...found.error, retry_after_ms: Math.ceil(found.untilMs - nowMs) }
-    this.#kept.delete(name)
-    return null
+    const found = this.#kept.get(nameOf(headers))
+    if (!found || found.untilMs <= nowMs) return null
+    if (nowMs - found.sinceMs >= SECOND_MS) {
+      found.sinceMs = nowMs
+      found.count = 0
+    }
+    found.count++
+    return {
+      error: { ...found.error, retry_after_ms: Math.ceil(found.untilMs - nowMs) },
+      heldMs: found.count > PROMPT_REFUSALS_MAX ? HELD_MS / 2 + ((found.count * SPREAD_MS) % HELD_MS) : 0,
+    }
   }
 
   #forgetOld(nowMs: number): void {
@@ -63,13 +84,24 @@ function takesOperation({ method, url = '' }: IncomingMessage): boolean {
 
 /** Answers the request if it need not be looked at; returns whether it has. */
 export function turnAwayExhausted(doors: Doors, request: IncomingMessage, response: ServerResponse): boolean {
-  const { clock, exhausted, random, telemetry } = doors
+  const { clock, exhausted } = doors
   const { headers } = request
   // Pages of other origins are answered in their own way.
   if (headers.origin !== undefined || !takesOperation(request)) return false
+  if (headers['api-version'] !== undefined || headers['ibm-api-version'] !== undefined) return false
   const beganMs = clock.hrtimeMs()
-  const error = exhausted.refusal(headers, beganMs)
-  if (!error || headers['api-version'] !== undefined || headers['ibm-api-version'] !== undefined) return false
+  const refusal = exhausted.refusal(headers, beganMs)
+  if (!refusal) return false
+  const turnAway = () => refuseEarly(doors, { request, response, error: refusal.error, beganMs })
+  if (refusal.heldMs === 0) turnAway()
+  else clock.after(refusal.heldMs, () => response.destroyed || turnAway())
+  return true
+}
+
+type Early = { request: IncomingMessage; response: ServerResponse; error: WireError; beganMs: number }
+
+function refuseEarly({ clock, random, telemetry }: Doors, { request, response, error, beganMs }: Early): void {
+  const { headers } = request
   const { header, version } = apiVersion(headers, clock.wallMs())
   const { trace, correlation, traceparent } = requestIds(headers, random)
   const body = JSON.stringify({ trace, errors: [error] })
@@ -85,5 +117,4 @@ export function turnAwayExhausted(doors: Doors, request: IncomingMessage, respon
   const ms = clock.hrtimeMs() - beganMs
   const method = request.method ?? ''
   telemetry.requestDone({ trace, correlation, traceparent, method, route: 'exhausted', status: 429, ms })
-  return true
 }

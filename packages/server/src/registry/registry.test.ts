@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { Engine } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import { FakeClock } from '../shards/testing.ts'
+import { VIEW_MS_MAX } from './freshness.ts'
 import type { Deed, Put } from './port.ts'
 import type { RoleRecord } from './records.ts'
 import {
@@ -13,7 +14,6 @@ import {
   PUTS_MAX,
   RECORD_BYTES_MAX,
   TRAIL_LINKS_MAX,
-  VIEW_MS_MAX,
 } from './registry.ts'
 import { decodeHead, encode, hashLink, registryKeysUnder } from './store.ts'
 
@@ -251,6 +251,13 @@ test('a view is fresh for VIEW_MS_MAX after the last look that was answered, and
   isAway = false
   await clock.pass(2 * FOLLOW_MS)
   assert.equal(registry.isFresh, true)
+})
+
+test('a view is not fresh after a suspension of the machine, though it was a moment before', async () => {
+  const { clock, registry } = await opened(openMemory())
+  assert.equal(registry.isFresh, true)
+  clock.suspend(VIEW_MS_MAX + 1)
+  assert.equal(registry.isFresh, false)
 })
 
 test('when a credential was last used is remembered, beside the trail', async () => {

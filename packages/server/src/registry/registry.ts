@@ -10,7 +10,7 @@
  * after another; where they are not, all records are read anew.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
-import { type Cancel, type Clock, type Instant, instant, most } from '../clock.ts'
+import type { Cancel, Clock } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
 import {
   COMMIT_BYTES_MAX,
@@ -20,6 +20,7 @@ import {
   type KeyValue,
   type Write,
 } from '../engine/engine.ts'
+import { Freshness } from './freshness.ts'
 import { KnownRecords } from './known.ts'
 import type { Deed, Put, Registry, Trail } from './port.ts'
 import type { Kind, Records } from './records.ts'
@@ -37,8 +38,6 @@ import {
 
 /** How late another server's change may be seen, without a watch, less the reading itself. */
 export const FOLLOW_MS = 500
-/** A view of the records that is older than this is no ground for a decision. */
-export const VIEW_MS_MAX = 10_000
 /** A change whose outcome is not known by then is answered `unavailable`. */
 export const CHANGE_MS_MAX = 10_000
 const CLOSE_MS_MAX = 2_000
@@ -95,14 +94,14 @@ class StoredRegistry implements OpenedRegistry {
   /** Everything that touches the head goes one after another. */
   #last: Promise<unknown> = Promise.resolve()
   #cancelTimer: Cancel = () => undefined
-  /** When the newest answer of the store was asked for. */
-  #seen: Instant | null = null
+  readonly #freshness: Freshness
   #denials: Deed[] = []
   #denialsLost = 0
   #cancelDenials: Cancel | null = null
 
   constructor(options: RegistryOptions) {
     this.#options = options
+    this.#freshness = new Freshness(options.clock)
     this.#keys = registryKeysUnder(options.root)
   }
 
@@ -111,7 +110,7 @@ class StoredRegistry implements OpenedRegistry {
   }
 
   get isFresh(): boolean {
-    return this.#seen !== null && most(this.#options.clock, this.#seen) <= VIEW_MS_MAX
+    return this.#freshness.isFresh
   }
 
   get<K extends Kind>(kind: K, id: string): Records[K] | null {
@@ -271,11 +270,11 @@ class StoredRegistry implements OpenedRegistry {
 
   /** Reads what others have changed. */
   async #refresh(): Promise<void> {
-    const { clock, engine } = this.#options
-    const asked = instant(clock)
+    const { engine } = this.#options
+    const asked = this.#freshness.now()
     const pair = await engine.read(this.#keys.head, { atLeast: this.#headRevision })
     if (pair && pair.modRevision !== this.#headRevision) await this.#readUpTo(pair)
-    this.#seen = asked
+    this.#freshness.saw(asked)
   }
 
   async #readUpTo(pair: KeyValue): Promise<void> {
