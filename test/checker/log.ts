@@ -47,8 +47,8 @@ export class LogWitness {
     return judge
   }
 
-  /** `server`: who sent it. Throws a `Violation`. */
-  passed({ writes }: CommitRequest, server: string): void {
+  /** `server`: who sent it; null: only the store is known, whose record says no more than the epoch. Throws a `Violation`. */
+  passed({ writes }: Pick<CommitRequest, 'writes'>, server: string | null): void {
     for (const write of writes) {
       const key = 'from' in write ? write.from : write.key
       const match = /\/shards\/(\d+)\/(owner|log\/)/.exec(key.slice(this.#keys.root.length))
@@ -63,8 +63,13 @@ export class LogWitness {
 
   /** What must be true when nothing is under way any more. */
   settle(): void {
-    for (const log of this.#logs.values()) this.#compareFolds(log)
+    this.compareFolds()
     for (const judge of this.judges.values()) judge.settle()
+  }
+
+  /** I20: what new owners would read now is what there was. */
+  compareFolds(): void {
+    for (const log of this.#logs.values()) this.#compareFolds(log)
   }
 
   #log(shard: number): Log {
@@ -86,11 +91,12 @@ export class LogWitness {
     if (server !== '') this.#compareFolds(log)
   }
 
-  #appended(log: Log, { shard, value, server }: { shard: number; value: Uint8Array; server: string }): void {
+  #appended(log: Log, { shard, value, server }: { shard: number; value: Uint8Array; server: string | null }): void {
     const batch = decodeBatch(value)
     if (batch.seq !== log.lastSeq + 1) throw new Violation(`I19: batch ${batch.seq} was written after ${log.lastSeq}`)
     if (batch.prev !== log.lastHash) throw new Violation(`I15: batch ${batch.seq} does not name the one before it`)
-    if (batch.seq > 0 && (batch.epoch !== log.owner.epoch || server !== log.owner.server))
+    const isOwner = batch.epoch === log.owner.epoch && (server === null || server === log.owner.server)
+    if (batch.seq > 0 && !isOwner)
       throw new Violation(`I19: ${server} appended in epoch ${batch.epoch}; the owner is ${log.owner.server}`)
     if (batch.epoch < log.lastEpoch || batch.now < log.lastNow) throw new Violation('I19: the epoch or the clock fell')
     Object.assign(log, { lastSeq: batch.seq, lastHash: hashBatch(value), lastEpoch: batch.epoch, lastNow: batch.now })

@@ -7,24 +7,33 @@ import type { Lock } from '../../packages/client/src/lock.ts'
 import { Violation } from '../checker/judge.ts'
 import type { Operation } from '../checker/linear.ts'
 import type { Chance } from './chance.ts'
-import type { Client } from './clients.ts'
+import type { Client as Simulated } from './clients.ts'
+
+/** One that works: of the simulator, or a real one. */
+export type Client = Pick<Simulated, 'name' | 'session' | 'holdfast' | 'sleep' | 'reopen'> & {
+  options: { instance: string }
+}
 
 /** What a worker needs of the world. */
-export type Stage = {
+export type Stage<Of extends Client = Client> = {
   nowMs(): number
   /** Counts one operation; false: the run has had its operations. */
   takesOne(): boolean
   /** A number for an acquire, by which the log knows it. */
   nextOperation(): number
-  others(client: Client): Client[]
-  began(client: Client, lock: Lock): void
-  holds(client: Client, lock: Lock): void
-  released(client: Client, lock: Lock): void
-  refused(client: Client, operation: number, why: string): void
+  /** Before each round of work, if it is not to go as fast as it can. */
+  paced?(client: Of): Promise<void>
+  others(client: Of): Of[]
+  began(client: Of, lock: Lock): void
+  holds(client: Of, lock: Lock): void
+  released(client: Of, lock: Lock): void
+  refused(client: Of, operation: number, why: string): void
   /** A write is on its way to what the lock protects. */
-  protectedWrite(client: Client, lock: { name: string; token: number }): void
+  protectedWrite(client: Of, lock: { name: string; token: number }): void
   /** Of locks that are only ever taken exclusively. */
-  history(lock: string, instance: string): Operation[] | null
+  history(lock: string, instance: string): { push(operation: Operation): unknown } | null
+  /** What has been learned of an operation that was pushed. */
+  learned?(operation: Operation): void
   counted(what: string): void
   fail(error: unknown): void
   /** Those that are not done. */
@@ -38,11 +47,12 @@ const sharedLock = 'both'
 const semaphore = { name: 'permits', limit: 3 }
 const names = [...exclusiveLocks, ...exclusiveLocks, sharedLock, semaphore.name]
 
-export async function work(stage: Stage, client: Client, chance: Chance): Promise<void> {
+export async function work<Of extends Client>(stage: Stage<Of>, client: Of, chance: Chance): Promise<void> {
   const worker = new Worker(stage, client, chance)
   stage.workers.add(worker)
   while (stage.takesOne()) {
     try {
+      await stage.paced?.(client)
       await worker.once()
     } catch (error) {
       if (error instanceof Violation || !isOfTheService(error)) return stage.fail(error)
@@ -55,7 +65,7 @@ export async function work(stage: Stage, client: Client, chance: Chance): Promis
 }
 
 /** Takes up what others have handed to this client, and gives it back soon; until the session is closed, for the news of it may be lost. */
-export async function receive(stage: Stage, client: Client): Promise<void> {
+export async function receive<Of extends Client>(stage: Stage<Of>, client: Of): Promise<void> {
   const { session, holdfast } = client
   while (!session.isClosed) {
     try {
@@ -304,7 +314,7 @@ class Call {
   readonly #operation: Operation
   readonly #stage: Stage
 
-  constructor(history: Operation[], stage: Stage, deed: Operation['deed']) {
+  constructor(history: { push(operation: Operation): unknown }, stage: Stage, deed: Operation['deed']) {
     this.#stage = stage
     this.#operation = { deed, calledMs: stage.nowMs(), returnedMs: Number.POSITIVE_INFINITY, isOptional: true }
     history.push(this.#operation)
@@ -314,10 +324,12 @@ class Call {
     this.#operation.deed = deed
     this.#operation.returnedMs = this.#stage.nowMs()
     this.#operation.isOptional = false
+    this.#stage.learned?.(this.#operation)
   }
 
   /** Nothing has been done, and nothing was learned. */
   isVoid(): void {
     this.#operation.deed = { does: 'nothing' }
+    this.#stage.learned?.(this.#operation)
   }
 }

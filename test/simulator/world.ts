@@ -165,7 +165,7 @@ export class World {
     )
   }
 
-  readonly #stage: Stage = {
+  readonly #stage: Stage<Client> = {
     nowMs: () => this.schedule.nowMs,
     takesOne: () => {
       if (this.#operations >= this.plan.operations) return false

@@ -1,0 +1,147 @@
+/**
+ * The short form of `npm run chaos`: one scenario from the first process to the last, and then the same evidence spoilt in one place at a time, so that
+ * it is known that the judges would have seen it.
+ */
+import { strict as assert } from 'node:assert'
+import { test } from 'node:test'
+import { temporaryFolder } from '../harness/process.ts'
+import type { Line } from './client/history.ts'
+import { type Evidence, judge } from './judging.ts'
+import { nextGrants, resultOf } from './result.ts'
+import { defaults, Rig } from './rig.ts'
+import type { Scenario } from './scenario.ts'
+
+const SECONDS = 4
+/** The first of all may have any token. */
+const LATER = 10
+
+const short: Scenario = {
+  id: 'short',
+  name: 'an owner killed once',
+  does: 'kill -9 of the owner',
+  expects: 'all invariants',
+  async strike(rig) {
+    await rig.pause(1_000)
+    const place = await rig.owner()
+    await rig.fault('kill -9 of the owner', async () => {
+      await rig.servers[place]!.kill()
+      await rig.granted()
+    })
+  },
+}
+
+let kept: Evidence | null = null
+
+test('clients, servers and a store as real processes, an owner killed: nothing that was promised is broken', async () => {
+  const folder = temporaryFolder('chaos')
+  // Sessions that are renewed in time on a busy machine too.
+  const client = { clients: 3, ttlsMs: [5_000], paceMs: 20 }
+  const small = { members: 1, servers: 2, processes: 2, client }
+  const rig = new Rig({ ...defaults, ...small, folder: folder.path, seed: 1, seconds: SECONDS })
+  try {
+    await rig.start()
+    await short.strike(rig)
+    const judgement = await rig.rest()
+    const result = resultOf(short, rig, judgement)
+    assert.deepEqual(result.why, [])
+    assert.ok(result.operations > 50, `${result.operations} operations`)
+    assert.ok(judgement.figures.watched > 50 && judgement.latenessMs.length > 0, JSON.stringify(result.details))
+    assert.ok(Number.isFinite(nextGrants(rig.faults, judgement.acquires)[0]))
+    assert.ok(rig.log.counts.takeovers >= 2)
+    kept = rig.evidence
+  } finally {
+    await rig.stop()
+    folder.remove()
+  }
+})
+
+/** The evidence with the lines of all histories changed; null drops one. */
+function withLines({ histories, ...rest }: Evidence, change: (line: Line) => Line | null): Evidence {
+  return { ...rest, histories: histories.map(lines => lines.flatMap(line => change(structuredClone(line)) ?? [])) }
+}
+
+/** Changes the first line that it can. */
+function once(change: (line: Line) => Line | null | undefined): (line: Line) => Line | null {
+  let isDone = false
+  return line => {
+    if (isDone) return line
+    const changed = change(line)
+    if (changed === undefined) return line
+    isDone = true
+    return changed
+  }
+}
+
+const spoilt: [string, string, (evidence: Evidence) => Evidence][] = [
+  [
+    'a grant that the log does not know',
+    'I5',
+    all =>
+      withLines(
+        all,
+        once(line => (line.e === 'grant' ? { ...line, token: line.token + 1_000_000 } : undefined)),
+      ),
+  ],
+  [
+    'a late write that the resource took',
+    'I3',
+    all => ({
+      ...all,
+      attempts: [...all.attempts, { ...all.attempts[0]!, ok: true }].map(one => ({ ...one, lock: 'hot' })),
+    }),
+  ],
+  [
+    'belief that never ends',
+    'I4',
+    all => withLines(all, line => (line.e === 'over' ? null : line.e === 'until' ? { ...line, until: 1e15 } : line)),
+  ],
+  [
+    'an event that was read twice',
+    'I13',
+    all => ({
+      ...all,
+      histories: all.histories.map(lines => lines.flatMap(line => (line.e === 'seen' ? [line, line] : line))),
+    }),
+  ],
+  [
+    'a token that is smaller than one before it',
+    'I12',
+    all => {
+      let acquired = 0
+      return withLines(all, line => {
+        const isLater = line.e === 'return' && line.deed.does === 'acquire' && ++acquired > LATER
+        return isLater ? { ...line, deed: { does: 'acquire', token: 1 } } : line
+      })
+    },
+  ],
+  [
+    'a session that was ended while it had been promised time',
+    'I9',
+    all => withLines(all, line => (line.e === 'idle' ? { ...line, t: line.t + 10_000 } : line)),
+  ],
+  [
+    'a release that was acknowledged, of a lock that is held',
+    'I18',
+    ({ recorded, ...rest }) => {
+      const released = rest.histories.flat().find(line => line.e === 'released')
+      return {
+        ...rest,
+        recorded: recorded.filter(
+          ({ written: { entry } }) =>
+            !(entry.record === 'grant' && entry.value === null && entry.token === released?.token),
+        ),
+      }
+    },
+  ],
+]
+
+for (const [what, invariant, spoil] of spoilt) {
+  test(`refused: ${what}`, () => {
+    assert.ok(kept, 'there is a run to spoil')
+    const { violations } = judge(spoil(kept))
+    assert.ok(
+      violations.some(one => one.invariant === invariant),
+      JSON.stringify(violations.slice(0, 3)),
+    )
+  })
+}

@@ -1,0 +1,248 @@
+/**
+ * A client process: several clients, each with lines of work (the generator of the simulator, on real time), a few more who take cold locks, hold
+ * without renewing, or watch. It is told over standard input what to do next, and says over standard output what whoever started it must know at
+ * once; everything else is in its history.
+ */
+import { readFileSync, writeSync } from 'node:fs'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HoldfastError } from '../../../packages/client/src/errors.ts'
+import type { Operation } from '../../checker/linear.ts'
+import { Anybody } from '../../harness/witness/by-hand.ts'
+import { type Chance, chanceOf } from '../../simulator/chance.ts'
+import { exclusiveLocks, receive, type Stage, work } from '../../simulator/workload.ts'
+import { ChaosClient } from './client.ts'
+import { History } from './history.ts'
+import { realTime } from './real-time.ts'
+
+export type ClientConfig = {
+  index: number
+  instance: string
+  urls: string[]
+  clients: number
+  workers: number
+  ttlsMs: number[]
+  /** Mean, before each round of each line of work. */
+  paceMs: number
+  seed: number
+  history: string
+  resourcePort: number
+  /** Of this process's clock, which is faked unless it is 1. */
+  rate: number
+  isClockFaked: boolean
+  watches: boolean
+  /** Between locks that nobody renews; 0: none. */
+  idleEveryMs: number
+  idleTtlMs: number
+}
+
+const COLD_LOCKS = 1_000
+const COLD_PACE_MS = 200
+const COUNTS_MS = 1_000
+/** Each start of a process has numbers of its own. */
+const OPERATIONS_MAX = 10_000_000
+
+class ClientProcess {
+  readonly #config: ClientConfig
+  readonly #history: History
+  readonly #chance: Chance
+  readonly #clients: ChaosClient[] = []
+  readonly #counts: Record<string, number> = {}
+  readonly #stop = new AbortController()
+  readonly #resource
+  readonly #numbers = new Map<Operation, number>()
+  #working = 0
+  #acquires = 0
+  #calls = 0
+  #isOver = false
+  #pauses = 0
+
+  constructor(config: ClientConfig) {
+    this.#config = config
+    this.#history = new History(config.history, realTime(config))
+    this.#chance = chanceOf(config.seed, `process ${config.index}`)
+    this.#resource = connect(config.resourcePort, '127.0.0.1').setNoDelay(true)
+    // What it answers is in its own record.
+    this.#resource.resume()
+  }
+
+  async start(): Promise<void> {
+    const { clients, workers, idleEveryMs, watches } = this.#config
+    if (watches) void this.#watch()
+    for (let place = 0; place < clients; place++) this.#clients.push(this.#client(place))
+    await Promise.all(this.#clients.map(client => client.holdfast.sessionId()))
+    for (const client of this.#clients)
+      for (let worker = 0; worker < workers; worker++)
+        this.#begin(work(this.#stage, client, chanceOf(this.#config.seed, `${client.name} ${worker}`)))
+    this.#begin(this.#cold())
+    if (idleEveryMs > 0) this.#begin(this.#idle())
+    setInterval(() => this.#history.tell({ e: 'counts', counts: this.#counts }), COUNTS_MS)
+    this.say('ready')
+  }
+
+  obey(line: string): void {
+    const [word, value] = line.split(' ')
+    if (word === 'finish') this.#isOver = true
+    else if (word === 'pauses') this.#pauses = Number(value)
+    else if (word === 'leave') void this.#leave()
+  }
+
+  say(text: string): void {
+    writeSync(1, `${text}\n`)
+  }
+
+  #begin(routine: Promise<void>): void {
+    this.#working++
+    routine.then(
+      () => {
+        this.#working--
+        if (this.#working === 0) this.say('finished')
+      },
+      error => this.#wrong(error),
+    )
+  }
+
+  async #leave(): Promise<void> {
+    this.#stop.abort()
+    const doing = [...this.#stage.workers].map(worker => worker.doing)
+    if (this.#working > 0) this.#history.tell({ e: 'wrong', what: `I8: this does not end: ${doing.join('; ')}` })
+    await Promise.all(this.#clients.map(({ holdfast }) => holdfast.close()))
+    this.#history.tell({ e: 'counts', counts: this.#counts })
+    this.#history.tell({ e: 'left' })
+    process.exit(0)
+  }
+
+  #client(place: number): ChaosClient {
+    const { index, ttlsMs, urls, rate, instance } = this.#config
+    const from = (index + place) % urls.length
+    // By another name the library does not know it as the one that decides, and its requests are forwarded.
+    const named = urls.map(url => (place % 2 === 1 ? url.replace('127.0.0.1', 'localhost') : url))
+    return new ChaosClient({
+      name: `client-${index}.${place}`,
+      instance,
+      ttlMs: ttlsMs[place % ttlsMs.length] ?? 1_000,
+      urls: [...named.slice(from), ...named.slice(0, from)],
+      history: this.#history,
+      rate,
+      opened: client => void receive(this.#stage, client),
+    })
+  }
+
+  readonly #stage: Stage<ChaosClient> = {
+    nowMs: () => this.#history.nowMs(),
+    takesOne: () => {
+      if (!this.#isOver) this.#count('operations')
+      return !this.#isOver
+    },
+    nextOperation: () => this.#config.index * OPERATIONS_MAX + ++this.#acquires,
+    paced: async () => {
+      await sleep(this.#chance.between(0, this.#config.paceMs * 2))
+    },
+    others: client => this.#clients.filter(other => other !== client),
+    began: (client, lock) => client.began(lock),
+    holds: () => undefined,
+    released: (_client, { name: lock, token }) => this.#history.tell({ e: 'released', lock, token }),
+    refused: (_client, operation) => this.#history.tell({ e: 'refused', operation }),
+    protectedWrite: (_client, lock) => this.#protectedWrite(lock),
+    history: lock => (exclusiveLocks.includes(lock) ? { push: operation => this.#called(lock, operation) } : null),
+    learned: operation => {
+      const n = this.#numbers.get(operation)
+      this.#numbers.delete(operation)
+      if (n !== undefined) this.#history.tell({ e: 'return', n, deed: operation.deed })
+    },
+    counted: what => this.#count(what),
+    fail: error => this.#wrong(error),
+    workers: new Set(),
+  }
+
+  #called(lock: string, operation: Operation): void {
+    const n = this.#config.index * OPERATIONS_MAX + ++this.#calls
+    this.#numbers.set(operation, n)
+    this.#history.tell({ e: 'call', n, lock, deed: operation.deed })
+  }
+
+  /** The check was made just before. A pause here is what fencing is for. */
+  #protectedWrite({ name, token }: { name: string; token: number }): void {
+    if (this.#chance.isLuckyAt(this.#pauses)) {
+      this.say('pausing')
+      process.kill(process.pid, 'SIGSTOP')
+    }
+    this.#resource.write(`${name} ${token} 0\n`)
+    this.#count('writes')
+  }
+
+  /** Many locks, each of them seldom taken. */
+  async #cold(): Promise<void> {
+    const [client] = this.#clients
+    while (!this.#isOver && client) {
+      await sleep(this.#chance.between(0, COLD_PACE_MS * 2))
+      const name = `cold/${this.#chance.below(COLD_LOCKS)}`
+      if (!this.#stage.takesOne()) return
+      try {
+        const lock = await client.holdfast.tryAcquire(name)
+        if (!lock) continue
+        client.began(lock)
+        if (lock.isHeld) this.#protectedWrite(lock)
+        await lock.release()
+      } catch (error) {
+        this.#failed(error)
+      }
+    }
+  }
+
+  /** Sessions that nobody renews, so that something expires. */
+  async #idle(): Promise<void> {
+    const { urls, index, idleEveryMs, idleTtlMs } = this.#config
+    const anybody = new Anybody(urls)
+    for (let number = 0; !this.#isOver; number++) {
+      await sleep(this.#chance.between(idleEveryMs / 2, idleEveryMs * 1.5))
+      const opened = await anybody.ask('POST', '/v2/sessions', { ttl_ms: idleTtlMs })
+      const lock = `idle/${index}/${number}`
+      const headers = { 'holdfast-session': `${opened.body.session_id}.${opened.body.session_secret}` }
+      const t = this.#history.nowMs()
+      const { status, body } = await anybody.ask('POST', `/v2/locks/${encodeURIComponent(lock)}/acquire`, {}, headers)
+      if (status === 200) this.#history.tell({ e: 'idle', t, lock, token: Number(body.token), ttlMs: idleTtlMs })
+    }
+  }
+
+  async #watch(): Promise<void> {
+    const watcher = `watcher-${this.#config.index}`
+    const client = this.#client(0)
+    try {
+      for await (const item of client.holdfast.watch({ signal: this.#stop.signal }))
+        this.#history.tell({
+          e: 'seen',
+          watcher,
+          item:
+            item.type === 'reset'
+              ? { reset: item.cursor }
+              : { id: item.id, type: item.type, lock: item.lock, token: item.token },
+        })
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#failed(error)
+    }
+  }
+
+  #count(what: string): void {
+    this.#counts[what] = (this.#counts[what] ?? 0) + 1
+  }
+
+  #failed(error: unknown): void {
+    if (error instanceof HoldfastError) this.#count(`failed ${error.code}`)
+    else this.#wrong(error)
+  }
+
+  #wrong(error: unknown): void {
+    this.#history.tell({ e: 'wrong', what: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
+}
+
+// As it was written by whoever started this process.
+const config = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ClientConfig
+const run = new ClientProcess(config)
+const input = createInterface({ input: process.stdin })
+input.on('line', line => run.obey(line))
+// Whoever started it is gone.
+input.on('close', () => process.exit(1))
+await run.start()

@@ -1,0 +1,78 @@
+/**
+ * `npm run chaos [-- --list | --only 3,8 | --seconds N | --seed S | --json FILE]`: real etcd members, servers and client processes, under real faults,
+ * each scenario judged by what clients saw, what the store held, and what the protected resource took.
+ */
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { progressOf, table } from './report.ts'
+import type { Result } from './result.ts'
+import type { Rig } from './rig.ts'
+import { runScenario } from './run.ts'
+import { scenarios } from './scenarios/all.ts'
+
+const SECONDS = 40
+
+const { values } = parseArgs({
+  options: {
+    list: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    seconds: { type: 'string', default: String(SECONDS) },
+    seed: { type: 'string' },
+    json: { type: 'string', default: 'chaos-results/latest.json' },
+  },
+})
+
+const only = values.only?.split(',').map(id => id.trim())
+const unknown = only?.filter(id => !scenarios.some(scenario => scenario.id === id)) ?? []
+const seconds = Number(values.seconds)
+const seed = Number(values.seed ?? Date.now() % 1_000_000)
+
+if (values.list) {
+  for (const { id, name, does, expects } of scenarios) console.log(`${id.padStart(3)}  ${name}: ${does}; ${expects}`)
+} else if (unknown.length > 0 || !(seconds > 0) || !Number.isSafeInteger(seed)) {
+  console.error(
+    `What is that? ${unknown.join(', ')} ${values.seconds} ${values.seed ?? ''}; --list tells what there is.`,
+  )
+  process.exitCode = 2
+} else await runAll()
+
+async function runAll(): Promise<void> {
+  let rig: Rig | null = null
+  let isStopped = false
+  const stop = () => {
+    isStopped = true
+    void rig?.stop()
+  }
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  const results: Result[] = []
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-chaos-'))
+  for (const scenario of scenarios.filter(({ id }) => !only || only.includes(id))) {
+    if (isStopped) break
+    const progress = progressOf(scenario, seconds)
+    const began = (started: Rig) => {
+      rig = started
+      progress.of(started)
+    }
+    const own = join(folder, `scenario-${scenario.id}`)
+    const result = await runScenario(scenario, { seed, seconds, folder: own, began, tell: progress.tell })
+    progress.end()
+    if (isStopped) break
+    results.push(result)
+    console.log(table([result]))
+    if (result.outcome !== 'failed') continue
+    console.log(`  again: npm run chaos -- --only ${scenario.id} --seed ${seed} --seconds ${seconds}\n  files: ${own}`)
+  }
+  finish(results, { isStopped })
+}
+
+function finish(results: readonly Result[], { isStopped }: { isStopped: boolean }): void {
+  mkdirSync(dirname(values.json), { recursive: true })
+  writeFileSync(values.json, `${JSON.stringify({ seed, seconds, results }, null, 2)}\n`)
+  const count = (outcome: Result['outcome']) => results.filter(one => one.outcome === outcome).length
+  console.log(`\n${table(results)}\n`)
+  if (isStopped) console.log('Stopped before the end.')
+  console.log(`${count('passed')} passed, ${count('failed')} failed, ${count('not run')} not run`)
+  process.exitCode = count('failed') > 0 || isStopped || results.length === 0 ? 1 : 0
+}

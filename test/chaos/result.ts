@@ -1,0 +1,79 @@
+/** What one run has come to: figures, and whether it passed. */
+import type { Judgement } from './judging.ts'
+import type { Fault, Rig } from './rig.ts'
+import type { Scenario } from './scenario.ts'
+
+export type Spread = { count: number; p50: number; p99: number; max: number }
+
+export type Result = {
+  id: string
+  name: string
+  outcome: 'passed' | 'failed' | 'not run'
+  /** Why it failed, or was not run. */
+  why: string[]
+  seed: number
+  seconds: number
+  operations: number
+  unknown: number
+  faults: Record<string, number>
+  staleRefused: number
+  overlaps: number
+  nextGrantMs: Spread
+  latenessMs: Spread
+  boundMs: number | null
+  violations: Record<string, number>
+  details: Record<string, number>
+  counts: Record<string, number>
+}
+
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((one, other) => one - other)
+  const at = (share: number) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0)
+  return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) }
+}
+
+/** How long after each fault the first acquire was granted that had been begun after it; one that never was counts as for ever. */
+export function nextGrants(faults: readonly Fault[], acquires: Judgement['acquires']): number[] {
+  return faults.map(({ atMs, healedMs, isAnsweredDuring }) => {
+    const fromMs = isAnsweredDuring ? atMs : (healedMs ?? atMs)
+    let firstMs = Number.POSITIVE_INFINITY
+    for (const { calledMs, returnedMs } of acquires) if (calledMs >= fromMs) firstMs = Math.min(firstMs, returnedMs)
+    return firstMs - fromMs
+  })
+}
+
+export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Result {
+  const { figures, counts, latenessMs, acquires } = judgement
+  const isCounted = ({ invariant }: { invariant: string }) => scenario.countsOverlaps === true && invariant === 'I4'
+  const found = judgement.violations.filter(one => !isCounted(one))
+  const nextGrantMs = spreadOf(nextGrants(rig.faults, acquires))
+  const why = found.slice(0, 5).map(({ what }) => what.slice(0, 600))
+  if (scenario.boundMs !== undefined && !(nextGrantMs.max <= scenario.boundMs))
+    why.push(`the next grant came after ${nextGrantMs.max} ms, and the bound is ${scenario.boundMs} ms`)
+  const { batches, takeovers, carried, cleaned } = rig.log.counts
+  return {
+    id: scenario.id,
+    name: scenario.name,
+    outcome: why.length > 0 ? 'failed' : 'passed',
+    why,
+    seed: rig.options.seed,
+    seconds: rig.options.seconds,
+    operations: counts.operations ?? 0,
+    unknown: counts['failed unavailable'] ?? 0,
+    faults: tally(rig.faults.map(({ kind }) => kind)),
+    staleRefused: figures.refused,
+    overlaps: judgement.violations.filter(isCounted).length,
+    nextGrantMs,
+    latenessMs: spreadOf(latenessMs),
+    boundMs: scenario.boundMs ?? null,
+    violations: tally(found.map(({ invariant }) => invariant)),
+    details: { ...figures, batches, takeovers, carried, cleaned, recorderReopened: rig.recorder.reopened },
+    counts,
+  }
+}
+
+export function tally(what: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const one of what) counts[one] = (counts[one] ?? 0) + 1
+  return counts
+}

@@ -1,0 +1,278 @@
+/**
+ * All that runs in one scenario: etcd members, servers over them, client processes with the real library, what they protect, the recorder that
+ * sees every commit, and the links between them. It starts them, strikes them on behalf of a scenario, lets them come to rest, and stops what is left.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Violation } from '../checker/judge.ts'
+import { LogWitness } from '../checker/log.ts'
+import { type EtcdCluster, type EtcdOptions, startEtcd } from '../harness/etcd.ts'
+import { freePort } from '../harness/process.ts'
+import { type Server, startServer } from '../harness/server.ts'
+import { ownerOf } from '../harness/witness/owner.ts'
+import { type Chance, chanceOf } from '../simulator/chance.ts'
+import type { ClientConfig } from './client/process.ts'
+import { ClientHandle, Resource } from './clients.ts'
+import { type Evidence, type Judgement, judge, type Recorded } from './judging.ts'
+import { type Carry, Links } from './links.ts'
+import { type Commit, nowMs, Recorder } from './record/recorder.ts'
+
+export type RigOptions = {
+  folder: string
+  seed: number
+  seconds: number
+  members: number
+  etcd: Omit<EtcdOptions, 'members'>
+  servers: number
+  serverFlags: string[]
+  /** What the links to the store know of what they carry. */
+  carry: Carry
+  processes: number
+  client: Partial<ClientConfig>
+  /** Of the process of this place, on either side. */
+  clientEnv(index: number): NodeJS.ProcessEnv
+  serverEnv(place: number): NodeJS.ProcessEnv
+}
+
+export const defaults: Omit<RigOptions, 'folder' | 'seed' | 'seconds'> = {
+  members: 3,
+  etcd: {},
+  servers: 3,
+  serverFlags: [],
+  carry: 'bytes',
+  processes: 4,
+  client: {},
+  clientEnv: () => ({}),
+  serverEnv: () => ({}),
+}
+
+export type Fault = { kind: string; atMs: number; healedMs: number | null; isAnsweredDuring: boolean }
+
+const ROOT = 'holdfast'
+const INSTANCE = 'default'
+/** Of the run at its end: only healing. */
+const HEAL_SHARE = 0.15
+const REST_MS_MAX = 30_000
+/** The longest session, and its new owner. */
+const EMPTY_MS_MAX = 40_000
+const LOOK_MS = 50
+
+export class Rig {
+  readonly options: RigOptions
+  readonly chance: Chance
+  readonly links: Links
+  readonly servers: Server[] = []
+  readonly clients: ClientHandle[] = []
+  readonly faults: Fault[] = []
+  readonly recorded: Recorded[] = []
+  readonly violations: Judgement['violations'] = []
+  readonly log: LogWitness
+  /** All that was judged, once it has been. */
+  evidence: Evidence | null = null
+  etcd!: EtcdCluster // set before anything else can be done
+  recorder!: Recorder
+  resource!: Resource
+  #endsMs = 0
+  #isStopped = false
+  #isLogJudged = true
+  readonly #ports: number[] = []
+
+  constructor(options: RigOptions) {
+    this.options = options
+    this.chance = chanceOf(options.seed, 'nemesis')
+    this.links = new Links(options.carry)
+    this.log = new LogWitness(ROOT, written => this.recorded.push({ written, atMs: nowMs() }))
+  }
+
+  async start(): Promise<void> {
+    const { options } = this
+    mkdirSync(options.folder, { recursive: true })
+    this.etcd = await startEtcd({ members: options.members, ...options.etcd })
+    this.recorder = new Recorder(this.etcd.urls, commit => this.#passed(commit))
+    this.recorder.start()
+    this.resource = new Resource(options.folder)
+    for (let place = 0; place < options.servers; place++) {
+      this.#ports.push(await freePort())
+      await this.links.add(
+        this.#ports[place]!,
+        this.etcd.members.map(({ clientPort }) => clientPort),
+      )
+    }
+    await Promise.all(this.#ports.map((_, place) => this.startServer(place)))
+    const resourcePort = await this.resource.port()
+    const starting = Array.from({ length: options.processes }, (_, index) => this.startClient(index, { resourcePort }))
+    await Promise.all(starting)
+    this.#endsMs = performance.now() + options.seconds * 1_000
+  }
+
+  /** A server, or the same once more after it has ended, on its data. */
+  async startServer(place: number, env: NodeJS.ProcessEnv = {}): Promise<Server> {
+    const { folder, serverFlags, serverEnv } = this.options
+    const name = `server-${place}`
+    const own = ['--engine', 'etcd', '--etcd', this.links.storeUrls(place).join(','), '--server-name', name]
+    const server = await startServer({
+      data: `${folder}/${name}`,
+      port: this.#ports[place]!,
+      flags: [...own, '--advertise', this.links.url(place), ...serverFlags],
+      env: { ...serverEnv(place), ...env },
+    })
+    this.servers[place] = server
+    return server
+  }
+
+  async startClient(index: number, { resourcePort = 0 } = {}): Promise<ClientHandle> {
+    const { options } = this
+    const config: ClientConfig = {
+      index,
+      instance: INSTANCE,
+      urls: this.servers.map((_, place) => this.links.url(place)),
+      clients: 4,
+      workers: 2,
+      ttlsMs: [10_000, 1_500, 4_000, 2_500],
+      paceMs: 40,
+      seed: options.seed,
+      history: `${options.folder}/client-${index}.jsonl`,
+      resourcePort: resourcePort || Number(await this.resource.port()),
+      rate: 1,
+      isClockFaked: false,
+      watches: index === 0,
+      idleEveryMs: 1_000,
+      idleTtlMs: 1_000,
+      ...options.client,
+    }
+    const client = new ClientHandle(config, options.folder, options.clientEnv(index))
+    this.clients.push(client)
+    await client.line(line => line === 'ready')
+    return client
+  }
+
+  get isOver(): boolean {
+    return performance.now() > this.#endsMs - this.options.seconds * 1_000 * HEAL_SHARE || this.#isStopped
+  }
+
+  /** Ends early when the run does. */
+  async pause(lowMs: number, highMs = lowMs): Promise<void> {
+    const untilMs = performance.now() + this.chance.between(lowMs, highMs)
+    while (performance.now() < untilMs && !this.isOver) await sleep(LOOK_MS)
+  }
+
+  /**
+   * Does something bad, and undoes it. Counted, and timed until the next grant: from now on, or from its end if nothing can be granted before.
+   */
+  async fault(
+    kind: string,
+    act: () => Promise<void>,
+    { isAnsweredDuring = true }: { isAnsweredDuring?: boolean } = {},
+  ): Promise<void> {
+    const fault: Fault = { kind, atMs: nowMs(), healedMs: null, isAnsweredDuring }
+    this.faults.push(fault)
+    await act()
+    fault.healedMs = nowMs()
+  }
+
+  /** The place of the server that decides for all locks of the run. */
+  owner(): Promise<number> {
+    return ownerOf({ all: this.servers })
+  }
+
+  /** Waits until something is granted, as the record says. */
+  async granted(msMax = 20_000): Promise<void> {
+    const before = this.recorded.length
+    const isGrant = ({ written: { entry } }: Recorded) => entry.record === 'grant' && entry.type === 'granted'
+    const untilMs = performance.now() + msMax
+    while (!this.recorded.slice(before).some(isGrant)) {
+      if (performance.now() > untilMs) throw new Violation(`I8: nothing was granted for ${msMax} ms`)
+      await sleep(LOOK_MS)
+    }
+  }
+
+  /** Everybody ends what is under way and leaves; then nothing is held, and the members agree. Then all of it is judged. */
+  async rest(): Promise<Judgement> {
+    this.links.heal()
+    while (performance.now() < this.#endsMs && !this.#isStopped) await sleep(LOOK_MS)
+    const present = this.clients.filter(({ isRunning }) => isRunning)
+    for (const client of present) client.tell('finish')
+    const untilMs = performance.now() + REST_MS_MAX
+    while (!present.every(client => client.has('finished')) && performance.now() < untilMs) await sleep(LOOK_MS)
+    // The watchers are in the first, and have something to see until the others have gone.
+    for (const client of present.toReversed()) {
+      client.tell('leave')
+      await Promise.race([client.exited, sleep(REST_MS_MAX, undefined, { ref: false })])
+      if (client.isRunning) this.#found(new Violation(`I8: client process ${client.config.index} does not end`))
+    }
+    await this.#emptied()
+    await this.recorder.complete().catch(error => this.#found(error))
+    if (this.#isLogJudged) this.#judged(() => this.log.settle())
+    await this.#membersAgree().catch(error => this.#found(error))
+    return this.#judge()
+  }
+
+  /** Ends everything, whatever state it is in. Files stay. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    for (const { child } of [...this.clients, ...this.servers, ...(this.resource ? [this.resource] : [])])
+      child.kill('SIGKILL')
+    this.recorder?.close()
+    for (const [place, server] of this.servers.entries())
+      writeFileSync(`${this.options.folder}/server-${place}.log`, server.output())
+    await this.links.close()
+    await this.etcd?.stop()
+  }
+
+  async #emptied(): Promise<void> {
+    const isEmpty = () =>
+      [...this.log.judges.values()].every(
+        ({ grants, waiters, delays }) => grants.size + waiters.size + delays.size === 0,
+      )
+    const untilMs = performance.now() + EMPTY_MS_MAX
+    while (this.#isLogJudged && !isEmpty() && performance.now() < untilMs) await sleep(LOOK_MS)
+    if (this.#isLogJudged && !isEmpty())
+      this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
+  }
+
+  /** Each of them has the same keys. */
+  async #membersAgree(): Promise<void> {
+    const { client } = this.recorder
+    const hashes = await Promise.all(
+      this.etcd.members
+        .filter(({ isRunning }) => isRunning)
+        .map(({ url }) => client.at(url).hashKv(this.recorder.revision)),
+    )
+    const different = new Set(hashes.map(({ hash }) => hash))
+    if (different.size > 1) throw new Violation('the members of etcd do not have the same keys')
+  }
+
+  #passed({ writes }: Commit): void {
+    if (this.#isLogJudged) this.#judged(() => this.log.passed({ writes }, null))
+  }
+
+  /** After the first violation the model is not what the log is: nothing more can be said of it. */
+  #judged(check: () => void): void {
+    try {
+      check()
+    } catch (error) {
+      this.#isLogJudged = false
+      this.#found(error)
+    }
+  }
+
+  #found(error: unknown): void {
+    const what = error instanceof Error ? error.message : String(error)
+    this.violations.push({ invariant: /^I\d+/.exec(what)?.[0] ?? 'run', what })
+  }
+
+  #judge(): Judgement {
+    const evidence: Evidence = {
+      recorded: this.recorded,
+      histories: this.clients.map(client => client.history()),
+      attempts: this.resource.attempts(),
+      deaths: this.clients.flatMap(({ diedMs, config }) =>
+        diedMs === null ? [] : [{ by: `client-${config.index}`, t: diedMs }],
+      ),
+      instance: INSTANCE,
+    }
+    this.evidence = evidence
+    const judgement = judge(evidence)
+    return { ...judgement, violations: [...this.violations, ...judgement.violations] }
+  }
+}

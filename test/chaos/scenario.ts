@@ -1,0 +1,21 @@
+/** What a scenario is: a row of the table in docs/chaos.md, and what is done to the rig meanwhile. */
+import type { Rig, RigOptions } from './rig.ts'
+
+export type Scenario = {
+  /** As in VERIFICATION section 8; `5b` and the like are its parts. */
+  id: string
+  name: string
+  does: string
+  expects: string
+  /** What the machine must have; a reason when it does not. */
+  needs?(): string | null
+  rig?: Partial<RigOptions>
+  /** From strike (or from the end of the fault, where nothing can be served during it) to the next grant, at most. */
+  boundMs?: number
+  /** Belief may overlap here, as what is assumed of clocks or stores does not hold: it is counted. */
+  countsOverlaps?: boolean
+  /** Strikes until `rig.isOver`; all faults are healed when it returns. */
+  strike(rig: Rig): Promise<void>
+  /** After the run has been judged: what else must be true. Throws a `Violation`. */
+  verify?(rig: Rig, result: { refused: number; counts: Record<string, number> }): void | Promise<void>
+}

@@ -1,0 +1,15 @@
+/** All scenarios, in the order of VERIFICATION section 8. */
+import type { Scenario } from '../scenario.ts'
+import { clients } from './clients.ts'
+import { network } from './network.ts'
+import { servers } from './servers.ts'
+import { store } from './store.ts'
+
+export const scenarios: readonly Scenario[] = [...servers, ...store, ...network, ...clients].sort(
+  (one, other) => numberOf(one) - numberOf(other),
+)
+
+/** `5b` comes after `5`. */
+function numberOf({ id }: Scenario): number {
+  return Number.parseInt(id, 10) + (/[a-z]/.test(id) ? (id.charCodeAt(id.length - 1) - 96) / 100 : 0)
+}
