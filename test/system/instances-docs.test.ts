@@ -45,10 +45,9 @@ test('each command of the page works, in its order', async () => {
   const [create = '', first = '', own = '', keys = '', life = '', ibm = '', ...more] = blocks
   assert.deepEqual(more, [])
   const made = await works(create)
-  const id = /id +(\S+)/.exec(made)?.[1] ?? assert.fail(made)
   assert.match(made, /crn:v1:bluemix:public:\S+:eu-de:a\/\S+::/)
   assert.match(made, /standard, 20 capacity units/)
-  const key = keyIn(await works(first.replace('payments-id', id)))
+  const key = keyIn(await works(first))
   const said: string[] = []
   for (const command of own.split('\n')) said.push(await works(command, key))
   assert.match(said[2] ?? '', /nobody else is here/)
@@ -61,6 +60,19 @@ test('each command of the page works, in its order', async () => {
   for (const command of life.split('\n')) await works(command)
   assert.equal((await typed('holdfast whoami', key)).code, 0, 'restored, with its keys')
   for (const command of ibm.split('\n')) await works(command)
+})
+
+test('an instance is found by its name, from the environment too; a name that nobody has is said, and so is where to look', async () => {
+  await works('holdfast instance create by-name --plan standard --capacity-units 10')
+  await works('holdfast run a-lock --instance by-name -- true')
+  process.env.HOLDFAST_INSTANCE = 'by-name'
+  const ids = await works('holdfast run a-lock -- printenv HOLDFAST_INSTANCE')
+  assert.match(await works('holdfast audit list'), /lock\/a-lock/)
+  delete process.env.HOLDFAST_INSTANCE
+  assert.match(await works('holdfast instance show by-name'), new RegExp(`id +${ids.trim()}`))
+  const { code, stderr } = await typed('holdfast list --instance by-nam')
+  assert.equal(code, 124)
+  assert.match(stderr, /no instance by-nam;.*instance list/)
 })
 
 test('what one team does is not visible to the other, whatever it asks', async () => {

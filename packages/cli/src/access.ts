@@ -23,7 +23,10 @@ export function withAccess(command: Command, { hasJson } = { hasJson: true }): C
       '--ca <file>',
       'authorities that the service is trusted by, beside those of the system (default: $HOLDFAST_CA)',
     )
-    .option('--instance <id>', 'which instance, for a key that is not of one (default: $HOLDFAST_INSTANCE)')
+    .option(
+      '--instance <id>',
+      'which instance, by id or name, for a key that is not of one (default: $HOLDFAST_INSTANCE)',
+    )
   return hasJson ? command.option('--json', 'print JSON') : command
 }
 

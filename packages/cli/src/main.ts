@@ -3,6 +3,7 @@ import { HoldfastError } from '@holdfast/client'
 import { Command, CommanderError } from 'commander'
 import { CommandFailure, exitCodeOf, exitCodes } from './exit.ts'
 import { separateCommand } from './holding.ts'
+import { nameInstance } from './named-instance.ts'
 import { note } from './output.ts'
 import { verbs } from './verbs.ts'
 
@@ -32,6 +33,8 @@ async function programFor(name: string | undefined): Promise<Command> {
     .addHelpText('after', epilogue)
     .exitOverride()
     .showSuggestionAfterError()
+    .showHelpAfterError('Add --help to see what can be said.')
+    .hook('preAction', (_, command) => nameInstance(command))
     .enablePositionalOptions()
   for (const verb of verbs) {
     if (verb.name === name || (name === 'help' && verb.name !== 'serve')) (await verb.load()).define(program)

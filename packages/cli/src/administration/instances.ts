@@ -28,7 +28,11 @@ export function allInstances(rest: Rest): Promise<InstanceView[]> {
 
 /** By id or CRN, or by name where only one has it. */
 export async function findInstance(rest: Rest, named: string): Promise<InstanceView> {
-  const found = (await allInstances(rest)).filter(({ id, crn, name }) => [id, crn, name].includes(named))
+  return instanceOf(await allInstances(rest), named)
+}
+
+export function instanceOf(instances: readonly InstanceView[], named: string): InstanceView {
+  const found = instances.filter(({ id, crn, name }) => [id, crn, name].includes(named))
   const [first, second] = found
   if (!first)
     throw new CommandFailure(

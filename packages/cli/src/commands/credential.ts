@@ -1,4 +1,5 @@
 /** `holdfast credential …`: keys to an instance. */
+
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
 import {
@@ -15,10 +16,9 @@ import { wallMs } from '../clock.ts'
 import { parseDuration } from '../duration.ts'
 import { note } from '../output.ts'
 import { restOf } from '../rest.ts'
+import { several } from '../subjects.ts'
 
 type Creating = AccessOptions & { role?: string[]; group?: string[]; expires?: number }
-
-const several = (value: string, before: string[] = []) => [...before, value]
 
 export function define(program: Command): void {
   const credential = program

@@ -30,6 +30,10 @@ async function run({ listen, file }: Options): Promise<void> {
   }).catch((error: unknown) => {
     throw new CommandFailure(exitCodes.usage, error instanceof Error ? error.message : String(error))
   })
+  // Before anything is said: who has read it may stop it at once.
+  const stopped = new Promise<void>(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve)
+  })
   note('this is an emulator of IBM Cloud IAM for development and tests: never trust its tokens in production.')
   printLine(`issuer   ${emulator.issuer}`)
   printLine(`account  ${account.account}`)
@@ -38,9 +42,7 @@ async function run({ listen, file }: Options): Promise<void> {
     const key = file === undefined && apikey !== undefined ? `  apikey ${apikey}` : ''
     printLine(`  ${iam_id}  ${name}${key}`)
   }
-  await new Promise<void>(resolve => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve)
-  })
+  await stopped
   await emulator.close()
 }
 

@@ -1,4 +1,5 @@
 /** `holdfast policy …`: who may do what, to which locks, when. */
+
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
@@ -7,6 +8,7 @@ import { parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { facts, labelsText, note, paint, printJson, printLine, safe, table } from '../output.ts'
 import { restOf } from '../rest.ts'
+import { several, subjectOf } from '../subjects.ts'
 
 type Conditions = {
   maxTtlMs?: number
@@ -39,8 +41,6 @@ type Creating = AccessOptions & {
   file?: string
 }
 type Testing = AccessOptions & { group?: string[]; address?: string; at?: string; ttl?: number; priority?: number }
-
-const several = (value: string, before: string[] = []) => [...before, value]
 
 export function define(program: Command): void {
   const policy = program
@@ -123,7 +123,16 @@ function defineTest(policy: Command): void {
     .option('--priority <n>', 'with which priority', parsePriority)
     .action(async (subject: string, action: string, lock: string | undefined, options: Testing) => {
       const { group, address, at, ttl, priority } = options
-      const body = defined({ subject, action, lock, groups: group, address, at, ttlMs: ttl, priority })
+      const body = defined({
+        subject: subjectOf(subject),
+        action,
+        lock,
+        groups: group,
+        address,
+        at,
+        ttlMs: ttl,
+        priority,
+      })
       const decision = await restOf(options).call<Decision>('POST', '/v2/policies/test', { body })
       process.exitCode = decision.permitted ? 0 : 1
       if (options.json) return printJson(decision)
@@ -147,7 +156,7 @@ function bodyOf(options: Creating): object {
     hours: hours === undefined ? undefined : { from, to },
     sources: source,
   })
-  return defined({ subjects: subject, roles: role, locks: lock, description, conditions })
+  return defined({ subjects: subject.map(subjectOf), roles: role, locks: lock, description, conditions })
 }
 
 function fromFile(file: string): object {

@@ -1,6 +1,6 @@
 /** The directory that an LMDB store lives in: private to its user, on a local disk, and on that disk for good. */
-import { chmod, mkdir, open, statfs } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { chmod, link, mkdir, mkdtemp, open, rm, stat, statfs } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 
 /** Readable by nobody but the one who runs the server: the store holds what secrets are derived from. */
 const DIRECTORY_MODE = 0o700
@@ -43,6 +43,30 @@ export async function prepareDirectory(path: string): Promise<void> {
 export function networkFileSystem(type: number): string | null {
   // Node gives the type as a signed or unsigned number, by platform.
   return networkFileSystems.get(type >>> 0) ?? null
+}
+
+/** What a file system says that has no second names for files (exFAT). */
+const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
+
+/**
+ * Sees to it that the data file, if there is none, gets its name when it is whole. LMDB writes the two pages at its head in place: when the
+ * power goes between them, what is left is a file that takes every process with it that opens it. So it is made in a folder beside and then
+ * given its name; of two processes that do so at once one is first, and the other's file goes. A folder that a crash has left holds nothing.
+ */
+export async function nameWhole(path: string, create: (folder: string) => Promise<void>): Promise<void> {
+  const file = join(path, 'data.mdb')
+  if (await stat(file).then(Boolean, () => false)) return
+  const folder = await mkdtemp(join(path, 'new-'))
+  try {
+    await create(folder)
+    await link(join(folder, 'data.mdb'), file)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    // Then it is made in its place, as LMDB does it.
+    if (code !== 'EEXIST' && !noLinks.has(code)) throw error
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 /** Makes the new files private, and their names in the directory durable. */

@@ -30,7 +30,7 @@ import {
   type Write,
 } from '../engine.ts'
 import { refuseCommit, refuseKey, refuseListing } from '../request.ts'
-import { prepareDirectory, secureFiles } from './directory.ts'
+import { nameWhole, prepareDirectory, secureFiles } from './directory.ts'
 
 type Request = CommitRequest
 type Database = RootDatabase<Buffer, Buffer>
@@ -45,6 +45,7 @@ const ATTEMPTS_MAX = 100
 /** Opens the store in `path`, which is made if it is not there. Throws on a network file system. */
 export async function openLmdb({ path }: { path: string }): Promise<Engine> {
   await prepareDirectory(path)
+  await nameWhole(path, create)
   const database = openDatabase(path)
   await secureFiles(path)
   // A process that was killed leaves its reader behind, and with it the pages that it pinned.
@@ -54,6 +55,12 @@ export async function openLmdb({ path }: { path: string }): Promise<Engine> {
     void database.put(counterKey, counterValue, 1)
   })
   return new Lmdb(database, path)
+}
+
+async function create(path: string): Promise<void> {
+  const database = openDatabase(path)
+  await database.put(counterKey, counterValue, 1)
+  await database.close()
 }
 
 function openDatabase(path: string): Database {
