@@ -6,6 +6,7 @@ import type { Bug } from './bug.ts'
 import { auditBugs } from './bugs/audit.ts'
 import { clientBugs } from './bugs/client.ts'
 import { coreBugs } from './bugs/core.ts'
+import { crashBugs } from './bugs/crashes.ts'
 import { doorBugs } from './bugs/doors.ts'
 import { engineBugs } from './bugs/engines.ts'
 import { identityBugs } from './bugs/identity.ts'
@@ -37,4 +38,5 @@ export const bugs: readonly Bug[] = [
   ...auditBugs,
   ...tenantBugs,
   ...walkedBugs,
+  ...crashBugs,
 ]

@@ -1,0 +1,84 @@
+/**
+ * `npm run crash [-- --points N] [--seed S] [--commits N]`: records loads of the embedded store, cuts the power at so many points of them (1,500), and sees
+ * whether each comes back with all that was answered for. Then sees that the apparatus can fail: on a disk that ignores syncs, and with each bug
+ * that answers too early. Ends with 0 when nothing was lost where it must not be and something where it must.
+ */
+import { parseArgs } from 'node:util'
+import { bugsOfCrashes, crashWith } from './bugs.ts'
+import { whyNot } from './record.ts'
+import { type Crashes, crash, type Load, loaded } from './run.ts'
+
+const POINTS = 1_500
+const COMMITS = 150
+/** Of the disk that ignores syncs, and of each bug. */
+const POINTS_TO_FAIL = 300
+const PROGRESS_POINTS = 250
+
+const { values } = parseArgs({
+  options: { points: { type: 'string' }, seed: { type: 'string' }, commits: { type: 'string' } },
+})
+const points = numberOf(values.points, POINTS)
+const commits = numberOf(values.commits, COMMITS)
+const first = numberOf(values.seed, 1)
+
+const reason = whyNot()
+if (reason) {
+  console.log(`Not run: ${reason}.`)
+  process.exitCode = 2
+} else process.exitCode = (await runAll()) ? 0 : 1
+
+async function runAll(): Promise<boolean> {
+  const beganMs = performance.now()
+  let isGreen = true
+  let total = 0
+  for (let seed = first; total < points; seed += 10) {
+    const load = await loaded({ seed, commits })
+    try {
+      const found = await crash(load, {
+        ...{ points: points - total, seed, isDeaf: false },
+        looked: (_, done, of) => done % PROGRESS_POINTS === 0 && console.log(`  ${done} of ${of}`),
+      })
+      total += found.points
+      report(`seed ${seed}`, load, found)
+      isGreen &&= found.violations.length === 0
+      if (seed === first) isGreen = (await deaf(load, seed)) && isGreen
+    } finally {
+      load.remove()
+    }
+  }
+  console.log(`${total} points in ${Math.round((performance.now() - beganMs) / 1_000)} s`)
+  for (const id of bugsOfCrashes) {
+    const { violations } = await crashWith(id, { seed: first, commits, points: POINTS_TO_FAIL })
+    console.log(`${violations.length > 0 ? '✔ found' : '✖ NOT FOUND'}: ${id}: ${violations[0]?.violation ?? ''}`)
+    isGreen &&= violations.length > 0
+  }
+  return isGreen
+}
+
+/** Syncs that do nothing must be seen to lose. */
+async function deaf(load: Load, seed: number): Promise<boolean> {
+  const { points: looked, violations } = await crash(load, { points: POINTS_TO_FAIL, seed, isDeaf: true })
+  console.log(`On a disk that ignores syncs: ${violations.length} of ${looked} points have lost something`)
+  return violations.length > 0
+}
+
+function report(
+  name: string,
+  { recording, batches }: Load,
+  { points: looked, byKind, revisions, violations }: Crashes,
+) {
+  const count = (type: string) => recording.events.filter(event => event.type === type).length
+  console.log(
+    `${name}: ${recording.commits.length - 2} commits, ${batches} batches, ${recording.restarts} kill -9 between; ` +
+      `${count('written')} pages written, ${count('synced')} syncs`,
+  )
+  const kinds = Object.entries(byKind).map(([kind, number]) => `${number} ${kind}`)
+  console.log(`${looked} points (${kinds.join(', ')}), back at ${revisions} states; ${violations.length} violations`)
+  for (const { point, violation } of violations.slice(0, 20)) console.log(`  ${JSON.stringify(point)}: ${violation}`)
+}
+
+function numberOf(text: string | undefined, otherwise: number): number {
+  const number = Number(text ?? otherwise)
+  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`not a number: ${text}`)
+  return number
+}

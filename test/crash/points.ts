@@ -1,0 +1,69 @@
+/** Which moments the power is cut at, and what of the unsynced is then on the disk. */
+import { chanceOf } from '../simulator/chance.ts'
+import type { Kind } from './disk.ts'
+import type { Recording } from './recording.ts'
+
+export type Point = { cut: number; kind: Kind; seed: number; isDeaf: boolean }
+
+/** So many moments of the beginning are always among them: a store is made once, and in steps of its own. */
+const BEGINNING = 12
+
+export type Choice = {
+  /** At least so many, if the recording has them. */
+  points: number
+  seed: number
+  /** The disk does not do what syncs ask for. */
+  isDeaf: boolean
+}
+
+/**
+ * First every prefix; where something does not yet last, what is left when nothing of it does; then draws of pages and of sectors,
+ * until there are enough. Of more than that a draw is taken.
+ */
+export function pointsOf(recording: Recording, { points, seed, isDeaf }: Choice): Point[] {
+  const cuts = cutsOf(recording)
+  const uncertain = isDeaf ? cuts.slice(1) : cuts.filter(uncertainIn(recording))
+  const chosen: Point[] = [
+    ...cuts.map(cut => ({ cut, kind: 'prefix' as const, seed, isDeaf })),
+    ...uncertain.map(cut => ({ cut, kind: 'synced' as const, seed, isDeaf })),
+  ]
+  const drawn: Point[] = []
+  // As many that are drawn as those that are counted, at the least.
+  for (let round = 0; uncertain.length > 0 && drawn.length < Math.max(chosen.length, points - chosen.length); round++)
+    for (const cut of uncertain)
+      drawn.push({ cut, kind: round % 2 === 0 ? 'pages' : 'sectors', seed: seed + round + 1, isDeaf })
+  const all = [...chosen, ...drawn]
+  if (all.length <= points) return all
+  const chance = chanceOf(seed, 'points')
+  const begun = cuts[BEGINNING] ?? 0
+  const keys = new Map(all.map(point => [point, point.cut < begun ? -1 : chance.fraction()]))
+  return all.sort((one, other) => keys.get(one)! - keys.get(other)!).slice(0, points)
+}
+
+/** Whether anything may be lost that was written before the cut. To be asked in order. */
+function uncertainIn({ events }: Recording): (cut: number) => boolean {
+  const open = new Set<number>()
+  let isNameSure = false
+  let place = 0
+  return cut => {
+    for (; place < cut; place++) {
+      const event = events[place]!
+      if (event.type === 'written' || event.type === 'sized') open.add(event.call)
+      else if (event.type === 'synced') for (const call of event.calls) open.delete(call)
+      else if (event.type === 'named') isNameSure = event.isLasting
+    }
+    return open.size > 0 || !isNameSure
+  }
+}
+
+/** After each change of the disk, and after each answer that no other follows at once: in between nothing is different. */
+function cutsOf({ events }: Recording): number[] {
+  const cuts: number[] = [0]
+  for (const [place, event] of events.entries()) {
+    const next = events[place + 1]
+    const isAnswer = event.type === 'mark' && event.mark.say !== 'asked'
+    const isAnswerNext = next?.type === 'mark' && next.mark.say !== 'asked'
+    if (event.type !== 'mark' || (isAnswer && !isAnswerNext)) cuts.push(place + 1)
+  }
+  return cuts
+}

@@ -1,0 +1,97 @@
+/** Runs the load under strace and reads what came of it. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { deserialize } from 'node:v8'
+import type { Write } from '../../packages/server/src/engine/engine.ts'
+import { nodeFlags } from '../../scripts/node.mjs'
+import type { Event, Recording } from './recording.ts'
+import { calls, eventsOf, SHOWN_BYTES_MAX } from './trace.ts'
+
+const program = fileURLToPath(new URL('./work.ts', import.meta.url))
+
+export type LoadOptions = {
+  /** A folder for the data and the traces, empty. */
+  folder: string
+  seed: number
+  /** Of each of the two lives of the process. */
+  commits: number
+  env?: NodeJS.ProcessEnv
+}
+
+/** Of the process: it is killed this many times, started again on its data, and killed once more. */
+const RESTARTS = 1
+/** A load takes seconds. */
+const LIFE_MS_MAX = 60_000
+
+/** Why nothing can be recorded on this machine; null if it can. */
+export function whyNot(): string | null {
+  if (process.platform !== 'linux') return 'writes are recorded by strace, which is a program of Linux'
+  if (spawnSync('strace', ['-V']).error) return 'strace is not installed'
+  const tried = spawnSync('strace', ['-f', '-qq', '--seccomp-bpf', '-e', 'trace=fsync', 'true'], { encoding: 'utf8' })
+  return tried.status === 0 ? null : `strace does not work here: ${tried.stderr.trim().split('\n')[0]}`
+}
+
+export async function record(options: LoadOptions): Promise<Recording> {
+  const events: Event[] = []
+  const count = { calls: 0 }
+  const commitsFile = join(options.folder, 'commits')
+  for (let life = 0; life <= RESTARTS; life++) {
+    const traced = join(options.folder, `trace.${life}`)
+    await trace(options, { traced, commitsFile, seed: options.seed + life })
+    for (const event of eventsOf(readFileSync(traced, 'utf8'), count)) events.push(event)
+  }
+  return {
+    events,
+    commits: commitsIn(commitsFile),
+    readers: readFileSync(join(options.folder, 'data', 'lock.mdb')),
+    restarts: RESTARTS,
+  }
+}
+
+async function trace(
+  { folder, commits, env }: LoadOptions,
+  { traced, commitsFile, seed }: { traced: string; commitsFile: string; seed: number },
+): Promise<void> {
+  const shown = ['-f', '-qq', '-y', '-xx', '-s', `${SHOWN_BYTES_MAX}`, '-e', 'signal=none']
+  const watched = ['--seccomp-bpf', '-e', `trace=${calls.join(',')}`, '-o', traced]
+  const command = [process.execPath, ...nodeFlags, program, join(folder, 'data'), commitsFile, `${seed}`, `${commits}`]
+  const child = spawn('strace', [...shown, ...watched, ...command], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+    env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+  })
+  let complaint = ''
+  child.stderr.on('data', chunk => {
+    complaint = (complaint + chunk).slice(-4_000)
+  })
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    // What is traced ends with it, for nothing else holds it up: the group is its own.
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+  }, LIFE_MS_MAX)
+  const [code, signal] = await once(child, 'close')
+  clearTimeout(timer)
+  if (isLate) throw new Error(`the load had not ended after ${LIFE_MS_MAX / 1_000} s: ${complaint}`)
+  // strace ends as what it traced has ended.
+  if (signal !== 'SIGKILL') throw new Error(`the load ended with ${code ?? signal}: ${complaint}`)
+}
+
+/** In order, the place in the list being the revision that each has made. */
+function commitsIn(file: string): Write[][] {
+  const bytes = readFileSync(file)
+  const commits: Write[][] = [[], []]
+  for (let at = 0; at < bytes.length; ) {
+    const length = bytes.readUInt32LE(at)
+    // What `work.ts` has written.
+    const record = deserialize(bytes.subarray(at + 4, at + 4 + length)) as { opened: number } | { writes: Write[] }
+    // What the former life has handed over and the store has not taken did not happen.
+    if ('opened' in record) commits.length = record.opened + 1
+    else commits.push(record.writes)
+    at += 4 + length
+  }
+  return commits
+}
