@@ -3,12 +3,28 @@
  * mirror that the machine's own apt is set to, and apt checks their signatures and sums.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const cache = fileURLToPath(new URL('../../.cache/debian', import.meta.url))
 
-/** `package/suite` pairs. Redis with the libraries it links; etcd of a suite that has at least 3.5 (static, so any suite will do). */
+/**
+ * `package/suite` pairs. Redis with the libraries it links; etcd of a suite that has at least 3.5 (static, so any suite will do); ZooKeeper with what
+ * its server loads, and a Java to run it for machines that have none; PostgreSQL with what a small system may lack.
+ */
 export const wanted = {
   redis: [
     'redis-server',
@@ -21,9 +37,25 @@ export const wanted = {
     'libhiredis0.14',
   ].map(name => `${name}/bookworm`),
   etcd: ['etcd-server/trixie'],
+  zookeeper: [
+    'libzookeeper-java',
+    'libslf4j-java',
+    'libnetty-java',
+    'libcommons-cli-java',
+    'libdropwizard-metrics-java',
+    'libsnappy-java',
+    'libsnappy-jni',
+    'libsnappy1v5',
+  ].map(name => `${name}/bookworm`),
+  java: ['openjdk-17-jre-headless', 'libjpeg62-turbo', 'liblcms2-2', 'libnss3', 'libnspr4', 'zlib1g'].map(
+    name => `${name}/bookworm`,
+  ),
+  postgresql: ['postgresql-15', 'libpq5', 'libicu72', 'libxml2', 'libxslt1.1', 'libldap-2.5-0', 'libsasl2-2'].map(
+    name => `${name}/bookworm`,
+  ),
 } as const satisfies Record<string, readonly string[]>
 
-export type Installed = { bin(name: string): string; env: NodeJS.ProcessEnv }
+export type Installed = { root: string; bin(name: string): string; env: NodeJS.ProcessEnv }
 
 /** Unpacks the packages unless they are there. Returns why not, as text, when they cannot be had here. */
 export function debian(name: keyof typeof wanted): Installed | string {
@@ -31,7 +63,7 @@ export function debian(name: keyof typeof wanted): Installed | string {
   const problem = withLock(() => (existsSync(`${root}/.complete`) ? null : unpack(root, wanted[name])))
   if (problem) return problem
   const libraries = globSync(`${root}/usr/lib/*-linux-gnu`).join(':')
-  return { bin: program => `${root}/usr/bin/${program}`, env: { ...process.env, LD_LIBRARY_PATH: libraries } }
+  return { root, bin: program => `${root}/usr/bin/${program}`, env: { ...process.env, LD_LIBRARY_PATH: libraries } }
 }
 
 /** Test files run beside each other; a lock that is this old belongs to nobody any more. */
@@ -91,10 +123,23 @@ function unpack(root: string, packages: readonly string[]): string | null {
     if (result.status !== 0) return `dpkg could not unpack ${file}`
   }
   rmSync(`${build}/debs`, { recursive: true })
+  keepLinksInside(build, root)
   rmSync(root, { recursive: true, force: true })
   renameSync(build, root)
   writeFileSync(`${root}/.complete`, '')
   return null
+}
+
+/** Links to `/etc/…` and the like mean the package's own files, which are not there but in the cache. */
+function keepLinksInside(build: string, root: string): void {
+  for (const entry of readdirSync(build, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) continue
+    const link = join(entry.parentPath, entry.name)
+    const target = readlinkSync(link)
+    if (!target.startsWith('/') || !existsSync(`${build}${target}`)) continue
+    rmSync(link)
+    symlinkSync(`${root}${target}`, link)
+  }
 }
 
 /** The machine's own mirror, for the suites asked for. */

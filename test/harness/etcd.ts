@@ -77,6 +77,11 @@ export class EtcdMember {
     }
   }
 
+  /** Of the process, while it runs. */
+  get pid(): number | null {
+    return this.isRunning ? (this.#child?.pid ?? null) : null
+  }
+
   get isRunning(): boolean {
     return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null
   }

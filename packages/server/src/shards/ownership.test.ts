@@ -95,6 +95,25 @@ test('a server that stops in good order is not waited for, and leaves no record'
   assert.equal(await second.server.isAlive(session), true)
 })
 
+test('a server whose store refuses the hand-over still leaves, and is not waited for', async () => {
+  const alarms: string[] = []
+  const first = await startServer({ telemetry: { alarm: ({ what }) => alarms.push(what) } })
+  const session = await first.server.session()
+  const token = await first.server.grant(session, 'a')
+  first.engine.fate = ({ writes }) => (writes.some(({ key }) => key === keys.owner(0)) ? 'refuse' : 'pass')
+  const closing = first.server.shards.close()
+  await first.clock.pass(10)
+  await closing
+  assert.equal(alarms.length, 1)
+  assert.notEqual(ownerIn(first).server, '')
+  const startedMs = first.clock.hrtimeMs()
+  const second = await restart(first)
+  assert.ok(second.clock.hrtimeMs() - startedMs < 500)
+  assert.equal(await second.server.isHeld('a'), true)
+  const next = await second.server.session()
+  assert.ok((await second.server.grant(next, 'b')) > token)
+})
+
 test('who is no longer the owner cannot append, and says that the outcome is unknown', async () => {
   const first = await startServer()
   const session = await first.server.session(60_000)

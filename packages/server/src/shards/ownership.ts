@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord, pause, sameBytes } from '../engine/commit.ts'
-import type { Engine, KeyValue } from '../engine/engine.ts'
+import { type Engine, EngineRefusal, type KeyValue } from '../engine/engine.ts'
 import type { Keys } from './keys.ts'
 import { decodeMember, type MemberRecord, type Membership } from './membership.ts'
 import type { Processes } from './processes.ts'
@@ -95,10 +95,18 @@ export function raiseEpoch(options: OwnershipOptions, shard: number, ownership: 
   return writeOwner(options, { shard, checks, server: options.membership.server, epoch: ownership.epoch + 1 })
 }
 
-/** Names nobody as owner, so that the next one need not wait. Only after the last answer has been given (SAFETY P11). */
+/**
+ * Names nobody as owner, so that the next one need not wait. Only after the last answer has been given (SAFETY P11). Where the store takes nothing it is left
+ * in our name: who goes on takes it back, who leaves removes his own record, and the next owner takes it for want of that.
+ */
 export async function handOver(options: OwnershipOptions, shard: number, ownership: Ownership): Promise<void> {
   const checks = [{ key: options.keys.owner(shard), modRevision: ownership.revision }]
-  await writeOwner(options, { shard, checks, server: '', epoch: ownership.epoch })
+  try {
+    await writeOwner(options, { shard, checks, server: '', epoch: ownership.epoch })
+  } catch (error) {
+    if (!(error instanceof EngineRefusal)) throw error
+    options.telemetry.alarm({ what: `shard ${shard} is given up, and still in this server's name`, error })
+  }
 }
 
 async function writeOwner(

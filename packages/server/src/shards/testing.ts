@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { HoldfastError } from '@holdfast/protocol/errors'
 import type { Clock } from '../clock.ts'
-import type { CommitResult, Engine, Write } from '../engine/engine.ts'
+import { type CommitResult, type Engine, EngineRefusal, type Write } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
 import { encodeEntry } from '../locks/encoding.ts'
@@ -107,7 +107,7 @@ export class TestEngine implements Engine {
   /** Every request, in the order in which it was made, repeats too. */
   readonly requests: Request[] = []
   /** What becomes of the next commits that match. */
-  fate: (request: Request) => 'pass' | 'lose_reply' | 'lose' = () => 'pass'
+  fate: (request: Request) => 'pass' | 'lose_reply' | 'lose' | 'refuse' = () => 'pass'
   #held: ((request: Request) => boolean) | null = null
   #isDead = false
   #waiting: (() => void)[] = []
@@ -137,6 +137,7 @@ export class TestEngine implements Engine {
     if (this.#held?.(request)) await new Promise<void>(resolve => this.#waiting.push(resolve))
     const fate = this.fate(request)
     if (fate === 'lose') throw new Error('lost before')
+    if (fate === 'refuse') throw new EngineRefusal('storage_full', 'full')
     const result = await this.inner.commit(request)
     if (fate === 'lose_reply') throw new Error('reply lost')
     return result
