@@ -100,7 +100,9 @@ const spoilt: [string, string, (evidence: Evidence) => Evidence][] = [
     'I13',
     all => ({
       ...all,
-      histories: all.histories.map(lines => lines.flatMap(line => (line.e === 'seen' ? [line, line] : line))),
+      histories: all.histories.map(lines =>
+        lines.flatMap((line): Line[] => (line.e === 'seen' ? [line, line] : [line])),
+      ),
     }),
   ],
   [

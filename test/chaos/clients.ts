@@ -11,9 +11,10 @@ import type { Attempt } from './judging.ts'
 import { nowMs } from './record/recorder.ts'
 
 const clientMain = fileURLToPath(new URL('client/process.ts', import.meta.url))
+const crowdMain = fileURLToPath(new URL('client/crowd.ts', import.meta.url))
 const resourceMain = fileURLToPath(new URL('resource/process.ts', import.meta.url))
 
-class Process {
+export class Process {
   readonly child: ChildProcess
   readonly exited: Promise<void>
   readonly #said = new Set<string>()
@@ -114,5 +115,12 @@ export class Resource extends Process {
 
   attempts(): Attempt[] {
     return linesOf<Attempt>(this.#file)
+  }
+}
+
+/** Sessions that do nothing but live. */
+export class Crowd extends Process {
+  constructor({ urls, count, ttlMs }: { urls: readonly string[]; count: number; ttlMs: number }) {
+    super(crowdMain, [urls.join(), String(count), String(ttlMs)])
   }
 }

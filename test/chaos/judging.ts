@@ -12,7 +12,8 @@ import type { Line } from './client/history.ts'
 
 /** `atMs`: when the recorder was told, which is after the commit. */
 export type Recorded = { written: Written; atMs: number }
-export type Attempt = { t: number; lock: string; token: number; ok: boolean }
+/** `how`: `paused` where its client was stopped between the check and the write. */
+export type Attempt = { t: number; lock: string; token: number; how: string; ok: boolean }
 
 export type Evidence = {
   recorded: readonly Recorded[]
@@ -34,6 +35,8 @@ export type Judgement = {
     beliefs: number
     accepted: number
     refused: number
+    /** Of clients that were stopped between the check and the write. */
+    refusedAfterPause: number
     watched: number
     linearStates: number
     undecided: number
@@ -77,6 +80,7 @@ export function judge(evidence: Evidence): Judgement {
       beliefs,
       accepted: evidence.attempts.filter(({ ok }) => ok).length,
       refused: evidence.attempts.filter(({ ok }) => !ok).length,
+      refusedAfterPause: evidence.attempts.filter(({ ok, how }) => !ok && how === 'paused').length,
       watched,
       linearStates: linear.states,
       undecided: linear.undecided,
@@ -111,22 +115,22 @@ function judgeGrants({ recorded, instance }: Evidence, lines: readonly Line[], f
 }
 
 /** I4, I9: two beliefs at one time; and a belief in what has expired. Replayed in the order of real time. */
-function judgeBeliefs({ recorded, deaths, instance }: Evidence, lines: readonly Line[], found: Found): number {
+function judgeBeliefs(evidence: Evidence, lines: readonly Line[], found: Found): number {
+  const { recorded, deaths, histories, instance } = evidence
   const beliefs = new Beliefs()
   let nowMs = 0
   const until = new Map<string, number>()
-  const over = new Set<string>()
+  const overMs = endsOf(histories)
   const limits = new Map<string, number>()
   const dead = new Set<string>()
   const begin = (line: Extract<Line, { e: 'grant' }>) => {
     const { lock, token, by } = line
     const key = `${by} ${token}`
-    over.delete(key)
     if (line.limit !== null) limits.set(key, line.limit)
     const isBelieved = () =>
       nowMs < (until.get(by) ?? 0) &&
       nowMs < (limits.get(key) ?? Number.POSITIVE_INFINITY) &&
-      !over.has(key) &&
+      nowMs < (overMs.get(line) ?? Number.POSITIVE_INFINITY) &&
       !dead.has(by.slice(0, by.indexOf('.')))
     found(() => beliefs.begins({ client: by, lock, token, mode: line.mode, slots: line.slots, isBelieved }))
   }
@@ -134,7 +138,6 @@ function judgeBeliefs({ recorded, deaths, instance }: Evidence, lines: readonly 
     t: line.t,
     happens() {
       if (line.e === 'until') until.set(line.by, line.until)
-      else if (line.e === 'over') over.add(`${line.by} ${line.token}`)
       else if (line.e === 'grant') begin(line)
       else if (line.e === 'limit') limits.set(`${line.by} ${line.token}`, line.until)
     },
@@ -151,6 +154,22 @@ function judgeBeliefs({ recorded, deaths, instance }: Evidence, lines: readonly 
     happens()
   }
   return beliefs.begun
+}
+
+/** When each belief ended, by its own history: a coarse clock may tell the end of a short one before its beginning. */
+function endsOf(histories: Evidence['histories']): Map<Line, number> {
+  const ends = new Map<Line, number>()
+  for (const lines of histories) {
+    const begun = new Map<string, Line>()
+    for (const line of lines) {
+      if (line.e !== 'grant' && line.e !== 'over') continue
+      const key = `${line.by} ${line.token}`
+      const former = begun.get(key)
+      if (line.e === 'grant') begun.set(key, line)
+      else if (former) ends.set(former, line.t)
+    }
+  }
+  return ends
 }
 
 /** I3: what the resource took and refused is what it should have, by the log. */

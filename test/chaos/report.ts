@@ -46,9 +46,15 @@ function rowOf(result: Result): string {
   const lines = [
     head,
     `     ${operations} operations, ${unknown} of unknown outcome, ${staleRefused} stale writes refused; ${struck.join(', ') || 'no fault'}`,
-    `     next grant ${spread(nextGrantMs)}${result.boundMs ? ` (bound ${result.boundMs} ms)` : ''}; expiry late by ${spread(latenessMs)}; violations: ${violations.join(', ') || 'none'}${result.overlaps > 0 ? `; ${result.overlaps} overlaps of belief, counted` : ''}`,
+    `     next grant ${spread(nextGrantMs)}${result.boundMs ? ` (bound ${result.boundMs} ms)` : ''}; expiry late by ${spread(latenessMs)}; violations: ${violations.join(', ') || 'none'}${countedOf(result)}`,
   ]
   return [...lines, ...why.map(text => `     ! ${text}`)].join('\n')
+}
+
+/** What was to be expected there. */
+function countedOf({ counted }: Result): string {
+  const all = Object.entries(counted).map(([invariant, count]) => `${invariant} ${count}`)
+  return all.length === 0 ? '' : `; outside of what is assumed: ${all.join(', ')}`
 }
 
 function spread({ count, p50, p99, max }: Spread): string {

@@ -17,7 +17,8 @@ export type Result = {
   unknown: number
   faults: Record<string, number>
   staleRefused: number
-  overlaps: number
+  /** Violations where what is assumed does not hold. */
+  counted: Record<string, number>
   nextGrantMs: Spread
   latenessMs: Spread
   boundMs: number | null
@@ -44,7 +45,7 @@ export function nextGrants(faults: readonly Fault[], acquires: Judgement['acquir
 
 export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Result {
   const { figures, counts, latenessMs, acquires } = judgement
-  const isCounted = ({ invariant }: { invariant: string }) => scenario.countsOverlaps === true && invariant === 'I4'
+  const isCounted = ({ invariant }: { invariant: string }) => scenario.counted?.includes(invariant) === true
   const found = judgement.violations.filter(one => !isCounted(one))
   const nextGrantMs = spreadOf(nextGrants(rig.faults, acquires))
   const why = found.slice(0, 5).map(({ what }) => what.slice(0, 600))
@@ -60,16 +61,30 @@ export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Re
     seconds: rig.options.seconds,
     operations: counts.operations ?? 0,
     unknown: counts['failed unavailable'] ?? 0,
-    faults: tally(rig.faults.map(({ kind }) => kind)),
+    faults: { ...tally(rig.faults.map(({ kind }) => kind)), ...fatesOf(rig) },
     staleRefused: figures.refused,
-    overlaps: judgement.violations.filter(isCounted).length,
+    counted: tally(judgement.violations.filter(isCounted).map(({ invariant }) => invariant)),
     nextGrantMs,
     latenessMs: spreadOf(latenessMs),
     boundMs: scenario.boundMs ?? null,
     violations: tally(found.map(({ invariant }) => invariant)),
-    details: { ...figures, batches, takeovers, carried, cleaned, recorderReopened: rig.recorder.reopened },
+    details: {
+      ...figures,
+      batches,
+      takeovers,
+      carried,
+      cleaned,
+      recorderReopened: rig.recorder.reopened,
+      ...rig.measured,
+    },
     counts,
   }
+}
+
+/** Of commits, where the links to the store know them. */
+function fatesOf({ links }: Rig): Record<string, number> {
+  const { pass: _passed, ...struck } = links.fates
+  return Object.fromEntries(Object.entries(struck).map(([fate, count]) => [`commits ${fate.replace('_', ' ')}`, count]))
 }
 
 export function tally(what: readonly string[]): Record<string, number> {

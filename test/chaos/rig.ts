@@ -2,6 +2,7 @@
  * All that runs in one scenario: etcd members, servers over them, client processes with the real library, what they protect, the recorder that
  * sees every commit, and the links between them. It starts them, strikes them on behalf of a scenario, lets them come to rest, and stops what is left.
  */
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../checker/judge.ts'
@@ -9,18 +10,22 @@ import { LogWitness } from '../checker/log.ts'
 import { type EtcdCluster, type EtcdOptions, startEtcd } from '../harness/etcd.ts'
 import { freePort } from '../harness/process.ts'
 import { type Server, startServer } from '../harness/server.ts'
-import { ownerOf } from '../harness/witness/owner.ts'
+import { locksAt, ownerOf } from '../harness/witness/owner.ts'
 import { type Chance, chanceOf } from '../simulator/chance.ts'
 import type { ClientConfig } from './client/process.ts'
+import { sleptSinceBootMs } from './client/real-time.ts'
 import { ClientHandle, Resource } from './clients.ts'
 import { type Evidence, type Judgement, judge, type Recorded } from './judging.ts'
 import { type Carry, Links } from './links.ts'
+import { commitsOfLmdb } from './record/lmdb-log.ts'
 import { type Commit, nowMs, Recorder } from './record/recorder.ts'
 
 export type RigOptions = {
   folder: string
   seed: number
   seconds: number
+  /** On LMDB there is one server. */
+  engine: 'etcd' | 'lmdb'
   members: number
   etcd: Omit<EtcdOptions, 'members'>
   servers: number
@@ -29,12 +34,13 @@ export type RigOptions = {
   carry: Carry
   processes: number
   client: Partial<ClientConfig>
-  /** Of the process of this place, on either side. */
-  clientEnv(index: number): NodeJS.ProcessEnv
-  serverEnv(place: number): NodeJS.ProcessEnv
+  /** Of the process of this place, on either side. `folder`: of the run. */
+  clientEnv(index: number, folder: string): NodeJS.ProcessEnv
+  serverEnv(place: number, folder: string): NodeJS.ProcessEnv
 }
 
 export const defaults: Omit<RigOptions, 'folder' | 'seed' | 'seconds'> = {
+  engine: 'etcd',
   members: 3,
   etcd: {},
   servers: 3,
@@ -64,6 +70,10 @@ export class Rig {
   readonly servers: Server[] = []
   readonly clients: ClientHandle[] = []
   readonly faults: Fault[] = []
+  /** Whatever a scenario has measured besides. */
+  readonly measured: Record<string, number> = {}
+  /** Disks that were mounted for it. */
+  readonly mounted: string[] = []
   readonly recorded: Recorded[] = []
   readonly violations: Judgement['violations'] = []
   readonly log: LogWitness
@@ -75,27 +85,31 @@ export class Rig {
   #endsMs = 0
   #isStopped = false
   #isLogJudged = true
+  #passedMs = 0
   readonly #ports: number[] = []
 
   constructor(options: RigOptions) {
     this.options = options
     this.chance = chanceOf(options.seed, 'nemesis')
     this.links = new Links(options.carry)
-    this.log = new LogWitness(ROOT, written => this.recorded.push({ written, atMs: nowMs() }))
+    this.log = new LogWitness(ROOT, written => this.recorded.push({ written, atMs: this.#passedMs }))
   }
 
   async start(): Promise<void> {
     const { options } = this
     mkdirSync(options.folder, { recursive: true })
-    this.etcd = await startEtcd({ members: options.members, ...options.etcd })
-    this.recorder = new Recorder(this.etcd.urls, commit => this.#passed(commit))
-    this.recorder.start()
+    if (options.engine === 'etcd') {
+      this.etcd = await startEtcd({ members: options.members, ...options.etcd })
+      this.recorder = new Recorder(this.etcd.urls, commit => this.#passed(commit))
+      this.recorder.start()
+    }
     this.resource = new Resource(options.folder)
     for (let place = 0; place < options.servers; place++) {
       this.#ports.push(await freePort())
+      const members = options.engine === 'etcd' ? this.etcd.members : []
       await this.links.add(
         this.#ports[place]!,
-        this.etcd.members.map(({ clientPort }) => clientPort),
+        members.map(({ clientPort }) => clientPort),
       )
     }
     await Promise.all(this.#ports.map((_, place) => this.startServer(place)))
@@ -107,17 +121,23 @@ export class Rig {
 
   /** A server, or the same once more after it has ended, on its data. */
   async startServer(place: number, env: NodeJS.ProcessEnv = {}): Promise<Server> {
-    const { folder, serverFlags, serverEnv } = this.options
+    const { folder, serverFlags, serverEnv, engine } = this.options
     const name = `server-${place}`
-    const own = ['--engine', 'etcd', '--etcd', this.links.storeUrls(place).join(','), '--server-name', name]
+    const store = engine === 'etcd' ? ['--etcd', this.links.storeUrls(place).join(',')] : []
+    const own = ['--engine', engine, ...store, '--server-name', name]
     const server = await startServer({
-      data: `${folder}/${name}`,
+      data: this.dataOf(place),
       port: this.#ports[place]!,
       flags: [...own, '--advertise', this.links.url(place), ...serverFlags],
-      env: { ...serverEnv(place), ...env },
+      env: { ...serverEnv(place, folder), ...env },
     })
     this.servers[place] = server
     return server
+  }
+
+  /** Of the server of this place. */
+  dataOf(place: number): string {
+    return `${this.options.folder}/server-${place}`
   }
 
   async startClient(index: number, { resourcePort = 0 } = {}): Promise<ClientHandle> {
@@ -135,12 +155,13 @@ export class Rig {
       resourcePort: resourcePort || Number(await this.resource.port()),
       rate: 1,
       isClockFaked: false,
+      sleptMs: sleptSinceBootMs(),
       watches: index === 0,
       idleEveryMs: 1_000,
       idleTtlMs: 1_000,
       ...options.client,
     }
-    const client = new ClientHandle(config, options.folder, options.clientEnv(index))
+    const client = new ClientHandle(config, options.folder, options.clientEnv(index, options.folder))
     this.clients.push(client)
     await client.line(line => line === 'ready')
     return client
@@ -200,10 +221,12 @@ export class Rig {
       await Promise.race([client.exited, sleep(REST_MS_MAX, undefined, { ref: false })])
       if (client.isRunning) this.#found(new Violation(`I8: client process ${client.config.index} does not end`))
     }
-    await this.#emptied()
-    await this.recorder.complete().catch(error => this.#found(error))
+    if (this.options.engine === 'etcd') {
+      await this.#emptied()
+      await this.recorder.complete().catch(error => this.#found(error))
+      await this.#membersAgree().catch(error => this.#found(error))
+    } else await this.#readLmdb().catch(error => this.#found(error))
     if (this.#isLogJudged) this.#judged(() => this.log.settle())
-    await this.#membersAgree().catch(error => this.#found(error))
     return this.#judge()
   }
 
@@ -215,18 +238,32 @@ export class Rig {
     this.recorder?.close()
     for (const [place, server] of this.servers.entries())
       writeFileSync(`${this.options.folder}/server-${place}.log`, server.output())
+    await Promise.all(this.servers.map(({ exited }) => exited))
+    for (const path of this.mounted.splice(0)) spawnSync('umount', [path])
     await this.links.close()
     await this.etcd?.stop()
   }
 
-  async #emptied(): Promise<void> {
-    const isEmpty = () =>
-      [...this.log.judges.values()].every(
-        ({ grants, waiters, delays }) => grants.size + waiters.size + delays.size === 0,
-      )
+  /** By the server's own account first, as nobody else can look; then by the log. */
+  async #readLmdb(): Promise<void> {
+    const [server] = this.servers
     const untilMs = performance.now() + EMPTY_MS_MAX
-    while (this.#isLogJudged && !isEmpty() && performance.now() < untilMs) await sleep(LOOK_MS)
-    if (this.#isLogJudged && !isEmpty())
+    while (server && (await locksAt(server.url)) > 0 && performance.now() < untilMs) await sleep(LOOK_MS)
+    await server?.kill()
+    for (const commit of await commitsOfLmdb(`${this.dataOf(0)}/store`, ROOT)) this.#passed(commit)
+    if (!this.#isEmpty()) this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
+  }
+
+  #isEmpty(): boolean {
+    return [...this.log.judges.values()].every(
+      ({ grants, waiters, delays }) => grants.size + waiters.size + delays.size === 0,
+    )
+  }
+
+  async #emptied(): Promise<void> {
+    const untilMs = performance.now() + EMPTY_MS_MAX
+    while (this.#isLogJudged && !this.#isEmpty() && performance.now() < untilMs) await sleep(LOOK_MS)
+    if (this.#isLogJudged && !this.#isEmpty())
       this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
   }
 
@@ -242,7 +279,8 @@ export class Rig {
     if (different.size > 1) throw new Violation('the members of etcd do not have the same keys')
   }
 
-  #passed({ writes }: Commit): void {
+  #passed({ writes, atMs }: Commit): void {
+    this.#passedMs = atMs
     if (this.#isLogJudged) this.#judged(() => this.log.passed({ writes }, null))
   }
 

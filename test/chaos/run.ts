@@ -47,7 +47,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
 
 async function verified(scenario: Scenario, rig: Rig, result: Result): Promise<void> {
   try {
-    await scenario.verify?.(rig, { refused: result.staleRefused, counts: result.counts })
+    await scenario.verify?.(rig, result)
   } catch (error) {
     if (!(error instanceof Violation)) throw error
     result.outcome = 'failed'
@@ -75,7 +75,7 @@ function nothing({ id, name, boundMs }: Scenario, { seed, seconds }: RunOptions)
     unknown: 0,
     faults: {},
     staleRefused: 0,
-    overlaps: 0,
+    counted: {},
     nextGrantMs: spreadOf([]),
     latenessMs: spreadOf([]),
     boundMs: boundMs ?? null,

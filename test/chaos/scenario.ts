@@ -1,4 +1,5 @@
 /** What a scenario is: a row of the table in docs/chaos.md, and what is done to the rig meanwhile. */
+import type { Result } from './result.ts'
 import type { Rig, RigOptions } from './rig.ts'
 
 export type Scenario = {
@@ -12,10 +13,10 @@ export type Scenario = {
   rig?: Partial<RigOptions>
   /** From strike (or from the end of the fault, where nothing can be served during it) to the next grant, at most. */
   boundMs?: number
-  /** Belief may overlap here, as what is assumed of clocks or stores does not hold: it is counted. */
-  countsOverlaps?: boolean
+  /** Invariants that rest on what is assumed of clocks and pauses, where that does not hold: violations are counted, and published. */
+  counted?: readonly string[]
   /** Strikes until `rig.isOver`; all faults are healed when it returns. */
   strike(rig: Rig): Promise<void>
   /** After the run has been judged: what else must be true. Throws a `Violation`. */
-  verify?(rig: Rig, result: { refused: number; counts: Record<string, number> }): void | Promise<void>
+  verify?(rig: Rig, result: Result): void | Promise<void>
 }

@@ -40,18 +40,23 @@ export type Told = Line extends infer One ? (One extends Line ? Omit<One, 't'> &
 export class History {
   readonly #file: number
   readonly #nowMs: () => number
+  readonly #grainMs: number
 
-  constructor(path: string, nowMs: () => number) {
+  /** `grainMs`: the clock may be so much behind. */
+  constructor(path: string, { nowMs, grainMs }: { nowMs: () => number; grainMs: number }) {
     this.#file = openSync(path, 'a')
     this.#nowMs = nowMs
+    this.#grainMs = grainMs
   }
 
   nowMs(): number {
     return this.#nowMs()
   }
 
+  /** In doubt what begins is early and what ends is late, but for belief, where it is the other way round: nothing is accused by a coarse clock. */
   tell(line: Told): void {
-    writeSync(this.#file, `${JSON.stringify({ t: this.#nowMs(), ...line })}\n`)
+    const isLater = line.e === 'return' || line.e === 'grant'
+    writeSync(this.#file, `${JSON.stringify({ t: this.#nowMs() + (isLater ? this.#grainMs : 0), ...line })}\n`)
   }
 }
 

@@ -31,6 +31,8 @@ export type ClientConfig = {
   /** Of this process's clock, which is faked unless it is 1. */
   rate: number
   isClockFaked: boolean
+  /** How long the machine has slept since it was started. */
+  sleptMs: number
   watches: boolean
   /** Between locks that nobody renews; 0: none. */
   idleEveryMs: number
@@ -164,11 +166,12 @@ class ClientProcess {
 
   /** The check was made just before. A pause here is what fencing is for. */
   #protectedWrite({ name, token }: { name: string; token: number }): void {
-    if (this.#chance.isLuckyAt(this.#pauses)) {
+    const isPaused = this.#chance.isLuckyAt(this.#pauses)
+    if (isPaused) {
       this.say('pausing')
       process.kill(process.pid, 'SIGSTOP')
     }
-    this.#resource.write(`${name} ${token} 0\n`)
+    this.#resource.write(`${name} ${token} ${isPaused ? 'paused' : 'written'}\n`)
     this.#count('writes')
   }
 

@@ -1,6 +1,7 @@
 /**
  * What a lock protects, in a process of its own: for each lock it keeps the largest token under which it was written, refuses smaller ones
- * (SAFETY S3), and writes down every attempt. Lines over TCP: `<lock> <token> <id>`, answered with `<id> 1` or `<id> 0`.
+ * (SAFETY S3), and writes down every attempt. Lines over TCP: `<lock> <token> <how>`, answered with `1` or `0`;
+ * `how` is for the record.
  */
 import { openSync, writeSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
@@ -9,11 +10,11 @@ const [file = 'resource.jsonl'] = process.argv.slice(2)
 const record = openSync(file, 'a')
 const largest = new Map<string, number>()
 
-function write(lock: string, token: number): boolean {
+function write(lock: string, token: number, how: string): boolean {
   const isAccepted = token >= (largest.get(lock) ?? 0)
   if (isAccepted) largest.set(lock, token)
   const t = Number(process.hrtime.bigint()) / 1e6
-  writeSync(record, `${JSON.stringify({ e: 'write', t, lock, token, ok: isAccepted })}\n`)
+  writeSync(record, `${JSON.stringify({ e: 'write', t, lock, token, how, ok: isAccepted })}\n`)
   return isAccepted
 }
 
@@ -24,8 +25,8 @@ function serve(socket: Socket): void {
     const lines = (rest + data.toString()).split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines) {
-      const [lock = '', token = '', id = ''] = line.split(' ')
-      socket.write(`${id} ${write(lock, Number(token)) ? 1 : 0}\n`)
+      const [lock = '', token = '', how = ''] = line.split(' ')
+      socket.write(write(lock, Number(token), how) ? '1\n' : '0\n')
     }
   })
   // A client that was killed.

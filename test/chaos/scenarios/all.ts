@@ -1,13 +1,24 @@
 /** All scenarios, in the order of VERIFICATION section 8. */
 import type { Scenario } from '../scenario.ts'
 import { clients } from './clients.ts'
+import { clocks } from './clocks.ts'
+import { disks } from './disks.ts'
+import { embeddedStore } from './embedded.ts'
 import { network } from './network.ts'
 import { servers } from './servers.ts'
 import { store } from './store.ts'
+import { upkeep } from './upkeep.ts'
 
-export const scenarios: readonly Scenario[] = [...servers, ...store, ...network, ...clients].sort(
-  (one, other) => numberOf(one) - numberOf(other),
-)
+export const scenarios: readonly Scenario[] = [
+  ...servers,
+  ...store,
+  ...network,
+  ...clients,
+  ...clocks,
+  ...disks,
+  ...upkeep,
+  ...embeddedStore,
+].sort((one, other) => numberOf(one) - numberOf(other))
 
 /** `5b` comes after `5`. */
 function numberOf({ id }: Scenario): number {

@@ -1,0 +1,153 @@
+/** What befalls the disks of the store: syncs that take for ever or fail, and room that ends. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { systemClock } from '../../../packages/server/src/clock.ts'
+import { EngineRefusal } from '../../../packages/server/src/engine/engine.ts'
+import { EtcdError } from '../../../packages/server/src/engine/etcd/errors.ts'
+import { type EtcdEngine, openEtcd } from '../../../packages/server/src/engine/etcd/etcd.ts'
+import { Violation } from '../../checker/judge.ts'
+import { debian } from '../../harness/debian.ts'
+import type { EtcdMember } from '../../harness/etcd.ts'
+import type { Scenario } from '../scenario.ts'
+
+const STALL_MS = 9_000
+const DIES_MS_MAX = 10_000
+const QUOTA_BYTES = 24 * 1024 * 1024
+const FILL_BYTES = 128 * 1024
+const ROOM_MS_MAX = 90_000
+/** The harness leaves syncs out elsewhere. */
+const synced = { etcd: { flags: ['--unsafe-no-fsync=false'] } }
+const syncs = 'fsync,fdatasync'
+
+export const disks: Scenario[] = [
+  {
+    id: '10',
+    name: 'syncs of the etcd leader stall',
+    does: 'each fsync and fdatasync of the etcd leader takes 9 s longer, for 9 s, again and again',
+    expects: 'all invariants; another leader is found',
+    needs: needsStrace,
+    rig: synced,
+    boundMs: 12_000,
+    async strike(rig) {
+      while (!rig.isOver) {
+        const leader = await rig.etcd.leader()
+        await rig.fault('syncs of the etcd leader stall', async () => {
+          const tracer = inject(leader, `delay_enter=${STALL_MS * 1_000}`)
+          await sleep(STALL_MS)
+          await detach(tracer)
+        })
+        await rig.etcd.allReady()
+        await rig.pause(2_000, 4_000)
+      }
+    },
+  },
+  {
+    id: '10b',
+    name: 'syncs of an etcd member fail',
+    does: 'fsync and fdatasync of a member of etcd answer EIO; it is started again when it has ended',
+    expects: 'all invariants; the member ends by itself, and the others go on',
+    needs: needsStrace,
+    rig: synced,
+    boundMs: 8_000,
+    async strike(rig) {
+      while (!rig.isOver) {
+        const { etcd } = rig
+        const member = await etcd.leader()
+        await rig.fault('EIO in syncs of the etcd leader', async () => {
+          const tracer = inject(member, 'error=EIO')
+          await ends(member)
+          await detach(tracer)
+          etcd.start(member)
+          await etcd.allReady()
+        })
+        await rig.pause(1_500, 4_000)
+      }
+    },
+  },
+  {
+    id: '13',
+    name: 'quota reached and relieved',
+    does: 'foreign data fills etcd up to 87 % of its quota, then beyond it, where etcd takes nothing; room comes back by itself',
+    expects: 'acquires are refused as storage_full; nothing is lost; it goes on without anybody’s doing',
+    rig: {
+      etcd: { flags: [`--quota-backend-bytes=${QUOTA_BYTES}`] },
+      serverFlags: ['--etcd-quota-bytes', String(QUOTA_BYTES)],
+      client: { ttlsMs: [30_000, 60_000], idleEveryMs: 3_000 },
+    },
+    async strike(rig) {
+      const filler = await openEtcd({ urls: rig.etcd.urls, clock: systemClock, quotaBytes: QUOTA_BYTES })
+      try {
+        for (const share of [0.87, 1]) {
+          const act = async () => {
+            await fill(filler, share)
+            // Until the servers have seen it.
+            await sleep(3_000)
+            await rig.granted(ROOM_MS_MAX)
+          }
+          await rig.fault(`etcd filled to ${share * 100} %`, act, { isAnsweredDuring: false })
+        }
+        await rig.pause(5_000)
+      } finally {
+        await filler.close()
+      }
+    },
+    verify(_rig, { counts }) {
+      if (!counts['failed storage_full']) throw new Violation('void: nothing was refused for want of room')
+    },
+  },
+]
+
+/** Of this machine, or of Debian. */
+function strace(): { file: string; env: NodeJS.ProcessEnv } | string {
+  if (spawnSync('strace', ['-V']).status === 0) return { file: 'strace', env: process.env }
+  const installed = debian('strace')
+  return typeof installed === 'string' ? installed : { file: installed.bin('strace'), env: installed.env }
+}
+
+/** Tried on a program that does nothing: a machine may have it and not allow it. */
+export function needsStrace(): string | null {
+  const found = strace()
+  if (typeof found === 'string') return `no strace: ${found}`
+  const tried = spawnSync(found.file, ['-f', '-o', '/dev/null', 'true'], { env: found.env, encoding: 'utf8' })
+  return tried.status === 0 ? null : `strace is not allowed to trace here: ${tried.stderr.trim()}`
+}
+
+/** From now on, syncs of the member meet this fate. */
+export function inject({ pid }: { pid: number | null }, fate: string): ChildProcess {
+  const found = strace()
+  if (typeof found === 'string') throw new Error(found)
+  const args = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${syncs}`, '-e', `inject=${syncs}:${fate}`]
+  return spawn(found.file, [...args, '-p', String(pid)], { env: found.env, stdio: 'ignore' })
+}
+
+/** Threads that are being delayed go on when nobody traces them. */
+export async function detach(tracer: ChildProcess): Promise<void> {
+  if (tracer.exitCode !== null || tracer.signalCode !== null) return
+  const gone = new Promise(resolve => tracer.once('exit', resolve))
+  tracer.kill('SIGKILL')
+  await gone
+}
+
+async function ends(member: EtcdMember): Promise<void> {
+  const untilMs = performance.now() + DIES_MS_MAX
+  while (member.isRunning) {
+    if (performance.now() > untilMs) throw new Violation('void: the member did not mind that its syncs failed')
+    await sleep(50)
+  }
+}
+
+/** Somebody else's data, written over and over: old revisions take the room. */
+async function fill(filler: EtcdEngine, share: number): Promise<void> {
+  const value = Buffer.alloc(FILL_BYTES)
+  for (;;) {
+    const { usedBytes, quotaBytes } = await filler.size()
+    if (usedBytes >= share * (quotaBytes ?? QUOTA_BYTES)) return
+    try {
+      await filler.commit({ checks: [], writes: [{ key: 'foreign', value }] })
+    } catch (error) {
+      // A write without a condition has no known outcome then, which is not what is asked here.
+      if (error instanceof EngineRefusal || (error instanceof EtcdError && error.kind === 'no_space')) return
+      throw error
+    }
+  }
+}

@@ -1,0 +1,140 @@
+/** The store inside the server, on LMDB: processes that die, disks that fail or fill up, and a second process. */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Violation } from '../../checker/judge.ts'
+import { spawnServer } from '../../harness/server.ts'
+import type { Rig, RigOptions } from '../rig.ts'
+import type { Scenario } from '../scenario.ts'
+import { detach, inject, needsStrace } from './disks.ts'
+
+const embedded: Partial<RigOptions> = { engine: 'lmdb', servers: 1, processes: 3 }
+const ENDS_MS_MAX = 10_000
+/** Small, but with room for a run. */
+const DISK_MIB = 64
+const FILLER_BYTES = 1024 * 1024
+
+export const embeddedStore: Scenario[] = [
+  {
+    id: '21',
+    name: 'LMDB: the server killed over and over',
+    does: 'the one server is killed (−9) under load and started again on its data',
+    expects: 'nothing acknowledged is lost; no token comes twice',
+    rig: embedded,
+    boundMs: 6_000,
+    async strike(rig) {
+      while (!rig.isOver) {
+        await rig.fault('kill -9 of the server', async () => {
+          await rig.servers[0]!.kill()
+          await rig.startServer(0)
+        })
+        await rig.pause(500, 2_500)
+      }
+    },
+  },
+  {
+    id: '21b',
+    name: 'LMDB: syncs fail',
+    does: 'fdatasync and fsync of the server answer EIO',
+    expects: 'it ends at once, having acknowledged nothing that was not synced; started again, it goes on',
+    needs: needsStrace,
+    rig: embedded,
+    boundMs: 12_000,
+    async strike(rig) {
+      while (!rig.isOver) {
+        await rig.fault('EIO in syncs of the server', async () => {
+          const server = rig.servers[0]!
+          const tracer = inject({ pid: server.child.pid ?? null }, 'error=EIO')
+          await endsByItself(rig)
+          await detach(tracer)
+          await rig.startServer(0)
+        })
+        await rig.pause(1_000, 3_000)
+      }
+    },
+  },
+  {
+    id: '21c',
+    name: 'LMDB: the disk is full',
+    does: `the data lies on a disk of ${DISK_MIB} MiB, which something else fills up, and leaves`,
+    expects: 'acquires are refused or the server ends; nothing acknowledged is lost; it goes on when there is room',
+    needs: needsTmpfs,
+    rig: embedded,
+    strike: fillDisk,
+  },
+  {
+    id: '21d',
+    name: 'LMDB: a second process',
+    does: 'another server is started on the same data, again and again',
+    expects: 'it says that the data is in use, and ends; the first one is not disturbed',
+    rig: embedded,
+    boundMs: 2_500,
+    async strike(rig) {
+      while (!rig.isOver) {
+        await rig.fault('second process on the same data', async () => {
+          const second = await spawnServer({ data: rig.dataOf(0), flags: ['--engine', 'lmdb'] })
+          const code = await Promise.race([second.exited, sleep(ENDS_MS_MAX, 'nothing' as const, { ref: false })])
+          await second.kill()
+          if (code !== 1 || !/in use/.test(second.output()))
+            throw new Violation(`a second process was not refused: ${code} ${second.output()}`)
+        })
+        await rig.pause(500, 2_000)
+      }
+    },
+  },
+]
+
+async function endsByItself(rig: Rig): Promise<void> {
+  const server = rig.servers[0]!
+  const code = await Promise.race([server.exited, sleep(ENDS_MS_MAX, 'nothing' as const, { ref: false })])
+  if (code === 1) return
+  throw new Violation(`I16: a server whose disk failed did not stop (${code}): ${server.output()}`)
+}
+
+function needsTmpfs(): string | null {
+  if (process.getuid?.() !== 0) return 'only root can mount a disk of a certain size'
+  const tried = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'chaos', '/mnt'])
+  return tried.status === 0 ? null : `no tmpfs can be mounted here: ${tried.stderr}`
+}
+
+/** The folder of the server is moved to a small disk, before it has anything in it that counts. */
+async function fillDisk(rig: Rig): Promise<void> {
+  const path = rig.dataOf(0)
+  const filler = `${path}/filler`
+  await rig.servers[0]!.stop()
+  const mounted = `${path}.files`
+  mkdirSync(mounted)
+  run('cp', ['-a', `${path}/.`, mounted])
+  run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m`, 'chaos', path])
+  rig.mounted.push(path)
+  run('cp', ['-a', `${mounted}/.`, path])
+  await rig.startServer(0)
+  while (!rig.isOver) {
+    const act = async () => {
+      fillUp(filler)
+      await rig.pause(2_000, 4_000)
+      rmSync(filler)
+      const { child } = rig.servers[0]!
+      if (child.exitCode !== null || child.signalCode !== null) await rig.startServer(0)
+    }
+    await rig.fault('disk full', act, { isAnsweredDuring: false })
+    await rig.pause(2_000, 4_000)
+  }
+}
+
+function fillUp(file: string): void {
+  const block = Buffer.alloc(FILLER_BYTES)
+  for (let bytes = FILLER_BYTES; bytes >= 4_096; ) {
+    try {
+      writeFileSync(file, block.subarray(0, bytes), { flag: 'a' })
+    } catch {
+      // No room for so much: less may still fit.
+      bytes = Math.floor(bytes / 2)
+    }
+  }
+}
+
+function run(file: string, args: string[]): void {
+  const { status, stderr } = spawnSync(file, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${stderr}`)
+}
