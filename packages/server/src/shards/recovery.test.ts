@@ -37,6 +37,24 @@ test('a batch that does not name the one before it is refused', async () => {
   await refusesToStart(world, /batch 3: it was not written after/)
 })
 
+test('who is overtaken while reading the log is told that, and not that the log is broken', async () => {
+  const world = await withLog()
+  world.engine.kill()
+  const engine = new TestEngine(world.engine.store)
+  let isOvertaken = false
+  engine.list = options => {
+    if (!isOvertaken && options.prefix === keys.log(0)) {
+      isOvertaken = true
+      forge(engine.store, batch => ({ ...batch, epoch: batch.epoch + 9 }))
+      const next = encodeRecord({ shard: 0, server: 'another', epoch: 10 })
+      engine.store.commit({ checks: [], writes: [{ key: keys.owner(0), value: next }] })
+    }
+    return engine.inner.list(options)
+  }
+  await assert.rejects(startServer({ clock: world.clock, engine }), { name: 'OwnershipLost' })
+  assert.equal(isOvertaken, true)
+})
+
 test('a falling epoch, a clock that goes back, a batch in the wrong place, an empty log: all refused', async t => {
   const cases: [string, (batch: Batch) => Batch, RegExp][] = [
     ['epoch', batch => ({ ...batch, epoch: batch.epoch - 1 }), /its epoch 0 is before 1/],

@@ -109,7 +109,7 @@ export class Shard {
     const { clock } = this.#options
     if (refusal === 'unknown') clock.afterPoll(() => arrival.fail(new NotTaken()))
     else if (refusal instanceof HoldfastError) clock.afterPoll(() => arrival.fail(refusal))
-    else if (this.#refused.push({ arrival, refusal }) === 1) this.#options.clock.afterPoll(() => this.#tellRefused())
+    else if (this.#refused.push({ arrival, refusal }) === 1) clock.afterPoll(() => this.#tellRefused())
     return arrival
   }
 
@@ -338,7 +338,7 @@ export class Shard {
       if (ownership) await this.#own(ownership)
       else this.#end()
     } catch (again) {
-      this.#lose(again)
+      return again instanceof OwnershipLost ? this.#end() : this.#lose(again)
     }
   }
 

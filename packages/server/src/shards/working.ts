@@ -8,11 +8,12 @@ import { Cleaner } from './cleaner.ts'
 import type { Feed } from './feed.ts'
 import { Instance } from './instance.ts'
 import type { Keys } from './keys.ts'
-import { ShardLog } from './log.ts'
+import { OwnershipLost, ShardLog } from './log.ts'
 import type { Membership } from './membership.ts'
 import type { Ownership } from './ownership.ts'
 import type { TenantCounts } from './port.ts'
-import { recover } from './recovery.ts'
+import { readKnown } from './reading.ts'
+import { LogBroken, recover } from './recovery.ts'
 import { ShardClock } from './shard-clock.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
@@ -62,7 +63,7 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
       isFirst = false
       feed.recall(batch)
     },
-  })
+  }).catch(error => unread(options, ownership, error))
   const { states, sizes, entries, bytes, nowMs, liveBytes } = recovered
   const log = new ShardLog({ engine, clock, keys, shard, telemetry, ...recovered })
   const archive = (options.archive ?? noArchive)({
@@ -89,6 +90,13 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
     recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
   }
   return working
+}
+
+/** To somebody who was overtaken while reading it, a log that the next owner goes on writing looks broken. */
+async function unread(options: WorkingOptions, { revision }: Ownership, why: unknown): Promise<never> {
+  const { clock, engine, keys, shard } = options
+  const owner = why instanceof LogBroken ? await readKnown(clock, () => engine.read(keys.owner(shard))) : null
+  throw owner && owner.modRevision !== revision ? new OwnershipLost(shard, [owner]) : why
 }
 
 /** The instance of this name, made when it is first asked for. */
