@@ -21,6 +21,6 @@ export async function holdfast(options: { ttlMs?: number; flags?: string[] } = {
   }
 }
 
-export function open(url: string, ttlMs = 30_000): Holdfast {
+export function open(url: string | readonly string[], ttlMs = 30_000): Holdfast {
   return connect({ url, apiKey: rootKey, ttlMs })
 }

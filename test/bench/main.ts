@@ -1,73 +1,125 @@
 /**
- * `npm run bench [-- --quick] [--only NAME,…] [--json FILE]`: each question in turn, peers in the same run, a table for people and JSON for
- * programs. Exit code 0 whatever the figures: a benchmark informs, it does not gate.
+ * `npm run bench`: each question in turn, peers in the same run, a table for people and JSON for programs. Exit code 0 whatever the figures: a
+ * benchmark informs, it does not gate.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { cpus, release, totalmem } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
-import { clusterCycles, clusterEndurance, clusterHandOver } from './questions/cluster.ts'
-import { cycles } from './questions/cycles.ts'
-import { encryption } from './questions/encryption.ts'
-import { growth } from './questions/growth.ts'
-import { handOver, oneAtATime } from './questions/latency.ts'
-import { neighbour } from './questions/neighbour.ts'
-import { recovery } from './questions/recovery.ts'
-import { renewals } from './questions/renewals.ts'
-import { rest } from './questions/rest.ts'
-import { space } from './questions/space.ts'
-import { print, type Report } from './report.ts'
+import { type Kept, machineNow } from './kept.ts'
+import { regionsOf, writePage } from './page.ts'
+import { type ContenderId, contenders } from './peers/contenders.ts'
+import { familyOf } from './peers/peer.ts'
+import { print } from './print.ts'
+import { progress, progressOver } from './progress.ts'
+import { groups, questions } from './questions/questions.ts'
+import { writePlots } from './side-by-side/plots.ts'
 
-const questions = {
-  cycles,
-  'one-at-a-time': oneAtATime,
-  'hand-over': handOver,
-  rest,
-  encryption,
-  renewals,
-  growth,
-  recovery,
-  space,
-  neighbour,
-  'cluster-cycles': clusterCycles,
-  'cluster-hand-over': clusterHandOver,
-  'cluster-endurance': clusterEndurance,
-}
+const USAGE = `npm run bench -- [OPTION …]
+
+  --only NAME,…    these questions or groups of them (--list); default: all but the group side-by-side
+  --quick          in a fraction of the time: whether it runs, not how fast
+  --peers NAME,…   of the side by side: only these contenders (--list)
+  --json FILE      where all rounds are kept (bench-results/latest.json)
+  --plots FOLDER   draw the side by side, as SVG
+  --page FILE      write tables, plots and losses into this page, between its comments
+  --from FILE      measure nothing: take what was kept there, for --plots and --page
+  --list           the questions, the groups and the contenders
+  --help           this
+
+The page of the docs is made by
+  npm run bench -- --only side-by-side --plots docs/plots --page docs/benchmarks.md
+`
 
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
+    peers: { type: 'string' },
     json: { type: 'string', default: 'bench-results/latest.json' },
+    plots: { type: 'string' },
+    page: { type: 'string' },
+    from: { type: 'string' },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 })
-const wanted = values.only?.split(',') ?? Object.keys(questions)
-const unknown = wanted.filter(name => !(name in questions))
-if (unknown.length > 0) {
-  console.error(`No question is called ${unknown.join(', ')}; there are: ${Object.keys(questions).join(', ')}.`)
+
+// Whoever stops it in the middle leaves no servers behind.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    for (const pid of familyOf(process.pid).slice(1)) process.kill(pid)
+    process.exit(1)
+  })
+
+if (values.help) console.log(USAGE)
+else if (values.list) list()
+else {
+  // What `--json` of an earlier run has written.
+  const kept = values.from ? (JSON.parse(readFileSync(values.from, 'utf8')) as Kept) : await measured()
+  publish(kept)
+}
+process.exit(0)
+
+async function measured(): Promise<Kept> {
+  const names = chosen(values.only, [...Object.keys(questions), ...Object.keys(groups)], 'question')
+  const peers = values.peers === undefined ? {} : { peers: chosenPeers(values.peers) }
+  const machine = machineNow()
+  const how = values.quick ? ' — quick: figures are rough' : ''
+  console.log(
+    `${machine.cpus} × ${machine.model}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}${how}`,
+  )
+  const reports: Kept['reports'] = {}
+  const wanted = names.length > 0 ? names.flatMap(name => groups[name]?.of ?? [name]) : groups.usual!.of
+  for (const [index, name] of wanted.entries()) {
+    progress(`${name} (${index + 1} of ${wanted.length})`)
+    const report = await questions[name]!.ask({ isQuick: values.quick, ...peers })
+    progressOver()
+    reports[name] = report
+    print(report)
+  }
+  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
+  const kept = { at: new Date().toISOString(), command, machine, isQuick: values.quick, reports }
+  mkdirSync(dirname(values.json), { recursive: true })
+  writeFileSync(values.json, `${JSON.stringify(kept, null, 2)}\n`)
+  console.log(`\nWritten to ${values.json}`)
+  return kept
+}
+
+function publish(kept: Kept): void {
+  const { matrix } = kept.reports.matrix ?? {}
+  const plots = matrix && values.plots ? { list: writePlots(matrix, values.plots), folder: values.plots } : null
+  if (plots) console.log(`Drawn: ${plots.list.map(({ file }) => `${plots.folder}/${file}`).join(', ')}`)
+  if (!values.page) return
+  writePage(values.page, regionsOf(kept, { plots, page: values.page }))
+  console.log(`Written into ${values.page}`)
+}
+
+function list(): void {
+  const width = 18
+  const say = (title: string, lines: [string, string][]) =>
+    console.log(`${title}\n${lines.map(([name, about]) => `  ${name.padEnd(width)} ${about}`).join('\n')}\n`)
+  say(
+    'Questions',
+    Object.entries(questions).map(([name, { about }]) => [name, about]),
+  )
+  say(
+    'Groups',
+    Object.entries(groups).map(([name, { about, of }]) => [name, `${about}: ${of.join(', ')}`]),
+  )
+  say(
+    'Contenders',
+    Object.entries(contenders).map(([name, { label }]) => [name, label]),
+  )
+}
+
+function chosen(text: string | undefined, known: readonly string[], what: string): string[] {
+  const names = text?.split(',') ?? []
+  const unknown = names.filter(name => !known.includes(name))
+  if (unknown.length === 0) return names
+  console.error(`No ${what} is called ${unknown.join(', ')}; there are: ${known.join(', ')}.`)
   process.exit(2)
 }
 
-const machine = {
-  cpus: cpus().length,
-  model: cpus()[0]?.model ?? '',
-  memoryGiB: Math.round(totalmem() / 2 ** 30),
-  kernel: release(),
-  node: process.version,
+function chosenPeers(text: string): ContenderId[] {
+  return chosen(text, Object.keys(contenders), 'contender') as ContenderId[] // all of them are known
 }
-console.log(
-  `${machine.cpus} × ${machine.model}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}${values.quick ? ' — quick: figures are rough' : ''}`,
-)
-const reports: Record<string, Report> = {}
-for (const name of wanted) {
-  const report = await questions[name as keyof typeof questions]({ isQuick: values.quick })
-  reports[name] = report
-  print(report)
-}
-mkdirSync(dirname(values.json), { recursive: true })
-writeFileSync(
-  values.json,
-  `${JSON.stringify({ at: new Date().toISOString(), machine, isQuick: values.quick, reports }, null, 2)}\n`,
-)
-console.log(`\nWritten to ${values.json}`)
-process.exit(0)

@@ -31,7 +31,10 @@ export async function latencies(call: () => Promise<void>, count: number): Promi
 }
 
 export function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((one, other) => one - other)
+  return quantileOfSorted(Float64Array.from(values).sort(), share)
+}
+
+export function quantileOfSorted(sorted: Float64Array, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }
 
@@ -55,6 +58,16 @@ export function memoryMiB(pid: number): { now: number; peak: number } | null {
     const text = readFileSync(`/proc/${pid}/status`, 'utf8')
     const field = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? Number.NaN) / 1024
     return { now: field('VmRSS'), peak: field('VmHWM') }
+  } catch {
+    // As above.
+    return null
+  }
+}
+
+/** Resident memory in MiB; what several processes share is divided among them, so that the sum over a family is true. */
+export function proportionalMiB(pid: number): number | null {
+  try {
+    return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? Number.NaN) / 1024
   } catch {
     // As above.
     return null

@@ -27,9 +27,11 @@ async function overWebSocket(): Promise<void> {
   await pace(index => {
     counts.asked++
     void wire.ask({ type: 'acquire', name: `noise/${index % 1_000}`, wait_ms: 0 }).then(async reply => {
-      if (!reply.grant) return void counts.refused++
+      // What an acquire is answered with.
+      const { grant } = reply as { grant?: { name: string; token: number } }
+      if (!grant) return void counts.refused++
       counts.granted++
-      await wire.ask({ type: 'release', name: reply.grant.name, token: reply.grant.token, settled: wire.oldest })
+      await wire.ask({ type: 'release', name: grant.name, token: grant.token, settled: wire.oldest })
     })
   })
   await sleep(200)

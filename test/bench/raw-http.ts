@@ -24,9 +24,11 @@ export class RawHttp {
     )
   }
 
-  /** The body of the reply. Throws unless the status is 2xx. */
-  post(path: string, body: string): Promise<string> {
-    this.socket.write(`POST ${path} HTTP/1.1\r\n${this.head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+  /** The body of the reply. Throws unless the status is 2xx. `headers`: more of them, each with its line's end. */
+  post(path: string, body: string, headers = ''): Promise<string> {
+    this.socket.write(
+      `POST ${path} HTTP/1.1\r\n${this.head}${headers}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
     return new Promise((resolve, reject) => {
       this.resolve = reply =>
         reply.startsWith('HTTP/1.1 2') ? resolve(reply.slice(reply.indexOf('\r\n\r\n') + 4)) : reject(new Error(reply))

@@ -37,6 +37,8 @@ export const wanted = {
     'libhiredis0.14',
   ].map(name => `${name}/bookworm`),
   etcd: ['etcd-server/trixie'],
+  strace: ['strace/bookworm', 'libunwind8/bookworm'],
+  faketime: ['libfaketime/bookworm'],
   zookeeper: [
     'libzookeeper-java',
     'libslf4j-java',
@@ -60,7 +62,9 @@ export type Installed = { root: string; bin(name: string): string; env: NodeJS.P
 /** Unpacks the packages unless they are there. Returns why not, as text, when they cannot be had here. */
 export function debian(name: keyof typeof wanted): Installed | string {
   const root = `${cache}/${name}`
-  const problem = withLock(() => (existsSync(`${root}/.complete`) ? null : unpack(root, wanted[name])))
+  const isComplete = () => existsSync(`${root}/.complete`)
+  // What is there needs no lock, and whoever was killed with it in hand keeps nobody waiting.
+  const problem = isComplete() ? null : withLock(() => (isComplete() ? null : unpack(root, wanted[name])))
   if (problem) return problem
   const libraries = globSync(`${root}/usr/lib/*-linux-gnu`).join(':')
   return { root, bin: program => `${root}/usr/bin/${program}`, env: { ...process.env, LD_LIBRARY_PATH: libraries } }

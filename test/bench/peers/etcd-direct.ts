@@ -1,27 +1,42 @@
 /** What a careful user of etcd would write by hand: one transaction for each operation, over the same gRPC library, no lock recipe around it. */
 import { systemClock } from '../../../packages/server/src/clock.ts'
-import { EtcdClient } from '../../../packages/server/src/engine/etcd/client.ts'
 import { openEtcd } from '../../../packages/server/src/engine/etcd/etcd.ts'
+import { compareTarget, methods } from '../../../packages/server/src/engine/etcd/messages.ts'
 import { latencies } from '../measure.ts'
-import type { Peer } from './redis.ts'
+import { channelTo, type EtcdMembers, raftEntries, WAIT_MS } from './etcd-members.ts'
+import type { Peer } from './peer.ts'
 
 /** As long as a lock's record would be. */
 const VALUE = Buffer.alloc(100, 'x')
 /** A batch of one operation is about this large. */
 const BATCH = new Uint8Array(400)
 
-export async function etcdDirect(urls: string[]): Promise<Peer> {
-  const engine = await openEtcd({ urls, clock: systemClock })
+export function etcdDirect(members: EtcdMembers): Peer {
+  const channels = members.urls.map(channelTo)
+  const change = async (worker: number, key: Buffer, modRevision: number, value: Buffer | null) => {
+    const operation = value ? { requestPut: { key, value } } : { requestDeleteRange: { key } }
+    const reply = await channels[worker % channels.length]!.unary(
+      methods.txn,
+      { compare: [{ target: compareTarget.MOD, key, modRevision }], success: [operation], failure: [] },
+      { timeoutMs: WAIT_MS, token: null },
+    )
+    if (!reply.succeeded) throw new Error(`${key} is not as it was left`)
+    return reply.header?.revision ?? 0
+  }
   return {
     name: 'one etcd Txn an operation, grpc-js',
-    durability: 'synced by two of three; no session, no queue',
-    cycle: async worker => {
-      const key = `direct/${worker}`
-      const taken = await engine.commit({ checks: [{ key, modRevision: 0 }], writes: [{ key, value: VALUE }] })
-      if (!taken.ok) throw new Error(`${key} is held`)
-      await engine.commit({ checks: [{ key, modRevision: taken.revision }], writes: [{ key, delete: true }] })
+    durability: 'synced by most of the members; no session, no queue',
+    waiting: null,
+    acquire: async (name, worker) => {
+      const key = Buffer.from(`direct/${name}`)
+      const revision = await change(worker, key, 0, VALUE)
+      return { release: () => change(worker, key, revision, null) }
     },
-    close: () => engine.close(),
+    processes: () => members.members.map(({ pid }) => pid ?? 0),
+    commits: raftEntries(members.urls),
+    close: async () => {
+      for (const channel of channels) channel.close()
+    },
   }
 }
 
@@ -37,18 +52,4 @@ export async function etcdCommits(urls: string[], count: number): Promise<number
   const times = await latencies(commit, count)
   await engine.close()
   return times
-}
-
-/** Of the leader: how many proposals it has counted, and the size of its file. */
-export async function etcdFacts(urls: string[]): Promise<{ raftIndex: number; fileBytes: number }> {
-  const client = new EtcdClient({ urls, clock: systemClock })
-  try {
-    const facts = await Promise.all(urls.map(url => client.at(url).status()))
-    return {
-      raftIndex: Math.max(...facts.map(fact => Number(fact.raftIndex))),
-      fileBytes: Math.max(...facts.map(fact => Number(fact.dbSize))),
-    }
-  } finally {
-    client.close()
-  }
 }

@@ -1,50 +1,42 @@
-/** npm etcd3's lock on one etcd member. */
+/** npm etcd3's lock. */
 import { Etcd3 } from 'etcd3'
-import { debian } from '../../harness/debian.ts'
-import { freePort, start } from '../../harness/process.ts'
-import type { Peer } from './redis.ts'
+import { startEtcd } from '../../harness/etcd.ts'
+import { type EtcdMembers, raftEntries, SYNCED } from './etcd-members.ts'
+import type { Peer } from './peer.ts'
 
 const TTL_SECONDS = 30
 
+/** On one member of its own. */
 export async function etcdLock(): Promise<Peer | string> {
-  const installed = debian('etcd')
-  if (typeof installed === 'string') return `npm etcd3's lock on etcd: ${installed}`
-  const peerPort = await freePort()
-  const server = await start('etcd', ({ port, folder }) => ({
-    file: installed.bin('etcd'),
-    args: [
-      ['--name', 'one', '--data-dir', folder, '--log-level', 'error'],
-      ['--listen-client-urls', `http://127.0.0.1:${port}`, '--advertise-client-urls', `http://127.0.0.1:${port}`],
-      [
-        '--listen-peer-urls',
-        `http://127.0.0.1:${peerPort}`,
-        '--initial-advertise-peer-urls',
-        `http://127.0.0.1:${peerPort}`,
-      ],
-      ['--initial-cluster', `one=http://127.0.0.1:${peerPort}`],
-    ].flat(),
-  }))
-  const peer = etcdLockOn([`http://127.0.0.1:${server.port}`], 'one etcd member')
-  return {
-    ...peer,
-    close: async () => {
-      await peer.close()
-      await server.stop()
-    },
+  try {
+    const members = await startEtcd({ members: 1, flags: SYNCED })
+    const peer = etcdLockOn(members, 'one etcd member')
+    return {
+      ...peer,
+      close: async () => {
+        await peer.close()
+        await members.stop()
+      },
+    }
+  } catch (error) {
+    return `npm etcd3's lock on etcd: ${String(error)}`
   }
 }
 
 /** On members that somebody else has started. */
-export function etcdLockOn(hosts: string[], members: string): Peer {
-  const client = new Etcd3({ hosts })
+export function etcdLockOn(members: EtcdMembers, where: string): Peer {
+  const client = new Etcd3({ hosts: members.urls })
   return {
-    name: `npm etcd3's lock, ${members}`,
-    durability: 'synced; no fencing token',
-    cycle: async worker => {
-      const lock = client.lock(`bench/${worker}`).ttl(TTL_SECONDS)
+    name: `npm etcd3's lock, ${where}`,
+    durability: 'synced by most of the members; no fencing token',
+    waiting: null,
+    acquire: async name => {
+      const lock = client.lock(name).ttl(TTL_SECONDS)
       await lock.acquire()
-      await lock.release()
+      return lock
     },
+    processes: () => members.members.map(({ pid }) => pid ?? 0),
+    commits: raftEntries(members.urls),
     close: async () => client.close(),
   }
 }

@@ -4,15 +4,18 @@ import { rootKey } from '../../harness/server.ts'
 import { type Servers, startServers } from '../../harness/servers.ts'
 import { type Cycle, interleaved, median, quantile, rate } from '../measure.ts'
 import { etcdLockOn } from '../peers/etcd.ts'
-import { etcdCommits, etcdDirect, etcdFacts } from '../peers/etcd-direct.ts'
-import { type Peer, redlock } from '../peers/redis.ts'
+import { etcdCommits, etcdDirect } from '../peers/etcd-direct.ts'
+import { etcdFacts, SYNCED } from '../peers/etcd-members.ts'
+import { holdfastOver } from '../peers/holdfast.ts'
+import { cycleOf, type Peer } from '../peers/peer.ts'
+import { redlock } from '../peers/redis.ts'
 import type { Report, Row, Verdict } from '../report.ts'
 
 const WORKERS = 512
 const WAITERS = 64
 
 async function opened(): Promise<{ servers: Servers; client: Holdfast }> {
-  const servers = await startServers()
+  const servers = await startServers({ etcd: { flags: SYNCED } })
   return { servers, client: connect({ url: servers.urls, apiKey: rootKey, ttlMs: 30_000 }) }
 }
 
@@ -22,31 +25,26 @@ async function closed({ servers, client }: { servers: Servers; client: Holdfast 
 }
 
 export async function clusterCycles({ isQuick }: { isQuick: boolean }): Promise<Report> {
-  const { servers, client } = await opened()
-  const cycle: Cycle = async worker => {
-    const lock = await client.acquire(`bench/${worker}`)
-    await lock.release()
-  }
-  const { urls } = servers.etcd
-  const peers = [await etcdDirect(urls), etcdLockOn(urls, 'three etcd members'), await redlock(1), await redlock(3)]
-  const running = peers.filter((peer): peer is Peer => typeof peer !== 'string')
+  const servers = await startServers({ etcd: { flags: SYNCED } })
+  const ours = holdfastOver(servers)
+  const { etcd } = servers
+  const peers = [etcdDirect(etcd), etcdLockOn(etcd, 'three etcd members'), await redlock(1), await redlock(3)]
+  const running = [ours, ...peers.filter((peer): peer is Peer => typeof peer !== 'string')]
   const seconds = isQuick ? 1 : 4
-  const contenders: Record<string, () => Promise<number>> = {
-    Holdfast: () => rate(cycle, { workers: WORKERS, seconds }),
-  }
-  for (const peer of running) contenders[peer.name] = () => rate(peer.cycle, { workers: WORKERS, seconds })
-  await rate(cycle, { workers: WORKERS, seconds: 2 })
+  const contenders: Record<string, () => Promise<number>> = {}
+  for (const peer of running) contenders[peer.name] = () => rate(cycleOf(peer), { workers: WORKERS, seconds })
+  await rate(cycleOf(ours), { workers: WORKERS, seconds: 2 })
   const results = await interleaved(contenders, isQuick ? 2 : 5)
-  await Promise.all(running.map(peer => peer.close()))
-  await closed({ servers, client })
+  await Promise.all(running.slice(1).map(peer => peer.close()))
+  await ours.close()
   const rows: Row[] = Object.entries(results).map(([name, values]) => ({
-    name: name === 'Holdfast' ? 'Holdfast, three servers, three etcd members' : name,
+    name,
     value: median(values),
     unit: 'cycles/s',
     spread: [Math.min(...values), Math.max(...values)],
-    note: running.find(peer => peer.name === name)?.durability ?? 'synced by two of three; fencing token, exactly once',
+    note: running.find(peer => peer.name === name)?.durability ?? '',
   }))
-  const own = median(results.Holdfast ?? [])
+  const own = median(results[ours.name] ?? [])
   const verdicts = [
     ['one etcd Txn', 20],
     ['npm etcd3', 100],

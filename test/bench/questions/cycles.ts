@@ -1,40 +1,32 @@
 /** How many uncontended acquire and release cycles a second, beside what others use for the same? */
-import { holdfast } from '../holdfast.ts'
-import { type Cycle, interleaved, median, rate } from '../measure.ts'
+import { interleaved, median, rate } from '../measure.ts'
 import { etcdLock } from '../peers/etcd.ts'
-import { type Peer, redlock } from '../peers/redis.ts'
+import { holdfastEmbedded } from '../peers/holdfast.ts'
+import { cycleOf, type Peer } from '../peers/peer.ts'
+import { redlock } from '../peers/redis.ts'
 import type { Report, Row, Verdict } from '../report.ts'
 
 const WORKERS = 512
 
 export async function cycles({ isQuick }: { isQuick: boolean }): Promise<Report> {
-  const ours = await holdfast()
+  const ours = await holdfastEmbedded()
   const peers = [await redlock(), await etcdLock()]
-  const running = peers.filter((peer): peer is Peer => typeof peer !== 'string')
+  const running = [ours, ...peers.filter((peer): peer is Peer => typeof peer !== 'string')]
   const notRun = peers.filter(peer => typeof peer === 'string')
-  const cycle: Cycle = async worker => {
-    const lock = await ours.client.acquire(`bench/${worker}`)
-    await lock.release()
-  }
   const seconds = isQuick ? 1 : 4
-  const contenders: Record<string, () => Promise<number>> = {
-    Holdfast: () => rate(cycle, { workers: WORKERS, seconds }),
-  }
-  for (const peer of running) contenders[peer.name] = () => rate(peer.cycle, { workers: WORKERS, seconds })
-  await rate(cycle, { workers: WORKERS, seconds: 1 })
+  const contenders: Record<string, () => Promise<number>> = {}
+  for (const peer of running) contenders[peer.name] = () => rate(cycleOf(peer), { workers: WORKERS, seconds })
+  await rate(cycleOf(ours), { workers: WORKERS, seconds: 1 })
   const results = await interleaved(contenders, isQuick ? 2 : 5)
-  await Promise.all([ours.close(), ...running.map(peer => peer.close())])
+  await Promise.all(running.map(peer => peer.close()))
   const rows: Row[] = Object.entries(results).map(([name, values]) => ({
     name,
     value: median(values),
     unit: 'cycles/s',
     spread: [Math.min(...values), Math.max(...values)],
-    note:
-      name === 'Holdfast'
-        ? 'synced, one disk; fencing token, exactly once'
-        : (running.find(peer => peer.name === name)?.durability ?? ''),
+    note: running.find(peer => peer.name === name)?.durability ?? '',
   }))
-  const own = median(results.Holdfast ?? [])
+  const own = median(results[ours.name] ?? [])
   const verdicts: Verdict[] = []
   for (const [prefix, factor] of [
     ['Redlock', 1.5],
