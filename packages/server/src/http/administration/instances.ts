@@ -1,4 +1,5 @@
 /** `/v2/instances` and `/v2/plans`. */
+import { toCamel } from '@holdfast/protocol/casing'
 import { v2 } from '@holdfast/protocol/v2'
 import { known } from '../../administration/administration.ts'
 import * as instances from '../../administration/instances.ts'
@@ -6,7 +7,7 @@ import { putPlan as put } from '../../administration/permissions.ts'
 import type { InstanceRecord } from '../../registry/records.ts'
 import { answer, type Call, route } from '../call.ts'
 import { administrationOf, byOf, mayIn, pageOfRecords } from './asking.ts'
-import { overridesFrom, planFrom, wireInstance, wirePlan } from './views.ts'
+import { wireInstance, wirePlan } from './views.ts'
 
 const listPlans = route(v2.listPlans, async call => {
   const { rows, ...page } = pageOfRecords(call, administrationOf(call).registry.all('plan'))
@@ -14,7 +15,7 @@ const listPlans = route(v2.listPlans, async call => {
 })
 
 const putPlan = route(v2.putPlan, async call => {
-  const plan = await put(administrationOf(call), byOf(call), planFrom(call.params.id, call.body))
+  const plan = await put(administrationOf(call), byOf(call), { id: call.params.id, ...toCamel(call.body) })
   return answer(200, wirePlan(plan))
 })
 
@@ -28,15 +29,7 @@ const listInstances = route(v2.listInstances, async call => {
 })
 
 const createInstance = route(v2.createInstance, async call => {
-  const { name, plan, capacity_units, region, account, overrides } = call.body
-  const record = await instances.createInstance(administrationOf(call), byOf(call), {
-    name,
-    plan,
-    ...(capacity_units === undefined ? {} : { capacityUnits: capacity_units }),
-    ...(region === undefined ? {} : { region }),
-    ...(account === undefined ? {} : { account }),
-    ...(overrides === undefined ? {} : { overrides: overridesFrom(overrides) }),
-  })
+  const record = await instances.createInstance(administrationOf(call), byOf(call), toCamel(call.body))
   return answer(201, view(call, record))
 })
 
@@ -45,28 +38,21 @@ const getInstance = route(v2.getInstance, async call =>
 )
 
 const patchInstance = route(v2.patchInstance, async call => {
-  const { name, plan, capacity_units, overrides } = call.body
-  const record = await instances.updateInstance(administrationOf(call), byOf(call), call.params.instance, {
-    ...(name === undefined ? {} : { name }),
-    ...(plan === undefined ? {} : { plan }),
-    ...(capacity_units === undefined ? {} : { capacityUnits: capacity_units }),
-    ...(overrides === undefined ? {} : { overrides: overridesFrom(overrides) }),
-  })
+  const change = toCamel(call.body)
+  const record = await instances.updateInstance(administrationOf(call), byOf(call), call.params.instance, change)
   return answer(200, view(call, record))
 })
 
-const enableInstance = route(v2.enableInstance, async call =>
-  answer(200, view(call, await instances.enableInstance(administrationOf(call), byOf(call), call.params.instance))),
-)
-const disableInstance = route(v2.disableInstance, async call =>
-  answer(200, view(call, await instances.disableInstance(administrationOf(call), byOf(call), call.params.instance))),
-)
-const deleteInstance = route(v2.deleteInstance, async call =>
-  answer(200, view(call, await instances.deleteInstance(administrationOf(call), byOf(call), call.params.instance))),
-)
-const restoreInstance = route(v2.restoreInstance, async call =>
-  answer(200, view(call, await instances.restoreInstance(administrationOf(call), byOf(call), call.params.instance))),
-)
+type Naming = Pick<Call, 'caller' | 'doors' | 'trace'> & { params: { instance: string } }
+
+/** What is done with an instance by naming it, and answered with how it is then. */
+const verb = (act: typeof instances.enableInstance) => async (call: Naming) =>
+  answer(200, view(call, await act(administrationOf(call), byOf(call), call.params.instance)))
+
+const enableInstance = route(v2.enableInstance, verb(instances.enableInstance))
+const disableInstance = route(v2.disableInstance, verb(instances.disableInstance))
+const deleteInstance = route(v2.deleteInstance, verb(instances.deleteInstance))
+const restoreInstance = route(v2.restoreInstance, verb(instances.restoreInstance))
 
 const reclaimInstance = route(v2.reclaimInstance, async call => {
   const { forget } = call.doors.administration

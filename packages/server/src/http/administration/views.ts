@@ -1,4 +1,5 @@
 /** Records as the wire shows them, and the other way round. */
+import { toCamel, toSnake } from '@holdfast/protocol/casing'
 import type {
   CredentialView,
   InstanceView,
@@ -19,61 +20,8 @@ import type {
   RoleRecord,
 } from '../../registry/records.ts'
 
-type WireLimits = InstanceView['limits']
-
-export function wireLimits(limits: Limits): WireLimits {
-  return {
-    operations_per_second: limits.operationsPerSecond,
-    burst_operations: limits.burstOperations,
-    held_locks: limits.heldLocks,
-    sessions: limits.sessions,
-    waiters: limits.waiters,
-    watches: limits.watches,
-    stored_bytes: limits.storedBytes,
-  }
-}
-
-export function limitsFrom(wire: WireLimits): Limits {
-  return {
-    operationsPerSecond: wire.operations_per_second,
-    burstOperations: wire.burst_operations,
-    heldLocks: wire.held_locks,
-    sessions: wire.sessions,
-    waiters: wire.waiters,
-    watches: wire.watches,
-    storedBytes: wire.stored_bytes,
-  }
-}
-
-const names = {
-  operations_per_second: 'operationsPerSecond',
-  burst_operations: 'burstOperations',
-  held_locks: 'heldLocks',
-  sessions: 'sessions',
-  waiters: 'waiters',
-  watches: 'watches',
-  stored_bytes: 'storedBytes',
-} as const satisfies Record<keyof WireLimits, keyof Limits>
-
-export function overridesFrom(wire: Partial<WireLimits>): Partial<Limits> {
-  const limits: Partial<Limits> = {}
-  for (const [name, own] of Object.entries(names)) {
-    // The names of the table above.
-    const value = wire[name as keyof WireLimits]
-    if (value !== undefined) limits[own] = value
-  }
-  return limits
-}
-
-function wireOverrides(limits: Partial<Limits>): Partial<WireLimits> {
-  const wire: Partial<WireLimits> = {}
-  for (const [name, own] of Object.entries(names)) {
-    const value = limits[own]
-    // As above.
-    if (value !== undefined) wire[name as keyof WireLimits] = value
-  }
-  return wire
-}
+/** The wire has the same fields as the record, in its own spelling: `Shown` is what the operation declares. */
+const spelled = <Shown>(record: object) => toSnake(record) as Shown
 
 /** Of a plan that nobody knows any more. */
 const nothing: Limits = {
@@ -96,8 +44,8 @@ export function wireInstance(record: InstanceRecord, plan: PlanRecord | null): I
     capacity_units: record.capacityUnits,
     region: record.region,
     state: record.state,
-    overrides: wireOverrides(record.overrides),
-    limits: wireLimits(plan ? limitsOf(record, plan) : nothing),
+    overrides: spelled(record.overrides),
+    limits: spelled(plan ? limitsOf(record, plan) : nothing),
     created_at: timeOf(record.createdAtMs),
     created_by: record.createdBy,
     changed_at: timeOf(record.changedAtMs),
@@ -105,36 +53,7 @@ export function wireInstance(record: InstanceRecord, plan: PlanRecord | null): I
   }
 }
 
-export function wirePlan(record: PlanRecord): PlanView {
-  const { id, title, description, priceUsd, perUnits, minUnits, stepUnits, allowsOverrides, unit, state } = record
-  return {
-    id,
-    title,
-    description,
-    price_usd: priceUsd,
-    per_units: perUnits,
-    min_units: minUnits,
-    step_units: stepUnits,
-    allows_overrides: allowsOverrides,
-    unit: wireLimits(unit),
-    state,
-  }
-}
-
-export function planFrom(id: string, wire: Omit<PlanView, 'id'>): PlanRecord {
-  return {
-    id,
-    title: wire.title,
-    description: wire.description,
-    priceUsd: wire.price_usd,
-    perUnits: wire.per_units,
-    minUnits: wire.min_units,
-    stepUnits: wire.step_units,
-    allowsOverrides: wire.allows_overrides,
-    unit: limitsFrom(wire.unit),
-    state: wire.state,
-  }
-}
+export const wirePlan = (record: PlanRecord) => spelled<PlanView>(record)
 
 export function wireCredential(
   record: CredentialRecord,
@@ -183,43 +102,20 @@ export function wirePolicy({
 
 const MINUTES_PER_HOUR = 60
 
-function wireConditions({ maxTtlMs, maxPriority, preempt, hours, sources, labels }: Conditions): WireConditions {
+/** Hours are minutes of the day in the records. */
+function wireConditions({ hours, ...rest }: Conditions): WireConditions {
+  if (hours === undefined) return spelled(rest)
+  const { fromMinute, toMinute, ...days } = hours
   return {
-    ...(maxTtlMs === undefined ? {} : { max_ttl_ms: maxTtlMs }),
-    ...(maxPriority === undefined ? {} : { max_priority: maxPriority }),
-    ...(preempt === undefined ? {} : { preempt }),
-    ...(hours === undefined
-      ? {}
-      : {
-          hours: {
-            ...(hours.days === undefined ? {} : { days: hours.days }),
-            from: clockTimeOf(hours.fromMinute),
-            to: clockTimeOf(hours.toMinute),
-          },
-        }),
-    ...(sources === undefined ? {} : { sources }),
-    ...(labels === undefined ? {} : { labels }),
+    ...spelled<WireConditions>(rest),
+    hours: { ...days, from: clockTimeOf(fromMinute), to: clockTimeOf(toMinute) },
   }
 }
 
-export function conditionsFrom(wire: WireConditions): Conditions {
-  const { max_ttl_ms, max_priority, preempt, hours, sources, labels } = wire
-  return {
-    ...(max_ttl_ms === undefined ? {} : { maxTtlMs: max_ttl_ms }),
-    ...(max_priority === undefined ? {} : { maxPriority: max_priority }),
-    ...(preempt === undefined ? {} : { preempt }),
-    ...(hours === undefined
-      ? {}
-      : {
-          hours: {
-            ...(hours.days === undefined ? {} : { days: hours.days }),
-            fromMinute: minuteOf(hours.from),
-            toMinute: minuteOf(hours.to),
-          },
-        }),
-    ...(sources === undefined ? {} : { sources }),
-    ...(labels === undefined ? {} : { labels }),
-  }
+export function conditionsFrom({ hours, ...rest }: WireConditions): Conditions {
+  if (hours === undefined) return toCamel(rest)
+  const { from, to, ...days } = hours
+  return { ...toCamel(rest), hours: { ...days, fromMinute: minuteOf(from), toMinute: minuteOf(to) } }
 }
 
 function clockTimeOf(minute: number): string {
