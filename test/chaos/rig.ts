@@ -159,6 +159,9 @@ export class Rig {
       watches: index === 0,
       idleEveryMs: 1_000,
       idleTtlMs: 1_000,
+      coldPaceMs: 60,
+      coldLocks: 1_000,
+      coldValueChars: 0,
       ...options.client,
     }
     const client = new ClientHandle(config, options.folder, options.clientEnv(index, options.folder))

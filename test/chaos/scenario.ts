@@ -20,3 +20,6 @@ export type Scenario = {
   /** After the run has been judged: what else must be true. Throws a `Violation`. */
   verify?(rig: Rig, result: Result): void | Promise<void>
 }
+
+/** Clients that write so much that the log is cleaned while they do. */
+export const muchWritten = { coldPaceMs: 30, coldLocks: 50, coldValueChars: 16_000 }

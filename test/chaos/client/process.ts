@@ -37,10 +37,14 @@ export type ClientConfig = {
   /** Between locks that nobody renews; 0: none. */
   idleEveryMs: number
   idleTtlMs: number
+  /** Mean, between cold locks of each of a few lines of work. */
+  coldPaceMs: number
+  coldLocks: number
+  /** Of the value that is written to each of them while it is held: a log of many bytes is one that is cleaned. 0: none. */
+  coldValueChars: number
 }
 
-const COLD_LOCKS = 1_000
-const COLD_PACE_MS = 200
+const COLD_LANES = 2
 const COUNTS_MS = 1_000
 /** Each start of a process has numbers of its own. */
 const OPERATIONS_MAX = 10_000_000
@@ -77,7 +81,7 @@ class ClientProcess {
     for (const client of this.#clients)
       for (let worker = 0; worker < workers; worker++)
         this.#begin(work(this.#stage, client, chanceOf(this.#config.seed, `${client.name} ${worker}`)))
-    this.#begin(this.#cold())
+    for (let lane = 0; lane < COLD_LANES; lane++) this.#begin(this.#cold(this.#clients[lane % clients]))
     if (idleEveryMs > 0) this.#begin(this.#idle())
     setInterval(() => this.#history.tell({ e: 'counts', counts: this.#counts }), COUNTS_MS)
     this.say('ready')
@@ -176,17 +180,18 @@ class ClientProcess {
   }
 
   /** Many locks, each of them seldom taken. */
-  async #cold(): Promise<void> {
-    const [client] = this.#clients
+  async #cold(client: ChaosClient | undefined): Promise<void> {
+    const { coldPaceMs, coldLocks, coldValueChars } = this.#config
     while (!this.#isOver && client) {
-      await sleep(this.#chance.between(0, COLD_PACE_MS * 2))
-      const name = `cold/${this.#chance.below(COLD_LOCKS)}`
+      await sleep(this.#chance.between(0, coldPaceMs * 2))
+      const name = `cold/${this.#chance.below(coldLocks)}`
       if (!this.#stage.takesOne()) return
       try {
         const lock = await client.holdfast.tryAcquire(name)
         if (!lock) continue
         client.began(lock)
         if (lock.isHeld) this.#protectedWrite(lock)
+        if (coldValueChars > 0 && lock.isHeld) await lock.setValue('x'.repeat(coldValueChars))
         await lock.release()
       } catch (error) {
         this.#failed(error)

@@ -3,8 +3,10 @@ import type { Scenario } from '../scenario.ts'
 import { clients } from './clients.ts'
 import { clocks } from './clocks.ts'
 import { disks } from './disks.ts'
+import { elsewhere } from './elsewhere.ts'
 import { embeddedStore } from './embedded.ts'
 import { network } from './network.ts'
+import { operators } from './operators.ts'
 import { servers } from './servers.ts'
 import { store } from './store.ts'
 import { upkeep } from './upkeep.ts'
@@ -18,6 +20,8 @@ export const scenarios: readonly Scenario[] = [
   ...disks,
   ...upkeep,
   ...embeddedStore,
+  ...operators,
+  ...elsewhere,
 ].sort((one, other) => numberOf(one) - numberOf(other))
 
 /** `5b` comes after `5`. */

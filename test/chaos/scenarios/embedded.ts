@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../../checker/judge.ts'
 import { spawnServer } from '../../harness/server.ts'
 import type { Rig, RigOptions } from '../rig.ts'
-import type { Scenario } from '../scenario.ts'
+import { muchWritten, type Scenario } from '../scenario.ts'
 import { detach, inject, needsStrace } from './disks.ts'
 
-const embedded: Partial<RigOptions> = { engine: 'lmdb', servers: 1, processes: 3 }
+const embedded: Partial<RigOptions> = { engine: 'lmdb', servers: 1, processes: 3, client: muchWritten }
 const ENDS_MS_MAX = 10_000
 /** Small, but with room for a run. */
 const DISK_MIB = 64

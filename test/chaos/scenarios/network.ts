@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../../checker/judge.ts'
 import type { Fate } from '../../harness/commit-proxy.ts'
 import type { Rig } from '../rig.ts'
-import type { Scenario } from '../scenario.ts'
+import { muchWritten, type Scenario } from '../scenario.ts'
 
 const CUT_MS = { low: 3_000, high: 5_000 }
 const REPLIES_LOST = 0.05
@@ -67,7 +67,7 @@ export const network: Scenario[] = [
         const isBeat = body.includes('/members/')
         return isBeat && rig.chance.isLuckyAt(BEATS_DELAYED) ? { delayMs: rig.chance.between(1_500, 2_500) } : 'pass'
       }
-      await commits(rig, 'beats delayed', fate)
+      await commits(rig, 'window of delayed beats', fate)
       mustHave(rig, 'delayed')
     },
   },
@@ -80,20 +80,20 @@ export const network: Scenario[] = [
     async strike(rig) {
       const fate = (): Fate =>
         rig.chance.isLuckyAt(REPLIES_LOST) ? rig.chance.pick(['lose_reply', 'break_reply', 'lose_request']) : 'pass'
-      await commits(rig, 'commits without a reply', fate)
+      await commits(rig, 'window of lost replies', fate)
       mustHave(rig, 'lose_reply')
     },
   },
   {
     id: '9',
     name: 'commits repeated later',
-    does: 'one commit in twenty is sent to etcd again, the same bytes, 1 to 20 s later',
+    does: 'one commit in twenty is sent to etcd again, the same bytes, 1 to 20 s later, while the log is being cleaned',
     expects: 'all of them are refused: one appender, no gap, nothing comes back',
-    rig: { carry: 'commits' },
+    rig: { carry: 'commits', client: muchWritten },
     async strike(rig) {
       const fate = (): Fate =>
         rig.chance.isLuckyAt(REPEATED) ? { repeatAfterMs: rig.chance.between(1_000, 20_000) } : 'pass'
-      await commits(rig, 'commits repeated', fate)
+      await commits(rig, 'window of repeated commits', fate)
       mustHave(rig, 'repeats answered')
     },
   },

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../../checker/judge.ts'
 import type { Rig } from '../rig.ts'
-import type { Scenario } from '../scenario.ts'
+import { muchWritten, type Scenario } from '../scenario.ts'
 
 /** M: how long a member that says nothing is left alone. */
 const MEMBER_TTL_MS = 2_000
@@ -22,6 +22,7 @@ export const servers: Scenario[] = [
     name: 'owners killed',
     does: 'the owner is killed (−9) and started again, over and over',
     expects: 'all invariants; next grant < M + 1 s and the reading of the log',
+    rig: { client: muchWritten },
     boundMs: 6_000,
     async strike(rig) {
       while (!rig.isOver) {
