@@ -41,7 +41,7 @@ export function writePage(page: string, regions: Regions): void {
     const [begin, end] = [`<!-- ${name}: written by npm run bench -->`, `<!-- ${name}: end -->`]
     const [from, to] = [text.indexOf(begin), text.indexOf(end)]
     if (from < 0 || to < from) throw new Error(`${page} has no ${begin} … ${end}`)
-    text = `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
+    text = `${text.slice(0, from + begin.length)}\n\n${content}\n\n${text.slice(to)}`
   }
   writeFileSync(page, text)
 }

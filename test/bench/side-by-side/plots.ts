@@ -9,13 +9,13 @@ import { HUES, linear, logarithmic, type Point, type Scale, type Shape, svg } fr
 export type Plot = { file: string; title: string; text: string }
 
 const WIDTH = 760
-const LEFT = 150
-const RIGHT = 30
+const LEFT = 165
+const RIGHT = 44
 const TOP = 64
 const ROW = 30
 const FOOT = 46
 /** Names stand at the ends of lines. */
-const NAMES = 160
+const NAMES = 180
 const LINES_HEIGHT = 420
 /** Between two names, so that each can be read. */
 const NAME_HEIGHT = 15

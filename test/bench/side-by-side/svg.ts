@@ -87,12 +87,20 @@ function escaped(text: string): string {
 
 export type Scale = { at(value: number): number; ticks: number[] }
 
-/** Powers of ten, from below the least to above the greatest; values must be above zero. */
+/** Ticks of an axis that has more than this stand at powers of ten alone. */
+const TICKS_MAX = 8
+
+/** From a round number (1, 2 or 5 times a power of ten) below the least to one above the greatest; values must be above zero. */
 export function logarithmic(values: readonly number[], { from, to }: { from: number; to: number }): Scale {
-  const low = Math.floor(Math.log10(Math.min(...values)))
-  const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...values))))
-  const ticks = Array.from({ length: high - low + 1 }, (_, index) => 10 ** (low + index))
-  return { at: value => from + ((Math.log10(value) - low) / (high - low)) * (to - from), ticks }
+  const [least, greatest] = [Math.min(...values), Math.max(...values)]
+  const rounds: number[] = []
+  for (let power = Math.floor(Math.log10(least)); power <= Math.ceil(Math.log10(greatest)); power++)
+    for (const digit of [1, 2, 5]) rounds.push(Number((digit * 10 ** power).toPrecision(6)))
+  const low = rounds.filter(tick => tick <= least).at(-1) ?? least
+  const high = rounds.find(tick => tick >= greatest && tick > low) ?? greatest
+  const between = rounds.filter(tick => tick >= low && tick <= high)
+  const ticks = between.length > TICKS_MAX ? between.filter(tick => Number.isInteger(Math.log10(tick))) : between
+  return { at: value => from + (Math.log(value / low) / Math.log(high / low)) * (to - from), ticks }
 }
 
 /** From zero to a round number above the greatest. */
