@@ -47,7 +47,7 @@ const { values } = parseArgs({
 // Whoever stops it in the middle leaves no servers behind.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
-    for (const pid of familyOf(process.pid).slice(1)) process.kill(pid)
+    for (const pid of familyOf(process.pid).slice(1)) stop(pid)
     process.exit(1)
   })
 
@@ -77,12 +77,27 @@ async function measured(): Promise<Kept> {
     reports[name] = report
     print(report)
   }
-  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim()
-  const kept = { at: new Date().toISOString(), command, machine, isQuick: values.quick, reports }
+  const kept = { at: new Date().toISOString(), command: commandOf(), machine, isQuick: values.quick, reports }
   mkdirSync(dirname(values.json), { recursive: true })
   writeFileSync(values.json, `${JSON.stringify(kept, null, 2)}\n`)
   console.log(`\nWritten to ${values.json}`)
   return kept
+}
+
+/** What was asked, without where it was to be written. */
+function commandOf(): string {
+  const words = ['npm run bench --']
+  for (const name of ['only', 'peers'] as const) if (values[name]) words.push(`--${name} ${values[name]}`)
+  if (values.quick) words.push('--quick')
+  return words.length > 1 ? words.join(' ') : 'npm run bench'
+}
+
+function stop(pid: number): void {
+  try {
+    process.kill(pid)
+  } catch {
+    // It has gone by itself, as when the terminal's interrupt reached it too.
+  }
 }
 
 function publish(kept: Kept): void {

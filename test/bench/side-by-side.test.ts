@@ -67,7 +67,9 @@ test('what has no meaning, has failed or is not run has its place in tables, and
   assert.match(tables, /\| Absent \| not run \|/)
   assert.match(tables, /Broken: failed: Error: it broke/)
   assert.match(tables, /Absent\*\*: not run: there is none/)
-  assert.match(lost, /\| Ours \| Better \| Work \| throughput 2 ×, p50 1\.5 × \(ranges overlap\) \|/)
+  assert.match(lost, /\*\*Ours\*\* is behind/)
+  assert.match(lost, /\| Work \| Better 2 × \| Better ~ 1\.5 × \|/)
+  assertTables(lost)
   for (const { file, text } of plotsOf(result)) {
     assertXml(text, file)
     assert(!text.includes('Broken') && !text.includes('Absent'), file)

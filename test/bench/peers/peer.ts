@@ -20,9 +20,9 @@ export type Peer = {
 }
 
 /** Acquire and release of a lock that nobody else wants. */
-export function cycleOf(peer: Pick<Peer, 'acquire'>): Cycle {
+export function cycleOf(acquire: Peer['acquire']): Cycle {
   return async worker => {
-    const grant = await peer.acquire(`bench/${worker}`, worker)
+    const grant = await acquire(`bench/${worker}`, worker)
     await grant.release()
   }
 }

@@ -2,6 +2,7 @@
 import { connect, type Holdfast } from '@holdfast/client'
 import { rootKey } from '../../harness/server.ts'
 import { type Servers, startServers } from '../../harness/servers.ts'
+import { convoy } from '../convoy.ts'
 import { type Cycle, interleaved, median, quantile, rate } from '../measure.ts'
 import { etcdLockOn } from '../peers/etcd.ts'
 import { etcdCommits, etcdDirect } from '../peers/etcd-direct.ts'
@@ -32,8 +33,8 @@ export async function clusterCycles({ isQuick }: { isQuick: boolean }): Promise<
   const running = [ours, ...peers.filter((peer): peer is Peer => typeof peer !== 'string')]
   const seconds = isQuick ? 1 : 4
   const contenders: Record<string, () => Promise<number>> = {}
-  for (const peer of running) contenders[peer.name] = () => rate(cycleOf(peer), { workers: WORKERS, seconds })
-  await rate(cycleOf(ours), { workers: WORKERS, seconds: 2 })
+  for (const peer of running) contenders[peer.name] = () => rate(cycleOf(peer.acquire), { workers: WORKERS, seconds })
+  await rate(cycleOf(ours.acquire), { workers: WORKERS, seconds: 2 })
   const results = await interleaved(contenders, isQuick ? 2 : 5)
   await Promise.all(running.slice(1).map(peer => peer.close()))
   await ours.close()
@@ -71,7 +72,7 @@ export async function clusterHandOver({ isQuick }: { isQuick: boolean }): Promis
   const times: number[] = []
   const floor: number[] = []
   for (let round = 0; round < (isQuick ? 2 : 5); round++) {
-    times.push(...(await convoy(client, isQuick ? 200 : 600)))
+    times.push(...(await convoy(client, { waiters: WAITERS, turns: isQuick ? 200 : 600 })))
     floor.push(...(await etcdCommits(servers.etcd.urls, isQuick ? 200 : 600)))
   }
   await closed({ servers, client })
@@ -90,31 +91,10 @@ export async function clusterHandOver({ isQuick }: { isQuick: boolean }): Promis
   }
 }
 
-async function convoy(client: Holdfast, turns: number): Promise<number[]> {
-  const times: number[] = []
-  let releasedAt = 0
-  let left = turns
-  await Promise.all(
-    Array.from({ length: WAITERS }, async () => {
-      while (left > 0) {
-        const lock = await client.acquire('bench/convoy')
-        if (releasedAt > 0) times.push(performance.now() - releasedAt)
-        left--
-        releasedAt = performance.now()
-        await lock.release()
-      }
-    }),
-  )
-  return times
-}
-
 /** Full load for a while; then renewals alone; then the owner is killed. */
 export async function clusterEndurance({ isQuick }: { isQuick: boolean }): Promise<Report> {
   const { servers, client } = await opened()
-  const cycle: Cycle = async worker => {
-    const lock = await client.acquire(`bench/${worker}`)
-    await lock.release()
-  }
+  const cycle = cycleOf(name => client.acquire(name))
   const minutes: number[] = []
   let fileBytes = 0
   for (let minute = 0; minute < (isQuick ? 2 : 10); minute++) {

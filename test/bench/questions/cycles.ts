@@ -15,8 +15,8 @@ export async function cycles({ isQuick }: { isQuick: boolean }): Promise<Report>
   const notRun = peers.filter(peer => typeof peer === 'string')
   const seconds = isQuick ? 1 : 4
   const contenders: Record<string, () => Promise<number>> = {}
-  for (const peer of running) contenders[peer.name] = () => rate(cycleOf(peer), { workers: WORKERS, seconds })
-  await rate(cycleOf(ours), { workers: WORKERS, seconds: 1 })
+  for (const peer of running) contenders[peer.name] = () => rate(cycleOf(peer.acquire), { workers: WORKERS, seconds })
+  await rate(cycleOf(ours.acquire), { workers: WORKERS, seconds: 1 })
   const results = await interleaved(contenders, isQuick ? 2 : 5)
   await Promise.all(running.map(peer => peer.close()))
   const rows: Row[] = Object.entries(results).map(([name, values]) => ({

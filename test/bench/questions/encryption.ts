@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../../harness/process.ts'
 import { type Bench, holdfast } from '../holdfast.ts'
 import { interleaved, latencies, median, rate } from '../measure.ts'
+import { cycleOf } from '../peers/peer.ts'
 import type { Report, Row } from '../report.ts'
 
 const WORKERS = 512
@@ -17,10 +18,7 @@ export async function encryption({ isQuick }: { isQuick: boolean }): Promise<Rep
   const benches = { clear: await holdfast(), encrypted: await holdfast({ flags: ['--encryption-key-file', key] }) }
   const seconds = isQuick ? 1 : 4
   const rounds = isQuick ? 2 : 7
-  const cycle = (bench: Bench) => async (worker: number) => {
-    const lock = await bench.client.acquire(`bench/${worker}`)
-    await lock.release()
-  }
+  const cycle = (bench: Bench) => cycleOf(name => bench.client.acquire(name))
   for (const bench of Object.values(benches)) await rate(cycle(bench), { workers: WORKERS, seconds: 1 })
   const many = (bench: Bench) => () => rate(cycle(bench), { workers: WORKERS, seconds })
   const alone = (bench: Bench) => async () => median(await latencies(() => cycle(bench)(0), isQuick ? 200 : 1_000))

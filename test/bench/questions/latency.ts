@@ -1,5 +1,6 @@
 /** What does one cycle cost when nobody else is there, and what a hand-over, measured in synced commits of the same store? */
 import { commits } from '../commits.ts'
+import { convoy } from '../convoy.ts'
 import { holdfast } from '../holdfast.ts'
 import { latencies, median, quantile } from '../measure.ts'
 import type { Report } from '../report.ts'
@@ -36,21 +37,7 @@ const WAITERS = 64
 
 export async function handOver({ isQuick }: { isQuick: boolean }): Promise<Report> {
   const bench = await holdfast()
-  const times: number[] = []
-  const turns = isQuick ? 400 : 2_000
-  let releasedAt = 0
-  let left = turns
-  await Promise.all(
-    Array.from({ length: WAITERS }, async () => {
-      while (left > 0) {
-        const lock = await bench.client.acquire('bench/convoy')
-        if (releasedAt > 0) times.push(performance.now() - releasedAt)
-        left--
-        releasedAt = performance.now()
-        await lock.release()
-      }
-    }),
-  )
+  const times = await convoy(bench.client, { waiters: WAITERS, turns: isQuick ? 400 : 2_000 })
   await bench.close()
   const floor = await commits(isQuick ? 300 : 1_000)
   const ratio = median(times) / median(floor)

@@ -45,7 +45,8 @@ export function losses({ works, contenders, cells }: Matrix): Loss[] {
           const other = figure(cells[work.id]?.[peer.id], key)
           if (!own || !other) continue
           const times = isBetterHigh ? other.median / own.median : own.median / other.median
-          if (!(times >= TIMES_MIN)) continue
+          // Nothing at all is nothing that can be compared.
+          if (!(times >= TIMES_MIN && Number.isFinite(times))) continue
           const isApart = isBetterHigh ? other.low > own.high : other.high < own.low
           found.push({ work: work.name, ours: ours.label, peer: peer.label, quantity: short, times, isApart })
         }

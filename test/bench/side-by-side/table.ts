@@ -1,6 +1,6 @@
 /** A matrix as text: for the terminal, and for the page in the docs. */
 import { number } from '../report.ts'
-import { type Figure, figure, losses, quantities } from './figures.ts'
+import { type Figure, figure, type Loss, losses, quantities } from './figures.ts'
 import type { Cell, Matrix } from './matrix.ts'
 
 /** Of one work: a line for its titles, and one for each contender. */
@@ -71,21 +71,26 @@ export function matrixPage(matrix: Matrix): string {
   return parts.join('\n\n')
 }
 
-/** A line for each of ours and each peer and work that is better in something. */
+/** For each of ours a table: at which work, in which quantity, who is better and by how much. */
 export function lossesPage(matrix: Matrix): string {
-  const lines = new Map<string, string[]>()
-  for (const { work, ours, peer, quantity, times, isApart } of losses(matrix)) {
-    const line = `${ours}|${peer}|${work}`
-    const one = `${quantity} ${number(times)} ×${isApart ? '' : ' (ranges overlap)'}`
-    lines.set(line, [...(lines.get(line) ?? []), one])
-  }
-  if (lines.size === 0) return 'Nothing, in this run.'
-  const rows = [...lines].map(([line, found]) => [...line.split('|'), found.join(', ')]).sort(byText)
-  return markdown([['of ours', 'behind', 'at', 'better there by'], ...rows])
+  const all = losses(matrix)
+  if (all.length === 0) return 'Nothing, in this run.'
+  const tables = [...new Set(all.map(({ ours }) => ours))].map(ours => {
+    const own = all.filter(loss => loss.ours === ours)
+    const columns = quantities.filter(({ short }) => own.some(({ quantity }) => quantity === short))
+    const rows = matrix.works.map(({ name }) => [name, ...columns.map(({ short }) => better(own, name, short))])
+    const lost = rows.filter(([, ...fields]) => fields.some(field => field !== ''))
+    return `**${ours}** is behind\n\n${markdown([['at', ...columns.map(({ short }) => `in ${short}`)], ...lost])}`
+  })
+  return tables.join('\n\n')
 }
 
-function byText(one: readonly string[], other: readonly string[]): number {
-  return `${one[0]}${one[1]}`.localeCompare(`${other[0]}${other[1]}`)
+function better(own: readonly Loss[], work: string, quantity: string): string {
+  return own
+    .filter(loss => loss.work === work && loss.quantity === quantity)
+    .sort((one, other) => other.times - one.times)
+    .map(({ peer, times, isApart }) => `${peer} ${isApart ? '' : '~ '}${number(times)} ×`)
+    .join('; ')
 }
 
 /** The first row is the head; the first column is text, figures stand to the right. */
