@@ -13,8 +13,7 @@ import { LocalDecisions } from '../../packages/server/src/policies/decisions.ts'
 import { instanceRecord, memoryRegistry } from '../../packages/server/src/registry/testing.ts'
 import { Accepted } from '../../packages/server/src/routing/accepted.ts'
 import { type Here, openClusterShards } from '../../packages/server/src/routing/cluster-shards.ts'
-import { Link } from '../../packages/server/src/routing/link.ts'
-import type { Peers } from '../../packages/server/src/routing/peer.ts'
+import { Links } from '../../packages/server/src/routing/links.ts'
 import type { Transport, TransportEvents } from '../../packages/server/src/routing/transport.ts'
 import type { Processes } from '../../packages/server/src/shards/processes.ts'
 import type { OpenedShards } from '../../packages/server/src/shards/shards.ts'
@@ -97,7 +96,7 @@ export class Servers {
       telemetry: { ...silentTelemetry, alarm: () => this.#count('alarm') },
       peers: here => {
         running.here = here
-        return this.#peersOf(machine)
+        return new Links(machine, member => events => this.#dial(machine, member, events))
       },
       config: {
         root: ROOT,
@@ -187,39 +186,6 @@ export class Servers {
       passed: (request, revision) =>
         passed({ request, revision, place, start: running.start, server: running.here?.server ?? '' }),
     })
-  }
-
-  #peersOf(machine: Machine): Peers {
-    const links = new Map<string, Link>()
-    const peers: Peers = {
-      to: ({ server, address }) => {
-        let link = links.get(server)
-        if (!link) {
-          link = new Link({ clock: machine, dial: events => this.#dial(machine, { server, address }, events) })
-          links.set(server, link)
-        }
-        return link
-      },
-      keep: servers => {
-        for (const [server, link] of links) {
-          if (servers.has(server)) continue
-          link.cut()
-          links.delete(server)
-        }
-      },
-      reach: members => {
-        for (const member of members) peers.to(member)
-        for (const link of links.values()) link.keep()
-      },
-      unreachable: () => [...links].filter(([, link]) => link.isUnreachable).map(([server]) => server),
-      tell: () => {
-        for (const link of links.values()) link.tell()
-      },
-      close: () => {
-        for (const link of links.values()) link.cut()
-      },
-    }
-    return peers
   }
 
   #dial(from: Machine, { server, address }: { server: string; address: string }, events: TransportEvents): Transport {

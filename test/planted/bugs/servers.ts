@@ -83,7 +83,7 @@ export const serverBugs: readonly Bug[] = [
     rules: ['P5'],
     does: 'Whoever connects is taken for a server of the cluster, whatever they prove.',
     file: sockets,
-    find: "if (!isSame(proof, this.#proof('dial', [nonce, theirs, server, here.server]))) return transport.close()",
+    find: "if (!isSame(proof, proofOf(this.#key, 'dial', [nonce, theirs, server, here.server]))) return transport.close()",
     replace: '',
     test: {
       file: socketsTest,

@@ -14,8 +14,7 @@ import type { Clock } from '../clock.ts'
 import { type Random, randomHex } from '../random.ts'
 import { Accepted } from './accepted.ts'
 import type { Here } from './cluster-shards.ts'
-import { Link } from './link.ts'
-import type { Peers } from './peer.ts'
+import { Links, type Member } from './links.ts'
 import type { Dial, Transport, TransportEvents } from './transport.ts'
 
 /** Where servers meet; nobody else has any business there. */
@@ -39,10 +38,9 @@ export type SocketOptions = {
 }
 
 /** What the server does with the connections of others, and how it makes its own. */
-export class PeerSockets implements Peers {
+export class PeerSockets extends Links {
   readonly #options: SocketOptions
   readonly #key: Buffer
-  readonly #links = new Map<string, Link>()
   readonly #accepted = new Set<WebSocket>()
   readonly #sockets = new WebSocketServer({
     noServer: true,
@@ -52,43 +50,15 @@ export class PeerSockets implements Peers {
   })
 
   constructor(options: SocketOptions) {
+    const key = createHmac('sha256', options.here.meta.clusterKey).update('peers').digest()
+    super(options.clock, member => dialler({ ...options, key }, member))
     this.#options = options
-    this.#key = createHmac('sha256', options.here.meta.clusterKey).update('peers').digest()
+    this.#key = key
   }
 
-  to({ server, address }: { server: string; address: string }): Link {
-    let link = this.#links.get(server)
-    if (!link) {
-      link = new Link({ clock: this.#options.clock, dial: this.#dialler(server, address) })
-      this.#links.set(server, link)
-    }
-    return link
-  }
-
-  keep(servers: ReadonlySet<string>): void {
-    for (const [server, link] of this.#links) {
-      if (servers.has(server)) continue
-      this.#links.delete(server)
-      link.cut()
-    }
-  }
-
-  reach(members: Iterable<{ server: string; address: string }>): void {
-    for (const member of members) this.to(member).keep()
-  }
-
-  unreachable(): string[] {
-    return [...this.#links].filter(([, link]) => link.isUnreachable).map(([server]) => server)
-  }
-
-  tell(): void {
-    for (const link of this.#links.values()) link.tell()
-  }
-
-  close(): void {
-    for (const link of this.#links.values()) link.cut()
+  override close(): void {
+    super.close()
     for (const socket of this.#accepted) socket.terminate()
-    this.#links.clear()
   }
 
   /** An upgrade on `PEER_PATH`. */
@@ -106,8 +76,8 @@ export class PeerSockets implements Peers {
       frame: text => {
         if (accepted) return accepted.heard(text)
         const { server, nonce: theirs, proof } = parse(text)
-        if (!isSame(proof, this.#proof('dial', [nonce, theirs, server, here.server]))) return transport.close()
-        socket.send(JSON.stringify({ proof: this.#proof('accept', [nonce, theirs, server, here.server]) }))
+        if (!isSame(proof, proofOf(this.#key, 'dial', [nonce, theirs, server, here.server]))) return transport.close()
+        socket.send(JSON.stringify({ proof: proofOf(this.#key, 'accept', [nonce, theirs, server, here.server]) }))
         transport.proved()
         accepted = new Accepted({ transport, local: here.local, told: here.told, clock })
       },
@@ -118,47 +88,49 @@ export class PeerSockets implements Peers {
     })
     socket.send(JSON.stringify({ server: here.server, nonce }))
   }
+}
 
-  #dialler(server: string, address: string): Dial {
-    const { here, clock, random, authorities } = this.#options
-    return events => {
-      const url = `${address.replace(/^http/, 'ws')}${PEER_PATH}`
-      const socket = new WebSocket(url, {
-        perMessageDeflate: false,
-        maxPayload: PEER_FRAME_BYTES_MAX,
-        handshakeTimeout: HANDSHAKE_MS,
-        ...(authorities !== null && { ca: authorities }),
-      })
-      let expected: string | null = null
-      const transport: SocketTransport = new SocketTransport(socket, clock, {
-        opened: () => undefined,
-        frame: text => {
-          if (transport.isProved) return events.frame(text)
-          const said = parse(text)
-          if (expected === null) {
-            // Another start of that server, or another one under its address.
-            if (said.server !== server) return transport.close()
-            const nonce = randomHex(random, NONCE_BYTES)
-            const names = [said.nonce, nonce, here.server, server]
-            expected = this.#proof('accept', names)
-            socket.send(JSON.stringify({ server: here.server, nonce, proof: this.#proof('dial', names) }))
-            return
-          }
-          if (!isSame(said.proof, expected)) return transport.close()
-          transport.proved()
-          events.opened()
-        },
-        closed: () => events.closed(),
-      })
-      return transport
-    }
+function dialler(
+  { here, clock, random, authorities, key }: SocketOptions & { key: Buffer },
+  { server, address }: Member,
+): Dial {
+  return events => {
+    const url = `${address.replace(/^http/, 'ws')}${PEER_PATH}`
+    const socket = new WebSocket(url, {
+      perMessageDeflate: false,
+      maxPayload: PEER_FRAME_BYTES_MAX,
+      handshakeTimeout: HANDSHAKE_MS,
+      ...(authorities !== null && { ca: authorities }),
+    })
+    let expected: string | null = null
+    const transport: SocketTransport = new SocketTransport(socket, clock, {
+      opened: () => undefined,
+      frame: text => {
+        if (transport.isProved) return events.frame(text)
+        const said = parse(text)
+        if (expected === null) {
+          // Another start of that server, or another one under its address.
+          if (said.server !== server) return transport.close()
+          const nonce = randomHex(random, NONCE_BYTES)
+          const names = [said.nonce, nonce, here.server, server]
+          expected = proofOf(key, 'accept', names)
+          socket.send(JSON.stringify({ server: here.server, nonce, proof: proofOf(key, 'dial', names) }))
+          return
+        }
+        if (!isSame(said.proof, expected)) return transport.close()
+        transport.proved()
+        events.opened()
+      },
+      closed: () => events.closed(),
+    })
+    return transport
   }
+}
 
-  #proof(side: 'dial' | 'accept', parts: string[]): string {
-    return createHmac('sha256', this.#key)
-      .update(JSON.stringify([side, ...parts]))
-      .digest('hex')
-  }
+function proofOf(key: Buffer, side: 'dial' | 'accept', parts: string[]): string {
+  return createHmac('sha256', key)
+    .update(JSON.stringify([side, ...parts]))
+    .digest('hex')
 }
 
 /** A WebSocket with a pulse. Until it is proved it has only so much time. */

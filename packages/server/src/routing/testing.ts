@@ -1,5 +1,4 @@
 /** Several servers on one store in one process, each with a clock of its own, and links between them that are frames in memory. */
-import type { Clock } from '../clock.ts'
 import { MemoryStore } from '../engine/memory/store.ts'
 import { type Batch, decodeBatch } from '../shards/batch.ts'
 import { decodeOwner } from '../shards/ownership.ts'
@@ -8,8 +7,7 @@ import type { TermsOf } from '../shards/terms.ts'
 import { countingRandom, FakeClock, isAppend, keys, Server, strangers, TestEngine } from '../shards/testing.ts'
 import { Accepted } from './accepted.ts'
 import { type Here, openClusterShards } from './cluster-shards.ts'
-import { Link } from './link.ts'
-import type { Peers } from './peer.ts'
+import { Links } from './links.ts'
 import type { Transport, TransportEvents } from './transport.ts'
 
 const SHARDS = 8
@@ -174,7 +172,12 @@ export class Cluster {
       termsOf: instance => this.terms(index, instance),
       peers: here => {
         node.here = here
-        return this.#peersOf(node)
+        return new Links(
+          node.clock,
+          ({ address }) =>
+            events =>
+              this.#connect(node, this.#nodes[Number(address)]!, events),
+        )
       },
       config: {
         root: 'test',
@@ -189,40 +192,6 @@ export class Cluster {
     const server = new Server(shards, this)
     this.servers[index] = server
     return server
-  }
-
-  #peersOf(from: Node): Peers {
-    const links = new Map<string, Link>()
-    const clock: Clock = from.clock
-    const peers: Peers = {
-      to: ({ server, address }) => {
-        let link = links.get(server)
-        if (!link) {
-          link = new Link({ clock, dial: events => this.#connect(from, this.#nodes[Number(address)]!, events) })
-          links.set(server, link)
-        }
-        return link
-      },
-      keep: servers => {
-        for (const [server, link] of links) {
-          if (servers.has(server)) continue
-          link.cut()
-          links.delete(server)
-        }
-      },
-      reach: members => {
-        for (const member of members) peers.to(member)
-        for (const link of links.values()) link.keep()
-      },
-      unreachable: () => [...links].filter(([, link]) => link.isUnreachable).map(([server]) => server),
-      tell: () => {
-        for (const link of links.values()) link.tell()
-      },
-      close: () => {
-        for (const link of links.values()) link.cut()
-      },
-    }
-    return peers
   }
 
   #connect(from: Node, to: Node, events: TransportEvents): Transport {
