@@ -68,10 +68,13 @@ export class Turn {
   needsEpoch = false
   /** Of the commands that are taken next: never before one of them was received. The batch bears the last. */
   moment: Moment
+  /** `of`, within what an instance may use. */
+  #quoted: { of: Moment; moment: Moment }
 
   constructor(options: TurnOptions) {
     this.#options = options
     this.moment = options.moment
+    this.#quoted = { of: this.moment, moment: this.moment }
     this.chunks = [{ seq: options.seq, text: new GroupText(), written: [], entries: 0 }]
   }
 
@@ -108,7 +111,11 @@ export class Turn {
 
   #momentFor(instance: string): Moment {
     const terms = this.#options.termsOf(instance)
-    return terms === null || terms === 'unknown' ? this.moment : { ...this.moment, quota: terms }
+    if (terms === null || terms === 'unknown') return this.moment
+    // Nearly always the one of the command before.
+    if (this.#quoted.of !== this.moment || this.#quoted.moment.quota !== terms)
+      this.#quoted = { of: this.moment, moment: { ...this.moment, quota: terms } }
+    return this.#quoted.moment
   }
 
   /** Everything that rests on the turn leaves. Only when it is durable. */
