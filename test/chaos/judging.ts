@@ -115,7 +115,7 @@ function judgeGrants({ recorded, instance }: Evidence, lines: readonly Line[], f
 }
 
 /** I4, I9: two beliefs at one time; and a belief in what has expired. Replayed in the order of real time. */
-function judgeBeliefs(evidence: Evidence, lines: readonly Line[], found: Found): number {
+export function judgeBeliefs(evidence: Evidence, lines: readonly Line[], found: Found): number {
   const { recorded, deaths, histories, instance } = evidence
   const beliefs = new Beliefs()
   let nowMs = 0
@@ -300,7 +300,7 @@ function judgeExpiries({ recorded }: Evidence, lines: readonly Line[], found: Fo
 }
 
 /** Each process tells its own again and again: the last is the sum. */
-function countsOf(histories: Evidence['histories']): Record<string, number> {
+export function countsOf(histories: Evidence['histories']): Record<string, number> {
   const sums: Record<string, number> = {}
   for (const lines of histories) {
     const last = lines.findLast(line => line.e === 'counts')

@@ -1,7 +1,7 @@
 /** What one run has come to: figures, and whether it passed. */
 import type { Judgement } from './judging.ts'
 import type { Fault, Rig } from './rig.ts'
-import type { Scenario } from './scenario.ts'
+import type { Played, Scenario } from './scenario.ts'
 
 export type Spread = { count: number; p50: number; p99: number; max: number }
 
@@ -74,9 +74,41 @@ export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Re
       takeovers,
       carried,
       cleaned,
-      recorderReopened: rig.recorder.reopened,
+      recorderReopened: rig.recorder?.reopened ?? 0,
       ...rig.measured,
     },
+    counts,
+  }
+}
+
+/** Of one that had a rig of its own. */
+export function resultOfPlay(
+  scenario: Scenario,
+  played: Played,
+  { seed, seconds }: Pick<Result, 'seed' | 'seconds'>,
+): Result {
+  const { violations, counts, faults, refused, details } = played
+  const nextGrantMs = spreadOf(played.nextGrantMs)
+  const why = violations.slice(0, 5).map(({ what }) => what.slice(0, 600))
+  if (scenario.boundMs !== undefined && !(nextGrantMs.max <= scenario.boundMs))
+    why.push(`the next grant came after ${nextGrantMs.max} ms, and the bound is ${scenario.boundMs} ms`)
+  return {
+    id: scenario.id,
+    name: scenario.name,
+    outcome: why.length > 0 ? 'failed' : 'passed',
+    why,
+    seed,
+    seconds,
+    operations: counts.operations ?? 0,
+    unknown: counts['failed unavailable'] ?? 0,
+    faults,
+    staleRefused: refused,
+    counted: {},
+    nextGrantMs,
+    latenessMs: spreadOf([]),
+    boundMs: scenario.boundMs ?? null,
+    violations: tally(violations.map(({ invariant }) => invariant)),
+    details,
     counts,
   }
 }

@@ -10,7 +10,7 @@ import { LogWitness } from '../checker/log.ts'
 import { type EtcdCluster, type EtcdOptions, startEtcd } from '../harness/etcd.ts'
 import { freePort } from '../harness/process.ts'
 import { type Server, startServer } from '../harness/server.ts'
-import { locksAt, ownerOf } from '../harness/witness/owner.ts'
+import { ownerOf } from '../harness/witness/owner.ts'
 import { type Chance, chanceOf } from '../simulator/chance.ts'
 import type { ClientConfig } from './client/process.ts'
 import { sleptSinceBootMs } from './client/real-time.ts'
@@ -52,7 +52,48 @@ export const defaults: Omit<RigOptions, 'folder' | 'seed' | 'seconds'> = {
   serverEnv: () => ({}),
 }
 
+/** What the client processes of a run have in common. */
+export type ClientsOf = Pick<ClientConfig, 'urls' | 'seed' | 'resourcePort'> & { folder: string }
+
+export function clientConfig(
+  { folder, ...common }: ClientsOf,
+  index: number,
+  more: Partial<ClientConfig>,
+): ClientConfig {
+  return {
+    ...common,
+    index,
+    instance: INSTANCE,
+    clients: 4,
+    workers: 2,
+    ttlsMs: [10_000, 1_500, 4_000, 2_500],
+    paceMs: 40,
+    history: `${folder}/client-${index}.jsonl`,
+    rate: 1,
+    isClockFaked: false,
+    sleptMs: sleptSinceBootMs(),
+    watches: index === 0,
+    idleEveryMs: 1_000,
+    idleTtlMs: 1_000,
+    coldPaceMs: 60,
+    coldLocks: 1_000,
+    coldValueChars: 0,
+    ...more,
+  }
+}
+
 export type Fault = { kind: string; atMs: number; healedMs: number | null; isAnsweredDuring: boolean }
+
+/** As a service manager does. @throws when it ends again and again. */
+export async function supervised<Started>(start: () => Promise<Started>): Promise<Started> {
+  for (let starts = 1; ; starts++) {
+    try {
+      return await start()
+    } catch (error) {
+      if (starts === STARTS_MAX) throw error
+    }
+  }
+}
 
 const ROOT = 'holdfast'
 const INSTANCE = 'default'
@@ -61,7 +102,11 @@ const HEAL_SHARE = 0.15
 const REST_MS_MAX = 30_000
 /** The longest session, and its new owner. */
 const EMPTY_MS_MAX = 40_000
+/** All clients have closed their sessions; those that nobody renews are short. */
+const LMDB_EMPTY_MS = 6_000
 const LOOK_MS = 50
+/** On a machine that is busy with other things a server may be taken for dead while it loads. */
+const STARTS_MAX = 4
 
 export class Rig {
   readonly options: RigOptions
@@ -92,7 +137,11 @@ export class Rig {
     this.options = options
     this.chance = chanceOf(options.seed, 'nemesis')
     this.links = new Links(options.carry)
-    this.log = new LogWitness(ROOT, written => this.recorded.push({ written, atMs: this.#passedMs }))
+    this.log = new LogWitness(ROOT, written => {
+      // Each entry is passed on by itself: its batch need not be kept with all that is in it.
+      const batch = { ...written.batch, carried: [], entries: [] }
+      this.recorded.push({ written: { ...written, batch }, atMs: this.#passedMs })
+    })
   }
 
   async start(): Promise<void> {
@@ -125,12 +174,14 @@ export class Rig {
     const name = `server-${place}`
     const store = engine === 'etcd' ? ['--etcd', this.links.storeUrls(place).join(',')] : []
     const own = ['--engine', engine, ...store, '--server-name', name]
-    const server = await startServer({
-      data: this.dataOf(place),
-      port: this.#ports[place]!,
-      flags: [...own, '--advertise', this.links.url(place), ...serverFlags],
-      env: { ...serverEnv(place, folder), ...env },
-    })
+    const server = await supervised(() =>
+      startServer({
+        data: this.dataOf(place),
+        port: this.#ports[place]!,
+        flags: [...own, '--advertise', this.links.url(place), ...serverFlags],
+        env: { ...serverEnv(place, folder), ...env },
+      }),
+    )
     this.servers[place] = server
     return server
   }
@@ -142,28 +193,13 @@ export class Rig {
 
   async startClient(index: number, { resourcePort = 0 } = {}): Promise<ClientHandle> {
     const { options } = this
-    const config: ClientConfig = {
-      index,
-      instance: INSTANCE,
-      urls: this.servers.map((_, place) => this.links.url(place)),
-      clients: 4,
-      workers: 2,
-      ttlsMs: [10_000, 1_500, 4_000, 2_500],
-      paceMs: 40,
+    const to: ClientsOf = {
+      folder: options.folder,
       seed: options.seed,
-      history: `${options.folder}/client-${index}.jsonl`,
+      urls: this.servers.map((_, place) => this.links.url(place)),
       resourcePort: resourcePort || Number(await this.resource.port()),
-      rate: 1,
-      isClockFaked: false,
-      sleptMs: sleptSinceBootMs(),
-      watches: index === 0,
-      idleEveryMs: 1_000,
-      idleTtlMs: 1_000,
-      coldPaceMs: 60,
-      coldLocks: 1_000,
-      coldValueChars: 0,
-      ...options.client,
     }
+    const config = clientConfig(to, index, options.client)
     const client = new ClientHandle(config, options.folder, options.clientEnv(index, options.folder))
     this.clients.push(client)
     await client.line(line => line === 'ready')
@@ -174,10 +210,20 @@ export class Rig {
     return performance.now() > this.#endsMs - this.options.seconds * 1_000 * HEAL_SHARE || this.#isStopped
   }
 
+  /** Whoever runs servers starts those again that have ended by themselves. */
+  async revive(): Promise<void> {
+    for (const [place, { child }] of this.servers.entries()) {
+      if (child.exitCode === null && child.signalCode === null) continue
+      this.measured.serversStartedAgain = (this.measured.serversStartedAgain ?? 0) + 1
+      await this.startServer(place)
+    }
+  }
+
   /** Ends early when the run does. */
   async pause(lowMs: number, highMs = lowMs): Promise<void> {
     const untilMs = performance.now() + this.chance.between(lowMs, highMs)
     while (performance.now() < untilMs && !this.isOver) await sleep(LOOK_MS)
+    await this.revive()
   }
 
   /**
@@ -247,12 +293,10 @@ export class Rig {
     await this.etcd?.stop()
   }
 
-  /** By the server's own account first, as nobody else can look; then by the log. */
+  /** Nobody can look while the server has it. */
   async #readLmdb(): Promise<void> {
-    const [server] = this.servers
-    const untilMs = performance.now() + EMPTY_MS_MAX
-    while (server && (await locksAt(server.url)) > 0 && performance.now() < untilMs) await sleep(LOOK_MS)
-    await server?.kill()
+    await sleep(LMDB_EMPTY_MS)
+    await this.servers[0]?.kill()
     for (const commit of await commitsOfLmdb(`${this.dataOf(0)}/store`, ROOT)) this.#passed(commit)
     if (!this.#isEmpty()) this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
   }

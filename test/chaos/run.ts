@@ -1,7 +1,7 @@
 /** Runs one scenario from the start of the first process to the end of the last, and says what came of it. */
-import { rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { Violation } from '../checker/judge.ts'
-import { type Result, resultOf, spreadOf } from './result.ts'
+import { type Result, resultOf, resultOfPlay, spreadOf } from './result.ts'
 import { defaults, Rig } from './rig.ts'
 import type { Scenario } from './scenario.ts'
 
@@ -19,6 +19,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   const lacks = scenario.needs?.() ?? null
   if (lacks !== null) return { ...nothing(scenario, options), outcome: 'not run', why: [lacks] }
   const tell = options.tell ?? (() => undefined)
+  if (scenario.play) return playScenario(scenario, scenario.play, { ...options, tell })
   const { folder, seed, seconds } = options
   const rig = new Rig({ ...defaults, ...scenario.rig, folder, seed, seconds })
   options.began?.(rig)
@@ -42,6 +43,26 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   }
   if (result.outcome === 'passed') rmSync(folder, { recursive: true, force: true })
   else writeFiles(folder, rig, result)
+  return result
+}
+
+async function playScenario(
+  scenario: Scenario,
+  play: NonNullable<Scenario['play']>,
+  options: RunOptions & { tell(what: string): void },
+): Promise<Result> {
+  const { folder } = options
+  mkdirSync(folder, { recursive: true })
+  let result: Result
+  try {
+    options.tell('starts')
+    result = resultOfPlay(scenario, await play(options), options)
+  } catch (error) {
+    const why = [error instanceof Error ? (error.stack ?? error.message) : String(error)]
+    result = { ...nothing(scenario, options), outcome: 'failed', why }
+  }
+  if (result.outcome === 'passed') rmSync(folder, { recursive: true, force: true })
+  else writeFileSync(`${folder}/result.json`, `${JSON.stringify(result, null, 2)}\n`)
   return result
 }
 

@@ -2,6 +2,17 @@
 import type { Result } from './result.ts'
 import type { Rig, RigOptions } from './rig.ts'
 
+export type PlayOptions = { folder: string; seed: number; seconds: number; tell(what: string): void }
+
+export type Played = {
+  violations: { invariant: string; what: string }[]
+  counts: Record<string, number>
+  faults: Record<string, number>
+  refused: number
+  nextGrantMs: number[]
+  details: Record<string, number>
+}
+
 export type Scenario = {
   /** As in VERIFICATION section 8; `5b` and the like are its parts. */
   id: string
@@ -17,6 +28,8 @@ export type Scenario = {
   counted?: readonly string[]
   /** Strikes until `rig.isOver`; all faults are healed when it returns. */
   strike(rig: Rig): Promise<void>
+  /** One that has a rig of its own. */
+  play?(options: PlayOptions): Promise<Played>
   /** After the run has been judged: what else must be true. Throws a `Violation`. */
   verify?(rig: Rig, result: Result): void | Promise<void>
 }

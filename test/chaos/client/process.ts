@@ -46,6 +46,7 @@ export type ClientConfig = {
 
 const COLD_LANES = 2
 const COUNTS_MS = 1_000
+const OPENS_MAX = 5
 /** Each start of a process has numbers of its own. */
 const OPERATIONS_MAX = 10_000_000
 
@@ -77,7 +78,7 @@ class ClientProcess {
     const { clients, workers, idleEveryMs, watches } = this.#config
     if (watches) void this.#watch()
     for (let place = 0; place < clients; place++) this.#clients.push(this.#client(place))
-    await Promise.all(this.#clients.map(client => client.holdfast.sessionId()))
+    await Promise.all(this.#clients.map(client => opened(client)))
     for (const client of this.#clients)
       for (let worker = 0; worker < workers; worker++)
         this.#begin(work(this.#stage, client, chanceOf(this.#config.seed, `${client.name} ${worker}`)))
@@ -243,6 +244,18 @@ class ClientProcess {
 
   #wrong(error: unknown): void {
     this.#history.tell({ e: 'wrong', what: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
+}
+
+/** On a machine that is busy with other things the first try may not be answered in time. */
+async function opened({ holdfast }: ChaosClient): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await holdfast.sessionId()
+      return
+    } catch (error) {
+      if (tries === OPENS_MAX || !(error instanceof HoldfastError)) throw error
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import { elsewhere } from './elsewhere.ts'
 import { embeddedStore } from './embedded.ts'
 import { network } from './network.ts'
 import { operators } from './operators.ts'
+import { restores } from './restore.ts'
 import { servers } from './servers.ts'
 import { store } from './store.ts'
 import { upkeep } from './upkeep.ts'
@@ -21,6 +22,7 @@ export const scenarios: readonly Scenario[] = [
   ...upkeep,
   ...embeddedStore,
   ...operators,
+  ...restores,
   ...elsewhere,
 ].sort((one, other) => numberOf(one) - numberOf(other))
 

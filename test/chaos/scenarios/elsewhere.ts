@@ -34,7 +34,8 @@ export const elsewhere: Scenario[] = [
     name: 'counter at its end',
     does: 'the counter of tokens is about to run over',
     expects: 'it rolls over into the next epoch; refuses rather than repeats',
-    needs: () => 'no log with so many grants can be made in time; packages/server/src/shards/turn.test.ts sets the counter near its end',
+    needs: () =>
+      'no log with so many grants can be made in time; packages/server/src/shards/turn.test.ts sets the counter near its end',
     strike: nothing,
   },
 ]

@@ -112,26 +112,16 @@ async function rounds(rig: Rig, kind: string, strike: (place: number) => void, l
       await sleep(rig.chance.between(lasts.low, lasts.high))
       rig.links.heal()
     })
-    await revived(rig, place)
-    await rig.pause(1_000, 4_000)
+    // One that was declared dead ends, and is started again.
+    await rig.pause(3_000, 5_000)
   }
 }
 
-/** One that was declared dead ends, and whoever runs it starts it again. */
-async function revived(rig: Rig, place: number): Promise<void> {
-  await rig.pause(2_500)
-  const server = rig.servers[place]!
-  if (server.child.exitCode === null && server.child.signalCode === null) return
-  await rig.startServer(place)
-}
-
-/** For the whole run; a server that ends is started again. */
+/** For the whole run. */
 async function commits(rig: Rig, kind: string, fate: (body: Buffer) => Fate): Promise<void> {
   rig.links.decide(fate)
   while (!rig.isOver) {
     await rig.fault(kind, () => rig.pause(1_000, 3_000))
-    for (const [place, { child }] of rig.servers.entries())
-      if (child.exitCode !== null || child.signalCode !== null) await rig.startServer(place)
   }
   rig.links.heal()
 }

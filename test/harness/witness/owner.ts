@@ -18,8 +18,8 @@ export async function ownerOf({ all }: Pick<Servers, 'all'>): Promise<number> {
   throw new Error('no server says that it has locks')
 }
 
-/** How many locks it has, by its own account; 0 when it does not answer. */
-export async function locksAt(url: string): Promise<number> {
+/** 0 when it does not answer. */
+async function locksAt(url: string): Promise<number> {
   const text = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(1_000) }).then(
     response => response.text(),
     () => '',
