@@ -15,26 +15,26 @@ import {
   type Write,
 } from './engine.ts'
 
-export type Opened = {
-  engine: Engine
-  /** Closes it and opens another on the same store. */
-  reopen(): Promise<Engine>
+/** A store, empty at first. */
+export type Store = {
+  /** Again on the same store, once the engine before has been closed. */
+  open(): Promise<Engine>
   /** Removes all traces. */
-  dispose(): Promise<void>
+  dispose?(): Promise<void>
 }
 
-/** Runs the suite against the engine that `open` opens on an empty store. */
-export function conformance(name: string, open: () => Promise<Opened>): void {
+/** Runs the suite against the engine that is opened on the store that `make` makes. */
+export function conformance(name: string, make: () => Promise<Store>): void {
   describe(`engine ${name}`, () => {
-    let opened: Opened
+    let store: Store
     let engine: Engine
     before(async () => {
-      opened = await open()
-      engine = opened.engine
+      store = await make()
+      engine = await store.open()
     })
     after(async () => {
       await engine?.close()
-      await opened?.dispose()
+      await store?.dispose?.()
     })
     const use = () => engine
     comparing(use)
@@ -45,7 +45,8 @@ export function conformance(name: string, open: () => Promise<Opened>): void {
     racing(use)
     test('revisions and contents survive closing and opening', async () => {
       const put = await commitOk(engine, [], [{ key: 'again/a', value: bytes('kept') }])
-      engine = await opened.reopen()
+      await engine.close()
+      engine = await store.open()
       const kept = await engine.read('again/a')
       assert.equal(text(kept?.value), 'kept')
       assert.equal(kept?.modRevision, put)

@@ -6,14 +6,5 @@ import { openEtcd } from './etcd.ts'
 conformance('etcd', async () => {
   const cluster = await startEtcd()
   const open = () => openEtcd({ urls: cluster.urls, clock: systemClock, readMsMax: 300 })
-  let engine = await open()
-  return {
-    engine,
-    reopen: async () => {
-      await engine.close()
-      engine = await open()
-      return engine
-    },
-    dispose: () => cluster.stop(),
-  }
+  return { open, dispose: () => cluster.stop() }
 })

@@ -12,16 +12,7 @@ import { openLmdb } from './lmdb.ts'
 
 conformance('lmdb', async () => {
   const path = await mkdtemp(join(tmpdir(), 'holdfast-lmdb.'))
-  let engine = await openLmdb({ path })
-  return {
-    engine,
-    reopen: async () => {
-      await engine.close()
-      engine = await openLmdb({ path })
-      return engine
-    },
-    dispose: () => rm(path, { recursive: true, force: true }),
-  }
+  return { open: () => openLmdb({ path }), dispose: () => rm(path, { recursive: true, force: true }) }
 })
 
 test('the directory and its files are for their user only, also if they were not before', async () => {

@@ -4,11 +4,11 @@ import type { Clock } from '../../clock.ts'
 import { conformance } from '../conformance.ts'
 import { EngineRefusal } from '../engine.ts'
 import { openMemory } from './memory.ts'
+import { MemoryStore } from './store.ts'
 
 conformance('memory', async () => {
-  const engine = openMemory()
-  const { store } = engine
-  return { engine, reopen: () => engine.close().then(() => openMemory({ store })), dispose: async () => undefined }
+  const store = new MemoryStore()
+  return { open: async () => openMemory({ store }) }
 })
 
 const value = new Uint8Array([1])

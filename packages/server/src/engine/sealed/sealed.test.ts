@@ -15,32 +15,14 @@ conformance('memory, sealed', async () => {
   const store = new MemoryStore()
   const settings = sealing()
   const open = () => openSealed(openMemory({ store }), settings)
-  let engine = await open()
-  return {
-    engine,
-    reopen: async () => {
-      await engine.close()
-      engine = await open()
-      return engine
-    },
-    dispose: async () => undefined,
-  }
+  return { open }
 })
 
 conformance('lmdb, sealed', async () => {
   const path = await mkdtemp(join(tmpdir(), 'holdfast-sealed.'))
   const settings = sealing()
   const open = async () => openSealed(await openLmdb({ path }), settings)
-  let engine = await open()
-  return {
-    engine,
-    reopen: async () => {
-      await engine.close()
-      engine = await open()
-      return engine
-    },
-    dispose: () => rm(path, { recursive: true, force: true }),
-  }
+  return { open, dispose: () => rm(path, { recursive: true, force: true }) }
 })
 
 conformance('etcd, sealed', async () => {
@@ -48,14 +30,5 @@ conformance('etcd, sealed', async () => {
   const settings = sealing()
   const open = async () =>
     openSealed(await openEtcd({ urls: cluster.urls, clock: systemClock, readMsMax: 300 }), settings)
-  let engine = await open()
-  return {
-    engine,
-    reopen: async () => {
-      await engine.close()
-      engine = await open()
-      return engine
-    },
-    dispose: () => cluster.stop(),
-  }
+  return { open, dispose: () => cluster.stop() }
 })
