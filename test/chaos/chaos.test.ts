@@ -4,6 +4,7 @@
  */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { temporaryFolder } from '../harness/process.ts'
 import type { Line } from './client/history.ts'
 import { type Evidence, judge } from './judging.ts'
@@ -11,7 +12,9 @@ import { nextGrants, resultOf } from './result.ts'
 import { defaults, Rig } from './rig.ts'
 import type { Scenario } from './scenario.ts'
 
-const SECONDS = 4
+const SECONDS = 3
+/** Of the log, before the fault, and as many after it. */
+const ENTRIES = 250
 /** The first of all may have any token. */
 const LATER = 10
 
@@ -21,13 +24,19 @@ const short: Scenario = {
   does: 'kill -9 of the owner',
   expects: 'all invariants',
   async strike(rig) {
-    await rig.pause(1_000)
+    await written(rig, ENTRIES)
     const place = await rig.owner()
     await rig.fault('kill -9 of the owner', async () => {
       await rig.servers[place]!.kill()
       await rig.granted()
     })
+    await written(rig, 2 * ENTRIES)
   },
+}
+
+/** However long that takes on a machine that has other things to do. */
+async function written(rig: Rig, entries: number): Promise<void> {
+  while (rig.recorded.length < entries) await sleep(20)
 }
 
 let kept: Evidence | null = null
@@ -35,7 +44,7 @@ let kept: Evidence | null = null
 test('clients, servers and a store as real processes, an owner killed: nothing that was promised is broken', async () => {
   const folder = temporaryFolder('chaos')
   // Sessions that are renewed in time on a busy machine too.
-  const client = { clients: 3, ttlsMs: [5_000], paceMs: 20 }
+  const client = { clients: 3, ttlsMs: [5_000], paceMs: 20, idleEveryMs: 300 }
   const small = { members: 1, servers: 2, processes: 2, client }
   const rig = new Rig({ ...defaults, ...small, folder: folder.path, seed: 1, seconds: SECONDS })
   try {
@@ -45,7 +54,7 @@ test('clients, servers and a store as real processes, an owner killed: nothing t
     const result = resultOf(short, rig, judgement)
     assert.deepEqual(result.why, [])
     assert.ok(result.operations > 50, `${result.operations} operations`)
-    assert.ok(judgement.figures.watched > 50 && judgement.latenessMs.length > 0, JSON.stringify(result.details))
+    assert.ok(judgement.figures.watched > 50, JSON.stringify(result.details))
     assert.ok(Number.isFinite(nextGrants(rig.faults, judgement.acquires)[0]))
     assert.ok(rig.log.counts.takeovers >= 2)
     kept = rig.evidence

@@ -8,6 +8,8 @@ import type { Scenario } from './scenario.ts'
 export type RunOptions = {
   seed: number
   seconds: number
+  /** Bounds on time are so many times what they are. Default: 1. */
+  slack?: number
   /** Where the files of a run go; they stay when it fails. */
   folder: string
   /** Told the rig when it begins, so that it can be stopped, and what happens now. */
@@ -15,7 +17,9 @@ export type RunOptions = {
   tell?(what: string): void
 }
 
-export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Result> {
+export async function runScenario(given: Scenario, options: RunOptions): Promise<Result> {
+  const { slack = 1 } = options
+  const scenario = given.boundMs === undefined ? given : { ...given, boundMs: given.boundMs * slack }
   const lacks = scenario.needs?.() ?? null
   if (lacks !== null) return { ...nothing(scenario, options), outcome: 'not run', why: [lacks] }
   const tell = options.tell ?? (() => undefined)

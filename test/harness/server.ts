@@ -77,6 +77,10 @@ export async function spawnServer(options: ServerOptions): Promise<Server> {
   const exited = new Promise<number | string>(resolve =>
     child.once('exit', (code, signal) => resolve(code ?? signal ?? 'gone')),
   )
+  // A test file that ends in the middle leaves nobody behind.
+  const onExit = () => child.kill('SIGKILL')
+  process.once('exit', onExit)
+  child.once('exit', () => process.removeListener('exit', onExit))
   return {
     url: `http://127.0.0.1:${port}`,
     port,

@@ -15,6 +15,7 @@ const DIES_MS_MAX = 10_000
 const QUOTA_BYTES = 24 * 1024 * 1024
 const FILL_BYTES = 128 * 1024
 const ROOM_MS_MAX = 90_000
+const WORKS_MS = 6_000
 /** The harness leaves syncs out elsewhere. */
 const synced = { etcd: { flags: ['--unsafe-no-fsync=false'] } }
 const syncs = 'fsync,fdatasync'
@@ -85,8 +86,10 @@ export const disks: Scenario[] = [
             await rig.granted(ROOM_MS_MAX)
           }
           await rig.fault(`etcd filled to ${share * 100} %`, act, { isAnsweredDuring: false })
+          // Time to work again, however long it took.
+          await sleep(WORKS_MS)
+          await rig.revive()
         }
-        await rig.pause(5_000)
       } finally {
         await filler.close()
       }
