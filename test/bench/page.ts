@@ -46,11 +46,16 @@ export function writePage(page: string, regions: Regions): void {
   writeFileSync(page, text)
 }
 
+/** Of the last minute, for each processor: with more, somebody else was at work. */
+const QUIET_LOAD_MAX = 0.25
+
 /** What must be known of a run to read its figures. */
 function about({ at, command, machine, isQuick }: Kept): string {
   const what = `${at.slice(0, 10)}, \`${command}\`: ${machine.cpus} × ${machine.model}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}`
   const load = `load of the machine when it began ${number(machine.load)}`
-  return `${what}; ${load}.${isQuick ? ' **Quick: the figures are rough.**' : ''}`
+  const isBusy = machine.load > QUIET_LOAD_MAX * machine.cpus
+  const warnings = [isBusy ? 'rough, busy machine' : '', isQuick ? 'rough, quick' : ''].filter(Boolean)
+  return `${what}; ${load}.${warnings.map(warning => ` **${warning}**.`).join('')}`
 }
 
 function crowd({ question, about, rows, notRun, verdicts }: Report): string {

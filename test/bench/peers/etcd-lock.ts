@@ -19,7 +19,7 @@ export function etcdLockRpc(members: EtcdMembers): Peer {
   }
   return {
     name: "etcd's lock RPC, grpc-js",
-    durability: 'synced by most of the members; the key is no fencing token',
+    durability: 'synced by most of the members; no fencing token, though the revision of the key can serve',
     waiting: 'in line, told by a watch in the server',
     acquire: async (name, worker) => {
       const request = { name: Buffer.from(`rpc/${name}`), lease: await leaseOf(worker) }

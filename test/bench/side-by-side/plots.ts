@@ -11,7 +11,7 @@ export type Plot = { file: string; title: string; text: string }
 const WIDTH = 760
 const LEFT = 165
 const RIGHT = 44
-const TOP = 64
+const TOP = 80
 const ROW = 30
 const FOOT = 46
 /** Names stand at the ends of lines. */
@@ -22,8 +22,10 @@ const NAME_HEIGHT = 15
 
 export function plotsOf(matrix: Matrix): Plot[] {
   const plots = [throughput(matrix)]
-  for (const { id, name, about } of matrix.works)
-    if (id !== 'uncontended-1') plots.push(latency(matrix, { id, title: `${name}: p50, p99, p99.9`, about }))
+  for (const work of matrix.works) {
+    if (work.isContended) plots.push(grants(matrix, work))
+    if (work.inFlight > 1) plots.push(latency(matrix, work))
+  }
   const busy = matrix.works.find(({ id }) => id === 'uncontended-512') ?? matrix.works[0]
   if (busy) plots.push(cpu(matrix, busy))
   return plots.filter(plot => plot !== null)
@@ -37,16 +39,17 @@ export function writePlots(matrix: Matrix, folder: string): Plot[] {
 }
 
 type Contender = Matrix['contenders'][number]
+type Work = Matrix['works'][number]
 
 /** Its colour is its place, so that it has the same one in each plot. */
 const hueOf = (matrix: Matrix, { id }: Contender) => matrix.contenders.findIndex(one => one.id === id) % HUES
 const isOurs = ({ id }: Contender) => id.startsWith('holdfast')
 const nameStyle = (contender: Contender) => (isOurs(contender) ? 'ours' : '')
 
-function heading(title: string, below: string): Shape[] {
+function heading(title: string, ...below: string[]): Shape[] {
   return [
     { kind: 'text', at: { x: 16, y: 26 }, text: title, style: 'title' },
-    { kind: 'text', at: { x: 16, y: 44 }, text: below, style: 'small' },
+    ...below.map((text, index): Shape => ({ kind: 'text', at: { x: 16, y: 44 + 16 * index }, text, style: 'small' })),
   ]
 }
 
@@ -139,7 +142,8 @@ function apart(ends: { contender: Contender; at: Point }[]): { contender: Conten
 
 type Row = { contender: Contender; values: number[] }
 
-function latency(matrix: Matrix, { id, title, about }: { id: string; title: string; about: string }): Plot | null {
+function latency(matrix: Matrix, { id, name: work, about }: Work): Plot | null {
+  const title = `${work}: p50, p99, p99.9`
   const rows = matrix.contenders.flatMap((contender): Row[] => {
     const values = (['p50Ms', 'p99Ms', 'p999Ms'] as const).map(
       key => figure(matrix.cells[id]?.[contender.id], key)?.median,
@@ -154,9 +158,10 @@ function latency(matrix: Matrix, { id, title, about }: { id: string; title: stri
   const shapes = [
     ...heading(
       title,
-      `${about} ms, logarithmic; medians of the rounds: large dot p50, small dots p99 and p99.9; left is better`,
+      about,
+      'ms, logarithmic; medians of the rounds: large dot p50, small dots p99 and p99.9; left is better',
     ),
-    ...columns(x, rows.length, 'ms'),
+    ...columns(x, rows.length, ' ms'),
   ]
   for (const [index, { contender, values }] of rows.entries()) {
     const hue = hueOf(matrix, contender)
@@ -174,54 +179,60 @@ function latency(matrix: Matrix, { id, title, about }: { id: string; title: stri
   return {
     file: `latency-${id}.svg`,
     title,
-    text: svg({ ...sizeOf(rows), title, about: described(rows, 'ms') }, shapes),
+    text: svg({ ...sizeOf(rows), title, about: described(rows, ' ms') }, shapes),
   }
 }
 
 /** Of the servers and of the client, one behind the other. */
-function cpu(matrix: Matrix, work: Matrix['works'][number]): Plot | null {
+function cpu(matrix: Matrix, work: Work): Plot | null {
   const rows = matrix.contenders.flatMap((contender): Row[] => {
     const cell = matrix.cells[work.id]?.[contender.id]
     const [servers, client] = [figure(cell, 'serverCpuUs'), figure(cell, 'clientCpuUs')]
     return servers && client ? [{ contender, values: [servers.median, client.median] }] : []
   })
-  if (rows.length === 0) return null
   const title = `CPU of a cycle: ${work.name}`
-  const x = linear(
-    rows.map(({ values }) => values[0]! + values[1]!),
-    { from: LEFT, to: WIDTH - RIGHT - 40 },
-  )
-  const shapes = [
-    ...heading(title, 'µs; medians of the rounds; dark: all servers, light: the client; less is better'),
-    ...columns(x, rows.length, 'µs'),
-  ]
-  for (const [index, { contender, values }] of rows.entries()) {
-    const hue = hueOf(matrix, contender)
+  const below = 'µs; medians of the rounds; dark: all servers, light: the client; less is better'
+  return bars(matrix, { file: 'cpu.svg', title, below, unit: ' µs', rows })
+}
+
+function grants(matrix: Matrix, work: Work): Plot | null {
+  const rows = matrix.contenders.flatMap((contender): Row[] => {
+    const own = figure(matrix.cells[work.id]?.[contender.id], 'perSecond')
+    return own ? [{ contender, values: [own.median] }] : []
+  })
+  const title = `${work.name}: cycles a second`
+  const below = 'acquire and release; medians of the rounds; more is better'
+  return bars(matrix, { file: `throughput-${work.id}.svg`, title, below, unit: '', rows })
+}
+
+type Bars = { file: string; title: string; below: string; unit: string; rows: Row[] }
+
+/** The values of a row behind each other; the second is fainter. */
+function bars(matrix: Matrix, { file, title, below, unit, rows }: Bars): Plot | null {
+  if (rows.length === 0) return null
+  const sumOf = ({ values }: Row) => values.reduce((sum, value) => sum + value, 0)
+  const x = linear(rows.map(sumOf), { from: LEFT, to: WIDTH - RIGHT - 40 })
+  const shapes = [...heading(title, below), ...columns(x, rows.length, unit)]
+  for (const [index, row] of rows.entries()) {
+    const hue = hueOf(matrix, row.contender)
     const top = TOP + index * ROW + 6
-    const [servers = 0, client = 0] = values
-    const bar = { kind: 'bar', height: ROW - 12 } as const
-    shapes.push({ ...bar, at: { x: LEFT, y: top }, width: x.at(servers) - LEFT, style: `fill${hue}` })
-    shapes.push({
-      ...bar,
-      at: { x: x.at(servers), y: top },
-      width: x.at(servers + client) - x.at(servers),
-      style: `fill${hue} faint`,
-    })
-    shapes.push({
-      kind: 'text',
-      at: { x: x.at(servers + client) + 6, y: top + 13 },
-      text: number(servers + client),
-      style: 'small',
-    })
-    shapes.push(name(contender, top + ROW / 2 - 6))
+    let from = 0
+    for (const [place, value] of row.values.entries()) {
+      const at = { x: x.at(from), y: top }
+      const style = `fill${hue}${place > 0 ? ' faint' : ''}`
+      shapes.push({ kind: 'bar', at, width: x.at(from + value) - at.x, height: ROW - 12, style })
+      from += value
+    }
+    shapes.push({ kind: 'text', at: { x: x.at(from) + 6, y: top + 13 }, text: number(from), style: 'small' })
+    shapes.push(name(row.contender, top + ROW / 2 - 6))
   }
-  return { file: 'cpu.svg', title, text: svg({ ...sizeOf(rows), title, about: described(rows, 'µs') }, shapes) }
+  return { file, title, text: svg({ ...sizeOf(rows), title, about: described(rows, unit) }, shapes) }
 }
 
 const sizeOf = (rows: readonly Row[]) => ({ width: WIDTH, height: TOP + rows.length * ROW + FOOT })
 
 function described(rows: readonly Row[], unit: string): string {
-  return rows.map(({ contender, values }) => `${contender.label}: ${values.map(number).join(', ')} ${unit}`).join('; ')
+  return rows.map(({ contender, values }) => `${contender.label}: ${values.map(number).join(', ')}${unit}`).join('; ')
 }
 
 function name(contender: Contender, y: number): Shape {
@@ -242,7 +253,7 @@ function columns(x: Scale, rows: number, unit: string): Shape[] {
     {
       kind: 'text',
       at: { x: x.at(tick), y: bottom + 18 },
-      text: `${number(tick)} ${unit}`,
+      text: `${number(tick)}${unit}`,
       style: 'small',
       anchor: 'middle',
     },
