@@ -7,6 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { cli } from '../../harness/cli.ts'
 import { etcdEnvironment, startCluster, TestCluster } from '../../harness/cluster.ts'
 import { freePort } from '../../harness/process.ts'
+import { asker } from '../../harness/rest.ts'
+import { exclusiveLocks } from '../../simulator/workload.ts'
 import { ClientHandle, Resource } from '../clients.ts'
 import { countsOf, judgeBeliefs } from '../judging.ts'
 import { nowMs } from '../record/recorder.ts'
@@ -22,6 +24,7 @@ const BEFORE_SHARE = 0.25
 const SINCE_SHARE = 0.25
 const GRANTED_MS_MAX = 60_000
 const ENDS_MS_MAX = 30_000
+const STUCK_CHARS_MAX = 2_000
 
 export const restores: Scenario[] = [
   {
@@ -63,8 +66,8 @@ async function play({ folder, seed, seconds, tell }: PlayOptions): Promise<Playe
     const restoredMs = nowMs()
     await grantedSince(clients, restoredMs)
     await sleep(seconds * 1_000 * (1 - BEFORE_SHARE - SINCE_SHARE) * 0.5)
-    await end(clients)
-    return judged({ clients, resource, diedMs, restoredMs })
+    const stuck = await end(clients, restored)
+    return judged({ clients, resource, diedMs, restoredMs, stuck })
   } finally {
     for (const { child } of [...clients, resource]) child.kill('SIGKILL')
     await restored.stop()
@@ -103,18 +106,27 @@ async function grantedSince(clients: readonly ClientHandle[], sinceMs: number): 
   }
 }
 
-async function end(clients: readonly ClientHandle[]): Promise<void> {
+/** Returns what the service says of the locks that somebody still waits for. */
+async function end(clients: readonly ClientHandle[], { urls }: TestCluster): Promise<string[]> {
   for (const client of clients) client.tell('finish')
   const untilMs = performance.now() + ENDS_MS_MAX
   while (!clients.every(client => client.has('finished')) && performance.now() < untilMs) await sleep(50)
+  const isStuck = !clients.every(client => client.has('finished'))
+  const stuck = isStuck ? await Promise.all(exclusiveLocks.map(lock => told(urls[0] ?? '', lock))) : []
   for (const client of clients) client.tell('leave')
   const gone = Promise.all(clients.map(({ exited }) => exited))
   await Promise.race([gone, sleep(ENDS_MS_MAX, undefined, { ref: false })])
+  return stuck
 }
 
-type Run = { clients: ClientHandle[]; resource: Resource; diedMs: number; restoredMs: number }
+async function told(url: string, lock: string): Promise<string> {
+  const { body } = await asker(url)('GET', `/v2/locks/${encodeURIComponent(lock)}/queue`)
+  return `${lock}: ${JSON.stringify(body).slice(0, STUCK_CHARS_MAX)}`
+}
 
-function judged({ clients, resource, diedMs, restoredMs }: Run): Played {
+type Run = { clients: ClientHandle[]; resource: Resource; diedMs: number; restoredMs: number; stuck: string[] }
+
+function judged({ clients, resource, diedMs, restoredMs, stuck }: Run): Played {
   const violations: Played['violations'] = []
   const found = (check: () => void) => {
     try {
@@ -125,6 +137,7 @@ function judged({ clients, resource, diedMs, restoredMs }: Run): Played {
     }
   }
   const wrong = (what: string) => violations.push({ invariant: /^I\d+/.exec(what)?.[0] ?? 'run', what })
+  for (const lock of stuck) wrong(`I8: at the end the service says of ${lock}`)
   const histories = clients.map(client => client.history())
   const lines = histories.flat()
   for (const line of lines) if (line.e === 'wrong') wrong(line.what)

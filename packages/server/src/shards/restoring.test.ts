@@ -81,6 +81,21 @@ test('an instance that had no lock when the backup was made waits too: it may ha
   assert.ok(await world.server.grant(session, 'a', 'team'))
 })
 
+test('waits of the backup are over: who was served since would hold a lock of which nobody knows', async () => {
+  let world = await startServer()
+  const [holder, waiter] = [await world.server.session(1_000_000), await world.server.session(1_000_000)]
+  const held = await world.server.grant(holder, 'a')
+  const waits = world.server.tell(world.server.acquire(waiter, 'a', { waitMs: null }))
+  await world.clock.settle()
+  assert.equal(waits.answer, null)
+  await restoring(world, { waitMs: 1_000 })
+  world = await restart(world)
+  await world.clock.pass(2_000)
+  assert.ok((await world.server.ask(world.server.release(holder, 'a', held))).ok)
+  assert.equal(await world.server.isHeld('a'), false)
+  assert.ok((await world.server.grant(waiter, 'a')) > held)
+})
+
 test('the wait can be said; without a session in the backup it is a minute', async () => {
   const world = await startServer()
   assert.equal((await restoring(world)).waitMs, WAIT_MS_MIN)

@@ -5,12 +5,18 @@
  * it. So every epoch is raised above all that may have been issued, and no lock is given to anybody until the longest TTL has passed, by a
  * freeze of all locks that everybody can see and an operator can lift. The cluster gets a new id, so that cursors of old events are not taken
  * for places in the new log; and the servers of then are forgotten.
+ *
+ * Sessions and what they held come back: their clients are told what they hold when they come, and give back what they do not know. Nobody is told
+ * what he waits for. A wait whose client has been served since would be granted a lock that nobody knows of, for as long as that client lives; so all
+ * waits end here, and whoever still waits asks again.
  */
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
 import { encodeRecord } from '../engine/commit.ts'
 import type { Engine } from '../engine/engine.ts'
+import { Draft } from '../locks/draft.ts'
 import { encodeEntry } from '../locks/encoding.ts'
+import { giveUp } from '../locks/grants.ts'
 import type { Entry } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState, nextNumber, type State } from '../locks/state.ts'
 import { type Random, randomHex } from '../random.ts'
@@ -20,6 +26,7 @@ import { decodeMeta, type Meta } from './meta.ts'
 import { decodeOwner, EPOCH_MAX } from './ownership.ts'
 import { type Recovered, recover } from './recovery.ts'
 import { shardOf } from './router.ts'
+import { BATCH_BYTES } from './turn.ts'
 
 export type Restoring = {
   /** Nobody else uses it. */
@@ -48,6 +55,8 @@ export const EPOCHS_SKIPPED = 2 ** 16
 export const WAIT_MS_MIN = 60_000
 /** Entries of one batch: far below what a commit may have. */
 const ENTRIES_MAX = 1_000
+/** Who did it, in the trail. */
+const BY = 'cluster restore'
 const LIST_MAX = 1_000
 
 /** The store holds nothing of Holdfast's. */
@@ -137,13 +146,17 @@ async function raise(
   // Also those of which the backup knows no lock: they may have had some since.
   for (const instance of options.instances)
     if (shardOf(instance, shards) === shard && !states.has(instance)) states.set(instance, newState(epoch))
-  const all = [...states]
+  const all = [...states].flatMap(([instance, state]) => {
+    const ended = endWaits(state, { now: recovered.nowMs, at })
+    const freeze = freezeOf({ ...state, epoch }, { untilAt, at })
+    return [...ended, freeze].map(entry => ({ instance, text: encodeEntry(entry) }))
+  })
   let { seq, revision, hash } = recovered.end
-  for (let from = 0; from < all.length; from += ENTRIES_MAX) {
+  for (let place = 0; place < all.length; ) {
     const entries = new GroupText()
-    for (const [instance, state] of all.slice(from, from + ENTRIES_MAX)) {
-      entries.add(instance, encodeEntry(freezeOf({ ...state, epoch }, { untilAt, at })))
-    }
+    const end = place + ENTRIES_MAX
+    for (let next = all[place]; next && place < end && !entries.exceeds(BATCH_BYTES); next = all[++place])
+      entries.add(next.instance, next.text)
     const header = { id: randomHex(random, 16), seq: seq + 1, epoch, prev: hash, now: recovered.nowMs, at }
     const bytes = encodeBatch({ ...header, live: recovered.liveBytes }, { carried: new GroupText(), entries })
     const checks = [{ key: keys.batch(shard, seq), modRevision: revision }]
@@ -156,20 +169,27 @@ async function raise(
   await commit(engine, { checks, key: keys.owner(shard), value: { server: '', epoch } })
 }
 
+/** Changes the state. A session that was made for its wait alone ends with it. */
+function endWaits(state: State, moment: { now: number; at: number }): readonly Entry[] {
+  const draft = new Draft(state, { by: BY }, moment)
+  const waits = [...state.sessions.values()].flatMap(session => [...session.waits])
+  for (const waiter of waits) giveUp(draft, waiter, { by: BY, reason: 'cancelled' })
+  return draft.entries
+}
+
 /** One that lasts longer already stays as it is. */
 function freezeOf(state: State, { untilAt, at }: { untilAt: number; at: number }): Entry {
   const before = state.freezes.get('')
-  const by = 'cluster restore'
   const reason = 'Restored from a backup: holders that it knows nothing of may still believe. Lifts itself.'
   const value = {
     prefix: '',
     number: nextNumber(state),
     untilAt: Math.max(untilAt, before?.untilAt ?? 0),
     reason: before && before.untilAt > untilAt ? before.reason : reason,
-    by,
+    by: BY,
     at,
   }
-  return { type: 'frozen', record: 'freeze', prefix: '', value, why: { by, reason: value.reason } }
+  return { type: 'frozen', record: 'freeze', prefix: '', value, why: { by: BY, reason: value.reason } }
 }
 
 /** Ids of the instances that the registry has: the last parts of the keys of their records. */
