@@ -103,6 +103,18 @@ export const serverBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'restore-keeps-waits',
+    rules: ['I8'],
+    does: 'A wait of the backup whose client has been served since is granted a lock that nobody knows of.',
+    file: restoring,
+    find: 'const waits = [...state.sessions.values()].flatMap(session => [...session.waits])',
+    replace: 'const waits = []',
+    test: {
+      file: restoringTest,
+      name: 'waits of the backup are over: who was served since would hold a lock of which nobody knows',
+    },
+  },
+  {
     id: 'restore-keeps-epoch',
     rules: ['O4', 'I2'],
     does: 'A restored store goes on with the epochs of the backup: tokens come twice.',
