@@ -18,6 +18,8 @@ export class Tape {
   /** What the shard knows of the moment besides its time. */
   beside: Omit<Moment, 'now' | 'at'> = {}
   now = 1_000
+  /** Waits that have ended. */
+  readonly #ends: Extract<Entry, { record: 'wait' }>[] = []
 
   /** Decides, and what follows from it; returns the answer. */
   do(command: Command): Reply {
@@ -25,11 +27,9 @@ export class Tape {
     const moment = { ...this.beside, now: this.now, at: 1_700_000_000_000 + this.now }
     const { reply, entries, touches, followUps, pushes, reports } = decide(this.state, command, moment)
     this.entries.push(...entries)
-    const answers = entries.flatMap(entry =>
-      entry.record === 'wait' && entry.value === null && entry.gone
-        ? [[entry.ticket, waitAnswer(this.state, entry, moment)]]
-        : [],
-    )
+    const ends = entries.flatMap(entry => (entry.record === 'wait' && entry.gone ? [entry] : []))
+    this.#ends.push(...ends)
+    const answers = ends.map(entry => [entry.ticket, waitAnswer(this.state, entry, moment)])
     const heard = {
       log: entries.map(entry => JSON.parse(encodeEntry(entry)) as unknown),
       events: entries.flatMap(entry => eventsOf(entry)),
@@ -39,10 +39,17 @@ export class Tape {
     }
     const said = Object.entries(heard).filter(([, list]) => list.length > 0)
     // As it would be sent: what is undefined is not there.
-    this.lines.push(JSON.parse(JSON.stringify({ asked: command, reply, touches, ...Object.fromEntries(said) })))
+    this.lines.push(JSON.parse(JSON.stringify({ asked: command.type, reply, touches, ...Object.fromEntries(said) })))
     const session = touches === null ? undefined : this.state.sessions.get(touches)
     if (session?.record) session.deadlineMs = Math.max(session.deadlineMs, this.now + session.record.ttlMs)
     for (const next of followUps) this.do(next)
     return reply
+  }
+
+  /** What those who waited would be told if they were told only now. */
+  late(): void {
+    const moment = { now: this.now, at: 0 }
+    const late = this.#ends.map(entry => [entry.ticket, waitAnswer(this.state, entry, moment)])
+    this.lines.push(JSON.parse(JSON.stringify({ late })))
   }
 }
