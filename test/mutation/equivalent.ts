@@ -1,0 +1,25 @@
+/** Mutants that were looked at and that no test can notice, each with the reason. Found again by the text of their line, wherever it has moved to. */
+import type { Mutant } from './mutants.ts'
+
+export type Equivalent = {
+  file: string
+  /** The whole line, without the blanks around it. */
+  line: string
+  operator: string
+  /** What stands there in the mutant; absent: whatever the operator makes of this line. */
+  to?: string
+  reason: string
+}
+
+export const equivalents: readonly Equivalent[] = []
+
+export function isEquivalent(mutant: Mutant, lines: readonly string[]): boolean {
+  const line = lines[mutant.line - 1]?.trim()
+  return equivalents.some(
+    one =>
+      one.file === mutant.file &&
+      one.line === line &&
+      one.operator === mutant.operator &&
+      (one.to === undefined || one.to === mutant.to),
+  )
+}
