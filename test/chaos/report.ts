@@ -46,7 +46,7 @@ function rowOf(result: Result): string {
   const lines = [
     head,
     `     ${operations} operations, ${unknown} of unknown outcome, ${staleRefused} stale writes refused; ${struck.join(', ') || 'no fault'}`,
-    `     next grant ${spread(nextGrantMs)}${result.boundMs ? ` (bound ${result.boundMs} ms)` : ''}; expiry late by ${spread(latenessMs)}; violations: ${violations.join(', ') || 'none'}${countedOf(result)}`,
+    `     next grant ${spread(nextGrantMs)}${result.boundMs ? ` (bound ${result.boundMs} ms)` : ''}; expiry late by ${spread(latenessMs)}; violations: ${violations.join(', ') || 'none'}${countedOf(result)}${undecidedOf(result)}`,
   ]
   return [...lines, ...why.map(text => `     ! ${text}`)].join('\n')
 }
@@ -55,6 +55,11 @@ function rowOf(result: Result): string {
 function countedOf({ counted }: Result): string {
   const all = Object.entries(counted).map(([invariant, count]) => `${invariant} ${count}`)
   return all.length === 0 ? '' : `; outside of what is assumed: ${all.join(', ')}`
+}
+
+/** Histories of a lock for which the search was given up: nothing is said of them but what the other judges say. */
+function undecidedOf({ details }: Result): string {
+  return details.undecided ? `; I12 undecided for ${details.undecided} locks` : ''
 }
 
 function spread({ count, p50, p99, max }: Spread): string {

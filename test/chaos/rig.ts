@@ -212,6 +212,7 @@ export class Rig {
 
   /** Whoever runs servers starts those again that have ended by themselves. */
   async revive(): Promise<void> {
+    if (this.#isStopped) return
     for (const [place, { child }] of this.servers.entries()) {
       if (child.exitCode === null && child.signalCode === null) continue
       this.measured.serversStartedAgain = (this.measured.serversStartedAgain ?? 0) + 1
@@ -251,6 +252,7 @@ export class Rig {
     const isGrant = ({ written: { entry } }: Recorded) => entry.record === 'grant' && entry.type === 'granted'
     const untilMs = performance.now() + msMax
     while (!this.recorded.slice(before).some(isGrant)) {
+      if (this.#isStopped) throw new Error('it was stopped')
       if (performance.now() > untilMs) throw new Violation(`I8: nothing was granted for ${msMax} ms`)
       await sleep(LOOK_MS)
     }
@@ -260,10 +262,12 @@ export class Rig {
   async rest(): Promise<Judgement> {
     this.links.heal()
     while (performance.now() < this.#endsMs && !this.#isStopped) await sleep(LOOK_MS)
+    if (this.#isStopped) throw new Error('it was stopped')
     const present = this.clients.filter(({ isRunning }) => isRunning)
     for (const client of present) client.tell('finish')
     const untilMs = performance.now() + REST_MS_MAX
-    while (!present.every(client => client.has('finished')) && performance.now() < untilMs) await sleep(LOOK_MS)
+    while (!present.every(client => client.has('finished')) && !this.#isStopped && performance.now() < untilMs)
+      await sleep(LOOK_MS)
     // The watchers are in the first, and have something to see until the others have gone.
     for (const client of present.toReversed()) {
       client.tell('leave')
@@ -309,7 +313,8 @@ export class Rig {
 
   async #emptied(): Promise<void> {
     const untilMs = performance.now() + EMPTY_MS_MAX
-    while (this.#isLogJudged && !this.#isEmpty() && performance.now() < untilMs) await sleep(LOOK_MS)
+    while (this.#isLogJudged && !this.#isEmpty() && !this.#isStopped && performance.now() < untilMs)
+      await sleep(LOOK_MS)
     if (this.#isLogJudged && !this.#isEmpty())
       this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
   }

@@ -61,7 +61,8 @@ export class Recorder {
     const untilMs = performance.now() + COMPLETE_MS_MAX
     let isWritten = false
     while (this.#markSeen !== value && this.trouble === null) {
-      if (performance.now() > untilMs) throw new Violation(`the record is not complete after ${COMPLETE_MS_MAX} ms`)
+      if (this.#isOver || performance.now() > untilMs)
+        throw new Violation(`the record is not complete after ${COMPLETE_MS_MAX} ms`)
       if (!isWritten) {
         const put = { requestPut: { key: Buffer.from(MARK), value: Buffer.from(value) } }
         isWritten = await this.client.txn({ success: [put] }).then(
