@@ -24,6 +24,8 @@ export type RigOptions = {
   folder: string
   seed: number
   seconds: number
+  /** Bounds on time are so many times what they are. */
+  slack: number
   /** On LMDB there is one server. */
   engine: 'etcd' | 'lmdb'
   members: number
@@ -40,6 +42,7 @@ export type RigOptions = {
 }
 
 export const defaults: Omit<RigOptions, 'folder' | 'seed' | 'seconds'> = {
+  slack: 1,
   engine: 'etcd',
   members: 3,
   etcd: {},

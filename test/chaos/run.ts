@@ -25,7 +25,7 @@ export async function runScenario(given: Scenario, options: RunOptions): Promise
   const tell = options.tell ?? (() => undefined)
   if (scenario.play) return playScenario(scenario, scenario.play, { ...options, tell })
   const { folder, seed, seconds } = options
-  const rig = new Rig({ ...defaults, ...scenario.rig, folder, seed, seconds })
+  const rig = new Rig({ ...defaults, ...scenario.rig, folder, seed, seconds, slack })
   options.began?.(rig)
   let result: Result
   try {
