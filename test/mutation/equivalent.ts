@@ -11,7 +11,17 @@ export type Equivalent = {
   reason: string
 }
 
-export const equivalents: readonly Equivalent[] = []
+const page = {
+  file: 'packages/server/src/locks/operating.ts',
+  line: 'if (found.length < keep * 2) continue',
+  reason: 'How often what has been found is cut to the page; the page is cut in any case.',
+}
+
+export const equivalents: readonly Equivalent[] = [
+  { ...page, operator: 'condition' },
+  { ...page, operator: 'comparison' },
+  { ...page, operator: 'arithmetic' },
+]
 
 export function isEquivalent(mutant: Mutant, lines: readonly string[]): boolean {
   const line = lines[mutant.line - 1]?.trim()

@@ -101,6 +101,62 @@ export function names(stage: Stage): void {
   stage.do('close_session', { session: a })
 }
 
+/** Whoever asks in the name of nobody, too early, too late, or for what is not there. */
+export function strangers(stage: Stage): void {
+  const { tape } = stage
+  const [a, b] = [stage.open(), stage.open(2_000)]
+  const permits = (lock: string, count: number, limit: number) => [
+    claimOf(lock, { mode: 'permits', permits: count, limit }),
+  ]
+  stage.take('s-nobody', ['y/1'], { request: 1 })
+  const token = stage.take(a, ['y/1'], { request: 1, value: 'proclaimed' })
+  tape.beside = { isStorageFull: true }
+  stage.do('write_value', { session: a, lock: 'y/1', token, value: 'no room', request: 2 })
+  stage.do('renew', { session: a })
+  tape.beside = {}
+  stage.do('warn_hold', { lock: 'y/1', token })
+  stage.do('warn_hold', { lock: 'y/1', token: token + 1 })
+  stage.do('end_hold', { lock: 'y/1', token })
+  stage.do('expire_session', { session: a })
+  stage.do('expire_session', { session: 's-nobody' })
+  stage.do('end_delay', { lock: 'y/1', token })
+  stage.do('end_delay', { lock: 'nothing', token })
+  stage.do('pump', { lock: 'nothing' })
+  stage.configure('y/1', { limit: 2 })
+  // The value stays when the lock is free, and goes when it is forgotten.
+  stage.release(a, 'y/1', token, 3)
+  stage.do('show', { lock: 'y/1' })
+  stage.do('delete_lock', { lock: 'y/1', ifVersion: null })
+  stage.do('read_value', { lock: 'y/1' })
+  stage.configure('y/2', { description: 'with a value' })
+  const other = stage.take(b, ['y/2'], { request: 1, value: 'kept' })
+  stage.release(b, 'y/2', other, 2)
+  stage.do('delete_lock', { lock: 'y/2', ifVersion: 1 })
+  stage.take(a, permits('y/3', 3, 3), { request: 4 })
+  stage.take(a, permits('y/4', 4, 3), { ...wait, request: 5 })
+  stage.do('release_single', { session: a, lock: 'y/3' })
+  stage.do('renew_single', { session: a, lock: 'y/3' })
+  const single = (name: string | null) => ({
+    ...{ ttlMs: 1_000, defaultTtlMs: 4_000, holder: null, key: name === null ? null : { key: name, digest: 'd' } },
+  })
+  stage.take(b, ['y/5'], { request: 3 })
+  stage.take(single('late'), ['y/5'], { waitMs: 100, request: 'late' })
+  stage.take(single('late'), ['y/5'], { waitMs: 100, request: 'late' })
+  stage.take(single(null), ['y/5'], { waitMs: 150 })
+  stage.take(single('heir'), ['y/5'], { waitMs: 9_000, request: 'heir' })
+  stage.take(single('tried'), ['y/5'], { waitMs: 0, request: 'tried' })
+  stage.pass(160)
+  for (const { ticket } of [...(tape.state.locks.get('y/5')?.queue ?? [])]) stage.do('end_wait', { ticket })
+  stage.pass(3_000)
+  stage.do('expire_session', { session: b })
+  for (const { token: late } of [...(tape.state.locks.get('y/5')?.delays ?? [])])
+    stage.do('end_delay', { lock: 'y/5', token: late })
+  stage.do('show', { lock: 'y/5' })
+  stage.do('transfer', { session: b, lock: 'y/2', token: other, toSession: a, request: 9 })
+  stage.release(b, 'y/2', other)
+  stage.do('close_session', { session: a })
+}
+
 /** Something of everything, that stays. */
 export function remains(stage: Stage): void {
   const [a, b] = [stage.open(9_000_000, { holder: 'Last' }), stage.open(9_000_000)]

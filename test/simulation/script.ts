@@ -1,14 +1,20 @@
 /** One of everything that can be asked of the core, in an order in which each matters: what `recorded.test.ts` keeps. */
 
 import { claimOf } from './core-world.ts'
-import { circles, corners, names, remains, traced } from './corners.ts'
+import { circles, corners, names, remains, strangers, traced } from './corners.ts'
 import { Stage, wait } from './stage.ts'
 import type { Tape } from './tape.ts'
 
 export function play(tape: Tape): void {
   const stage = new Stage(tape)
-  for (const act of [holds, sets, semaphores, preemption, ends, operators, singles, requests, limits, reads]) act(stage)
-  for (const act of [corners, circles, traced, names, remains]) act(stage)
+  for (const act of [holds, sets, semaphores, preemption, ends, operators, singles, requests, limits, reads]) {
+    act(stage)
+    tape.measure()
+  }
+  for (const act of [corners, circles, traced, names, strangers, remains]) {
+    act(stage)
+    tape.measure()
+  }
   tape.late()
 }
 

@@ -46,6 +46,13 @@ export class Tape {
     return reply
   }
 
+  /** How much is kept in memory: what has ended must leave no trace but what a late caller is told. */
+  measure(): void {
+    const { sessions, locks, tickets, freezes, keys } = this.state
+    const sizes = [sessions.size, locks.size, tickets.size, freezes.size, keys.size]
+    this.lines.push({ sizes })
+  }
+
   /** What those who waited would be told if they were told only now. */
   late(): void {
     const moment = { now: this.now, at: 0 }
