@@ -12,7 +12,7 @@ import { lossesPage, markdown, matrixPage } from './side-by-side/table.ts'
 /** Parts of the page that this writes, by the name in their comments. */
 export type Regions = Record<string, string>
 
-/** Questions about many at once, which stand in one table. */
+/** Questions about many at once, each with a place of its own, as they are long. */
 const CROWDS = ['expiry', 'watchers', 'renewals', 'recovery']
 
 export function regionsOf(
@@ -29,8 +29,10 @@ export function regionsOf(
     regions['side-by-side'] = [`${about(kept)} ${rounds}.`, ...images, matrixPage(matrix)].join('\n\n')
     regions.losses = lossesPage(matrix)
   }
-  const crowds = CROWDS.flatMap(name => kept.reports[name] ?? [])
-  if (crowds.length > 0) regions.crowds = [about(kept), ...crowds.map(crowd)].join('\n\n')
+  for (const name of CROWDS) {
+    const report = kept.reports[name]
+    if (report) regions[name] = [crowd(report), about(kept)].join('\n\n')
+  }
   return regions
 }
 

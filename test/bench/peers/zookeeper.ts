@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { globSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import zookeeper, { type Client } from 'node-zookeeper-client'
 import { debian } from '../../harness/debian.ts'
 import { type Running, start } from '../../harness/process.ts'
@@ -13,6 +14,8 @@ import type { Grant, Peer } from './peer.ts'
 
 const SESSION_MS = 30_000
 const JAVA_MIN = 11
+const READY_TRIES_MAX = 300
+const READY_LOOK_MS = 100
 /** More than its log of transactions needs; a heap that grows and shrinks would be noise. */
 const HEAP = ['-Xms512m', '-Xmx512m']
 
@@ -44,21 +47,34 @@ export async function startZookeeper(): Promise<Running | string> {
   const jars = globSync(
     `${installed.root}/usr/share/java/{zookeeper,zookeeper-jute,slf4j-api,slf4j-nop,commons-cli,metrics-core,snappy-java,netty-*}.jar`,
   )
-  return start('zookeeper', ({ port, folder }) => {
+  const server = await start('zookeeper', ({ port, folder }) => {
     const configuration = join(folder, 'zoo.cfg')
     const settings = `tickTime=2000\ndataDir=${folder}/data\nclientPort=${port}\nclientPortAddress=127.0.0.1\nforceSync=yes\n`
     writeFileSync(configuration, `${settings}admin.enableServer=false\nmaxClientCnxns=0\n4lw.commands.whitelist=srvr\n`)
     const main = 'org.apache.zookeeper.server.quorum.QuorumPeerMain'
     return { file: java.file, args: [...HEAP, '-cp', jars.join(':'), main, configuration], env: java.env }
   })
+  // It takes connections before it serves, and forgets those.
+  for (let tries = 1; !/^Mode: /m.test(await answerOf(server.port)); tries++) {
+    if (tries === READY_TRIES_MAX) {
+      await server.stop()
+      return 'ZooKeeper: it does not serve'
+    }
+    await sleep(READY_LOOK_MS)
+  }
+  return server
 }
 
-/** A session of its own. */
+/** A session of its own. @throws when the server does not make one in time, of which the library says nothing. */
 export async function connected(port: number): Promise<Client> {
   const client = zookeeper.createClient(`127.0.0.1:${port}`, { sessionTimeout: SESSION_MS })
-  const isConnected = new Promise<void>(resolve => client.once('connected', resolve))
+  const isConnected = new Promise<boolean>(resolve => client.once('connected', () => resolve(true)))
   client.connect()
-  await isConnected
+  const limit = new AbortController()
+  const isLate = sleep(SESSION_MS, false, { signal: limit.signal }).catch(() => false)
+  const isInTime = await Promise.race([isConnected, isLate])
+  limit.abort()
+  if (!isInTime) throw new Error(`ZooKeeper has made no session in ${SESSION_MS} ms`)
   return client
 }
 
@@ -126,8 +142,14 @@ class Recipe {
   }
 }
 
-/** The number of its newest transaction, by the command `srvr`. */
+/** The number of its newest transaction. */
 async function transactions(port: number): Promise<number> {
+  // The upper half counts elections.
+  return Number(BigInt(/Zxid: (0x[0-9a-f]+)/.exec(await answerOf(port))?.[1] ?? '0') & 0xffff_ffffn)
+}
+
+/** What it says to the command `srvr`. */
+async function answerOf(port: number): Promise<string> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
   socket.setEncoding('utf8').on('data', data => {
@@ -135,8 +157,7 @@ async function transactions(port: number): Promise<number> {
   })
   socket.write('srvr')
   await new Promise((resolve, reject) => socket.once('close', resolve).once('error', reject))
-  // The upper half counts elections.
-  return Number(BigInt(/Zxid: (0x[0-9a-f]+)/.exec(text)?.[1] ?? '0') & 0xffff_ffffn)
+  return text
 }
 
 function javaProgram(): { file: string; env: NodeJS.ProcessEnv } | { missing: string } {
