@@ -94,7 +94,8 @@ function commandOf(): string {
 
 function stop(pid: number): void {
   try {
-    process.kill(pid)
+    // What they keep is thrown away, and one whose store is gone would wait for it.
+    process.kill(pid, 'SIGKILL')
   } catch {
     // It has gone by itself, as when the terminal's interrupt reached it too.
   }

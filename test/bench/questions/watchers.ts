@@ -13,6 +13,8 @@ const CHANGES_QUICK = 5
 const OPENING = 50
 const TOLD_MS_MAX = 30_000
 const LOOK_MS = 100
+/** Gathering a thousand, or telling them. */
+const ANSWER_MS_MAX = 90_000
 /** Between two changes: what the last one has left to do is not the next one's. */
 const REST_MS = 50
 
@@ -34,10 +36,24 @@ export async function watchers({ isQuick }: { isQuick: boolean }): Promise<Repor
     progress(`watchers: ${name}, ${count} of them`)
     const watching = await open()
     if (typeof watching === 'string') notRun.push(watching)
-    else opened.push({ name, crowd: await gathered(watching, count), rounds: [] })
+    else {
+      const crowd = await inTime(gathered(watching, count)).catch((error: unknown) => {
+        notRun.push(`${name}: failed: ${String(error)}`)
+        return watching.close()
+      })
+      if (crowd) opened.push({ name, crowd, rounds: [] })
+    }
   }
   for (let change = 0; change < (isQuick ? CHANGES_QUICK : CHANGES); change++)
-    for (const { crowd, rounds } of opened) rounds.push(await crowd.change())
+    for (const { name, crowd, rounds } of [...opened]) {
+      progress(`watchers: change ${change + 1}, ${name}`)
+      const told = await inTime(crowd.change()).catch((error: unknown) => {
+        notRun.push(`${name}: failed: ${String(error)}`)
+        opened.splice(0, opened.length, ...opened.filter(one => one.crowd !== crowd))
+        return crowd.watching.close()
+      })
+      if (told) rounds.push(told)
+    }
   for (const { name, crowd, rounds } of opened) {
     rows.push(...rowsOf(name, crowd.watching.note, rounds))
     await crowd.watching.close()
@@ -49,6 +65,20 @@ export async function watchers({ isQuick }: { isQuick: boolean }): Promise<Repor
     rows,
     verdicts: [],
     notRun,
+  }
+}
+
+/** Whatever a library does: one that never answers holds nobody up. */
+async function inTime<Result>(promise: Promise<Result>): Promise<Result> {
+  const limit = new AbortController()
+  const tooLate = sleep(ANSWER_MS_MAX, null, { signal: limit.signal }).then(() => {
+    throw new Error(`no answer within ${ANSWER_MS_MAX / 1_000} s`)
+  })
+  tooLate.catch(() => undefined)
+  try {
+    return await Promise.race([promise, tooLate])
+  } finally {
+    limit.abort()
   }
 }
 
