@@ -10,13 +10,17 @@ import { type AuditWorld, allRecords, cycles, logOf, settled, startAudited } fro
 /** Everything that a watcher is told from now on. */
 function watched({ server }: AuditWorld, instance = 'main'): LockEvent[] {
   const events: LockEvent[] = []
-  server.shards.watch(instance, {}, {
-    began: () => undefined,
-    event: event => events.push(event) > 0,
-    reset: () => undefined,
-    ended: () => undefined,
-    refused: () => undefined,
-  } as never)
+  server.shards.watch(
+    instance,
+    {},
+    {
+      began: () => undefined,
+      event: event => events.push(event) > 0,
+      reset: () => undefined,
+      ended: () => undefined,
+      refused: () => assert.fail('it may be watched'),
+    },
+  )
   return events
 }
 

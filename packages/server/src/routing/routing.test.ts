@@ -163,6 +163,7 @@ test('a watch goes on over a change of owner, with every event once', async () =
         event: event => events.push(event) > 0,
         reset: () => resets++,
         ended: () => assert.fail('it goes on'),
+        refused: () => assert.fail('it may be watched'),
       },
     )
   }

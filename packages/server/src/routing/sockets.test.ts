@@ -101,6 +101,7 @@ test('commands, places, watches, histories, pushes and hints go over one connect
       event: event => events.push(event.id) > 0,
       reset: cursor => events.push(cursor),
       ended: () => events.push('ended'),
+      refused: () => events.push('refused'),
     },
   )
   await until(() => other.watched.length === 1)

@@ -192,6 +192,7 @@ test('carried entries are no events, and every event comes once', async () => {
       began: () => undefined,
       event: event => events.push(event) > 0,
       reset: () => assert.fail('reset'),
+      refused: () => assert.fail('refused'),
       ended: () => undefined,
     },
   )

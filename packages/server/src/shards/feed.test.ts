@@ -24,6 +24,7 @@ function listen(feed: Feed, filter: Filter & { after?: string }, takes = Number.
     stop: (): void => undefined,
   }
   const { stop } = feed.watch('main', filter, {
+    refused: () => undefined,
     event: event => heard.events.push(event) < takes,
     began: cursor => {
       heard.cursor = cursor

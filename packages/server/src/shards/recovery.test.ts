@@ -175,6 +175,7 @@ function listener(events: LockEvent[]): WatchSink {
     event: event => events.push(event) > 0,
     reset: () => assert.fail('nothing was missed'),
     ended: () => undefined,
+    refused: () => assert.fail('it may be watched'),
   }
 }
 

@@ -12,7 +12,13 @@ test('nothing leaves before its batch is durable: no grant, refusal, read, renew
   server.shards.watch(
     'main',
     {},
-    { began: () => undefined, event: event => events.push(event) > 0, reset: () => undefined, ended: () => undefined },
+    {
+      began: () => undefined,
+      event: event => events.push(event) > 0,
+      reset: () => undefined,
+      ended: () => undefined,
+      refused: () => assert.fail('it may be watched'),
+    },
   )
   const pushes: SessionPush[] = []
   server.shards.listen('main', one, push => pushes.push(push))
