@@ -34,6 +34,22 @@ test('a server that starts while etcd is away, or has no quorum, waits for it an
   }
 })
 
+test('a server that is told to stop while etcd is away ends all the same, and says what it could not do', async () => {
+  const folder = temporaryFolder('stop')
+  const etcd = await startEtcd()
+  const server = await startServer({ data: folder.path, flags: ['--engine', 'etcd', '--etcd', etcd.urls.join(',')] })
+  try {
+    await openSession(asker(server.url), 60_000)
+    for (const member of etcd.members) await member.kill()
+    assert.equal(await server.stop(), 1)
+    assert.match(server.output(), /The store has not answered.*others take over/)
+  } finally {
+    await server.kill()
+    await etcd.stop()
+    folder.remove()
+  }
+})
+
 async function ready(server: Server): Promise<void> {
   for (let tries = 0; (await fetch(`${server.url}/readyz`).catch(() => null))?.ok !== true; tries++) {
     assert.ok(tries < 300, server.output())

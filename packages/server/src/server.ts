@@ -36,6 +36,8 @@ import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts'
 
 /** A drain takes no longer: whoever has not gone by then is cut off, and loses nothing that its session does not keep. */
 const DRAIN_MS_MAX = 10_000
+/** A store that does not answer cannot be told that the server leaves; it ends without. Time for an election, and for what the drain leaves over. */
+const STOP_MS_MAX = DRAIN_MS_MAX + 5_000
 /** While it drains, connections that have got their last answer are closed this often: their clients would keep them for a minute. */
 const SWEEP_MS = 20
 
@@ -283,7 +285,16 @@ async function closeAll({ drainReadyMs, ...running }: Running): Promise<void> {
   // Whoever asks meanwhile is served as ever: a refusal would be met before the balancer has looked.
   if (drainReadyMs > 0) await new Promise<void>(resolve => clock.after(drainReadyMs, resolve))
   draining.isDraining = true
-  await drain(running)
+  const drained = drain(running)
+  let stopTimer: () => void = () => undefined
+  const abandoned = new Promise<never>((_, reject) => {
+    stopTimer = clock.after(STOP_MS_MAX, () => {
+      // As after a kill: nothing that was answered is lost.
+      const what = `The store has not answered for ${STOP_MS_MAX / 1_000} s, so nobody was told of the stop: others take over when the member record has lapsed.`
+      reject(new Error(what))
+    })
+  })
+  await Promise.race([drained, abandoned]).finally(stopTimer)
 }
 
 async function drain({

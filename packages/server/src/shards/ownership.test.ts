@@ -100,7 +100,8 @@ test('a server whose store refuses the hand-over still leaves, and is not waited
   const first = await startServer({ telemetry: { alarm: ({ what }) => alarms.push(what) } })
   const session = await first.server.session()
   const token = await first.server.grant(session, 'a')
-  first.engine.fate = ({ writes }) => (writes.some(write => 'key' in write && write.key === keys.owner(0)) ? 'refuse' : 'pass')
+  first.engine.fate = ({ writes }) =>
+    writes.some(write => 'key' in write && write.key === keys.owner(0)) ? 'refuse' : 'pass'
   const closing = first.server.shards.close()
   await first.clock.pass(10)
   await closing
