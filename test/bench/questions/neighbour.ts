@@ -1,4 +1,4 @@
-/** What does one instance notice of another that offers ten times what it may? */
+/** What does one instance notice of another that uses all it may, and of one that offers ten times that? */
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -14,14 +14,25 @@ const noise = fileURLToPath(new URL('../noise.ts', import.meta.url))
 /** One block of the standard plan. */
 const UNITS = 10
 const LIMIT = 1_000
-const OFFERED = 10 * LIMIT
+/** What the neighbour asks for in a second, whatever it is answered. */
+const offers = { 'at its limit': LIMIT, 'that offers ten times its limit': 10 * LIMIT }
 /** Cycles a second of the modest one, spread evenly. */
 const MODEST = 200
 const FACTOR_MAX = 1.5
 
 type Counts = { asked: number; granted: number; refused: number }
 type Door = 'ws' | 'rest'
-type Neighbour = { door: Door; key: string } | null
+type Neighbour = { name: string; door: Door; offered: number }
+/** What was measured beside a neighbour. */
+type Beside = { times: number[][]; counts: Counts[] }
+
+const neighbours: Neighbour[] = Object.entries(offers).flatMap(([offer, offered]) =>
+  (['ws', 'rest'] as const).map(door => ({
+    name: `beside one ${offer}, on ${door === 'ws' ? 'a WebSocket' : 'REST'}`,
+    door,
+    offered,
+  })),
+)
 
 export async function neighbour({ isQuick }: { isQuick: boolean }): Promise<Report> {
   const folder = temporaryFolder('bench')
@@ -35,23 +46,22 @@ export async function neighbour({ isQuick }: { isQuick: boolean }): Promise<Repo
   const seconds = isQuick ? 3 : 10
   const key = keys.get('noisy') ?? ''
   const alone: number[][] = []
-  const beside: Record<Door, number[][]> = { ws: [], rest: [] }
-  const counts: Record<Door, Counts[]> = { ws: [], rest: [] }
+  const beside = new Map(neighbours.map(neighbour => [neighbour, { times: [], counts: [] } as Beside]))
   await measured(client, 1)
   for (let round = 0; round < (isQuick ? 2 : 5); round++) {
     alone.push(await measured(client, seconds))
-    for (const door of ['ws', 'rest'] as const) {
-      const { stopped, stop } = startNoise(server.url, { door, key }, seconds + 2)
+    for (const [neighbour, { times, counts }] of beside) {
+      const { stopped, stop } = startNoise(server.url, { ...neighbour, key }, seconds + 2)
       await sleep(1_000)
-      beside[door].push(await measured(client, seconds))
-      counts[door].push(await stopped)
+      times.push(await measured(client, seconds))
+      counts.push(await stopped)
       stop()
     }
   }
   await client.close()
   await server.stop()
   folder.remove()
-  return reportOf(alone, beside, counts)
+  return reportOf(alone, beside)
 }
 
 /** Milliseconds from the moment each cycle was due to the end of its acquire: a late start counts too. */
@@ -74,8 +84,8 @@ async function measured(client: Holdfast, seconds: number): Promise<number[]> {
   return times
 }
 
-function startNoise(url: string, { door, key }: NonNullable<Neighbour>, seconds: number) {
-  const args = [...nodeFlags, noise, url, key, String(OFFERED), door, String(seconds)]
+function startNoise(url: string, { door, offered, key }: Neighbour & { key: string }, seconds: number) {
+  const args = [...nodeFlags, noise, url, key, String(offered), door, String(seconds)]
   // It stands for another machine: what it computes itself should take as little as possible from the others.
   const child = spawn('nice', ['-n', '19', process.execPath, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
@@ -90,7 +100,7 @@ function startNoise(url: string, { door, key }: NonNullable<Neighbour>, seconds:
   return { stopped, stop: () => child.kill() }
 }
 
-function reportOf(alone: number[][], beside: Record<Door, number[][]>, counts: Record<Door, Counts[]>): Report {
+function reportOf(alone: number[][], beside: ReadonlyMap<Neighbour, Beside>): Report {
   const rows: Row[] = []
   const add = (name: string, rounds: number[][]) => {
     for (const [share, label] of [
@@ -98,26 +108,19 @@ function reportOf(alone: number[][], beside: Record<Door, number[][]>, counts: R
       [0.99, 'p99'],
     ] as const) {
       const values = rounds.map(times => quantile(times, share))
-      rows.push({
-        name: `${name}, ${label}`,
-        value: median(values),
-        unit: 'ms',
-        spread: [Math.min(...values), Math.max(...values)],
-      })
+      const spread: [number, number] = [Math.min(...values), Math.max(...values)]
+      rows.push({ name: `${name}: ${label}`, value: median(values), unit: 'ms', spread })
     }
   }
   add('alone', alone)
   const verdicts: Verdict[] = []
   const own = median(alone.map(times => quantile(times, 0.99)))
-  for (const [door, name] of [
-    ['ws', 'beside a neighbour on a WebSocket'],
-    ['rest', 'beside a neighbour on REST'],
-  ] as const) {
-    add(name, beside[door])
-    const sum = (field: keyof Counts) => counts[door].reduce((total, count) => total + count[field], 0)
+  for (const [{ name }, { times, counts }] of beside) {
+    add(name, times)
+    const sum = (field: keyof Counts) => counts.reduce((total, count) => total + count[field], 0)
     const note = `asked ${sum('asked')}, granted ${sum('granted')}, refused ${sum('refused')}; as many as its client could send`
     rows.push({ name: `${name}: refused`, value: (100 * sum('refused')) / sum('asked'), unit: '%', note })
-    const value = median(beside[door].map(times => quantile(times, 0.99))) / own
+    const value = median(times.map(one => quantile(one, 0.99))) / own
     verdicts.push({
       claim: `p99 ${name}, times that alone`,
       value,
@@ -126,9 +129,9 @@ function reportOf(alone: number[][], beside: Record<Door, number[][]>, counts: R
     })
   }
   return {
-    question: `A modest instance (${MODEST} cycles/s) beside one that offers ${OFFERED} acquires/s and may ${LIMIT}`,
+    question: `A modest instance (${MODEST} cycles/s) and a neighbour that may acquire ${LIMIT} times a second`,
     about:
-      'One server on LMDB, both on the standard plan; the neighbour is a process of its own on the same two cores.',
+      'One server on LMDB, both on the standard plan; the neighbour is a process of its own on the same two cores, of the lowest priority.',
     rows,
     verdicts,
   }
