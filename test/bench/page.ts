@@ -48,8 +48,8 @@ export function writePage(page: string, regions: Regions): void {
   writeFileSync(page, text)
 }
 
-/** Of the last minute, for each processor: with more, somebody else was at work. */
-const QUIET_LOAD_MAX = 0.25
+/** Of the last minute, for each processor: with more, somebody else was at work; less is what a build or a run just before leaves. */
+const QUIET_LOAD_MAX = 0.6
 
 /** What must be known of a run to read its figures. */
 function about({ at, command, machine, isQuick }: Kept): string {
