@@ -20,7 +20,7 @@ export const tenantBugs: readonly Bug[] = [
     file: `${server}/policies/decisions.ts`,
     find: "    if (identity.kind !== 'root' && identity.instance !== null && identity.instance !== instance) return elsewhere\n",
     replace: '',
-    test: byFuzz('v2 disableInstance'),
+    test: byFuzz('v2 getInstance'),
   },
   {
     id: 'credentials-of-others-known-by-id',
