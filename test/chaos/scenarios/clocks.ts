@@ -2,8 +2,9 @@
 import { globSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { debian } from '../../harness/debian.ts'
-import type { Rig, RigOptions } from '../rig.ts'
+import type { RigOptions } from '../rig.ts'
 import type { Scenario } from '../scenario.ts'
+import { killOwners } from './servers.ts'
 
 const HOUR_S = 3_600
 const bootClock = fileURLToPath(new URL('../client/boot-clock.mjs', import.meta.url))
@@ -108,16 +109,4 @@ function wall(file: string): NodeJS.ProcessEnv {
 
 function offset(seconds: number): string {
   return `${seconds < 0 ? '' : '+'}${seconds}\n`
-}
-
-async function killOwners(rig: Rig): Promise<void> {
-  while (!rig.isOver) {
-    const place = await rig.owner()
-    await rig.fault('kill -9 of the owner', async () => {
-      await rig.servers[place]!.kill()
-      await rig.granted()
-      await rig.startServer(place)
-    })
-    await rig.pause(2_000, 5_000)
-  }
 }

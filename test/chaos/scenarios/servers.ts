@@ -24,17 +24,7 @@ export const servers: Scenario[] = [
     expects: 'all invariants; next grant < M + 1 s and the reading of the log',
     rig: { client: muchWritten },
     boundMs: 6_000,
-    async strike(rig) {
-      while (!rig.isOver) {
-        const place = await rig.owner()
-        await rig.fault('kill -9 of the owner', async () => {
-          await rig.servers[place]!.kill()
-          await rig.granted()
-          await rig.startServer(place)
-        })
-        await rig.pause(1_000, 4_000)
-      }
-    },
+    strike: killOwners,
   },
   {
     id: '4',
@@ -58,6 +48,19 @@ export const servers: Scenario[] = [
     },
   },
 ]
+
+/** One after another, and started again when others have taken over. */
+export async function killOwners(rig: Rig): Promise<void> {
+  while (!rig.isOver) {
+    const place = await rig.owner()
+    await rig.fault('kill -9 of the owner', async () => {
+      await rig.servers[place]!.kill()
+      await rig.granted()
+      await rig.startServer(place)
+    })
+    await rig.pause(1_000, 4_000)
+  }
+}
 
 /** One that was declared dead meanwhile finds that out with its first beat. */
 async function endsByItself(rig: Rig, place: number): Promise<void> {

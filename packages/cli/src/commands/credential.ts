@@ -1,5 +1,4 @@
 /** `holdfast credential …`: keys to an instance. */
-
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
 import {
@@ -12,11 +11,11 @@ import {
   printNewCredential,
   withOlder,
 } from '../administration/credentials.ts'
+import { several } from '../administration/options.ts'
 import { wallMs } from '../clock.ts'
 import { parseDuration } from '../duration.ts'
 import { note } from '../output.ts'
 import { restOf } from '../rest.ts'
-import { several } from '../subjects.ts'
 
 type Creating = AccessOptions & { role?: string[]; group?: string[]; expires?: number }
 

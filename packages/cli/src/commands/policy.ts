@@ -1,14 +1,13 @@
 /** `holdfast policy …`: who may do what, to which locks, when. */
-
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
+import { several, subjectOf } from '../administration/options.ts'
 import { allOf } from '../administration/pages.ts'
 import { parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { facts, labelsText, note, paint, printJson, printLine, safe, table } from '../output.ts'
 import { restOf } from '../rest.ts'
-import { several, subjectOf } from '../subjects.ts'
 
 type Conditions = {
   maxTtlMs?: number

@@ -47,6 +47,16 @@ test('of the refusals of a second PROMPT_REFUSALS_MAX are answered at once, and 
   assert.equal(heldMs(1_000), 0)
 })
 
+test('when nobody has been refused for a while nobody is remembered', () => {
+  const exhausted = new Exhausted()
+  for (const key of ['a', 'b']) exhausted.note(of(key), refusal(50), 0)
+  assert.equal(exhausted.size, 2)
+  assert.equal(exhausted.refusal(of('c'), 900), null)
+  assert.equal(exhausted.size, 2)
+  assert.equal(exhausted.refusal(of('c'), 1_050), null)
+  assert.equal(exhausted.size, 0)
+})
+
 test('EXHAUSTED_MAX are kept, and one more when some are over', () => {
   const exhausted = new Exhausted()
   for (let index = 0; index < EXHAUSTED_MAX; index++) exhausted.note(of(`${index}`), refusal(100), 0)

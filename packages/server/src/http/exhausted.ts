@@ -37,6 +37,12 @@ type Exhaustion = { untilMs: number; error: WireError; sinceMs: number; count: n
 
 export class Exhausted {
   readonly #kept = new Map<string, Exhaustion>()
+  /** From then on nothing that is kept means anything, and nobody need be looked for. */
+  #overMs = 0
+
+  get size(): number {
+    return this.#kept.size
+  }
 
   /** The owner has refused one operation of whoever sends these headers. */
   note(headers: Headers, error: WireError, nowMs: number): void {
@@ -48,10 +54,12 @@ export class Exhausted {
     const { sinceMs, count } = this.#kept.get(name) ?? { sinceMs: nowMs, count: 0 }
     const untilMs = nowMs + Math.min(Math.max(retryMs, KEPT_MS_MIN), KEPT_MS_MAX)
     this.#kept.set(name, { untilMs, error, sinceMs, count })
+    this.#overMs = Math.max(this.#overMs, untilMs + SECOND_MS)
   }
 
   /** What it is answered, and after what time; null: ask. */
   refusal(headers: Headers, nowMs: number): { error: WireError; heldMs: number } | null {
+    if (nowMs >= this.#overMs) this.#kept.clear()
     if (this.#kept.size === 0) return null
     const found = this.#kept.get(nameOf(headers))
     if (!found || found.untilMs <= nowMs) return null

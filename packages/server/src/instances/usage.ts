@@ -1,5 +1,4 @@
 /** What an instance has used, for whoever asks: unit hours and cost from its record, what happened from what has been counted. */
-
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { USAGE_ROWS_MAX } from '@holdfast/protocol/limits'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'

@@ -1,4 +1,4 @@
-/** Options that may be said more than once, and how people name whoever is meant. */
+/** What the verbs of administration are told: several of something, and who is meant. */
 
 export const several = (value: string, before: string[] = []): string[] => [...before, value]
 
