@@ -13,6 +13,7 @@ import { recovery } from './recovery.ts'
 import { renewals } from './renewals.ts'
 import { rest } from './rest.ts'
 import { space } from './space.ts'
+import { start } from './start.ts'
 import { watchers } from './watchers.ts'
 
 export type Asked = { isQuick: boolean; peers?: readonly ContenderId[] }
@@ -26,6 +27,7 @@ export const questions: Record<string, { about: string; ask(asked: Asked): Promi
   renewals: { about: '100,000 sessions that renew', ask: renewals },
   growth: { about: 'the cost of an operation among a million locks, or ten thousand waiters', ask: growth },
   recovery: { about: 'a million held locks: time to come back, and memory', ask: recovery },
+  start: { about: 'from `npm start` until the service answers, the second time', ask: start },
   space: { about: 'the data folder after ten million cycles', ask: space },
   neighbour: { about: 'what one instance notices of another', ask: neighbour },
   'cluster-cycles': { about: 'uncontended cycles over etcd, beside others on etcd and Redis', ask: clusterCycles },
