@@ -1,8 +1,8 @@
 /** The network between the processes of a run: every link goes through a proxy of its own, so that each can fail alone, in one direction or both. */
-import { type CommitProxy, type Fate, startCommitProxy } from '../harness/commit-proxy.ts'
+import { type Age, type CommitProxy, type Fate, startCommitProxy } from '../harness/commit-proxy.ts'
 import { type Direction, FaultProxy, startProxy } from '../harness/proxy.ts'
 
-/** `bytes`: links to the store know nothing of what they carry; `commits`: they know commits. */
+/** `bytes`: links to the store know nothing of what they carry; `commits`: they know commits and reads. */
 export type Carry = 'bytes' | 'commits'
 
 export class Links {
@@ -57,7 +57,12 @@ export class Links {
     for (const link of this.#toStore.flat()) if (!(link instanceof FaultProxy)) link.fate = fate
   }
 
-  /** What has become of commits. */
+  /** What the store answers of its past. */
+  age(age: Age): void {
+    for (const link of this.#toStore.flat()) if (!(link instanceof FaultProxy)) link.age = age
+  }
+
+  /** What has become of commits and reads. */
   get fates(): Record<string, number> {
     const sums: Record<string, number> = {}
     for (const link of this.#toStore.flat())

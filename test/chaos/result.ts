@@ -116,7 +116,11 @@ export function resultOfPlay(
 /** Of commits, where the links to the store know them. */
 function fatesOf({ links }: Rig): Record<string, number> {
   const { pass: _passed, ...struck } = links.fates
-  return Object.fromEntries(Object.entries(struck).map(([fate, count]) => [`commits ${fate.replace('_', ' ')}`, count]))
+  return Object.fromEntries(Object.entries(struck).map(([fate, count]) => [nameOf(fate), count]))
+}
+
+function nameOf(fate: string): string {
+  return fate.startsWith('old ') ? `${fate} read` : `commits ${fate.replace('_', ' ')}`
 }
 
 export function tally(what: readonly string[]): Record<string, number> {

@@ -1,6 +1,6 @@
 /**
- * A proxy before one member of etcd that knows what a commit is: it reads gRPC over HTTP/2 in the clear, and for each transaction it asks what is
- * to become of it. All other calls go through untouched.
+ * A proxy before one member of etcd that knows what commits and reads are: it reads gRPC over HTTP/2 in the clear, and for each transaction it asks
+ * what is to become of it, for each read how old the answer is to be. All other calls go through untouched.
  *
  * A reply that is lost here is lost *after* the commit: etcd has answered. A commit that is repeated is the same bytes once more, later, when
  * nobody waits for it: what a member does with requests that lay in its socket, or a network that delivers twice.
@@ -16,6 +16,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import { answeredAsOf, isDifferent, readAsOf, readKey } from './old-reads.ts'
 
 /** `lose_reply`: it is committed, and no answer comes; `break_reply`: instead of the answer, an error. */
 export type Fate =
@@ -28,13 +29,22 @@ export type Fate =
 
 export const passes = () => 'pass' as const
 
+/** The revision that a read is answered from, by its key, or where its listing begins; null: the present. */
+export type Age = (key: string) => number | null
+
+export const present = () => null
+
 type Answer = { headers: IncomingHttpHeaders; body: Buffer; trailers: IncomingHttpHeaders | null }
 
 const COMMIT = '/etcdserverpb.KV/Txn'
+const READ = '/etcdserverpb.KV/Range'
+/** Of gRPC. */
+const OK = '0'
 
 export class CommitProxy {
   /** Of a transaction, by its bytes. */
   fate: (body: Buffer) => Fate = passes
+  age: Age = present
   readonly counts: Record<string, number> = {}
   readonly #server: Http2Server
   readonly #target: string
@@ -55,6 +65,7 @@ export class CommitProxy {
 
   heal(): void {
     this.fate = passes
+    this.age = present
   }
 
   async close(): Promise<void> {
@@ -76,6 +87,7 @@ export class CommitProxy {
     near.on('stream', (stream, headers) => {
       stream.on('error', () => undefined) // it was cancelled, or its session has ended
       if (headers[':path'] === COMMIT) void this.#commit(stream, headers, far)
+      else if (headers[':path'] === READ && this.age !== present) void this.#read(stream, headers, far)
       else carry(stream, headers, far)
     })
   }
@@ -92,6 +104,21 @@ export class CommitProxy {
     if (!answer || fate === 'break_reply') return stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     if (stream.destroyed) return
     reply(stream, answer)
+  }
+
+  /** Counted as `old` only where the present has something else to tell. */
+  async #read(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, far: ClientHttp2Session): Promise<void> {
+    const body = await bytesOf(stream)
+    const key = readKey(body)
+    const revision = key === null ? null : this.age(key)
+    const answer = await ask(far, headers, body)
+    const old = revision === null ? null : await ask(far, headers, readAsOf(body, revision))
+    if (!answer) return stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    if (stream.destroyed) return
+    // What was compacted nobody remembers.
+    if (revision === null || !old || !isAnswered(old) || !isAnswered(answer)) return reply(stream, answer)
+    if (isDifferent(answer.body, old.body)) this.#count(`old ${kindOf(key)}`)
+    reply(stream, { ...old, body: answeredAsOf(old.body, revision) })
   }
 
   /** On a connection of its own: the one it came on may be gone. */
@@ -168,6 +195,14 @@ function ask(far: ClientHttp2Session, headers: IncomingHttpHeaders, body: Buffer
     request.on('end', () => resolve({ headers: answered, body: Buffer.concat(chunks), trailers }))
     request.end(body)
   })
+}
+
+function isAnswered({ headers, trailers }: Answer): boolean {
+  return (trailers?.['grpc-status'] ?? headers['grpc-status'] ?? OK) === OK
+}
+
+function kindOf(key: string | null): 'logs' | 'records' {
+  return key !== null && /\/shards\/\d+\/log\//.test(key) ? 'logs' : 'records'
 }
 
 function reply(stream: ServerHttp2Stream, { headers, body, trailers }: Answer): void {

@@ -7,6 +7,7 @@ import { elsewhere } from './elsewhere.ts'
 import { embeddedStore } from './embedded.ts'
 import { network } from './network.ts'
 import { operators } from './operators.ts'
+import { reading } from './reading.ts'
 import { restores } from './restore.ts'
 import { servers } from './servers.ts'
 import { store } from './store.ts'
@@ -16,6 +17,7 @@ export const scenarios: readonly Scenario[] = [
   ...servers,
   ...store,
   ...network,
+  ...reading,
   ...clients,
   ...clocks,
   ...disks,

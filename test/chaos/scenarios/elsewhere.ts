@@ -12,15 +12,6 @@ export const elsewhere: Scenario[] = [
     strike: nothing,
   },
   {
-    id: '11',
-    name: 'old reads with old headers at a takeover',
-    does: 'a proxy answers reads of the store from the past',
-    expects: 'recovery waits (I20)',
-    needs: () =>
-      'not built here: the simulator answers reads from up to 40 commits ago in every run (npm run simulate)',
-    strike: nothing,
-  },
-  {
     id: '17b',
     name: 'machine suspended, or frozen unseen',
     does: 'the machine sleeps for 30 s; or all its clocks stand still',

@@ -1,0 +1,48 @@
+/** What befalls reads of the store: a member that has fallen behind answers them as if nothing had happened since. */
+import { Violation } from '../../checker/judge.ts'
+import type { Rig } from '../rig.ts'
+import type { Scenario } from '../scenario.ts'
+
+/** Of reads while a shard is being taken over. The others come from a member that has not fallen behind. */
+const OLD_LOGS = 0.8
+const OLD_RECORDS = 0.5
+/** Of the store, before the death of the owner. */
+const BEHIND_MAX = 30
+
+export const reading: Scenario[] = [
+  {
+    id: '11',
+    name: 'old reads with old headers at a takeover',
+    does: `owners are killed, and until something is granted again four of five readings of logs, and half of all other reads, are answered from before the death, up to ${BEHIND_MAX} revisions`,
+    expects: 'recovery waits for the present: nothing is answered or granted on an old log (I20)',
+    rig: { carry: 'commits' },
+    boundMs: 10_000,
+    async strike(rig) {
+      while (!rig.isOver) {
+        await oldReads(rig)
+        await rig.pause(1_000, 4_000)
+      }
+    },
+    verify: struck,
+  },
+]
+
+/** The owner dies, and whoever takes over is told of the time before. */
+export async function oldReads(rig: Rig): Promise<void> {
+  const { chance, links, recorder } = rig
+  const place = await rig.owner()
+  await rig.fault('kill -9 of the owner', async () => {
+    const revision = Math.max(1, recorder.revision - chance.below(BEHIND_MAX))
+    await rig.servers[place]!.kill()
+    links.age(key => (chance.isLuckyAt(key.includes('/log/') ? OLD_LOGS : OLD_RECORDS) ? revision : null))
+    await rig.granted()
+    links.heal()
+    await rig.startServer(place)
+  })
+}
+
+/** A fault that never struck shows nothing. */
+export function struck({ links }: Rig): void {
+  if (!links.fates['old logs'])
+    throw new Violation(`void: no log was read as it had been: ${JSON.stringify(links.fates)}`)
+}
