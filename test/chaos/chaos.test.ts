@@ -11,6 +11,7 @@ import { type Evidence, judge } from './judging.ts'
 import { nextGrants, resultOf } from './result.ts'
 import { defaults, Rig } from './rig.ts'
 import type { Scenario } from './scenario.ts'
+import type { Told } from './server/told.ts'
 
 const SECONDS = 3
 /** Of the log, before the fault, and as many after it. */
@@ -54,6 +55,7 @@ test('clients, servers and a store as real processes, an owner killed: nothing t
     const result = resultOf(short, rig, judgement)
     assert.deepEqual(result.why, [])
     assert.ok(result.operations > 50, `${result.operations} operations`)
+    assert.ok(judgement.figures.windows >= 2 && judgement.figures.answered > 50, JSON.stringify(result.details))
     assert.ok(judgement.figures.watched > 50, JSON.stringify(result.details))
     assert.ok(Number.isFinite(nextGrants(rig.faults, judgement.acquires)[0]))
     assert.ok(rig.log.counts.takeovers >= 2)
@@ -67,6 +69,11 @@ test('clients, servers and a store as real processes, an owner killed: nothing t
 /** The evidence with the lines of all histories changed; null drops one. */
 function withLines({ histories, ...rest }: Evidence, change: (line: Line) => Line | null): Evidence {
   return { ...rest, histories: histories.map(lines => lines.flatMap(line => change(structuredClone(line)) ?? [])) }
+}
+
+/** The evidence with the lines of all servers changed. */
+function withTold({ promises, ...rest }: Evidence, change: (line: Told) => Told): Evidence {
+  return { ...rest, promises: promises.map(lines => lines.map(line => change(structuredClone(line)))) }
 }
 
 /** Changes the first line that it can. */
@@ -146,7 +153,37 @@ const spoilt: [string, string, (evidence: Evidence) => Evidence][] = [
   ],
 ]
 
-for (const [what, invariant, spoil] of spoilt) {
+/** What servers must not have promised. */
+const broken: typeof spoilt = [
+  [
+    'a server that owned a shard before its takeover was known',
+    'I21',
+    all => withTold(all, line => (line.e === 'owner' ? { ...line, t: line.t - 60_000 } : line)),
+  ],
+  [
+    'an owner that trusts itself for longer than others let it live',
+    'I21',
+    all => withTold(all, line => (line.e === 'beat' ? { ...line, from: line.from + 60_000 } : line)),
+  ],
+  [
+    'an answer from memory to what was received when the owner may have been taken for dead',
+    'I21',
+    all => withTold(all, line => (line.e === 'answered' && !line.isLogged ? { ...line, at: line.at + 2_500 } : line)),
+  ],
+  [
+    'an answer in an epoch of another',
+    'I21',
+    all => withTold(all, line => (line.e === 'answered' ? { ...line, epoch: line.epoch + 1 } : line)),
+  ],
+  [
+    'an answer on a log that was read as it had been',
+    'I20',
+    all => withTold(all, line => (line.e === 'answered' ? { ...line, seq: 1 } : line)),
+  ],
+  ['servers that write nothing down', 'run', all => ({ ...all, promises: all.promises.map(() => []) })],
+]
+
+for (const [what, invariant, spoil] of [...spoilt, ...broken]) {
   test(`refused: ${what}`, () => {
     assert.ok(kept, 'there is a run to spoil')
     const { violations } = judge(spoil(kept))

@@ -9,6 +9,8 @@ import { type Deed, judgeHistory, type Operation } from '../checker/linear.ts'
 import type { Written } from '../checker/log.ts'
 import { Events, type Seen } from '../checker/watching.ts'
 import type { Line } from './client/history.ts'
+import { judgePromises } from './promises.ts'
+import type { Told } from './server/told.ts'
 
 /** `atMs`: when the recorder was told, which is after the commit. */
 export type Recorded = { written: Written; atMs: number }
@@ -23,6 +25,8 @@ export type Evidence = {
   /** Processes that were killed: the first part of the names of their clients, and when. */
   deaths: readonly { by: string; t: number }[]
   instance: string
+  /** What the servers have told of themselves, by their places. */
+  promises: readonly (readonly Told[])[]
 }
 
 export type Judgement = {
@@ -40,6 +44,10 @@ export type Judgement = {
     watched: number
     linearStates: number
     undecided: number
+    /** In which a server answered for a shard. */
+    windows: number
+    /** Turns. */
+    answered: number
   }
   /** How long after its promise was surely over each session that nobody renewed was ended. */
   latenessMs: number[]
@@ -72,6 +80,7 @@ export function judge(evidence: Evidence): Judgement {
   const linear = judgeLinear(evidence, lines, found)
   const watched = judgeWatchers(evidence, found)
   const latenessMs = judgeExpiries(evidence, lines, found)
+  const promises = judgePromises(evidence, found)
   return {
     violations,
     figures: {
@@ -84,6 +93,7 @@ export function judge(evidence: Evidence): Judgement {
       watched,
       linearStates: linear.states,
       undecided: linear.undecided,
+      ...promises,
     },
     latenessMs,
     acquires: linear.acquires,
@@ -91,7 +101,7 @@ export function judge(evidence: Evidence): Judgement {
   }
 }
 
-type Found = (check: () => void) => void
+export type Found = (check: () => void) => void
 
 /** I5, I6, I18: what clients were told, against the log. */
 function judgeGrants({ recorded, instance }: Evidence, lines: readonly Line[], found: Found) {

@@ -19,6 +19,7 @@ import { type Evidence, type Judgement, judge, type Recorded } from './judging.t
 import { type Carry, Links } from './links.ts'
 import { commitsOfLmdb } from './record/lmdb-log.ts'
 import { type Commit, nowMs, Recorder } from './record/recorder.ts'
+import { tapped, toldIn } from './server/told.ts'
 
 export type RigOptions = {
   folder: string
@@ -182,11 +183,15 @@ export class Rig {
         data: this.dataOf(place),
         port: this.#ports[place]!,
         flags: [...own, '--advertise', this.links.url(place), ...serverFlags],
-        env: { ...serverEnv(place, folder), ...env },
+        env: tapped({ ...serverEnv(place, folder), ...env }, this.#toldAt(place)),
       }),
     )
     this.servers[place] = server
     return server
+  }
+
+  #toldAt(place: number): string {
+    return `${this.options.folder}/server-${place}.told.jsonl`
   }
 
   /** Of the server of this place. */
@@ -363,6 +368,7 @@ export class Rig {
         diedMs === null ? [] : [{ by: `client-${config.index}`, t: diedMs }],
       ),
       instance: INSTANCE,
+      promises: this.servers.map((_, place) => toldIn(this.#toldAt(place))),
     }
     this.evidence = evidence
     const judgement = judge(evidence)

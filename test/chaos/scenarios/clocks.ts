@@ -38,7 +38,7 @@ export const clocks: Scenario[] = [
       'tokens and the log hold (I1 to I3); belief overlaps, which is counted, and the resource refuses what comes late',
     needs: needsFaketime,
     rig: rates({ servers: 2, clients: 0.5 }),
-    counted: ['I4', 'I9'],
+    counted: ['I4', 'I9', 'I21'],
     strike: killOwners,
   },
   {

@@ -142,7 +142,7 @@ function judged({ clients, resource, diedMs, restoredMs, stuck }: Run): Played {
   const lines = histories.flat()
   for (const line of lines) if (line.e === 'wrong') wrong(line.what)
   const attempts = resource.attempts()
-  judgeBeliefs({ recorded: [], histories, attempts, deaths: [], instance: 'default' }, lines, found)
+  judgeBeliefs({ recorded: [], histories, attempts, deaths: [], instance: 'default', promises: [] }, lines, found)
   const acquires = acquiresOf(clients)
   const before = acquires.filter(({ returnedMs }) => returnedMs < diedMs)
   const after = acquires.filter(({ calledMs }) => calledMs > restoredMs)

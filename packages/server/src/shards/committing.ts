@@ -42,6 +42,7 @@ export async function commitTurn(options: CommitOptions): Promise<void> {
     const ms = clock.hrtimeMs() - startedMs
     telemetry.batchCommitted({ shard, commands: turn.commands, entries: chunk.entries, bytes: bytes.length, ms })
   }
+  turn.isLogged = true
   working.appendedBytes = appendedBytes
   for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
   for (const { seq, written } of turn.chunks) options.logged?.({ shard, seq, at: turn.moment.at, written })

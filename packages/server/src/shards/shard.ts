@@ -202,6 +202,7 @@ export class Shard {
     const { turn } = this.#open
     // Read after all of these were received: a session's time counts from its client's sending (SAFETY P8).
     turn.moment = momentOf(working, this.#options.clock)
+    turn.decidedMs = this.#options.clock.hrtimeMs()
     // What decisions themselves put into the queue is for a later turn.
     queue.drain(
       arrival => turn.take(arrival),
@@ -270,7 +271,7 @@ export class Shard {
   /** Returns whether the turn may be answered. */
   async #write(working: Working, open: OpenTurn): Promise<boolean> {
     const { turn } = open
-    const { clock, membership, shard, telemetry } = this.#options
+    const { clock, membership } = this.#options
     this.#sinceMs = clock.hrtimeMs()
     if (turn.oversized) throw this.#refuseOversized(turn.oversized)
     if (lastBatchOf(open) !== null) {
@@ -282,14 +283,14 @@ export class Shard {
       for (const arrival of turn.callers()) arrival.fail(unknownOutcome())
       return false
     }
-    if (turn.commands > 0) telemetry.turnAnswered({ shard, commands: turn.commands })
     return true
   }
 
   /** Everything that rests on the turn leaves. */
   #leave(turn: Turn): void {
-    const { push, telemetry } = this.#options
+    const { push, shard, telemetry } = this.#options
     turn.leave(push)
+    telemetry.turnAnswered({ shard, epoch: this.#working?.ownership.epoch ?? 0, ...turn.facts })
     for (const { instance, session } of turn.expired) telemetry.sessionExpired({ instance, session })
     for (const { instance, report } of turn.reports) telemetry.report({ instance, report })
   }

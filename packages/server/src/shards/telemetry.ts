@@ -1,12 +1,23 @@
 /** What the shards tell the outside of themselves: one function a happening. None may throw, none is waited for. */
 import type { Entry, Report } from '../locks/model.ts'
 
+/** `decidedMs`: on the clock of the process, after all of it was received and before any of it was decided. */
+export type TurnAnswered = {
+  shard: number
+  epoch: number
+  seq: number
+  commands: number
+  asked: number
+  isLogged: boolean
+  decidedMs: number
+}
+
 export interface ShardTelemetry {
   batchCommitted(batch: { shard: number; commands: number; entries: number; bytes: number; ms: number }): void
   /** What a durable batch has changed; `at` is wall time. */
   happened(batch: { written: readonly { instance: string; entries: readonly Entry[] }[]; at: number }): void
-  /** Commands that were answered without a batch. */
-  turnAnswered(turn: { shard: number; commands: number }): void
+  /** What was asked in a turn has been answered: by its batch if it is logged, else from memory, on the state that batches before `seq` made. */
+  turnAnswered(turn: TurnAnswered): void
   sessionExpired(session: { instance: string; session: string }): void
   recovered(shard: { shard: number; epoch: number; batches: number; entries: number; bytes: number; ms: number }): void
   cleaned(shard: { shard: number; batches: number; carried: number }): void

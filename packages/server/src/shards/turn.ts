@@ -68,6 +68,10 @@ export class Turn {
   needsEpoch = false
   /** Of the commands that are taken next: never before one of them was received. The batch bears the last. */
   moment: Moment
+  /** On the clock of the process, when the last of them were about to be decided. */
+  decidedMs = 0
+  /** A batch has been committed for it, so that it is known who owned the shard. */
+  isLogged = false
   /** `of`, within what an instance may use. */
   #quoted: { of: Moment; moment: Moment }
 
@@ -85,6 +89,12 @@ export class Turn {
 
   get hasEntries(): boolean {
     return this.chunks.some(chunk => chunk.entries > 0)
+  }
+
+  /** For those who watch over the service: what its answers rest on. */
+  get facts(): { seq: number; commands: number; asked: number; isLogged: boolean; decidedMs: number } {
+    const { commands, asked, isLogged, decidedMs } = this
+    return { seq: this.chunks[0]!.seq, commands, asked, isLogged, decidedMs }
   }
 
   get expired(): readonly { instance: string; session: string }[] {

@@ -2,6 +2,7 @@
  * What the outside may know of how the service is doing: a log in JSON lines and Prometheus metrics. One function a
  * happening. None throws, for nothing may fail because it was counted; none is ever given a secret.
  */
+import { channel } from 'node:diagnostics_channel'
 import type { ErrorCode } from '@holdfast/protocol/errors'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
@@ -41,6 +42,9 @@ const redacted = [
 
 /** As often as the shards' own tick. */
 const LOOP_PRECISION_MS = 50
+
+/** What answers rest on, for whoever listens in this process: tests that judge it (decision 0116). Nobody does in service. */
+const turns = channel('holdfast.turn')
 
 export function createTelemetry(
   config: Pick<Config, 'logLevel' | 'logsRequests' | 'serviceName' | 'location' | 'serverName'>,
@@ -125,7 +129,9 @@ function shardTelemetry(
         metrics.batches.observe(entries)
         metrics.commits.observe(ms / 1000)
       }),
-    turnAnswered: () => undefined,
+    turnAnswered: turn => {
+      if (turns.hasSubscribers) turns.publish(turn)
+    },
     sessionExpired: ({ session }) =>
       safely(() => {
         metrics.expiries.inc()

@@ -1,0 +1,130 @@
+/**
+ * Loaded before all else into a server (`--import`, by NODE_OPTIONS), so that it writes down what it promises and on what ground: its beats, the shards
+ * that it takes and gives up, each turn that it answers; and on LMDB, whose log nobody else can watch, every commit. It stands between the
+ * server and its engine and changes nothing; nothing that is shipped knows of it.
+ *
+ * What was sent is timed before, what is known after, so that in doubt a promise is late and its ground is early: nothing is excused by this program.
+ */
+import { subscribe } from 'node:diagnostics_channel'
+import { openSync, writeSync } from 'node:fs'
+import { registerHooks } from 'node:module'
+import type { CommitRequest, CommitResult, Write } from '../../../packages/server/src/engine/engine.ts'
+import { EtcdEngine } from '../../../packages/server/src/engine/etcd/etcd.ts'
+import { decodeOwner } from '../../../packages/server/src/shards/ownership.ts'
+import type { TurnAnswered } from '../../../packages/server/src/shards/telemetry.ts'
+import { realTime } from '../client/real-time.ts'
+import { TAPPED_LMDB } from './tapping.ts'
+import { type Told, writtenDown } from './told.ts'
+
+/** `Omit` of a union keeps no union. */
+type ToTell = Told extends infer One ? (One extends Told ? Omit<One, 't'> : never) : never
+type Commits = { commit(request: CommitRequest): Promise<CommitResult> }
+
+const openingLmdb = new URL('../../../packages/server/src/engine/lmdb/lmdb.ts', import.meta.url).href
+const tappedLmdb = new URL('tapped-lmdb.ts', import.meta.url).href
+
+const MEMBER = /\/members\/[^/]+$/
+const OWNER = /\/shards\/(\d+)\/owner$/
+/** Values whose outcome is not known: a process has few at a time. */
+const SENT_MAX = 64
+
+const { CHAOS_TAP: path, CHAOS_CLOCK_RATE: rateText, CHAOS_SLEPT_MS: sleptText } = process.env
+function listen(file: string): void {
+  const rate = Number(rateText ?? 1)
+  const { nowMs } = realTime({ isClockFaked: rateText !== undefined, sleptMs: Number(sleptText ?? 0) })
+  const descriptor = openSync(file, 'a')
+  const tell = (line: ToTell) => void writeSync(descriptor, `${JSON.stringify({ t: nowMs(), ...line })}\n`)
+  tell({ e: 'start', pid: process.pid })
+  subscribe('holdfast.turn', message => {
+    // As telemetry publishes it.
+    const { shard, epoch, seq, asked, isLogged, decidedMs } = message as TurnAnswered
+    if (asked === 0) return
+    const at = nowMs() - (performance.now() - decidedMs) / rate
+    tell({ e: 'answered', shard, epoch, seq, asked, isLogged, at })
+  })
+  tap(EtcdEngine.prototype, new Tap(nowMs, tell, { isWhole: false }))
+  // Its engine has no class that others can name: the module that opens it is given another that opens it and has it tapped.
+  const lmdb = new Tap(nowMs, tell, { isWhole: true })
+  subscribe(TAPPED_LMDB, engine => tap(engine as Commits, lmdb)) // as `tapped-lmdb.ts` publishes it
+  registerHooks({
+    resolve(specifier, context, next) {
+      const resolved = next(specifier, context)
+      const isOther = resolved.url === openingLmdb && context.parentURL !== tappedLmdb
+      return isOther ? { ...resolved, url: tappedLmdb } : resolved
+    },
+  })
+}
+
+function tap(engine: Commits, { handed, settled }: Tap): void {
+  const { commit } = engine
+  engine.commit = async function (this: Commits, request) {
+    const n = handed(request)
+    const result = await commit.call(this, request)
+    settled(n, request, result)
+    return result
+  }
+}
+
+class Tap {
+  readonly #nowMs: () => number
+  readonly #tell: (line: ToTell) => void
+  readonly #isWhole: boolean
+  /** By key and value, when each was sent for the first time: it may have been written then. */
+  readonly #sent = new Map<string, number>()
+  #count = 0
+
+  constructor(nowMs: () => number, tell: (line: ToTell) => void, { isWhole }: { isWhole: boolean }) {
+    this.#nowMs = nowMs
+    this.#tell = tell
+    this.#isWhole = isWhole
+  }
+
+  readonly handed = ({ writes }: CommitRequest): number => {
+    const n = ++this.#count
+    for (const write of writes) {
+      const name = nameOf(write)
+      if (name === null || this.#sent.has(name) || !('value' in write)) continue
+      this.#sent.set(name, this.#nowMs())
+      const left = owned(write)
+      // Whatever becomes of it: nothing is answered any more.
+      if (left?.server === '') this.#tell({ e: 'owner', ...left, from: this.#nowMs() })
+      const oldest = this.#sent.keys().next().value
+      if (this.#sent.size > SENT_MAX && oldest !== undefined) this.#sent.delete(oldest)
+    }
+    if (this.#isWhole) this.#tell({ e: 'handed', n, writes: writes.map(writtenDown) })
+    return n
+  }
+
+  readonly settled = (n: number, { writes, checks }: CommitRequest, result: CommitResult): void => {
+    if (this.#isWhole) this.#tell({ e: 'settled', n, ok: result.ok, revision: result.revision })
+    for (const write of writes) {
+      const name = nameOf(write)
+      const from = name === null ? undefined : this.#sent.get(name)
+      if (name === null || from === undefined || !('value' in write)) continue
+      // An attempt before this one may have passed without anybody hearing of it.
+      const found = result.ok ? null : result.found[checks.findIndex(({ key }) => key === write.key)]
+      if (!result.ok && (!found || Buffer.compare(found.value, write.value) !== 0)) continue
+      this.#sent.delete(name)
+      const taken = owned(write)
+      if (!taken) this.#tell({ e: 'beat', from })
+      else if (taken.server !== '') this.#tell({ e: 'owner', ...taken, from })
+    }
+  }
+}
+
+/** Of what is told of; null: it is not. */
+function nameOf(write: Write): string | null {
+  if (!('value' in write) || !(MEMBER.test(write.key) || OWNER.test(write.key))) return null
+  return `${write.key} ${Buffer.from(write.value).toString('base64')}`
+}
+
+/** What an owner record says, if it is one. */
+function owned(write: { key: string; value: Uint8Array }): { shard: number; server: string; epoch: number } | null {
+  const match = OWNER.exec(write.key)
+  if (!match) return null
+  const { server, epoch } = decodeOwner({ ...write, modRevision: 0 })
+  return { shard: Number(match[1]), server, epoch }
+}
+
+// Below what it needs.
+if (path !== undefined && process.argv[1]?.endsWith('main.ts')) listen(path)
