@@ -43,16 +43,17 @@ export function pointsOf(recording: Recording, { points, seed, isDeaf }: Choice)
 /** Whether anything may be lost that was written before the cut. To be asked in order. */
 function uncertainIn({ events }: Recording): (cut: number) => boolean {
   const open = new Set<number>()
-  let isNameSure = false
+  const names = new Set<string>()
   let place = 0
   return cut => {
     for (; place < cut; place++) {
       const event = events[place]!
       if (event.type === 'written' || event.type === 'sized') open.add(event.call)
       else if (event.type === 'synced') for (const call of event.calls) open.delete(call)
-      else if (event.type === 'named') isNameSure = event.isLasting
+      else if (event.type === 'named' && event.isLasting) names.delete(event.name)
+      else if (event.type === 'named') names.add(event.name)
     }
-    return open.size > 0 || !isNameSure
+    return open.size > 0 || names.size > 0
   }
 }
 

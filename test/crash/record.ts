@@ -1,14 +1,16 @@
 /** Runs the load under strace and reads what came of it. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { deserialize } from 'node:v8'
 import type { Write } from '../../packages/server/src/engine/engine.ts'
 import { nodeFlags } from '../../scripts/node.mjs'
+import { chanceOf } from '../simulator/chance.ts'
+import { imageAt } from './disk.ts'
 import type { Event, Recording } from './recording.ts'
-import { calls, eventsOf, SHOWN_BYTES_MAX } from './trace.ts'
+import { calls, eventsOf, isNoMatter, type Known, nothingKnown, PAGE_BYTES, SHOWN_BYTES_MAX } from './trace.ts'
 
 const program = fileURLToPath(new URL('./work.ts', import.meta.url))
 
@@ -35,29 +37,72 @@ export function whyNot(): string | null {
 }
 
 export async function record(options: LoadOptions): Promise<Recording> {
-  const events: Event[] = []
-  const count = { calls: 0 }
-  const commitsFile = join(options.folder, 'commits')
+  let events: Event[] = []
+  const folder = realpathSync(options.folder)
+  const data = join(folder, 'data')
+  const known = nothingKnown(data)
+  const commitsFile = join(folder, 'commits')
   for (let life = 0; life <= RESTARTS; life++) {
-    const traced = join(options.folder, `trace.${life}`)
-    await trace(options, { traced, commitsFile, seed: options.seed + life })
-    for (const event of eventsOf(readFileSync(traced, 'utf8'), count)) events.push(event)
+    const traced = join(folder, `trace.${life}`)
+    await trace(options, { traced, data, commitsFile, seed: options.seed + life })
+    for (const event of eventsOf(readFileSync(traced, 'utf8'), known)) events.push(event)
+    events = settled(events, known)
   }
   return {
     events,
     commits: commitsIn(commitsFile),
-    readers: readFileSync(join(options.folder, 'data', 'lock.mdb')),
+    readers: readFileSync(join(data, 'lock.mdb')),
     restarts: RESTARTS,
   }
 }
 
+/**
+ * What the process was writing when it was killed is there or not, page by page: the files say what the next life has found. Then all that was
+ * recorded must be what they hold. @throws when it is not: then something has changed them that was not seen.
+ */
+function settled(events: readonly Event[], known: Known): Event[] {
+  const files = new Map(
+    [...known.files].map(([path, file]) => [file, readFileSync(path)]), // each by a name that it has
+  )
+  const left = events.flatMap(event => {
+    if (event.type === 'sized' && known.begun.has(event.call))
+      throw new Error('killed while a file was given its length')
+    if (event.type !== 'written' || !known.begun.has(event.call)) return [event]
+    const pages: Event[] = []
+    for (let from = 0; from < event.bytes.length; from += PAGE_BYTES) {
+      const bytes = event.bytes.subarray(from, from + PAGE_BYTES)
+      const offset = event.offset + from
+      if (
+        files
+          .get(event.file)
+          ?.subarray(offset, offset + bytes.length)
+          .equals(bytes)
+      )
+        pages.push({ ...event, offset, bytes })
+    }
+    return pages
+  })
+  // A sync of the next life is one of them too.
+  for (const [call, file] of known.begun) known.done.set(call, file)
+  known.begun.clear()
+  const image = imageAt({ events: left }, { cut: left.length, kind: 'prefix', chance: chanceOf(0, ''), isDeaf: false })
+  for (const name of readdirSync(known.folder))
+    if (
+      !isNoMatter(name) &&
+      !name.startsWith('new-') &&
+      !image.get(name)?.equals(readFileSync(join(known.folder, name)))
+    )
+      throw new Error(`the recording has holes: ${name} is not what was seen to be written`)
+  return left
+}
+
 async function trace(
-  { folder, commits, env }: LoadOptions,
-  { traced, commitsFile, seed }: { traced: string; commitsFile: string; seed: number },
+  { commits, env }: LoadOptions,
+  { traced, data, commitsFile, seed }: { traced: string; data: string; commitsFile: string; seed: number },
 ): Promise<void> {
   const shown = ['-f', '-qq', '-y', '-xx', '-s', `${SHOWN_BYTES_MAX}`, '-e', 'signal=none']
   const watched = ['--seccomp-bpf', '-e', `trace=${calls.join(',')}`, '-o', traced]
-  const command = [process.execPath, ...nodeFlags, program, join(folder, 'data'), commitsFile, `${seed}`, `${commits}`]
+  const command = [process.execPath, ...nodeFlags, program, data, commitsFile, `${seed}`, `${commits}`]
   const child = spawn('strace', [...shown, ...watched, ...command], {
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,

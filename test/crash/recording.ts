@@ -1,6 +1,6 @@
 /**
- * What is kept of a load: every write and sync of the data file in the order in which the kernel was asked and answered, what the clients
- * asked and were told in the same order, and each commit that was handed to the store.
+ * What is kept of a load: every write and sync of the files of the store in the order in which the kernel was asked and answered, what the
+ * clients asked and were told in the same order, and each commit that was handed to the store.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { deserialize, serialize } from 'node:v8'
@@ -16,17 +16,25 @@ export type Mark =
   /** The store has answered a commit: it is at this revision. */
   | { say: 'durable'; revision: number }
 
-/** One page of a write, as large as the disk is asked to take at once. All pages of one call have its number. */
-export type Written = { type: 'written'; call: number; offset: number; bytes: Uint8Array }
+/**
+ * A file, by the path in the store's folder that it was made under. It keeps that when it gets another name, as a folder may call it
+ * something else after a power cut than before.
+ */
+export type File = string
+
+/** Some pages of a write. All that are of one call have its number. */
+export type Written = { type: 'written'; file: File; call: number; offset: number; bytes: Uint8Array }
+
+/** The file was made as long as this; `isGrown`: unless it was longer. */
+export type Sized = { type: 'sized'; file: File; call: number; length: number; isGrown: boolean }
 
 export type Event =
   | Written
-  /** The file was made as long as this. */
-  | { type: 'sized'; call: number; length: number }
+  | Sized
   /** The disk has said that it keeps these calls, and had not said so before. */
-  | { type: 'synced'; calls: number[] }
-  /** The file has its name, or the disk has said that it keeps that too. */
-  | { type: 'named'; isLasting: boolean }
+  | { type: 'synced'; file: File; calls: number[] }
+  /** The folder has the file under this name (null: no file), or the disk has said that it keeps that too. */
+  | { type: 'named'; name: string; file: File | null; isLasting: boolean }
   | { type: 'mark'; mark: Mark }
 
 export type Recording = {

@@ -1,4 +1,4 @@
-/** One crash: the file as the disk has left it, opened by the real engine, read by the real recovery, and asked as a client would ask. */
+/** One crash: the files as the disk has left them, opened by the real engine, read by the real recovery, and asked as a client would ask. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../packages/server/src/clock.ts'
@@ -34,8 +34,7 @@ export async function recoverAt({ recording, digests }: Prepared, point: Point, 
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder)
   const chance = chanceOf(point.seed, `${point.kind} ${point.cut}`)
-  const image = imageAt(recording, { ...point, chance })
-  if (image) writeFileSync(join(folder, 'data.mdb'), image)
+  for (const [name, bytes] of imageAt(recording, { ...point, chance })) writeFileSync(join(folder, name), bytes)
   // It lies on the disk too, with whatever the readers of its time have left in it.
   if (chance.isLuckyAt(0.5)) writeFileSync(join(folder, 'lock.mdb'), recording.readers)
   const told = toldBefore(recording.events, point.cut)

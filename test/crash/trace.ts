@@ -1,31 +1,42 @@
-/** Reads what strace has written of a load: the writes and syncs of the data file, and what was said between them. */
-import type { Event, Mark } from './recording.ts'
+/** Reads what strace has written of a load: the writes and syncs of the files of the store, and what was said between them. */
+import { basename, dirname, relative, resolve } from 'node:path'
+import type { Event, File, Mark } from './recording.ts'
 
 /** All by which a process can change a file, or have it kept. */
 export const calls = [
-  ...[
-    'openat',
-    'close',
-    'lseek',
-    'mmap',
-    'ftruncate',
-    'fallocate',
-    'link',
-    'linkat',
-    'rename',
-    'unlink',
-    'io_uring_enter',
-  ],
+  ...['open', 'openat', 'openat2', 'creat', 'close', 'dup', 'dup2', 'dup3', 'lseek', 'mmap', 'io_uring_enter'],
+  ...['truncate', 'ftruncate', 'fallocate', 'copy_file_range', 'sendfile', 'splice'],
+  ...['link', 'linkat', 'rename', 'renameat', 'renameat2', 'unlink', 'unlinkat'],
   ...['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2', 'fdatasync', 'fsync', 'msync', 'sync_file_range'],
 ]
 
 /** Of one string that strace shows: more than any write of the store is long. */
-export const SHOWN_BYTES_MAX = 4 * 1024 * 1024
+export const SHOWN_BYTES_MAX = 8 * 1024 * 1024
 /** What LMDB writes in, and what the disk is asked to take at once. */
 export const PAGE_BYTES = 4_096
-const DATA_FILE = 'data.mdb'
-/** The folder that a store is made in, before it gets its name. */
-const UNNAMED = '/new-'
+/** So many moments are in a write at the most, however long it is. */
+const PIECES_MAX = 8
+/** Of these nothing is expected after a power cut: who reads, who holds the store. */
+export const isNoMatter = (path: string) => /^(lock\.mdb|holder)/.test(basename(path))
+
+/** What one life of the process knows of the disk, and the next has to. */
+export type Known = {
+  /** Of the store. */
+  readonly folder: string
+  calls: number
+  /** By the path that it has now. */
+  readonly files: Map<string, File>
+  /** What the folder calls a file, and has not been synced since. */
+  readonly namesOpen: Map<string, File | null>
+  /** Calls that have returned and are not known to last. */
+  readonly done: Map<number, File>
+  /** Calls that have begun and have not returned well. */
+  readonly begun: Map<number, File>
+}
+
+export function nothingKnown(folder: string): Known {
+  return { folder, calls: 0, files: new Map(), namesOpen: new Map(), done: new Map(), begun: new Map() }
+}
 
 type Line = { thread: string; name: string; text: string; isBegun: boolean; isDone: boolean }
 
@@ -44,130 +55,228 @@ function* linesOf(trace: string): Generator<Line> {
   }
 }
 
-/** Throws when the file could be changed in a way that is not seen here: a recording with holes shows nothing. */
-export function eventsOf(trace: string, before: { calls: number }): Event[] {
-  const reader = new Reader(before.calls)
+/** Throws when a file could be changed in a way that is not seen here: a recording with holes shows nothing. */
+export function eventsOf(trace: string, known: Known): Event[] {
+  const reader = new Reader(known)
   for (const line of linesOf(trace)) reader.read(line)
-  before.calls = reader.calls
   return reader.events
 }
 
+type Descriptor = { file: File; isSyncing: boolean; place: number }
+
 class Reader {
   readonly events: Event[] = []
-  calls: number
-  /** Descriptors of the data file, and whether a write to them lasts when it returns. */
-  readonly #files = new Map<string, { isSyncing: boolean; place: number }>()
-  /** Calls that have returned and are not known to last. */
-  readonly #done = new Set<number>()
-  /** By thread: the call under way. */
-  readonly #under = new Map<string, number>()
-  /** By thread: what had been done when its sync began. */
+  readonly #known: Known
+  readonly #descriptors = new Map<string, Descriptor>()
+  /** By thread: the call under way, and how much it is to write. */
+  readonly #under = new Map<string, { call: number; length: number }>()
+  /** By thread: what had been done to the file, or to the names, when its sync began. */
   readonly #syncing = new Map<string, number[]>()
+  readonly #namesSyncing = new Map<string, Map<string, File | null>>()
 
-  #names = 0
-  readonly #namesSyncing = new Map<string, number>()
-
-  constructor(calls: number) {
-    this.calls = calls
+  constructor(known: Known) {
+    this.#known = known
   }
 
-  read({ thread, name, text, isBegun, isDone }: Line): void {
-    if (name === 'openat' && isDone) this.#opened(text)
-    if (name.startsWith('link') && isDone && text.endsWith(' = 0')) this.#named(text)
+  read(line: Line): void {
+    const { name, text, isBegun, isDone } = line
+    if (/^(open|creat)/.test(name)) {
+      if (isDone) this.#opened(text)
+    } else if (/^(link|rename|unlink)/.test(name)) {
+      if (isDone && text.endsWith(' = 0')) this.#renamed(name, text)
+    } else if (name === 'truncate') this.#refuseOurs(text)
+    else if (name === 'mmap') this.#mapped(text)
+    else this.#described(line)
+    if (name === 'write' && isBegun && /^write\(1[<,]/.test(text)) this.#said(text)
+  }
+
+  /** A call that is given a descriptor. */
+  #described(line: Line): void {
+    const { thread, name, text, isBegun, isDone } = line
+    if (name === 'fsync' && annotated(text) === this.#known.folder) this.#namesSynced(line)
     const descriptor = /^\w+\((\d+)[<,)]/.exec(text)?.[1] ?? ''
-    if (name === 'write' && descriptor === '1' && isBegun) this.#said(text)
-    if (name === 'mmap' && isBegun) refuseMapping(text)
-    if (name === 'fsync') this.#nameSynced(thread, { isBegun, isDone, text })
-    const file = this.#files.get(descriptor)
-    if (!file) return
-    if (name === 'close' && isDone) this.#files.delete(descriptor)
-    else if (name === 'lseek' && isDone) file.place = Number(/= (\d+)$/.exec(text)?.[1])
-    else if (/^p?write/.test(name) && isBegun) this.#written(thread, text, { name, file })
-    else if (name === 'ftruncate' && isBegun) this.#sized(thread, Number(/, (\d+)/.exec(text)?.[1]))
-    else if (name === 'fdatasync' || name === 'fsync') this.#synced(thread, { isBegun, isDone, text })
-    else if (['fallocate', 'msync', 'sync_file_range'].includes(name)) throw new Error(`unforeseen: ${text}`)
-    if (isDone && /^p?write|^ftruncate/.test(name)) this.#finished(thread, { text, isSyncing: file.isSyncing })
+    const open = this.#descriptors.get(descriptor)
+    // A copy may go to a file that the call names second.
+    if (/^(copy_file_range|sendfile|splice|dup)/.test(name)) return this.#refuseOurs(text)
+    if (!open) return
+    if (name === 'close') {
+      if (isDone) this.#descriptors.delete(descriptor)
+    } else if (name === 'lseek') {
+      if (isDone) open.place = Number(/= (\d+)$/.exec(text)?.[1])
+    } else if (/^(fdatasync|fsync)$/.test(name)) this.#synced(line, open.file)
+    else if (/^(pwrite64|pwritev|write|writev|ftruncate|fallocate)$/.test(name)) {
+      if (isBegun && name.includes('write')) this.#written(line, open)
+      else if (isBegun) this.#sized(line, open)
+      if (isDone) this.#finished(thread, { text, isSyncing: open.isSyncing && name.includes('write') })
+    } else throw new Error(`unforeseen: ${text.slice(0, 200)}`)
+  }
+
+  #isOurs(path: string): boolean {
+    return path.startsWith(`${this.#known.folder}/`) && !isNoMatter(path)
+  }
+
+  #refuseOurs(text: string): void {
+    const paths = [...text.matchAll(/["<]((?:\\x..)+)[">]/g)].map(([, path = '']) => bytesOf(path).toString())
+    if (paths.some(path => this.#isOurs(path))) throw new Error(`unforeseen: ${text.slice(0, 200)}`)
   }
 
   #opened(text: string): void {
-    const [, path = '', flags = '', descriptor = ''] = /, "((?:\\x..)*)", (\S+?)(?:, \d+)?\) = (\d+)/.exec(text) ?? []
-    if (descriptor === '' || !bytesOf(path).toString().endsWith(DATA_FILE)) return
-    if (/O_TRUNC/.test(flags)) throw new Error(`unforeseen: ${text}`)
-    if (/O_CREAT/.test(flags) && !bytesOf(path).includes(UNNAMED)) this.#named()
-    this.#files.set(descriptor, { isSyncing: /O_D?SYNC/.test(flags), place: 0 })
-  }
-
-  /** The file is to be found under its name, until the power goes. */
-  #named(text?: string): void {
-    const to = text === undefined ? null : bytesOf([...text.matchAll(/"((?:\\x..)*)"/g)].at(-1)?.[1] ?? '').toString()
-    if (to !== null && !to.endsWith(DATA_FILE)) return
-    if (this.#names === 0) this.events.push({ type: 'named', isLasting: false })
-    this.#names++
-  }
-
-  /** A folder has been synced: the one that the store lies in, for nothing here syncs another after the file has its name. */
-  #nameSynced(thread: string, { isBegun, isDone, text }: { isBegun: boolean; isDone: boolean; text: string }): void {
-    if (
-      bytesOf(/<((?:\\x..)*)>/.exec(text)?.[1] ?? '')
-        .toString()
-        .endsWith(DATA_FILE)
-    )
+    const [, flags = '', descriptor = '', shown = ''] =
+      /, ([A-Z_|]+)(?:, \d+)?\) = (\d+)<((?:\\x..)*)>$/.exec(text) ?? []
+    const path = bytesOf(shown).toString()
+    if (descriptor === '' || !this.#isOurs(path)) {
+      // Of a way to open that is not understood only the name is.
+      if (/ = \d/.test(text) && descriptor === '') this.#refuseOurs(text)
       return
-    if (isBegun) this.#namesSyncing.set(thread, this.#names)
-    if (isDone && text.endsWith(' = 0') && (this.#namesSyncing.get(thread) ?? 0) > 0)
-      this.events.push({ type: 'named', isLasting: true })
+    }
+    if (flags.includes('O_DIRECTORY') || this.#isFolder(text, path)) return
+    if (/O_TRUNC|O_APPEND|O_TMPFILE/.test(flags)) throw new Error(`unforeseen: ${flags} of ${path}`)
+    let file = this.#known.files.get(path)
+    if (file === undefined) {
+      if (!flags.includes('O_CREAT')) throw new Error(`nobody was seen to make ${path}`)
+      file = relative(this.#known.folder, path)
+      // Two contents under one name of birth could not be told apart.
+      if ([...this.#known.files.values(), ...this.#known.done.values()].includes(file))
+        throw new Error(`unforeseen: ${path} is made again`)
+      this.#known.files.set(path, file)
+      this.#named(path, file)
+    }
+    this.#descriptors.set(descriptor, { file, isSyncing: /O_D?SYNC/.test(flags), place: 0 })
+  }
+
+  /** A folder in which something is made before it gets its name. */
+  #isFolder(text: string, path: string): boolean {
+    return !/O_CREAT|O_WRONLY|O_RDWR/.test(text) && !this.#known.files.has(path)
+  }
+
+  #renamed(name: string, text: string): void {
+    const [from = '', to = ''] = pathsOf(text)
+    const { files } = this.#known
+    const file = files.get(from)
+    if (!name.startsWith('unlink')) {
+      if (file === undefined && !this.#isOurs(to)) return
+      if (file === undefined || (name.startsWith('link') && files.has(to)) || name === 'renameat2' || name === 'linkat')
+        throw new Error(`unforeseen: ${name} ${from} ${to}`)
+      files.set(to, file)
+      this.#named(to, file)
+    }
+    if (file === undefined || name === 'link') return
+    files.delete(from)
+    this.#named(from, null)
+  }
+
+  /** To be found under the name, until the power goes. What lies in a folder within is not to be found after it. */
+  #named(path: string, file: File | null): void {
+    if (dirname(path) !== this.#known.folder) return
+    const name = basename(path)
+    this.#known.namesOpen.set(name, file)
+    this.events.push({ type: 'named', name, file, isLasting: false })
+  }
+
+  #namesSynced({ thread, text, isBegun, isDone }: Line): void {
+    const { namesOpen } = this.#known
+    if (isBegun) this.#namesSyncing.set(thread, new Map(namesOpen))
+    if (!isDone || !text.endsWith(' = 0')) return
+    for (const [name, file] of this.#namesSyncing.get(thread) ?? []) {
+      if (namesOpen.get(name) !== file) continue
+      namesOpen.delete(name)
+      this.events.push({ type: 'named', name, file, isLasting: true })
+    }
+  }
+
+  #mapped(text: string): void {
+    if (text.includes('PROT_WRITE') && !text.includes('MAP_PRIVATE') && this.#isOurs(annotated(text)))
+      throw new Error('the store writes through a mapping')
   }
 
   #said(text: string): void {
-    const said = bytesOf(/"((?:\\x..)*)"/.exec(text)?.[1] ?? '').toString()
+    const said = Buffer.concat(stringsOf(text)).toString()
     // One line is one mark, of our own making.
     if (said.startsWith('{')) this.events.push({ type: 'mark', mark: JSON.parse(said) as Mark })
   }
 
-  #written(thread: string, text: string, { name, file }: { name: string; file: { place: number } }): void {
-    if (name === 'pwritev2') throw new Error(`unforeseen: ${text.slice(0, 200)}`)
-    const shown = [...text.matchAll(/"((?:\\x..)*)"(\.\.\.)?/g)]
-    if (shown.some(([, , more]) => more)) throw new Error('a write is longer than what was asked to be shown')
-    const bytes = Buffer.concat(shown.map(([, string = '']) => bytesOf(string)))
+  #begun(thread: string, { file, length }: { file: File; length: number }): number {
+    const call = ++this.#known.calls
+    this.#under.set(thread, { call, length })
+    this.#known.begun.set(call, file)
+    return call
+  }
+
+  #written({ thread, name, text }: Line, open: Descriptor): void {
+    const { file } = open
+    const bytes = Buffer.concat(stringsOf(text))
     const isPlaced = name.startsWith('p')
-    const from = isPlaced ? Number(/, (\d+)\s*(?:\) += .*)?$/.exec(text)?.[1]) : file.place
+    const rest = text.slice(text.lastIndexOf('"'))
+    const from = isPlaced ? Number(/, (\d+)\s*(?:\) += .*)?$/.exec(rest)?.[1]) : open.place
     if (!Number.isInteger(from) || bytes.length === 0) throw new Error(`not understood: ${text.slice(-200)}`)
-    if (!isPlaced) file.place += bytes.length
-    const call = ++this.calls
-    this.#under.set(thread, call)
+    if (!isPlaced) open.place += bytes.length
+    const call = this.#begun(thread, { file, length: bytes.length })
+    const pages = Math.ceil(bytes.length / PAGE_BYTES / PIECES_MAX)
     for (let offset = from; offset < from + bytes.length; ) {
-      const end = Math.min(from + bytes.length, (Math.floor(offset / PAGE_BYTES) + 1) * PAGE_BYTES)
-      this.events.push({ type: 'written', call, offset, bytes: bytes.subarray(offset - from, end - from) })
+      const end = Math.min(from + bytes.length, (Math.floor(offset / PAGE_BYTES) + pages) * PAGE_BYTES)
+      this.events.push({ type: 'written', file, call, offset, bytes: bytes.subarray(offset - from, end - from) })
       offset = end
     }
   }
 
-  #sized(thread: string, length: number): void {
-    const call = ++this.calls
-    this.#under.set(thread, call)
-    this.events.push({ type: 'sized', call, length })
+  #sized({ thread, name, text }: Line, { file }: Descriptor): void {
+    // Of `fallocate` only that which makes a file longer.
+    const [, from = '', more = ''] = (name === 'fallocate' ? /, 0, (\d+), (\d+)\b/ : /(, )(\d+)\b/).exec(text) ?? []
+    if (more === '') throw new Error(`unforeseen: ${text.slice(0, 200)}`)
+    const isGrown = name === 'fallocate'
+    const length = Number(more) + (isGrown ? Number(from) : 0)
+    const call = this.#begun(thread, { file, length: 0 })
+    this.events.push({ type: 'sized', file, call, length, isGrown })
   }
 
-  /** A write has returned. One that was killed in the middle never does, and is never known to last. */
+  /** A call has returned. One that was killed in the middle never does, and is not known to last before a later sync. */
   #finished(thread: string, { text, isSyncing }: { text: string; isSyncing: boolean }): void {
-    const call = this.#under.get(thread)
-    if (call === undefined || !/\) += \d+$/.test(text)) return
+    const under = this.#under.get(thread)
+    const returned = /\) += (\d+)$/.exec(text.slice(-100))?.[1]
     this.#under.delete(thread)
-    if (isSyncing) this.events.push({ type: 'synced', calls: [call] })
-    else this.#done.add(call)
+    if (!under || returned === undefined) return
+    const { call, length } = under
+    if (Number(returned) !== length) throw new Error(`unforeseen: ${returned} of ${length} bytes were written`)
+    const file = this.#known.begun.get(call)!
+    this.#known.begun.delete(call)
+    if (isSyncing) this.events.push({ type: 'synced', file, calls: [call] })
+    else this.#known.done.set(call, file)
   }
 
-  #synced(thread: string, { isBegun, isDone, text }: { isBegun: boolean; isDone: boolean; text: string }): void {
-    if (isBegun) this.#syncing.set(thread, [...this.#done])
+  #synced({ thread, isBegun, isDone, text }: Line, file: File): void {
+    const { done } = this.#known
+    if (isBegun)
+      this.#syncing.set(
+        thread,
+        [...done].filter(([, of]) => of === file).map(([call]) => call),
+      )
     if (!isDone || !/\) += 0$/.test(text)) return
-    const calls = (this.#syncing.get(thread) ?? []).filter(call => this.#done.delete(call))
-    if (calls.length > 0) this.events.push({ type: 'synced', calls })
+    const calls = (this.#syncing.get(thread) ?? []).filter(call => done.delete(call))
+    if (calls.length > 0) this.events.push({ type: 'synced', file, calls })
   }
 }
 
-function refuseMapping(text: string): void {
-  const path = bytesOf(/<((?:\\x..)*)>/.exec(text)?.[1] ?? '').toString()
-  if (path.endsWith(DATA_FILE) && text.includes('PROT_WRITE')) throw new Error('the store writes through a mapping')
+/** The path of the first descriptor that is given. */
+function annotated(text: string): string {
+  return bytesOf(/\d<((?:\\x..)*)>/.exec(text)?.[1] ?? '').toString()
+}
+
+function pathsOf(text: string): string[] {
+  const given = [...text.matchAll(/(?:<((?:\\x..)*)>, )?"((?:\\x..)*)"/g)]
+  return given.map(([, from = '', path = '']) => resolve(bytesOf(from).toString(), bytesOf(path).toString()))
+}
+
+/** What is in quotes; by hand, as it may be millions of characters long. */
+function stringsOf(text: string): Buffer[] {
+  const strings: Buffer[] = []
+  for (let from = text.indexOf('"'); from !== -1; ) {
+    const to = text.indexOf('"', from + 1)
+    if (to === -1 || text.startsWith('...', to + 1))
+      throw new Error('a write is longer than what was asked to be shown')
+    strings.push(bytesOf(text.slice(from + 1, to)))
+    from = text.indexOf('"', to + 1)
+  }
+  return strings
 }
 
 function bytesOf(shown: string): Buffer {
