@@ -15,7 +15,14 @@ const SILENT_MS = 2_000 / 1.1
 
 type Of<Kind extends Told['e']> = Extract<Told, { e: Kind }>
 /** One process, from its start to its end, which is before the start of the next at its place. */
-type Life = { name: string; endMs: number; beats: Of<'beat'>[]; windows: Window[]; answers: Of<'answered'>[] }
+type Life = {
+  name: string
+  endMs: number
+  beats: Of<'beat'>[]
+  windows: Window[]
+  answers: Of<'answered'>[]
+  opened: Of<'opened'>[]
+}
 /** Several epochs where the server has raised its own. */
 type Window = { life: Life; shard: number; epochs: Set<number>; fromMs: number; untilMs: number }
 
@@ -28,14 +35,19 @@ export function judgePromises({ promises, recorded }: Evidence, found: Found): {
   for (const windows of byShard.values()) judgeWindows(windows, found)
   const newest = newestOf(recorded)
   let answered = 0
-  for (const life of lives)
-    for (const answer of life.answers) {
-      answered++
-      found(() => judgeAnswer(life, answer, byShard.get(answer.shard) ?? []))
-      const seq = newest(answer.shard, answer.epoch)
-      if (answer.seq <= seq)
-        found(() => fail(`I20: ${life.name} answered on the log up to ${answer.seq - 1}, and there was ${seq}`))
+  for (const life of lives) {
+    answered += life.answers.length
+    for (const answer of life.answers) found(() => judgeAnswer(life, answer, byShard.get(answer.shard) ?? []))
+    for (const { shard, epoch, seq } of [...life.opened, ...life.answers]) {
+      const last = newest(shard, epoch)
+      if (seq <= last)
+        found(() =>
+          fail(
+            `I20: ${life.name} in epoch ${epoch} went on from batch ${seq - 1} of shard ${shard}, and there was ${last}`,
+          ),
+        )
     }
+  }
   const windows = lives.reduce((sum, life) => sum + life.windows.length, 0)
   if (promises.length > 0 && (windows === 0 || answered === 0))
     found(() => fail(`void: the servers wrote down ${windows} windows and ${answered} answers`))
@@ -49,9 +61,10 @@ function livesOf(told: readonly Told[], place: number): Life[] {
     if (line.e === 'start') {
       if (last) last.endMs = line.t
       const name = `server ${place} (process ${line.pid})`
-      lives.push({ name, endMs: Number.POSITIVE_INFINITY, beats: [], windows: [], answers: [] })
+      lives.push({ name, endMs: Number.POSITIVE_INFINITY, beats: [], windows: [], answers: [], opened: [] })
     } else if (line.e === 'beat') last?.beats.push(line)
     else if (line.e === 'answered') last?.answers.push(line)
+    else if (line.e === 'opened') last?.opened.push(line)
     else if (line.e === 'owner' && last) owned(last, line)
   }
   for (const life of lives) for (const window of life.windows) window.untilMs = endOf(window)

@@ -1,13 +1,19 @@
 /** What befalls reads of the store: a member that has fallen behind answers them as if nothing had happened since. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../../checker/judge.ts'
+import { asker } from '../../harness/rest.ts'
+import { exclusiveLocks } from '../../simulator/workload.ts'
 import type { Rig } from '../rig.ts'
 import type { Scenario } from '../scenario.ts'
 
 /** Of reads while a shard is being taken over. The others come from a member that has not fallen behind. */
 const OLD_LOGS = 0.8
 const OLD_RECORDS = 0.5
+/** Of one takeover: a server that believes them is to come to answer something. */
+const OLD_LOGS_MAX = 20
 /** Of the store, before the death of the owner. */
 const BEHIND_MAX = 30
+const ASK_MS = 10
 
 export const reading: Scenario[] = [
   {
@@ -31,14 +37,36 @@ export const reading: Scenario[] = [
 export async function oldReads(rig: Rig): Promise<void> {
   const { chance, links, recorder } = rig
   const place = await rig.owner()
+  const asking = new AbortController()
   await rig.fault('kill -9 of the owner', async () => {
-    const revision = Math.max(1, recorder.revision - chance.below(BEHIND_MAX))
+    const revision = Math.max(1, recorder.revision - 1 - chance.below(BEHIND_MAX))
     await rig.servers[place]!.kill()
-    links.age(key => (chance.isLuckyAt(key.includes('/log/') ? OLD_LOGS : OLD_RECORDS) ? revision : null))
-    await rig.granted()
-    links.heal()
+    let logs = 0
+    links.age(key => {
+      const isLog = key.includes('/log/')
+      if (!chance.isLuckyAt(isLog ? OLD_LOGS : OLD_RECORDS)) return null
+      return isLog && ++logs > OLD_LOGS_MAX ? null : revision
+    })
+    const asked = rig.servers.filter((_, other) => other !== place).map(({ url }) => ask(url, asking.signal))
+    try {
+      await rig.granted()
+    } finally {
+      asking.abort()
+      links.heal()
+    }
+    await Promise.all(asked)
     await rig.startServer(place)
   })
+}
+
+/** So that somebody is answered from memory as soon as anything is. */
+async function ask(url: string, signal: AbortSignal): Promise<void> {
+  const get = asker(url)
+  for (; !signal.aborted; await sleep(ASK_MS)) {
+    await get('GET', `/v2/locks/${encodeURIComponent(exclusiveLocks[0] ?? '')}`).catch(() => {
+      // It is being stopped, or is not yet there.
+    })
+  }
 }
 
 /** A fault that never struck shows nothing. */

@@ -10,6 +10,7 @@ import { openSync, writeSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import type { CommitRequest, CommitResult, Write } from '../../../packages/server/src/engine/engine.ts'
 import { EtcdEngine } from '../../../packages/server/src/engine/etcd/etcd.ts'
+import { decodeBatch } from '../../../packages/server/src/shards/batch.ts'
 import { decodeOwner } from '../../../packages/server/src/shards/ownership.ts'
 import type { TurnAnswered } from '../../../packages/server/src/shards/telemetry.ts'
 import { realTime } from '../client/real-time.ts'
@@ -24,6 +25,7 @@ const openingLmdb = new URL('../../../packages/server/src/engine/lmdb/lmdb.ts', 
 const tappedLmdb = new URL('tapped-lmdb.ts', import.meta.url).href
 
 const MEMBER = /\/members\/[^/]+$/
+const BATCH = /\/shards\/(\d+)\/log\/\d+$/
 const OWNER = /\/shards\/(\d+)\/owner$/
 /** Values whose outcome is not known: a process has few at a time. */
 const SENT_MAX = 64
@@ -71,6 +73,8 @@ class Tap {
   readonly #isWhole: boolean
   /** By key and value, when each was sent for the first time: it may have been written then. */
   readonly #sent = new Map<string, number>()
+  /** Shards that were taken, and nothing was appended to since. */
+  readonly #taken = new Set<number>()
   #count = 0
 
   constructor(nowMs: () => number, tell: (line: ToTell) => void, { isWhole }: { isWhole: boolean }) {
@@ -82,6 +86,7 @@ class Tap {
   readonly handed = ({ writes }: CommitRequest): number => {
     const n = ++this.#count
     for (const write of writes) {
+      this.#appends(write)
       const name = nameOf(write)
       if (name === null || this.#sent.has(name) || !('value' in write)) continue
       this.#sent.set(name, this.#nowMs())
@@ -93,6 +98,13 @@ class Tap {
     }
     if (this.#isWhole) this.#tell({ e: 'handed', n, writes: writes.map(writtenDown) })
     return n
+  }
+
+  #appends(write: Write): void {
+    const shard = 'value' in write ? BATCH.exec(write.key)?.[1] : undefined
+    if (shard === undefined || !('value' in write) || !this.#taken.delete(Number(shard))) return
+    const { epoch, seq } = decodeBatch(write.value)
+    this.#tell({ e: 'opened', shard: Number(shard), epoch, seq })
   }
 
   readonly settled = (n: number, { writes, checks }: CommitRequest, result: CommitResult): void => {
@@ -107,7 +119,10 @@ class Tap {
       this.#sent.delete(name)
       const taken = owned(write)
       if (!taken) this.#tell({ e: 'beat', from })
-      else if (taken.server !== '') this.#tell({ e: 'owner', ...taken, from })
+      else if (taken.server !== '') {
+        this.#taken.add(taken.shard)
+        this.#tell({ e: 'owner', ...taken, from })
+      }
     }
   }
 }

@@ -15,6 +15,8 @@ export type Told = {
   | { e: 'beat'; from: number }
   /** The owner record of a shard is as this process wrote it; or, where `server` is empty, it begins to give the shard up. */
   | { e: 'owner'; shard: number; server: string; epoch: number; from: number }
+  /** The first batch that it hands to the store after it has taken a shard: it has read the log up to the one before. */
+  | { e: 'opened'; shard: number; epoch: number; seq: number }
   /** What was asked in a turn was answered. `at`: when it had been received and was about to be decided. */
   | { e: 'answered'; shard: number; epoch: number; seq: number; asked: number; isLogged: boolean; at: number }
   /** A commit was handed to the store … */

@@ -107,6 +107,20 @@ export const logBugs: readonly Bug[] = [
     test: { file: recoveryTest, name: 'a log is read in pages, all of them no older than the takeover' },
   },
   {
+    id: 'old-answer-taken-for-new',
+    rules: ['P4', 'I20'],
+    listed: 'B16',
+    does: 'What a member that lags answers to a read passes for the present: who takes over reads the log as it was, and answers on that.',
+    file: 'packages/server/src/engine/etcd/etcd.ts',
+    find: '        if (revision >= floor) return reply\n',
+    replace:
+      '        if (reply.header) return { ...reply, header: { ...reply.header, revision: Math.max(revision, floor) } }\n',
+    test: {
+      file: 'test/chaos/old-reads.test.ts',
+      name: 'a log that is read as it had been is not answered on: recovery waits for the present',
+    },
+  },
+  {
     id: 'gap-accepted',
     rules: ['P4', 'I20'],
     does: 'A log with a batch missing is read as if nothing had been in it.',
