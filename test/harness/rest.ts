@@ -6,10 +6,11 @@ export type Answer = { status: number; body: Record<string, unknown> }
 export type Ask = (method: string, path: string, body?: object, headers?: Record<string, string>) => Promise<Answer>
 
 /** Bodies are JSON objects both ways; what has none is `{}`. */
-export function asker(url: string): Ask {
+export function asker(url: string, signal?: AbortSignal): Ask {
   return async (method, path, body, headers) => {
     const response = await fetch(`${url}${path}`, {
       method,
+      ...(signal && { signal }),
       headers: { authorization: `Bearer ${rootKey}`, ...(body && { 'content-type': 'application/json' }), ...headers },
       ...(body && { body: JSON.stringify(body) }),
     })

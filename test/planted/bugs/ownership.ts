@@ -81,6 +81,19 @@ export const ownershipBugs: readonly Bug[] = [
     test: { file: membershipTest, name: 'a check that was made for one request does not serve a later one' },
   },
   {
+    id: 'beat-under-way-trusted',
+    rules: ['P8', 'I21'],
+    listed: 'B4',
+    does: 'A server that has sent a beat trusts itself until it knows what came of it: cut off from the store, it answers while another has taken over.',
+    file: membership,
+    find: '    if (this.#isOver || this.#lastBeat === null) return false\n',
+    replace: '    if (this.#isOver || this.#lastBeat === null) return false\n    if (this.#beating) return true\n',
+    test: {
+      file: 'test/chaos/silence.test.ts',
+      name: 'an owner that is cut off from the store answers nothing from memory when others may have taken over',
+    },
+  },
+  {
     id: 'pause-pushes-the-deadline',
     rules: ['O9', 'P8', 'I21'],
     listed: 'B6',
