@@ -5,6 +5,7 @@ import { clocks } from './clocks.ts'
 import { disks } from './disks.ts'
 import { elsewhere } from './elsewhere.ts'
 import { embeddedStore } from './embedded.ts'
+import { ends } from './ends.ts'
 import { network } from './network.ts'
 import { operators } from './operators.ts'
 import { reading } from './reading.ts'
@@ -25,6 +26,7 @@ export const scenarios: readonly Scenario[] = [
   ...embeddedStore,
   ...operators,
   ...restores,
+  ...ends,
   ...elsewhere,
 ].sort((one, other) => numberOf(one) - numberOf(other))
 

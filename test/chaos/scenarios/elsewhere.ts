@@ -20,15 +20,6 @@ export const elsewhere: Scenario[] = [
       'this needs a hypervisor around the machine; the simulator suspends and stops machines (npm run simulate)',
     strike: nothing,
   },
-  {
-    id: '22',
-    name: 'counter at its end',
-    does: 'the counter of tokens is about to run over',
-    expects: 'it rolls over into the next epoch; refuses rather than repeats',
-    needs: () =>
-      'no log with so many grants can be made in time; packages/server/src/shards/turn.test.ts sets the counter near its end',
-    strike: nothing,
-  },
 ]
 
 async function nothing(): Promise<void> {

@@ -121,6 +121,18 @@ export const logBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'batch-numbers-run-over',
+    rules: ['P1', 'I16'],
+    does: 'A log whose numbers have run out is written on: what was acknowledged last cannot be read back.',
+    file: log,
+    find: 'if (!Number.isSafeInteger(seq)) throw',
+    replace: 'if (seq < 0) throw',
+    test: {
+      file: 'test/chaos/ends.test.ts',
+      name: 'a batch whose number could not be read back is not written, nor what is in it acknowledged',
+    },
+  },
+  {
     id: 'gap-accepted',
     rules: ['P4', 'I20'],
     does: 'A log with a batch missing is read as if nothing had been in it.',

@@ -84,6 +84,8 @@ export class ShardLog {
   async append(bytes: Buffer, ownership: Ownership, cleaned: { before: number } | null = null): Promise<void> {
     const { engine, clock, keys, shard, telemetry } = this.#options
     const seq = this.#end.seq + 1
+    // One that cannot be read back exactly must not be acknowledged.
+    if (!Number.isSafeInteger(seq)) throw new Error(`shard ${shard} has no batch numbers left`)
     const key = keys.batch(shard, seq)
     // The newest batch stays, for the next append has to name it.
     if (cleaned && cleaned.before > this.#end.seq) throw new Error('the newest batch is never cleaned')
