@@ -51,11 +51,11 @@ test('a second process on the same directory is refused with a clear message, an
     const { token } = await first.next()
     const second = start('hold')
     const refused = await second.next()
-    assert.equal(refused.error, 'DataDirectoryInUse')
+    assert.equal(refused.error, 'StoreInUse')
     assert.match(String(refused.message), new RegExp(`process ${first.child.pid}.*running since`))
     await stop(second, 'SIGKILL')
     const again = start('hold')
-    assert.equal((await again.next()).error, 'DataDirectoryInUse')
+    assert.equal((await again.next()).error, 'StoreInUse')
     await stop(again, 'SIGKILL')
     assert.equal(typeof token, 'number')
   } finally {

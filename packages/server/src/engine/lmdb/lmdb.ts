@@ -1,22 +1,19 @@
 /**
- * LMDB as an engine: one file on one disk, where acknowledged means synced.
+ * The embedded store: one process, one disk, where acknowledged means synced.
  *
- * The problem: compare and write must be one step, also when a second process has the same directory open, and the sync (a
- * fraction of a millisecond on a good disk, tens of them on a bad one) must not block the event loop. LMDB's synchronous
- * transactions block it; the library's asynchronous ones call back into JavaScript from the writer thread, and were seen to hang.
+ * LMDB keeps what there is, and a journal makes it durable (decision 0120). The problem with LMDB alone is that each of its commits visits the disk twice and
+ * copies pages, and that the record of a lock is often gone again before anybody reads it. So a commit is checked here against what is
+ * in memory and below it in LMDB, written to the journal by one write, and acknowledged. What has been committed since stands in a layer
+ * above LMDB until the journal is full; then it goes there in one transaction, without what has been deleted meanwhile.
  *
- * So a commit is optimistic. The whole store has one revision, kept as the version of the key `counter`. A commit reads what it
- * checks, computes its writes, and hands them to the writer thread under a single condition: that `counter` is still at the
- * revision it read. If it is, nothing at all has changed since, so the checks still hold; if not, another process has
- * written, and it starts over. The writer thread begins, compares, writes, commits and syncs without JavaScript.
+ * All of this rests on being alone: `Holder` has the kernel see to it. Commits that come while one is being written share the next write.
  *
- * The first failed commit is the last: after a failed sync nobody knows what the disk holds, so all that follows throws `EngineFatal`.
+ * The first failed write is the last: after it nobody knows what the disk holds, so all that follows throws `EngineFatal`.
  */
 
-import { stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
-import { open, type RootDatabase } from 'lmdb'
+import { statfs } from 'node:fs/promises'
 import {
+  type Check,
   type CommitRequest,
   type CommitResult,
   type Engine,
@@ -29,131 +26,150 @@ import {
   type ListOptions,
   type Write,
 } from '../engine.ts'
-import { refuseCommit, refuseKey, refuseListing } from '../request.ts'
-import { nameWhole, prepareDirectory, secureFiles } from './directory.ts'
+import { compareKeys, refuseCommit, refuseKey, refuseListing } from '../request.ts'
+import { prepareDirectory, secureFiles } from './directory.ts'
+import { Holder } from './holder.ts'
+import { JOURNAL_BYTES, JOURNAL_BYTES_MIN, Journal } from './journal.ts'
+import { type Held, Layer, rangesOf, withinRange } from './overlay.ts'
+import { type OwnWrite, recordBytesMax } from './record.ts'
+import { Tree } from './tree.ts'
 
-type Request = CommitRequest
-type Database = RootDatabase<Buffer, Buffer>
+export type LmdbOptions = {
+  path: string
+  /** Of each of the two files; for tests that want it to be full soon. At least `JOURNAL_BYTES_MIN`. */
+  journalBytes?: number
+}
 
-/** Behind all keys of ours, which begin with the byte 1: so it lies on the page that the end of the log is written to anyway. */
-const counterKey = Buffer.from([2])
-/** The library takes no empty value; what counts is the version. */
-const counterValue = Buffer.from([1])
-/** As many as other processes could fit between a read and the commit; one owner at a time means hardly ever one. */
-const ATTEMPTS_MAX = 100
+type Served = { path: string; close(): Promise<void> }
 
-/** Opens the store in `path`, which is made if it is not there. Throws on a network file system. */
-export async function openLmdb({ path }: { path: string }): Promise<Engine> {
+/** An embedded store that may be served to other processes. */
+export type LmdbEngine = Engine & {
+  /** Other processes that want the store are told that they can ask for it there; it is closed before the store is. */
+  serveAt(served: Served): void
+}
+
+/** Opens the store in `path`, which is made if it is not there. @throws StoreInUse; and on a network file system. */
+export async function openLmdb({ path, journalBytes = JOURNAL_BYTES }: LmdbOptions): Promise<LmdbEngine> {
   await prepareDirectory(path)
-  await nameWhole(path, create)
-  const database = openDatabase(path)
-  await secureFiles(path)
-  // A process that was killed leaves its reader behind, and with it the pages that it pinned.
-  database.readerCheck()
-  // Fails, as it should, when another process has been quicker.
-  await database.ifNoExists(counterKey, () => {
-    void database.put(counterKey, counterValue, 1)
-  })
-  return new Lmdb(database, path)
-}
-
-async function create(path: string): Promise<void> {
-  const database = openDatabase(path)
-  await database.put(counterKey, counterValue, 1)
-  await database.close()
-}
-
-function openDatabase(path: string): Database {
-  return open<Buffer, Buffer>({
-    path,
-    // A name with a dot would be taken for a file.
-    noSubdir: false,
-    encoding: 'binary',
-    keyEncoding: 'binary',
-    useVersions: true,
-    // By default the library shows a commit some 300 ms before it has been synced.
-    overlappingSync: false,
-    // The shard batches by itself; whatever is handed over is to start at once.
-    eventTurnBatching: false,
-    commitDelay: 0,
-  } as Parameters<typeof open>[0]) as Database
-}
-
-const PAGE_BYTES = 4_096
-
-type Tree = { treeBranchPageCount: number; treeLeafPageCount: number; overflowPages: number }
-
-/** The pages of the data and of the list of free ones; the library's types do not know what it returns. */
-function livePages(stats: unknown): number {
-  const { root, free } = stats as { root: Tree; free: Tree } // what lmdb 3 returns for the root database
-  let pages = 0
-  for (const tree of [root, free]) pages += tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages
-  return pages
+  const holder = new Holder(path)
+  const opened: { close(): Promise<void> }[] = [{ close: async () => holder.release() }]
+  try {
+    const tree = await Tree.open(path)
+    opened.unshift(tree)
+    const journal = await Journal.open(path, Math.max(journalBytes, JOURNAL_BYTES_MIN))
+    opened.unshift(journal)
+    await secureFiles(path)
+    const engine = new Lmdb({ tree, journal, holder, path })
+    await engine.recover()
+    return engine
+  } catch (error) {
+    for (const one of opened) await one.close()
+    throw error
+  }
 }
 
 /** A scan that has read more than this leaves its pages mapped, and counted as this process's memory, until the file is opened anew. */
 const SCANNED_BYTES_MAX = 64 * 1024 * 1024
+/** Of commits that share one write, if there are several: they fit into a journal. */
+const GROUP_BYTES_MAX = JOURNAL_BYTES_MIN / 2
 
-class Lmdb implements Engine {
+type Waiting = {
+  checks: readonly Check[]
+  writes: readonly OwnWrite[]
+  resolve(result: CommitResult): void
+  reject(error: unknown): void
+}
+
+class Lmdb implements LmdbEngine {
   readonly name = 'lmdb'
-  #database: Database
-  #scannedBytes = 0
-  /** Readers wait for it: while the file is being opened anew there is nothing to read from. */
-  #opened: Promise<unknown> = Promise.resolve()
   readonly #path: string
-  /** One commit at a time: two would both read the same revision, and one would start over. */
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #holder: Holder
+  readonly #journal: Journal
+  readonly #tree: Tree
+  /** Of the last commit that is durable. */
+  #revision: number
+  /** What has been committed since the present journal was begun. */
+  #recent = new Layer()
+  /** What is on its way to LMDB. */
+  #settling: Layer | null = null
+  /** Resolves when LMDB has all that the other journal holds. Never rejects: what went wrong is in `#fatal`. */
+  #settled: Promise<void> = Promise.resolve()
+  #queue: Waiting[] = []
+  #served: Served | null = null
+  #isWorking = false
+  /** Resolves when what is being committed has been. */
+  #worked: Promise<void> = Promise.resolve()
   #fatal: EngineFatal | null = null
   #isClosed = false
-  readonly #watchers = new Set<(request: Request) => void>()
+  #scannedBytes = 0
+  /** Readers wait for it: while the file is being opened anew there is nothing to read from. */
+  #opened: Promise<unknown> | null = null
+  readonly #watchers = new Set<(writes: readonly Write[]) => void>()
 
-  constructor(database: Database, path: string) {
-    this.#database = database
+  constructor({ tree, journal, holder, path }: { tree: Tree; journal: Journal; holder: Holder; path: string }) {
+    this.#tree = tree
+    this.#journal = journal
+    this.#holder = holder
     this.#path = path
+    this.#revision = this.#tree.revision
+  }
+
+  /** Takes over what a process that ended in the middle has left in its journals. */
+  async recover(): Promise<void> {
+    for (const { revision, writes } of await this.#journal.recordsAfter(this.#revision)) {
+      this.#apply(this.#recent, writes, revision)
+      this.#revision = revision
+    }
+    if (this.#revision !== this.#tree.revision) this.#settle()
+    await this.#settled
+    this.#assertUsable()
+  }
+
+  serveAt(served: Served): void {
+    this.#served = served
+    this.#holder.note(served.path)
   }
 
   async read(key: string, { atLeast = 0 }: { atLeast?: number } = {}): Promise<KeyValue | null> {
     refuseKey(key)
-    await this.#opened
+    if (this.#opened) await this.#opened
     this.#assertUsable()
-    this.#database.resetReadTxn()
-    refuseOtherTime(this.#revision(), { atLeast })
+    refuseOtherTime(this.#revision, { atLeast })
+    this.#tree.refresh()
     return this.#pair(key)
   }
 
   async list(options: ListOptions): Promise<Listing> {
     refuseListing(options)
-    const { prefix, limit, after } = options
-    await this.#opened
+    if (this.#opened) await this.#opened
     this.#assertUsable()
-    this.#database.resetReadTxn()
-    refuseOtherTime(this.#revision(), options)
-    const isBeyond = after !== undefined && Buffer.compare(encodeKey(after), encodeKey(prefix)) >= 0
-    const range = this.#database.getRange({
-      start: encodeKey(isBeyond ? after : prefix),
-      ...(isBeyond ? { exclusiveStart: true } : {}),
-      end: behindPrefix(prefix),
-      limit: limit + 1,
-      versions: true,
-    })
+    refuseOtherTime(this.#revision, options)
+    this.#tree.refresh()
     const pairs: KeyValue[] = []
-    // The iterator copies as it goes and ends here, so no reader pins pages beyond this call.
-    for (const { key, value, version } of range) pairs.push({ key: decodeKey(key), value, modRevision: version ?? 0 })
-    const more = pairs.length > limit
-    if (more) pairs.pop()
-    const revision = this.#revision()
+    let more = false
+    // It copies as it goes and ends here, so no reader pins pages beyond this call.
+    for (const pair of this.#pairsOf(options)) {
+      more = pairs.length === options.limit
+      if (more) break
+      pairs.push(pair)
+    }
+    const revision = this.#revision
     for (const { value } of pairs) this.#scannedBytes += value.length
     if (!more && this.#scannedBytes > SCANNED_BYTES_MAX) await this.#reopen()
     return { pairs, revision, more }
   }
 
-  commit(request: Request): Promise<CommitResult> {
-    const result = this.#last.then(
-      () => this.#commit(request),
-      () => this.#commit(request),
-    )
-    this.#last = result
-    return result
+  commit(request: CommitRequest): Promise<CommitResult> {
+    return new Promise((resolve, reject) => {
+      refuseCommit(request)
+      this.#assertUsable()
+      // Whoever asks may go on with its bytes.
+      const writes = request.writes.map(write =>
+        'value' in write ? { ...write, value: Buffer.from(write.value) } : write,
+      )
+      this.#queue.push({ checks: request.checks, writes, resolve, reject })
+      if (!this.#isWorking) this.#worked = this.#work()
+    })
   }
 
   async *watch({ prefix, signal }: { prefix: string; signal: AbortSignal }): AsyncIterable<void> {
@@ -163,7 +179,7 @@ class Lmdb implements Engine {
       wake?.()
       wake = null
     }
-    const onCommit = ({ writes }: Request) => {
+    const onCommit = (writes: readonly Write[]) => {
       if (!writes.some(write => ('from' in write ? write.to > prefix : write.key.startsWith(prefix)))) return
       news = true
       tell()
@@ -184,123 +200,195 @@ class Lmdb implements Engine {
   }
 
   async size(): Promise<EngineSize> {
-    const [file, disk] = await Promise.all([stat(join(this.#path, 'data.mdb')), statfs(this.#path)])
     this.#assertUsable()
+    const [{ liveBytes, fileBytes }, disk] = await Promise.all([this.#tree.size(), statfs(this.#path)])
     // Free pages are written to before the file grows, so they count as room, as the rest of the disk does.
-    const liveBytes = livePages(this.#database.getStats()) * PAGE_BYTES
-    return { usedBytes: liveBytes, liveBytes, quotaBytes: file.size + disk.bavail * disk.bsize }
+    return { usedBytes: liveBytes, liveBytes, quotaBytes: fileBytes + disk.bavail * disk.bsize }
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    // What it came to has been told to the one who asked.
-    await this.#last.catch(() => undefined)
-    for (const watcher of this.#watchers)
-      watcher({ checks: [], writes: [{ from: '', to: '\u{10ffff}', delete: true }] })
-    await this.#database.close()
+    await this.#served?.close()
+    // What it came to has been told to those who asked.
+    await this.#worked
+    await this.#opened
+    await this.#settled
+    if (!this.#fatal && this.#revision !== this.#tree.revision) this.#settle()
+    await this.#settled
+    for (const watcher of this.#watchers) watcher([{ from: '', to: '\u{10ffff}', delete: true }])
+    await this.#tree.close()
+    await this.#journal.close()
+    this.#holder.release()
   }
 
-  async #commit(request: Request): Promise<CommitResult> {
-    refuseCommit(request)
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      this.#assertUsable()
-      this.#database.resetReadTxn()
-      const revision = this.#revision()
-      const found = request.checks.map(check => this.#pair(check.key))
-      const passes = request.checks.every((check, index) => (found[index]?.modRevision ?? 0) === check.modRevision)
-      if (!passes) return { ok: false, revision, found }
-      if (request.writes.length === 0) return { ok: true, revision }
-      if (await this.#writeAt(revision, request.writes)) {
-        for (const watcher of this.#watchers) watcher(request)
-        return { ok: true, revision: revision + 1 }
+  /** Commits one group after another while there are any. Never rejects. */
+  async #work(): Promise<void> {
+    this.#isWorking = true
+    while (this.#queue.length > 0) {
+      if (this.#opened) await this.#opened
+      const group = this.#takeGroup()
+      try {
+        if (this.#fatal) throw this.#fatal
+        const results = this.#judge(group)
+        const passed = group.filter(({ writes }, index) => results[index]?.ok && writes.length > 0)
+        if (passed.length > 0) await this.#write(passed.map(({ writes }) => writes))
+        for (const { writes } of passed) for (const watcher of this.#watchers) watcher(writes)
+        group.forEach(({ resolve }, index) => void resolve(results[index]!))
+      } catch (error) {
+        const fatal = this.#fail(error)
+        for (const { reject } of group) reject(fatal)
       }
     }
-    throw new Error('other processes keep writing to the data directory')
+    this.#isWorking = false
   }
 
-  /** Whether the store was still at `revision`; then the writes are on disk. */
-  async #writeAt(revision: number, writes: Write[]): Promise<boolean> {
-    const database = this.#database
-    const next = revision + 1
-    // Found before the condition is opened: an iterator must not run between the instructions of a block.
-    const removed = writes.flatMap(write => ('from' in write ? this.#keysOf(write) : []))
-    try {
-      return await database.ifVersion(counterKey, revision, () => {
-        for (const key of removed) void database.remove(key)
-        for (const write of writes) {
-          if ('value' in write) void database.put(encodeKey(write.key), toBuffer(write.value), next)
-          else if ('key' in write) void database.remove(encodeKey(write.key))
-        }
-        void database.put(counterKey, counterValue, next)
-      })
-    } catch (error) {
-      throw await this.#fail(error)
+  /** What can be written at once. */
+  #takeGroup(): Waiting[] {
+    let bytes = 0
+    const end = this.#queue.findIndex(({ writes }, index) => {
+      bytes += recordBytesMax(writes)
+      return index > 0 && bytes > GROUP_BYTES_MAX
+    })
+    return this.#queue.splice(0, end < 0 ? this.#queue.length : end)
+  }
+
+  /** Whether each passes after those before it. */
+  #judge(group: readonly Waiting[]): CommitResult[] {
+    const staged = new Layer()
+    let revision = this.#revision
+    this.#tree.refresh()
+    return group.map(({ checks, writes }) => {
+      const passes = checks.every(({ key, modRevision }) => this.#revisionOf(key, staged) === modRevision)
+      if (!passes) return { ok: false, revision, found: checks.map(({ key }) => this.#pair(key, staged)) }
+      // Alone, it has nobody who would have to see what it does.
+      if (writes.length > 0) revision++
+      if (group.length > 1) this.#apply(staged, writes, revision)
+      return { ok: true, revision }
+    })
+  }
+
+  /** Resolves when all of it is durable and can be read. */
+  async #write(commits: readonly (readonly OwnWrite[])[]): Promise<void> {
+    if (!this.#journal.hasRoom(commits)) {
+      // The other journal is free when LMDB has what it holds.
+      await this.#settled
+      if (this.#fatal) throw this.#fatal
+      this.#settle()
+    }
+    await this.#journal.append(this.#revision + 1, commits)
+    for (const writes of commits) this.#apply(this.#recent, writes, ++this.#revision)
+  }
+
+  #apply(layer: Layer, writes: readonly OwnWrite[], revision: number): void {
+    for (const range of rangesOf(writes)) for (const key of this.#keysWithin(range, layer)) this.#delete(layer, key)
+    for (const write of writes) {
+      if ('value' in write) layer.put(write.key, write.value, revision)
+      else if ('key' in write) this.#delete(layer, write.key)
     }
   }
 
-  #keysOf(range: { from: string; to: string }): Buffer[] {
-    return [...this.#database.getKeys({ start: encodeKey(range.from), end: encodeKey(range.to) })]
+  #delete(layer: Layer, key: string): void {
+    const isAbove = layer !== this.#recent && this.#recent.has(key)
+    const isBelow = isAbove || this.#settling?.has(key) || this.#tree.has(key)
+    layer.delete(key, { isBelow })
   }
 
-  async #fail(error: unknown): Promise<EngineFatal> {
+  #keysWithin({ from, to }: { from: string; to: string }, newest: Layer): Set<string> {
+    const isWithin = withinRange(from, to)
+    const keys = new Set(newest.keysWithin(isWithin))
+    for (const layer of [this.#recent, this.#settling])
+      for (const key of layer?.keysWithin(isWithin) ?? []) keys.add(key)
+    for (const key of this.#tree.keysWithin({ from, to })) keys.add(key)
+    return keys
+  }
+
+  /** Begins the other journal, and has LMDB take what stands above it. */
+  #settle(): void {
+    const layer = this.#recent
+    this.#settling = layer
+    this.#recent = new Layer()
+    this.#journal.turn()
+    this.#settled = this.#tree.store(layer, this.#revision).then(
+      () => {
+        this.#settling = null
+      },
+      error => void this.#fail(error),
+    )
+  }
+
+  #fail(error: unknown): EngineFatal {
     // The library tells the reason in a second promise, whose rejection nobody else would handle.
     const reason = error instanceof Error && 'commitError' in error ? error.commitError : null
-    const cause = reason ? await Promise.resolve(reason).catch((rejected: unknown) => rejected) : error
-    const text = cause instanceof Error ? cause.message : String(cause)
+    if (reason instanceof Promise) reason.catch(() => undefined)
+    const text = error instanceof Error ? error.message : String(error)
+    if (error instanceof EngineFatal) this.#fatal ??= error
     this.#fatal ??= new EngineFatal(`The store could not be written (${text}); what the disk holds is not known.`, {
-      cause,
+      cause: error,
     })
     return this.#fatal
   }
 
-  #revision(): number {
-    const entry = this.#database.getEntry(counterKey)
-    if (entry?.version === undefined) throw new EngineFatal('the store has lost its revision')
-    return entry.version
+  #pair(key: string, staged: Layer | null = null): KeyValue | null {
+    const held = this.#held(key, staged)
+    if (held !== undefined) return held && { key, value: Buffer.from(held.value), modRevision: held.modRevision }
+    return this.#tree.get(key)
   }
 
-  #pair(key: string): KeyValue | null {
-    const entry = this.#database.getEntry(encodeKey(key))
-    return entry ? { key, value: entry.value, modRevision: entry.version ?? 0 } : null
+  #revisionOf(key: string, staged: Layer): number {
+    const held = this.#held(key, staged)
+    return (held === undefined ? this.#tree.get(key) : held)?.modRevision ?? 0
   }
 
-  /** Between two commits: lets go of the pages that a long scan has mapped. */
-  #reopen(): Promise<void> {
+  /** undefined: what LMDB has counts. */
+  #held(key: string, staged: Layer | null = null): Held | undefined {
+    for (const layer of [staged, this.#recent, this.#settling]) {
+      const held = layer?.get(key)
+      if (held !== undefined) return held
+    }
+    return undefined
+  }
+
+  /** In order, from both. */
+  *#pairsOf({ prefix, after }: ListOptions): Generator<KeyValue> {
+    const isWanted = (key: string) => key.startsWith(prefix) && (after === undefined || compareKeys(key, after) > 0)
+    const above = new Set(this.#recent.keysWithin(isWanted))
+    for (const key of this.#settling?.keysWithin(isWanted) ?? []) above.add(key)
+    const waiting = [...above].sort(compareKeys)
+    let next = 0
+    for (const stored of this.#tree.pairs({ prefix, after })) {
+      for (; next < waiting.length && compareKeys(waiting[next]!, stored.key) <= 0; next++) {
+        const pair = this.#pair(waiting[next]!)
+        if (pair) yield pair
+      }
+      if (this.#held(stored.key) === undefined) yield stored
+    }
+    for (; next < waiting.length; next++) {
+      const pair = this.#pair(waiting[next]!)
+      if (pair) yield pair
+    }
+  }
+
+  /** Lets go of the pages that a long scan has mapped. */
+  #reopen(): Promise<unknown> {
     this.#scannedBytes = 0
-    const reopened = this.#last.then(async () => {
+    const reopened = async () => {
+      await this.#settled
       if (this.#fatal || this.#isClosed) return
-      await this.#database.close()
-      this.#database = openDatabase(this.#path)
-    })
-    this.#last = reopened.catch(error => this.#fail(error))
-    this.#opened = this.#last
-    return reopened
+      await this.#tree.reopen()
+    }
+    this.#opened ??= reopened()
+      .catch(error => this.#fail(error))
+      .finally(() => {
+        this.#opened = null
+      })
+    return this.#opened
   }
 
   #assertUsable(): void {
     if (this.#fatal) throw this.#fatal
     if (this.#isClosed) throw new EngineRefusal('bad_request', 'the engine has been closed')
   }
-}
-
-function encodeKey(key: string): Buffer {
-  return Buffer.from(`\u0001${key}`)
-}
-
-function decodeKey(key: Buffer): string {
-  return key.toString('utf8', 1)
-}
-
-/** The first key behind all that start with `prefix`. UTF-8 has no byte 255, so the last byte can be raised. */
-function behindPrefix(prefix: string): Buffer {
-  const behind = encodeKey(prefix)
-  behind[behind.length - 1]! += 1
-  return behind
-}
-
-function toBuffer(value: Uint8Array): Buffer {
-  return Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
 }
 
 /** Only the present can be read: to keep a past would pin its pages. */

@@ -41,26 +41,28 @@ test('no commit is acknowledged before the disk has been told to keep it', async
 })
 
 /**
- * Of each commit, whether it wrote anything to the store, and all of what it wrote was on disk when it was acknowledged: by a write to a file
- * that is opened for that (O_DSYNC), or by a sync that began after the write.
+ * Of each commit, whether it wrote anything to the store, and all of what it wrote was on disk when it was acknowledged: by a write that has returned, to a
+ * file that is opened for that (O_DSYNC), or by a sync that began after the write.
  */
 function acknowledgements(trace: string): { commit: string; isSynced: boolean }[] {
   const found: { commit: string; isSynced: boolean }[] = []
-  const plain = new Set<string>()
+  /** By descriptor: whether its writes last when they return. */
+  const files = new Map<string, boolean>()
   const syncing = new Map<string, number>()
   let [writes, synced, before] = [0, 0, 0]
   for (const line of joined(trace)) {
     const { thread, call, isBegun, isDone } = line
-    const opened = /^openat\(.*data\.mdb", (\S+).* = (\d+)$/.exec(call)
+    const opened = /^openat\(.*(?:data\.mdb|journal-\d)", (\S+).* = (\d+)$/.exec(call)
     const said = /^write\(1, "(begin|acknowledged) (\d+)/.exec(call)
-    const file = /^(?:pwrite64|pwritev|writev|write)\((\d+)/.exec(call)?.[1] ?? ''
+    const isLasting = files.get(/^(?:pwrite64|pwritev|writev|write)\((\d+)/.exec(call)?.[1] ?? '')
     const isSync = /^(fdatasync|fsync|msync)\(/.test(call)
-    if (opened && isDone && !opened[1]!.includes('SYNC')) plain.add(opened[2]!)
+    if (opened && isDone) files.set(opened[2]!, opened[1]!.includes('SYNC'))
     else if (said && isBegun && said[1] === 'begin') before = writes
     else if (said && isBegun) found.push({ commit: said[2]!, isSynced: writes > before && synced === writes })
-    else if (plain.has(file) && isBegun) writes++
-    if (isSync && isBegun) syncing.set(thread, writes)
-    if (isSync && isDone && call.endsWith('= 0')) synced = Math.max(synced, syncing.get(thread) ?? 0)
+    else if (isLasting !== undefined && isBegun) writes++
+    if ((isSync || isLasting) && isBegun) syncing.set(thread, writes)
+    const hasLasted = isSync ? call.endsWith('= 0') : isLasting === true && /= \d+$/.test(call)
+    if (hasLasted && isDone) synced = Math.max(synced, syncing.get(thread) ?? 0)
   }
   return found
 }

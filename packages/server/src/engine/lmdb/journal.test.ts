@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict'
+import { copyFile, mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type CommitRequest, type Engine, EngineFatal } from '../engine.ts'
+import { MemoryStore } from '../memory/store.ts'
+import { JOURNAL_BYTES_MIN, Journal } from './journal.ts'
+import { openLmdb } from './lmdb.ts'
+import { BLOCK_BYTES, decodeRecord, encodeRecord, type OwnWrite, recordBytesMax } from './record.ts'
+
+async function withFolder(act: (path: string) => Promise<void>): Promise<void> {
+  const path = await mkdtemp(join(tmpdir(), 'holdfast-journal.'))
+  try {
+    await act(path)
+  } finally {
+    await rm(path, { recursive: true, force: true })
+  }
+}
+
+const put = (key: string, bytes: number): OwnWrite => ({ key, value: Buffer.alloc(bytes, key) })
+
+async function written(path: string, commits: readonly OwnWrite[][]): Promise<void> {
+  const journal = await Journal.open(path, JOURNAL_BYTES_MIN)
+  for (const [index, writes] of commits.entries()) {
+    if (!journal.hasRoom([writes])) journal.turn()
+    await journal.append(index + 1, [writes])
+  }
+  await journal.close()
+}
+
+async function revisionsAfter(path: string, after: number): Promise<number[]> {
+  const journal = await Journal.open(path, JOURNAL_BYTES_MIN)
+  try {
+    return (await journal.recordsAfter(after)).map(({ revision }) => revision)
+  } finally {
+    await journal.close()
+  }
+}
+
+async function spoil(file: string, offset: number): Promise<void> {
+  const handle = await open(file, 'r+')
+  await handle.write(Buffer.from([0xff]), 0, 1, offset)
+  await handle.close()
+}
+
+test('a record comes back as it was, and not when a bit of it is another', () => {
+  const writes: OwnWrite[] = [
+    put('a', 5_000),
+    { key: 'ü', delete: true },
+    { from: 'f', to: 'g\u{1f512}', delete: true },
+    put('empty', 0),
+  ]
+  const bytes = Buffer.alloc(recordBytesMax(writes))
+  const end = encodeRecord(bytes, 0, { revision: 2 ** 52, first: 7, writes })
+  assert.equal(end % BLOCK_BYTES, 0)
+  assert.deepEqual(decodeRecord(bytes, 0), { record: { revision: 2 ** 52, first: 7, writes }, end })
+  for (const place of [0, 5, 9, 13, 30, 4_000, 5_020]) {
+    const spoilt = Buffer.from(bytes)
+    spoilt[place]! ^= 1
+    assert.equal(decodeRecord(spoilt, 0), null, `byte ${place}`)
+  }
+})
+
+test('all that was appended is read again, over both files, beyond what LMDB has', () =>
+  withFolder(async path => {
+    const commits = Array.from({ length: 60 }, (_, index) => [put(`key ${index}`, 50_000)])
+    await written(path, commits)
+    assert.deepEqual(await revisionsAfter(path, 57), [58, 59, 60])
+  }))
+
+test('the last record may be torn, and one before it may not', () =>
+  withFolder(async path => {
+    await written(path, [[put('a', 10)], [put('b', 10)], [put('c', 10)]])
+    await spoil(join(path, 'journal-0'), 2 * BLOCK_BYTES + 30)
+    assert.deepEqual(await revisionsAfter(path, 0), [1, 2])
+    await copyFile(join(path, 'journal-0'), join(path, 'torn'))
+    await written(path, [[put('a', 10)], [put('b', 10)], [put('c', 10)]])
+    await spoil(join(path, 'journal-0'), BLOCK_BYTES + 30)
+    await assert.rejects(revisionsAfter(path, 0), /damaged before commit 3/)
+    assert.deepEqual(await revisionsAfter(path, 3), [], 'of what LMDB has nothing is needed')
+    await spoil(join(path, 'journal-0'), 30)
+    await assert.rejects(revisionsAfter(path, 0), EngineFatal)
+  }))
+
+test('records that are missing between LMDB and the journal are told', () =>
+  withFolder(async path => {
+    const journal = await Journal.open(path, JOURNAL_BYTES_MIN)
+    await journal.append(5, [[put('a', 10)], [put('b', 10)]])
+    await journal.close()
+    await assert.rejects(revisionsAfter(path, 3), /commit 4 is missing, and 5 is there/)
+    assert.deepEqual(await revisionsAfter(path, 4), [5, 6])
+  }))
+
+test('a full journal goes to LMDB, and the store is at all times what a map would be, also when it is opened anew', () =>
+  withFolder(async path => {
+    const draw = drawing(42)
+    const model = new MemoryStore()
+    let engine: Engine = await openLmdb({ path, journalBytes: JOURNAL_BYTES_MIN })
+    for (let step = 0; step < 3_000; step++) {
+      const requests = Array.from({ length: 1 + draw(3) }, () => requestOf(draw, model))
+      const expected = requests.map(request => model.commit(request))
+      assert.deepEqual(await Promise.all(requests.map(request => engine.commit(request))), expected)
+      if (step % 20 === 0) {
+        const options = { prefix: 'k', limit: 1 + draw(40), ...(draw(2) === 0 ? { after: keyOf(draw) } : {}) }
+        assert.deepEqual(await engine.list(options), model.list(options))
+        const key = keyOf(draw)
+        assert.deepEqual(await engine.read(key), model.get(key))
+      }
+      if (step % 700 === 699) {
+        await engine.close()
+        engine = await openLmdb({ path, journalBytes: JOURNAL_BYTES_MIN })
+      }
+    }
+    await engine.close()
+  }))
+
+/** Numbers below what is asked for, the same for the same seed (mulberry32). */
+function drawing(seed: number): (below: number) => number {
+  let state = seed
+  return below => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
+  }
+}
+
+function keyOf(draw: (below: number) => number): string {
+  return `k${['', '/é', '/\u{10ffff}', '/\uffee'][draw(4)]}${draw(40)}`
+}
+
+function requestOf(draw: (below: number) => number, model: MemoryStore): CommitRequest {
+  const checked = keyOf(draw)
+  const isTrue = draw(4) > 0
+  const modRevision = isTrue ? (model.get(checked)?.modRevision ?? 0) : draw(10)
+  const from = `k${draw(40)}`
+  if (draw(10) === 0) return { checks: [], writes: [{ from, to: `k${draw(40)}`, delete: true }] }
+  const key = keyOf(draw)
+  const write = draw(4) === 0 ? { key, delete: true as const } : { key, value: Buffer.alloc(draw(9_000) + 1, key) }
+  return { checks: [{ key: checked, modRevision }], writes: draw(12) === 0 ? [] : [write] }
+}
