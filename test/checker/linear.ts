@@ -48,56 +48,122 @@ type Step = {
 
 export function judgeHistory(operations: readonly Operation[]): Verdict {
   const known = operations.filter(({ deed }) => deed.does !== 'nothing')
-  if (known.length === 0) return { ok: true, states: 0 }
-  return search([...known, ...endingsOf(known)])
+  return known.length === 0 ? { ok: true, states: 0 } : new Search(known).run()
 }
 
-/** Each grant may end without its holder's doing. */
-function endingsOf(operations: readonly Operation[]): Operation[] {
-  return operations.flatMap(({ deed, calledMs }) => {
-    if (deed.does !== 'acquire' && deed.does !== 'transfer') return []
-    const token = deed.does === 'acquire' ? deed.token : deed.to
-    return [{ deed: { does: 'release', token }, calledMs, returnedMs: Number.POSITIVE_INFINITY, isOptional: true }]
-  })
-}
+/** A step back to `lock`: `step` was taken there, or, if it is null, the grant ended by itself. */
+type Taken = { step: Step | null; lock: Lock; isFree: boolean }
 
-function search(operations: readonly Operation[]): Verdict {
-  const head = linked(operations)
-  const required = operations.filter(({ isOptional }) => !isOptional).length
-  let lock: Lock = { token: 0, last: 0, value: null }
-  const done = new BitSet(operations.length)
-  const seen = new Set<string>()
-  const stack: { step: Step; lock: Lock }[] = []
-  let count = 0
-  let furthest = head.after
-  let step = head.after
-  while (count < required) {
-    if (seen.size > STATES_MAX) return { ok: null, states: seen.size }
-    if (step?.isCall) {
-      const next = effect(lock, step.operation.deed)
-      if (next && isNew(seen, done.with(step.index), next)) {
-        stack.push({ step, lock })
-        done.set(step.index)
-        if (!step.operation.isOptional) count++
-        lock = next
-        lift(step)
-        step = head.after
+/**
+ * Goes forward as long as it can, and back where it cannot. Three things keep it short, none of which loses an order that explains the history:
+ * what changes nothing is taken as soon as it can be (any order in which it comes later explains as much with it here); tokens rise, so no grant may
+ * pass one that must still come; and when a client says that it has left, that is how its grant ended, and not by itself before.
+ */
+class Search {
+  readonly #head: Step
+  readonly #done: BitSet
+  readonly #seen = new Set<string>()
+  readonly #stack: Taken[] = []
+  /** Tokens that must have been granted in the end, rising. */
+  readonly #tokens: number[]
+  #tokensDone = 0
+  #left: number
+  #lock: Lock = { token: 0, last: 0, value: null }
+  #furthest: Step
+
+  constructor(operations: readonly Operation[]) {
+    this.#head = linked(operations)
+    this.#done = new BitSet(operations.length)
+    const required = operations.filter(({ isOptional }) => !isOptional)
+    this.#left = required.length
+    this.#tokens = required.flatMap(({ deed }) => tokenOf(deed) ?? []).sort((one, other) => one - other)
+    this.#furthest = this.#head
+  }
+
+  run(): Verdict {
+    let step = this.#head.after
+    while (this.#left > 0) {
+      const states = this.#seen.size
+      if (states > STATES_MAX) return { ok: null, states }
+      if (step?.isCall) {
+        step = this.#take(step) ? this.#head.after : step.after
         continue
       }
-      step = step.after
-      continue
+      // A return of what has not taken effect, or the end of all.
+      if (step && step.operation.returnedMs > this.#furthest.operation.returnedMs) this.#furthest = step
+      if (this.#end()) {
+        step = this.#head.after
+        continue
+      }
+      const from = this.#back()
+      if (!from) return { ok: false, states, at: this.#furthest.operation }
+      step = from.after
     }
-    // A return of what has not taken effect, or the end: go back.
-    if (step && (!furthest || step.operation.returnedMs > furthest.operation.returnedMs)) furthest = step
-    const last = stack.pop()
-    if (!last) return { ok: false, states: seen.size, at: (step ?? furthest ?? head).operation }
-    done.clear(last.step.index)
-    if (!last.step.operation.isOptional) count--
-    lock = last.lock
-    lower(last.step)
-    step = last.step.after
+    return { ok: true, states: this.#seen.size }
   }
-  return { ok: true, states: seen.size }
+
+  /** Lets it take effect now. False: it cannot, or that has been tried. */
+  #take(step: Step): boolean {
+    const { deed, isOptional } = step.operation
+    const lock = this.#lock
+    const next = effect(lock, deed)
+    if (!next) return false
+    const token = tokenOf(deed)
+    if (token !== null && token > (this.#tokens[this.#tokensDone] ?? Number.POSITIVE_INFINITY)) return false
+    const isFree = next === lock
+    if (!isFree && !this.#isNew(this.#done.with(step.index), next)) return false
+    this.#stack.push({ step, lock, isFree })
+    this.#done.set(step.index)
+    if (!isOptional) this.#left--
+    if (!isOptional && token !== null) this.#tokensDone++
+    this.#lock = next
+    lift(step)
+    return true
+  }
+
+  /** The grant ends without its holder's doing, as any may at any time. */
+  #end(): boolean {
+    const lock = this.#lock
+    if (lock.token === 0) return false
+    for (let step = this.#head.after; step?.isCall; step = step.after) {
+      const { deed } = step.operation
+      if (deed.does === 'leave' && deed.token === lock.token) return false
+    }
+    const next = { ...lock, token: 0 }
+    if (!this.#isNew(this.#done.text(), next)) return false
+    this.#stack.push({ step: null, lock, isFree: false })
+    this.#lock = next
+    return true
+  }
+
+  /** Takes back what was done last where something else can be done. Returns what it was; null: there is no such place. */
+  #back(): Step | null {
+    for (;;) {
+      const taken = this.#stack.pop()
+      if (!taken) return null
+      const { step, lock, isFree } = taken
+      this.#lock = lock
+      if (!step) continue
+      const { deed, isOptional } = step.operation
+      this.#done.clear(step.index)
+      if (!isOptional) this.#left++
+      if (!isOptional && tokenOf(deed) !== null) this.#tokensDone--
+      lower(step)
+      if (!isFree) return step
+    }
+  }
+
+  #isNew(done: string, { token, value }: Lock): boolean {
+    // `last` is the highest token of what has been done.
+    const state = `${done} ${token} ${value}`
+    const { size } = this.#seen
+    return this.#seen.add(state).size > size
+  }
+}
+
+/** Of the grant that it makes. */
+function tokenOf(deed: Deed): number | null {
+  return deed.does === 'acquire' ? deed.token : deed.does === 'transfer' ? deed.to : null
 }
 
 /** The lock after the deed; null: it cannot be done now. */
@@ -124,13 +190,6 @@ function effect(lock: Lock, deed: Deed): Lock | null {
     case 'nothing':
       return lock
   }
-}
-
-function isNew(seen: Set<string>, done: string, { token, last, value }: Lock): boolean {
-  const state = `${done} ${token} ${last} ${value}`
-  if (seen.has(state)) return false
-  seen.add(state)
-  return true
 }
 
 /** Calls and returns in the order of time; a call comes before a return of the same moment. */
@@ -194,14 +253,22 @@ class BitSet {
     this.#words[index >>> 5]! &= ~(1 << (index & 31))
   }
 
-  /** As text, with one more. Begins where not all is set: what lies before is the same in all that are compared. */
+  /** As text. Begins where not all is set: what lies before is the same in all that are compared. */
+  text(): string {
+    const words = this.#words
+    let from = 0
+    while (words[from] === 0xffffffff) from++
+    let to = words.length
+    while (to > from && words[to - 1] === 0) to--
+    let text = `${from}`
+    for (let place = from; place < to; place++) text += `,${words[place]}`
+    return text
+  }
+
+  /** With one more. */
   with(index: number): string {
     this.set(index)
-    let from = 0
-    while (this.#words[from] === 0xffffffff) from++
-    let to = this.#words.length
-    while (to > from && this.#words[to - 1] === 0) to--
-    const text = `${from}:${this.#words.subarray(from, to).join()}`
+    const text = this.text()
     this.clear(index)
     return text
   }

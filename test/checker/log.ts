@@ -3,7 +3,6 @@
  * was (I22), what a new owner will read is what there was (I20); and hands the entries to a `Judge` for each instance. Ground truth: it
  * sees what was written before the cleaner removes it.
  */
-import { isDeepStrictEqual } from 'node:util'
 import type { CommitRequest } from '../../packages/server/src/engine/engine.ts'
 import type { Entry } from '../../packages/server/src/locks/model.ts'
 import { type Batch, decodeBatch, hashBatch } from '../../packages/server/src/shards/batch.ts'
@@ -129,7 +128,7 @@ export class LogWitness {
   #carried(log: Log, instance: string, entry: Entry): void {
     this.counts.carried++
     for (const { key, value } of recordsOf(instance, entry))
-      if (!isDeepStrictEqual(log.fold.get(key), value)) throw new Violation(`I22: ${key} was carried as it was not`)
+      if (!isSame(log.fold.get(key), value)) throw new Violation(`I22: ${key} was carried as it was not`)
   }
 
   #cleaned(log: Log, { shard, to }: { shard: number; to: string }): void {
@@ -147,10 +146,22 @@ export class LogWitness {
       for (const [instance, ...entries] of [...batch.carried, ...batch.entries])
         for (const entry of entries) fold(left, instance, entry)
     for (const [key, value] of log.fold)
-      if (!isDeepStrictEqual(left.get(key), value)) throw new Violation(`I20: ${key} is lost to the next owner`)
+      if (!isSame(left.get(key), value)) throw new Violation(`I20: ${key} is lost to the next owner`)
     for (const key of left.keys())
       if (!log.fold.has(key)) throw new Violation(`I20: ${key} has ended and comes back with the next owner`)
   }
+}
+
+/** Of what came from JSON, in which order soever its fields are. Node's own comparison costs four times as much. */
+function isSame(one: unknown, other: unknown): boolean {
+  if (one === other) return true
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false
+  if (Array.isArray(one) !== Array.isArray(other)) return false
+  const [fields, others] = [one as Record<string, unknown>, other as Record<string, unknown>] // arrays by index
+  const names = Object.keys(fields)
+  if (names.length !== Object.keys(others).length) return false
+  for (const name of names) if (!Object.hasOwn(others, name) || !isSame(fields[name], others[name])) return false
+  return true
 }
 
 /** When the decision was made, as far as the record says: a batch is as late as its last one. */

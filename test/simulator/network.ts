@@ -47,7 +47,7 @@ export class Network {
   }
 
   isCut(from: string, to: string): boolean {
-    return this.#cuts.has(`${from}>${to}`)
+    return this.#cuts.size > 0 && this.#cuts.has(`${from}>${to}`)
   }
 
   /** Goes on when the way is open, now or later. */

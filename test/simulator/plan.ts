@@ -28,6 +28,8 @@ export type Plan = {
   workers: number
   shards: number
   instances: number
+  /** A shard cleans its log when so much has been appended: little makes the cleaner work all the time. */
+  logBytesMin: number
   ttlsMs: number[]
   serverRates: number[]
   clientRates: number[]
@@ -54,6 +56,7 @@ export function planOf(seed: number, operations: number): Plan {
     workers: 2 + chance.below(3),
     shards: instances,
     instances,
+    logBytesMin: 16 * 1024,
     ttlsMs: Array.from({ length: clients }, () => chance.pick([600, 1_500, 4_000, 10_000])),
     serverRates: Array.from({ length: servers }, rate),
     clientRates: Array.from({ length: clients }, rate),

@@ -25,8 +25,6 @@ import type { Schedule } from './schedule.ts'
 import { SimulatedEngine, type StoreRates } from './store-way.ts'
 
 export const ROOT = 'sim'
-/** Small, so that the cleaner has much to do. */
-const LOG_BYTES_MIN = 16 * 1024
 /** Nothing is known of other processes: whoever was killed is waited for. */
 const strangers: Processes = {
   own: () => ({ pid: 1, bootId: null, pidNamespace: null, processStart: null }),
@@ -43,6 +41,7 @@ export type ServersOptions = {
   instances: readonly string[]
   /** By place: of the server's clocks. */
   rates: readonly number[]
+  logBytesMin: number
   storeRates: () => StoreRates
   passed(passed: Passed): void
 }
@@ -83,7 +82,7 @@ export class Servers {
 
   /** Another start of the server of this place. */
   start(place: number): void {
-    const { schedule, seed, rates, shards, instances } = this.#options
+    const { schedule, seed, rates, shards, instances, logBytesMin } = this.#options
     const start = ++this.starts
     const machine = new Machine(schedule, { name: Servers.nameOf(place), rate: rates[place] ?? 1 })
     const running: Running = { machine, start, shards: null, here: null, doors: null, error: null }
@@ -105,7 +104,7 @@ export class Servers {
         shards,
         processes: strangers,
         fatal: error => this.#ended(running, error),
-        logBytesMin: LOG_BYTES_MIN,
+        logBytesMin,
       },
     })
     opening.then(
@@ -214,6 +213,8 @@ export class Servers {
 }
 
 let secrets: SessionSecrets | null = null
+const unheard = () => undefined
+const telemetry = new Proxy({}, { get: () => unheard })
 
 /** What a connection uses of them. */
 function doorsOf(
@@ -233,7 +234,7 @@ function doorsOf(
     secrets,
     clock: machine,
     random: chance,
-    telemetry: new Proxy({}, { get: () => () => undefined }),
+    telemetry,
     watches: new WatchCount(),
     serverId: machine.name,
   } as unknown as Doors // the rest is for other doors

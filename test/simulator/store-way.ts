@@ -138,7 +138,7 @@ export class SimulatedEngine implements Engine {
   ): void {
     const { machine, network } = this.#way
     let isOver = false
-    this.#after(ANSWER_MS_MAX, () =>
+    const giveUp = this.#after(ANSWER_MS_MAX, () =>
       machine.arrive(() => {
         if (!isOver) reject(new Error('commit: no answer'))
         isOver = true
@@ -148,6 +148,7 @@ export class SimulatedEngine implements Engine {
       const result = this.#apply(request)
       network.whenOpen({ from: STORE, to: machine.name }, () =>
         this.#back(() => {
+          giveUp()
           if (!isOver) resolve(result)
           isOver = true
         }),

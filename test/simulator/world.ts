@@ -82,6 +82,7 @@ export class World {
       shards: plan.shards,
       instances: this.instances,
       rates: plan.serverRates,
+      logBytesMin: plan.logBytesMin,
       storeRates: () => this.#disturber?.storeRates ?? {},
       passed: ({ request, server }) => this.#guarded(() => this.log.passed(request, server)),
     })
