@@ -5,11 +5,12 @@
  */
 import { parseArgs } from 'node:util'
 import { bugsOfCrashes, crashWith } from './bugs.ts'
+import { countTurns } from './points.ts'
 import { whyNot } from './record.ts'
 import { type Crashes, crash, type Load, loaded } from './run.ts'
 
 const POINTS = 1_500
-const COMMITS = 150
+const COMMITS = 100
 /** Of the disk that ignores syncs, and of each bug. */
 const POINTS_TO_FAIL = 300
 const PROGRESS_POINTS = 250
@@ -65,15 +66,17 @@ async function deaf(load: Load, seed: number): Promise<boolean> {
 function report(
   name: string,
   { recording, batches }: Load,
-  { points: looked, byKind, revisions, violations }: Crashes,
+  { points: looked, byKind, settling, revisions, violations }: Crashes,
 ) {
   const count = (type: string) => recording.events.filter(event => event.type === type).length
   console.log(
     `${name}: ${recording.commits.length - 2} commits, ${batches} batches, ${recording.restarts} kill -9 between; ` +
-      `${count('written')} pages written, ${count('synced')} syncs`,
+      `${count('written')} pieces written, ${count('synced')} syncs, ${countTurns(recording)} turns from one journal to the other`,
   )
   const kinds = Object.entries(byKind).map(([kind, number]) => `${number} ${kind}`)
-  console.log(`${looked} points (${kinds.join(', ')}), back at ${revisions} states; ${violations.length} violations`)
+  console.log(
+    `${looked} points (${kinds.join(', ')}), ${settling} while LMDB was written, back at ${revisions} states; ${violations.length} violations`,
+  )
   for (const { point, violation } of violations.slice(0, 20)) console.log(`  ${JSON.stringify(point)}: ${violation}`)
 }
 

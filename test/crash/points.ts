@@ -1,7 +1,7 @@
 /** Which moments the power is cut at, and what of the unsynced is then on the disk. */
 import { chanceOf } from '../simulator/chance.ts'
 import type { Kind } from './disk.ts'
-import type { Recording } from './recording.ts'
+import type { File, Recording } from './recording.ts'
 
 export type Point = { cut: number; kind: Kind; seed: number; isDeaf: boolean }
 
@@ -41,19 +41,46 @@ export function pointsOf(recording: Recording, { points, seed, isDeaf }: Choice)
 }
 
 /** Whether anything may be lost that was written before the cut. To be asked in order. */
-function uncertainIn({ events }: Recording): (cut: number) => boolean {
-  const open = new Set<number>()
+function uncertainIn(recording: Recording): (cut: number) => boolean {
+  const openAt = openIn(recording)
+  return cut => {
+    const { files, names } = openAt(cut)
+    return files.size > 0 || names.size > 0
+  }
+}
+
+/** At how many of the points LMDB's file was being written while there were journals: what a journal has is going there, and it is to be begun anew. */
+export function countSettling(recording: Recording, points: readonly Point[]): number {
+  const openAt = openIn(recording)
+  const firstCommit = recording.events.findIndex(({ type }) => type === 'mark')
+  return points
+    .toSorted((one, other) => one.cut - other.cut)
+    .filter(({ cut }) => cut > firstCommit && [...openAt(cut).files.values()].some(file => file.endsWith('data.mdb')))
+    .length
+}
+
+/** How often the one journal was written to after the other. */
+export function countTurns({ events }: Recording): number {
+  const journals = events.flatMap(event =>
+    event.type === 'written' && event.file.startsWith('journal') ? [event.file] : [],
+  )
+  return journals.filter((file, place) => place > 0 && file !== journals[place - 1]).length
+}
+
+/** The calls and the names that do not last, with their files. To be asked in order. */
+function openIn({ events }: Recording): (cut: number) => { files: Map<number, File>; names: Set<string> } {
+  const files = new Map<number, File>()
   const names = new Set<string>()
   let place = 0
   return cut => {
     for (; place < cut; place++) {
       const event = events[place]!
-      if (event.type === 'written' || event.type === 'sized') open.add(event.call)
-      else if (event.type === 'synced') for (const call of event.calls) open.delete(call)
+      if (event.type === 'written' || event.type === 'sized') files.set(event.call, event.file)
+      else if (event.type === 'synced') for (const call of event.calls) files.delete(call)
       else if (event.type === 'named' && event.isLasting) names.delete(event.name)
       else if (event.type === 'named') names.add(event.name)
     }
-    return open.size > 0 || names.size > 0
+    return { files, names }
   }
 }
 

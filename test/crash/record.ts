@@ -18,13 +18,14 @@ export type LoadOptions = {
   /** A folder for the data and the traces, empty. */
   folder: string
   seed: number
-  /** Of each of the two lives of the process. */
+  /** Of each life of the process that has any. */
   commits: number
   env?: NodeJS.ProcessEnv
 }
 
-/** Of the process: it is killed this many times, started again on its data, and killed once more. */
-const RESTARTS = 1
+/** How often the process is killed and started again. One life in between ends as it has opened the store. */
+const RESTARTS = 3
+const SHORT_LIFE = 2
 /** A load takes seconds. */
 const LIFE_MS_MAX = 60_000
 
@@ -36,16 +37,17 @@ export function whyNot(): string | null {
   return tried.status === 0 ? null : `strace does not work here: ${tried.stderr.trim().split('\n')[0]}`
 }
 
-export async function record(options: LoadOptions): Promise<Recording> {
+export async function record({ folder: given, seed, commits, env = {} }: LoadOptions): Promise<Recording> {
   let events: Event[] = []
-  const folder = realpathSync(options.folder)
+  const folder = realpathSync(given)
   const data = join(folder, 'data')
   const known = nothingKnown(data)
   const commitsFile = join(folder, 'commits')
   for (let life = 0; life <= RESTARTS; life++) {
     const traced = join(folder, `trace.${life}`)
-    await trace(options, { traced, data, commitsFile, seed: options.seed + life })
-    for (const event of eventsOf(readFileSync(traced, 'utf8'), known)) events.push(event)
+    const isShort = life === SHORT_LIFE
+    await trace({ traced, data, commitsFile, seed: seed + life, commits: isShort ? 0 : commits, env })
+    for (const event of eventsOf(readFileSync(traced, 'utf8'), known, { isEndLost: isShort })) events.push(event)
     events = settled(events, known)
   }
   return {
@@ -96,10 +98,9 @@ function settled(events: readonly Event[], known: Known): Event[] {
   return left
 }
 
-async function trace(
-  { commits, env }: LoadOptions,
-  { traced, data, commitsFile, seed }: { traced: string; data: string; commitsFile: string; seed: number },
-): Promise<void> {
+type Life = { traced: string; data: string; commitsFile: string; seed: number; commits: number; env: NodeJS.ProcessEnv }
+
+async function trace({ traced, data, commitsFile, seed, commits, env }: Life): Promise<void> {
   const shown = ['-f', '-qq', '-y', '-xx', '-s', `${SHOWN_BYTES_MAX}`, '-e', 'signal=none']
   const watched = ['--seccomp-bpf', '-e', `trace=${calls.join(',')}`, '-o', traced]
   const command = [process.execPath, ...nodeFlags, program, data, commitsFile, `${seed}`, `${commits}`]

@@ -8,7 +8,7 @@ import { nodeFlags } from '../../scripts/node.mjs'
 import { temporaryFolder } from '../harness/process.ts'
 import type { Kind } from './disk.ts'
 import { judgeLog } from './expected.ts'
-import { type Choice, type Point, pointsOf } from './points.ts'
+import { type Choice, countSettling, type Point, pointsOf } from './points.ts'
 import { type LoadOptions, record } from './record.ts'
 import { type Recording, save } from './recording.ts'
 import { ROOT } from './recover.ts'
@@ -25,6 +25,8 @@ export type Load = {
 export type Crashes = {
   points: number
   byKind: Record<Kind, number>
+  /** Of the points: something was on its way from a journal to LMDB. */
+  settling: number
   /** Different states that the store came back to. */
   revisions: number
   violations: Looked[]
@@ -32,6 +34,8 @@ export type Crashes = {
 
 export type CrashOptions = Choice & {
   workers?: number
+  /** Of the processes that look. */
+  env?: NodeJS.ProcessEnv
   /** Ends with the first violation. */
   isFirstEnough?: boolean
   looked?(looked: Looked, done: number, of: number): void
@@ -65,13 +69,17 @@ export async function crash({ recording, file }: Load, options: CrashOptions): P
       pages: countOf('pages'),
       sectors: countOf('sectors'),
     },
+    settling: countSettling(
+      recording,
+      looked.map(({ point }) => point),
+    ),
     revisions: new Set(looked.map(({ revision }) => revision).filter(revision => revision !== null)).size,
     violations: looked.filter(({ violation }) => violation !== null),
   }
 }
 
 async function lookAll(points: readonly Point[], file: string, options: CrashOptions): Promise<Looked[]> {
-  const { workers = availableParallelism(), looked: tell, isFirstEnough = false } = options
+  const { workers = availableParallelism(), looked: tell, isFirstEnough = false, env = {} } = options
   const left = [...points]
   const done: Looked[] = []
   let isOver = false
@@ -80,7 +88,7 @@ async function lookAll(points: readonly Point[], file: string, options: CrashOpt
     let looker: Looker | null = null
     try {
       for (let point = left.shift(); point && !isOver; point = left.shift()) {
-        looker ??= await Looker.start(file, join(folder, 'data'))
+        looker ??= await Looker.start({ file, folder: join(folder, 'data'), env })
         const looked = await looker.look(point)
         if (looker.isGone) looker = null
         // It has died of the one before.
@@ -101,6 +109,8 @@ async function lookAll(points: readonly Point[], file: string, options: CrashOpt
   return done
 }
 
+type Looking = { file: string; folder: string; env: NodeJS.ProcessEnv }
+
 class Looker {
   readonly #child: ChildProcess
   #resolve: (message: Looked | 'ready' | string) => void = () => undefined
@@ -111,13 +121,13 @@ class Looker {
     child.on('exit', (code, signal) => this.#resolve(`the process ended with ${signal ?? code}`))
   }
 
-  static async start(file: string, folder: string): Promise<Looker> {
+  static async start({ file, folder, env }: Looking): Promise<Looker> {
     const child = fork(worker, [file, folder], {
       execArgv: nodeFlags,
       // What LMDB says of a file that makes no sense.
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
       serialization: 'advanced',
-      env: { ...process.env, NODE_OPTIONS: undefined, NODE_TEST_CONTEXT: undefined },
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
     })
     const looker = new Looker(child)
     const first = await looker.#heard()

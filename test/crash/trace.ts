@@ -45,9 +45,10 @@ function* linesOf(trace: string): Generator<Line> {
   const halves = new Map<string, string>()
   for (const line of trace.split('\n')) {
     const [, thread = '', call = ''] = /^(\d+)\s+(.*)$/.exec(line) ?? []
-    const unfinished = call.endsWith('<unfinished ...>')
+    // The process was killed in the middle of one that is `detached`.
+    const unfinished = / <(unfinished|detached) \.\.\.>$/.test(call.slice(-20))
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(call)?.[1]
-    const begun = unfinished ? call.slice(0, -'<unfinished ...>'.length) : call
+    const begun = unfinished ? call.slice(0, call.lastIndexOf(' <')) : call
     const text = resumed === undefined ? begun : `${halves.get(thread) ?? ''}${resumed}`
     const name = /^(\w+)\(/.exec(text)?.[1] ?? ''
     if (unfinished) halves.set(thread, begun)
@@ -55,11 +56,20 @@ function* linesOf(trace: string): Generator<Line> {
   }
 }
 
-/** Throws when a file could be changed in a way that is not seen here: a recording with holes shows nothing. */
-export function eventsOf(trace: string, known: Known): Event[] {
+/**
+ * Throws when a file could be changed in a way that is not seen here: a recording with holes shows nothing. `isEndLost`: the process was killed a
+ * moment sooner, in the last call that the disk was asked by: what that wrote is in the kernel's memory, and not known to last.
+ */
+export function eventsOf(trace: string, known: Known, { isEndLost }: { isEndLost: boolean }): Event[] {
   const reader = new Reader(known)
   for (const line of linesOf(trace)) reader.read(line)
-  return reader.events
+  const { events } = reader
+  const last = events.at(-1)
+  if (isEndLost && last?.type === 'synced') {
+    events.pop()
+    for (const call of last.calls) known.done.set(call, last.file)
+  }
+  return events
 }
 
 type Descriptor = { file: File; isSyncing: boolean; place: number }
@@ -122,7 +132,7 @@ class Reader {
 
   #opened(text: string): void {
     const [, flags = '', descriptor = '', shown = ''] =
-      /, ([A-Z_|]+)(?:, \d+)?\) = (\d+)<((?:\\x..)*)>$/.exec(text) ?? []
+      /, ([A-Z_|]+)(?:, \d+)?\s*\) += (\d+)<((?:\\x..)*)>$/.exec(text) ?? []
     const path = bytesOf(shown).toString()
     if (descriptor === '' || !this.#isOurs(path)) {
       // Of a way to open that is not understood only the name is.

@@ -6,7 +6,7 @@
 import { appendFileSync, writeSync } from 'node:fs'
 import { serialize } from 'node:v8'
 import { systemClock } from '../../packages/server/src/clock.ts'
-import type { Engine } from '../../packages/server/src/engine/engine.ts'
+import type { CommitRequest, CommitResult, Engine, Write } from '../../packages/server/src/engine/engine.ts'
 import { openLmdb } from '../../packages/server/src/engine/lmdb/lmdb.ts'
 import type { Command } from '../../packages/server/src/locks/model.ts'
 import { systemRandom } from '../../packages/server/src/random.ts'
@@ -21,10 +21,22 @@ const TTL_MS = 600_000
 /** So small that the cleaner is at work all the time. */
 const LOG_BYTES_MIN = 24 * 1024
 const VALUE_BYTES_MAX = 6_000
+/** As small as it may be: each life shall fill its journals several times. */
+const JOURNAL_BYTES = 2 * 1024 * 1024
+/** Of commits of others beside those of the shards: how often, how many at once, their keys, and how large a few of them are. */
+const BESIDE_RATE = 0.3
+const BESIDE_AT_ONCE_MAX = 4
+const BESIDE_KEYS = 6
+const BESIDE_LARGE_RATE = 0.5
+const BESIDE_BYTES_MAX = 900_000
+/** A process that is killed in the middle of a write has begun it so long before, at the most. */
+const BEGUN_MS_MAX = 1
 
 const [, , path = '', commitsFile = '', seedText = '1', commitsText = '100'] = process.argv
 const seed = Number(seedText)
 const commitsMax = Number(commitsText)
+/** As its last commit is being written, or as it has been answered. */
+const isKilledInside = seed % 2 === 1
 let numbers = 0
 
 // Sessions outlive the process that is killed, and what they held stays held: each life has names of its own, by its seed.
@@ -37,10 +49,13 @@ const keep = (record: object) => {
   appendFileSync(commitsFile, Buffer.concat([head, bytes]))
 }
 
-const inner = await openLmdb({ path })
+const inner = await openLmdb({ path, journalBytes: JOURNAL_BYTES })
 const { revision } = await inner.list({ prefix: 'crash', limit: 1 })
 keep({ opened: revision })
+if (commitsMax === 0) process.kill(process.pid, 'SIGKILL')
+let handed = 0
 let made = 0
+const chanceBeside = chanceOf(seed, 'beside')
 const engine: Engine = {
   name: inner.name,
   read: (key, options) => inner.read(key, options),
@@ -48,14 +63,9 @@ const engine: Engine = {
   watch: options => inner.watch(options),
   size: () => inner.size(),
   close: () => inner.close(),
-  async commit(request) {
-    keep({ writes: request.writes })
-    const result = await inner.commit(request)
-    if (!result.ok) throw new Error('nobody else writes here: a refused commit is none of this load')
-    say({ say: 'durable', revision: result.revision })
-    // As a machine dies: in the middle of whatever is under way.
-    if (++made >= commitsMax) process.kill(process.pid, 'SIGKILL')
-    return result
+  commit(request) {
+    if (chanceBeside.isLuckyAt(BESIDE_RATE)) beside(chanceBeside)
+    return commit(request)
   },
 }
 const shards = await openShards({
@@ -77,6 +87,37 @@ const shards = await openShards({
 })
 const results = await Promise.all(Array.from({ length: LINES }, (_, line) => work(shards, line)))
 throw new Error(`${results.length} lines of work have ended by themselves`)
+
+async function commit(request: CommitRequest): Promise<CommitResult> {
+  keep({ writes: request.writes })
+  const taking = inner.commit(request)
+  if (++handed >= commitsMax && isKilledInside) {
+    const begunMs = performance.now()
+    const waitMs = chanceBeside.between(0, BEGUN_MS_MAX)
+    while (performance.now() - begunMs < waitMs);
+    process.kill(process.pid, 'SIGKILL')
+  }
+  const result = await taking
+  if (!result.ok) throw new Error('nobody else writes here: a refused commit is none of this load')
+  say({ say: 'durable', revision: result.revision })
+  // As a machine dies: in the middle of whatever is under way.
+  if (++made >= commitsMax) process.kill(process.pid, 'SIGKILL')
+  return result
+}
+
+/** Several at once share a write, some fill much of a journal, and what they put is put again or deleted before long. */
+function beside(chance: Chance): void {
+  for (let left = 1 + chance.below(BESIDE_AT_ONCE_MAX); left > 0; left--)
+    void commit({ checks: [], writes: [writeBeside(chance)] })
+}
+
+function writeBeside(chance: Chance): Write {
+  const key = `crash-beside/${chance.below(BESIDE_KEYS)}`
+  if (chance.isLuckyAt(0.1)) return { from: key, to: `${key}~`, delete: true }
+  if (chance.isLuckyAt(0.1)) return { key, delete: true }
+  const bytes = chance.below(chance.isLuckyAt(BESIDE_LARGE_RATE) ? BESIDE_BYTES_MAX : VALUE_BYTES_MAX)
+  return { key, value: Buffer.alloc(1 + bytes, `${seed} ${handed} `) }
+}
 
 async function work(port: Shards, line: number): Promise<never> {
   const chance = chanceOf(seed, `line ${line}`)
