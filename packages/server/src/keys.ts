@@ -1,16 +1,19 @@
 /** What `holdfast keys` may do to the store of a server, running or not: with the server's own settings, and beside it. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { systemClock } from './clock.ts'
+import { type Clock, instant, most, systemClock } from './clock.ts'
 import { type Config, readConfig } from './config/config.ts'
 import { ConfigError } from './config/values.ts'
+import { pause } from './engine/commit.ts'
 import type { Engine } from './engine/engine.ts'
+import { StoreInUse } from './engine/lmdb/holder.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'
 import { KeyUnavailable, SealMismatch } from './engine/sealed/failures.ts'
 import { keyPlacesUnder } from './engine/sealed/key-records.ts'
 import { type KeySourceConfig, keySourceOf } from './engine/sealed/key-source.ts'
 import { type KeyStatus, reencrypt, rewrap, statusOf } from './engine/sealed/rotation.ts'
 import { openSealed, type SealedEngine } from './engine/sealed/sealed.ts'
+import { openGuest } from './engine/served/guest.ts'
 import { systemRandom } from './random.ts'
 import { keysUnder, resealingUnder } from './shards/keys.ts'
 
@@ -37,18 +40,25 @@ export type StoreKeys = {
   }): Promise<{ resealed: number; dropped: string[]; left: string[] }>
 }
 
+/** A server that starts has the store before it serves it, and one that stops no longer serves it while it still has it. */
+const HELD_MS_MAX = 5_000
+const AGAIN_MS = 100
+
+type Opened<Store> = { store: Store; isAlone: boolean }
+
 /** `args` are settings of the server, as `serve` takes them. @throws KeysFailure */
 export async function withKeys<Result>(
   sources: { args: readonly string[]; env: Record<string, string | undefined> },
   act: (keys: StoreKeys) => Promise<Result>,
+  clock: Clock = systemClock,
 ): Promise<Result> {
   try {
     const config = readConfig(sources)
-    const store = await openStore(config)
+    const opened = await openStore(config, clock)
     try {
-      return await act(keysOf(store, config))
+      return await act(keysOf(opened, { config, clock }))
     } finally {
-      await store.close()
+      await opened.store.close()
     }
   } catch (error) {
     const isForPeople = error instanceof ConfigError || error instanceof KeyUnavailable || error instanceof SealMismatch
@@ -56,9 +66,12 @@ export async function withKeys<Result>(
   }
 }
 
-function keysOf(store: SealedEngine, config: Config): StoreKeys {
+function keysOf(
+  { store, isAlone }: Opened<SealedEngine>,
+  { config, clock }: { config: Config; clock: Clock },
+): StoreKeys {
   const { root } = config
-  const surroundings = { clock: systemClock, random: systemRandom }
+  const surroundings = { clock, random: systemRandom }
   return {
     status: () => statusOf(store, root),
     async rotate() {
@@ -69,22 +82,32 @@ function keysOf(store: SealedEngine, config: Config): StoreKeys {
       rewrap(store.keyring, store, {
         from: keySourceOf(encryptionOf(config), surroundings),
         to: keySourceOf(to, surroundings),
-        clock: systemClock,
+        clock,
       }),
-    reencrypt: options => reencrypt({ ...options, store, root, resealing: resealingUnder(root), clock: systemClock }),
+    reencrypt: ({ waitMs, ...options }) =>
+      reencrypt({
+        ...options,
+        // As long as this process has the store to itself no server can start that it would be worth waiting for.
+        waitMs: isAlone ? 0 : waitMs,
+        store,
+        root,
+        resealing: resealingUnder(root),
+        clock,
+      }),
   }
 }
 
-async function openStore(config: Config): Promise<SealedEngine> {
+async function openStore(config: Config, clock: Clock): Promise<Opened<SealedEngine>> {
   const { root } = config
   const encryption = encryptionOf(config)
-  const engine = await openEngine(config)
+  const { store: engine, isAlone } = await openEngine(config, clock)
   try {
     if (!(await engine.read(keyPlacesUnder(root).current)))
       throw new KeysFailure(`There is no encrypted store of Holdfast under ${root}/.`)
-    const surroundings = { clock: systemClock, random: systemRandom }
+    const surroundings = { clock, random: systemRandom }
     const source = keySourceOf(encryption, surroundings)
-    return await openSealed(engine, { ...surroundings, root, meta: keysUnder(root).meta, source })
+    const store = await openSealed(engine, { ...surroundings, root, meta: keysUnder(root).meta, source })
+    return { store, isAlone }
   } catch (error) {
     await engine.close()
     throw error
@@ -98,13 +121,43 @@ function encryptionOf({ encryption }: Config): KeySourceConfig {
   )
 }
 
-async function openEngine(config: Config): Promise<Engine> {
+async function openEngine(config: Config, clock: Clock): Promise<Opened<Engine>> {
   if (config.engine === 'memory') throw new KeysFailure('What a server keeps in memory is its own; use lmdb or etcd.')
   if (config.etcd) {
     const { openEtcd } = await import('./engine/etcd/etcd.ts')
-    return openEtcd({ ...config.etcd, clock: systemClock })
+    return { store: await openEtcd({ ...config.etcd, clock }), isAlone: false }
   }
   const path = join(resolve(config.dataDirectory), 'store')
   if (!existsSync(path)) throw new KeysFailure(`There is no store in ${resolve(config.dataDirectory)}.`)
-  return openLmdb({ path })
+  return openEmbedded(path, clock)
+}
+
+/** The store itself when nobody has it; else what the process that has it serves. */
+async function openEmbedded(path: string, clock: Clock): Promise<Opened<Engine>> {
+  for (const began = instant(clock); ; await pause(clock, AGAIN_MS)) {
+    const held = await heldOr(async () => ({ store: await openLmdb({ path }), isAlone: true }))
+    if (!(held instanceof StoreInUse)) return held
+    let trouble: unknown = 'it does not say where it serves it'
+    try {
+      if (held.socket !== null) return { store: await openGuest(held.socket, clock), isAlone: false }
+    } catch (error) {
+      // It may have ended, and another may have the store by now: look again.
+      trouble = error
+    }
+    if (most(clock, began) < HELD_MS_MAX) continue
+    const why = trouble instanceof Error ? trouble.message : trouble
+    throw new KeysFailure(
+      `Another process has the store in ${path}, and cannot be asked for it: ${why}. If it is no server, do it again when that has ended.`,
+      { cause: held },
+    )
+  }
+}
+
+async function heldOr<Result>(open: () => Promise<Result>): Promise<Result | StoreInUse> {
+  try {
+    return await open()
+  } catch (error) {
+    if (error instanceof StoreInUse) return error
+    throw error
+  }
 }
