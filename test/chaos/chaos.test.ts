@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { temporaryFolder } from '../harness/process.ts'
 import type { Line } from './client/history.ts'
 import { type Evidence, judge } from './judging.ts'
+import { excessOf, moreMax } from './resting.ts'
 import { nextGrants, resultOf } from './result.ts'
 import { defaults, Rig } from './rig.ts'
 import type { Scenario } from './scenario.ts'
@@ -198,3 +199,15 @@ for (const [what, invariant, spoil] of [...spoilt, ...broken]) {
     )
   })
 }
+
+const idle = {
+  ...{ grants: 0, waiters: 0, sessions: 0, watch_streams: 0, locks: 0, connections: 1 },
+  ...{ descriptors: 30, heapBytes: 35_000_000, outsideBytes: 28_000_000 },
+}
+
+for (const name of Object.keys(idle) as (keyof typeof idle)[]) // of the object above
+  test(`refused: more ${name} at rest than before anybody came`, () => {
+    assert.deepEqual(excessOf([idle], idle, moreMax), [])
+    const more = name.endsWith('Bytes') ? 100_000_000 : 20
+    assert.equal(excessOf([idle], { ...idle, [name]: idle[name] + more }, moreMax).length, 1)
+  })

@@ -19,6 +19,7 @@ import { type Evidence, type Judgement, judge, type Recorded } from './judging.t
 import { type Carry, Links } from './links.ts'
 import { commitsOfLmdb } from './record/lmdb-log.ts'
 import { type Commit, nowMs, Recorder } from './record/recorder.ts'
+import { Resting } from './resting.ts'
 import { tapped, toldIn } from './server/told.ts'
 
 export type RigOptions = {
@@ -109,6 +110,8 @@ const EMPTY_MS_MAX = 40_000
 /** All clients have closed their sessions; those that nobody renews are short. */
 const LMDB_EMPTY_MS = 6_000
 const LOOK_MS = 50
+/** By the workload. */
+const LOCKS_CONFIGURED_MAX = 10
 /** On a machine that is busy with other things a server may be taken for dead while it loads. */
 const STARTS_MAX = 4
 
@@ -135,12 +138,16 @@ export class Rig {
   #isStopped = false
   #isLogJudged = true
   #passedMs = 0
+  readonly #resting: Resting
   readonly #ports: number[] = []
 
   constructor(options: RigOptions) {
     this.options = options
     this.chance = chanceOf(options.seed, 'nemesis')
     this.links = new Links(options.carry)
+    const { coldLocks = 0, coldValueChars = 0 } = options.client
+    // What was written to them stays.
+    this.#resting = new Resting({ locksMax: LOCKS_CONFIGURED_MAX + (coldValueChars > 0 ? coldLocks : 0) })
     this.log = new LogWitness(ROOT, written => {
       // Each entry is passed on by itself: its batch need not be kept with all that is in it.
       const batch = { ...written.batch, carried: [], entries: [] }
@@ -166,6 +173,7 @@ export class Rig {
       )
     }
     await Promise.all(this.#ports.map((_, place) => this.startServer(place)))
+    for (const [place, server] of this.servers.entries()) await this.#resting.began(server, this.#toldAt(place))
     const resourcePort = await this.resource.port()
     const starting = Array.from({ length: options.processes }, (_, index) => this.startClient(index, { resourcePort }))
     await Promise.all(starting)
@@ -284,6 +292,7 @@ export class Rig {
     }
     if (this.options.engine === 'etcd') {
       await this.#emptied()
+      await this.#rested()
       await this.recorder.complete().catch(error => this.#found(error))
       await this.#membersAgree().catch(error => this.#found(error))
     } else await this.#readLmdb().catch(error => this.#found(error))
@@ -308,6 +317,7 @@ export class Rig {
   /** Nobody can look while the server has it. */
   async #readLmdb(): Promise<void> {
     await sleep(LMDB_EMPTY_MS)
+    await this.#rested()
     await this.servers[0]?.kill()
     for (const commit of await commitsOfLmdb(`${this.dataOf(0)}/store`, ROOT)) this.#passed(commit)
     if (!this.#isEmpty()) this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
@@ -325,6 +335,15 @@ export class Rig {
       await sleep(LOOK_MS)
     if (this.#isLogJudged && !this.#isEmpty())
       this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
+  }
+
+  /** Those that run have given back what they had. */
+  async #rested(): Promise<void> {
+    for (const [place, server] of this.servers.entries()) {
+      if (this.#isStopped) return
+      await this.#resting.over(server, this.#toldAt(place)).catch(error => this.#found(error))
+    }
+    Object.assign(this.measured, this.#resting.measured)
   }
 
   /** Each of them has the same keys. */

@@ -6,14 +6,17 @@
  * What was sent is timed before, what is known after, so that in doubt a promise is late and its ground is early: nothing is excused by this program.
  */
 import { subscribe } from 'node:diagnostics_channel'
-import { openSync, writeSync } from 'node:fs'
+import { openSync, readdirSync, writeSync } from 'node:fs'
 import { registerHooks } from 'node:module'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { CommitRequest, CommitResult, Write } from '../../../packages/server/src/engine/engine.ts'
 import { EtcdEngine } from '../../../packages/server/src/engine/etcd/etcd.ts'
 import { decodeBatch } from '../../../packages/server/src/shards/batch.ts'
 import { decodeOwner } from '../../../packages/server/src/shards/ownership.ts'
 import type { TurnAnswered } from '../../../packages/server/src/shards/telemetry.ts'
 import { realTime } from '../client/real-time.ts'
+import { type Counted, countedAt } from '../counted.ts'
 import { TAPPED_LMDB } from './tapping.ts'
 import { type Told, writtenDown } from './told.ts'
 
@@ -44,6 +47,7 @@ function listen(file: string): void {
     const at = nowMs() - (performance.now() - decidedMs) / rate
     tell({ e: 'answered', shard, epoch, seq, asked, isLogged, at })
   })
+  countWhenTold(openSync(countedAt(file), 'a'))
   tap(EtcdEngine.prototype, new Tap(nowMs, tell, { isWhole: false }))
   // Its engine has no class that others can name: the module that opens it is given another that opens it and has it tapped.
   const lmdb = new Tap(nowMs, tell, { isWhole: true })
@@ -54,6 +58,20 @@ function listen(file: string): void {
       const isOther = resolved.url === openingLmdb && context.parentURL !== tappedLmdb
       return isOther ? { ...resolved, url: tappedLmdb } : resolved
     },
+  })
+}
+
+/** After a collection, so that only what is held counts. */
+function countWhenTold(descriptor: number): void {
+  setFlagsFromString('--expose-gc')
+  // What V8 gives a new context once it has been told so.
+  const collect = runInNewContext('gc') as () => void
+  process.on('SIGUSR2', () => {
+    collect()
+    const { heapUsed, external } = process.memoryUsage()
+    const descriptors = readdirSync('/proc/self/fd').length
+    const counted: Counted = { heapBytes: heapUsed, outsideBytes: external, descriptors }
+    writeSync(descriptor, `${JSON.stringify(counted)}\n`)
   })
 }
 
