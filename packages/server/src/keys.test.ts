@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Clock, systemClock } from './clock.ts'
+import { EngineFatal } from './engine/engine.ts'
 import { StoreInUse } from './engine/lmdb/holder.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'
 import { keySourceOf } from './engine/sealed/key-source.ts'
@@ -135,4 +136,38 @@ test('a re-encryption that has the store to itself waits for no server', async t
   )
   assert.deepEqual([left, dropped], [[`${ROOT}/shards/0/owner`], []])
   assert.ok(clock.passedMs() < reencrypting.waitMs / 2)
+})
+
+test('when the server ends in the middle, the command says so and ends', async t => {
+  const signal = new AbortController().signal
+  for (const last of [1, 2, 3]) {
+    const { engine, put, sources } = await world(t)
+    const ending: { close(): unknown } = { close: () => undefined }
+    let commits = 0
+    const served = await serveEngine({
+      name: 'lmdb',
+      read: (key, options) => engine.read(key, options),
+      list: options => engine.list(options),
+      watch: options => engine.watch(options),
+      size: () => engine.size(),
+      close: () => engine.close(),
+      commit(request) {
+        if (++commits === last) void ending.close()
+        return engine.commit(request)
+      },
+    })
+    ending.close = served.close
+    engine.serveAt(served)
+    await put('registry/a', 'sealed under the first key')
+    const changing = withKeys(sources, async keys => {
+      await keys.rotate()
+      return keys.reencrypt({ ...reencrypting, signal })
+    })
+    await assert.rejects(
+      changing,
+      error =>
+        (error instanceof KeysFailure || error instanceof EngineFatal) && /process that holds/.test(error.message),
+    )
+    assert.equal(commits, last)
+  }
 })

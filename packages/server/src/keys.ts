@@ -13,7 +13,7 @@ import { keyPlacesUnder } from './engine/sealed/key-records.ts'
 import { type KeySourceConfig, keySourceOf } from './engine/sealed/key-source.ts'
 import { type KeyStatus, reencrypt, rewrap, statusOf } from './engine/sealed/rotation.ts'
 import { openSealed, type SealedEngine } from './engine/sealed/sealed.ts'
-import { openGuest } from './engine/served/guest.ts'
+import { GuestCutOff, openGuest } from './engine/served/guest.ts'
 import { systemRandom } from './random.ts'
 import { keysUnder, resealingUnder } from './shards/keys.ts'
 
@@ -62,7 +62,7 @@ export async function withKeys<Result>(
     }
   } catch (error) {
     const isForPeople = error instanceof ConfigError || error instanceof KeyUnavailable || error instanceof SealMismatch
-    throw isForPeople ? new KeysFailure(error.message, { cause: error }) : error
+    throw isForPeople || error instanceof GuestCutOff ? new KeysFailure(error.message, { cause: error }) : error
   }
 }
 

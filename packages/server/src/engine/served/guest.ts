@@ -36,6 +36,11 @@ export const ANSWER_MS_MAX = 30_000
 /** How often a watch looks. Nobody who must be quick is a guest. */
 const WATCH_MS = 250
 
+/** The connection ended before the answer came: what was asked may have been done, may still be done, or never. */
+export class GuestCutOff extends Error {
+  override readonly name = 'GuestCutOff'
+}
+
 /** Rejects when nobody serves at `path`, when there are too many guests already, or when the two are not of one version. */
 export async function openGuest(path: string, clock: Clock = systemClock): Promise<Engine> {
   await refuseForeign(path)
@@ -190,7 +195,7 @@ class Guest implements Engine {
     this.#gone ??= new EngineFatal(`The process that holds the store ${why}.`)
     this.#socket.destroy()
     for (const { reject } of this.#open.values()) {
-      reject(new Error(`The process that holds the store ${why}; what was asked of it may have been done.`))
+      reject(new GuestCutOff(`The process that holds the store ${why}; what was asked of it may have been done.`))
     }
     this.#open.clear()
   }
