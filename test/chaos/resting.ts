@@ -3,6 +3,7 @@
  * after a collection of garbage as much memory, within bounds for what it is meant to remember (the latest events, how grants ended).
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Write } from '../../packages/server/src/engine/engine.ts'
 import { Violation } from '../checker/judge.ts'
 import type { Server } from '../harness/server.ts'
 import { linesOf } from './client/history.ts'
@@ -59,6 +60,7 @@ export function excessOf(before: readonly Counts[], after: Counts, more: Bounds)
 export class Resting {
   readonly #more: Bounds
   readonly #atFirst: Counts[] = []
+  readonly #members = new Set<string>()
 
   /** `locksMax`: so many stay, because they are configured or keep a value. */
   constructor({ locksMax }: { locksMax: number }) {
@@ -87,6 +89,22 @@ export class Resting {
         throw new Violation(`I17: when everybody has left ${server.url} has ${excess.join('; ')}`)
       await sleep(LOOK_MS * 10)
     }
+  }
+
+  /** Sees every commit: who has a member record. */
+  passed(writes: readonly Write[]): void {
+    for (const write of writes) {
+      if (!('key' in write) || !/\/members\/[^/]+$/.test(write.key)) continue
+      if ('value' in write) this.#members.add(write.key)
+      else this.#members.delete(write.key)
+    }
+  }
+
+  /** @throws Violation when there are more member records than servers that run. */
+  present(servers: readonly Server[]): void {
+    const running = servers.filter(({ child }) => child.exitCode === null && child.signalCode === null).length
+    if (this.#members.size > running)
+      throw new Violation(`I17: ${running} servers run, and the store has ${[...this.#members].join(', ')}`)
   }
 
   #measure(when: string, counts: Counts | null): void {

@@ -346,8 +346,9 @@ export class Rig {
     Object.assign(this.measured, this.#resting.measured)
   }
 
-  /** Each of them has the same keys. */
+  /** Each of them has the same keys, and of servers only those that run. */
   async #membersAgree(): Promise<void> {
+    this.#resting.present(this.servers)
     const { client } = this.recorder
     const hashes = await Promise.all(
       this.etcd.members
@@ -360,6 +361,7 @@ export class Rig {
 
   #passed({ writes, atMs }: Commit): void {
     this.#passedMs = atMs
+    this.#resting.passed(writes)
     if (this.#isLogJudged) this.#judged(() => this.log.passed({ writes }, null))
   }
 
