@@ -155,7 +155,9 @@ export class Holdfast implements AsyncDisposable {
   /** A handle for a lock that another session has transferred to this one; null if there is none of that name. */
   async adopt(name: string): Promise<Lock | null> {
     const { grants, sentAt } = await this.#session.unheldGrants()
-    const grant = grants.find(one => one.name === name)
+    // What has a request was asked for here: its answer is on its way, or it is being given back. And another call may have taken it up by now.
+    const unheld = this.#session.ledger.unheld(grants)
+    const grant = unheld.find(one => one.name === name && one.request_id === undefined)
     if (this.#session.ledger.isClosed) throw new ClosedError()
     if (!grant) return null
     const holding = this.#session.holdAsOf(grant, sentAt)

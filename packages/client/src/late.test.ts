@@ -34,6 +34,49 @@ test('what was handed over to a session that is being closed is not taken up', a
   await closing
 })
 
+/** A session that another one has handed `b` to, and what its server says when it is asked for a list. */
+async function handed(grants = [wireGrant('b', 8)]) {
+  const script = new Script()
+  const asked = script.holdfast.adopt('b')
+  await script.welcome()
+  const list = async () => {
+    await turn()
+    const { id } = script.connection.last('renew')
+    await script.connection.say({ type: 'reply', id, ttl_ms: 15_000, changes: 0, epoch: 1, grants })
+  }
+  await list()
+  return { script, list, lock: await asked }
+}
+
+test('what was handed over and is being given back is not taken up again', async () => {
+  const { script, list, lock } = await handed()
+  assert.equal(lock?.token, 8)
+  const released = lock.release()
+  const again = script.holdfast.adopt('b')
+  await list()
+  assert.equal(await again, null)
+  await script.connection.say({ type: 'reply', id: script.connection.last('release').id })
+  await released
+})
+
+test('what the session has asked for by itself is not taken up as if it had been handed over', async () => {
+  const { lock } = await handed([wireGrant('b', 8, 3)])
+  assert.equal(lock, null)
+})
+
+test('of two who take up at once what was handed over one gets it', async () => {
+  const script = new Script()
+  const both = Promise.all([script.holdfast.adopt('b'), script.holdfast.adopt('b')])
+  await script.welcome()
+  await turn()
+  for (const { id } of script.connection.received.filter(({ type }) => type === 'renew')) {
+    const grants = [wireGrant('b', 8)]
+    await script.connection.say({ type: 'reply', id: id ?? 0, ttl_ms: 15_000, changes: 0, epoch: 1, grants })
+  }
+  const tokens = (await both).map(lock => lock?.token)
+  assert.deepEqual(tokens.toSorted(), [8, undefined])
+})
+
 test('a refusal of what was sent more than once takes back the copies that may still arrive', async () => {
   const script = new Script()
   const first = assert.rejects(script.holdfast.acquire('a', { waitMs: 0 }), LockHeldError)

@@ -19,6 +19,8 @@ export class Ledger {
   /** The session has been told to end: whatever is still said of its grants was true before. */
   isClosed = false
   readonly #limited = new Set<Holding>()
+  /** Tokens that other sessions have handed to this one and that were taken up here, for as long as lists have them. */
+  readonly #takenUp = new Set<number>()
   readonly #failed: (error: unknown) => void
   readonly #unwound: () => void
   #isAtRisk = false
@@ -47,6 +49,20 @@ export class Ledger {
     }
     if (grant.ends_in_ms !== undefined) this.#limit(holding, grant.ends_in_ms, arrival)
     return holding
+  }
+
+  /** The same of a grant that another session has handed to this one. */
+  takeUp(grant: WireGrant, arrival: Arrival): Holding {
+    this.#takenUp.add(grant.token)
+    return this.hold(grant, arrival)
+  }
+
+  /**
+   * Those that nobody here holds, or has held: what was taken up and given up again is listed until the server has heard of it, and whoever took it
+   * up a second time would believe in what is about to be another's.
+   */
+  unheld(grants: readonly WireGrant[]): WireGrant[] {
+    return grants.filter(({ token }) => !this.holdings.has(token) && !this.#takenUp.has(token))
   }
 
   /** Two things are proven: the end comes after the first sending and the wait, and after the last sending. */
@@ -108,6 +124,7 @@ export class Ledger {
    */
   adopt(grants: readonly WireGrant[], asked: { grantsSeen: number; sentAt: Instant; now: Instant }) {
     const listed = new Map(grants.map(grant => [grant.token, grant]))
+    for (const token of this.#takenUp) if (!listed.has(token)) this.#takenUp.delete(token)
     let isComplete = true
     for (const holding of [...this.holdings.values()]) {
       const grant = listed.get(holding.token)

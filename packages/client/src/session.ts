@@ -163,9 +163,9 @@ export class Session {
 
   // ------------------------------------------------------------------------------------------------ holding
 
-  /** A grant that a list brought which was asked for at `sentAt`. */
+  /** A grant of another session's making, from a list that was asked for at `sentAt`. */
   holdAsOf(grant: WireGrant, sentAt: Instant): Holding {
-    return this.ledger.hold(grant, { firstSentAt: sentAt, sentAt, waitedMs: 0, now: this.#clock.now() })
+    return this.ledger.takeUp(grant, { firstSentAt: sentAt, sentAt, waitedMs: 0, now: this.#clock.now() })
   }
 
   /** What remains by a reading made now. When nothing does, the lock is lost before this returns. */
@@ -180,7 +180,7 @@ export class Session {
   /** The grants that the server lists for this session and that nobody here holds. */
   async unheldGrants(): Promise<GrantList> {
     const { grants, sentAt } = await this.#renewal.list()
-    return { grants: grants.filter(grant => !this.ledger.holdings.has(grant.token)), sentAt }
+    return { grants: this.ledger.unheld(grants), sentAt }
   }
 
   #checkDeadlines(now: Instant): void {
