@@ -7,7 +7,7 @@ import { crash, type Load, loaded } from './run.ts'
 
 const COMMITS = 40
 /** Of the journals, after the two that are made: each is begun anew at least once. */
-const TURNS_MIN = 5
+const TURNS_MIN = 4
 const POINTS = 220
 const POINTS_TO_FAIL = 60
 const SEED = 1

@@ -30,7 +30,7 @@ export function imageAt({ events }: Pick<Recording, 'events'>, options: Cut): Ma
   const { cut, kind, chance } = options
   const found = new Map<string, Buffer>()
   const names = namesAt(events.slice(0, cut), { kind, chance })
-  const contents = contentsAt(events, options)
+  const contents = contentsAt(events.slice(0, cut), options)
   for (const [name, file] of names) found.set(name, contents.get(file)?.bytes() ?? Buffer.alloc(0))
   return found
 }
@@ -39,7 +39,10 @@ function namesAt(events: readonly Event[], { kind, chance }: Pick<Cut, 'kind' | 
   // Of each name what the folder may say: first what lasts, then all that has come since.
   const said = new Map<string, (File | null)[]>()
   for (const event of events)
-    if (event.type === 'named')
+    if (event.type === 'restored') {
+      said.clear()
+      for (const [file, { name }] of event.files) said.set(name, [file])
+    } else if (event.type === 'named')
       said.set(event.name, event.isLasting ? [event.file] : [...(said.get(event.name) ?? [null]), event.file])
   const names = new Map<string, File>()
   for (const [name, files] of said) {
@@ -50,13 +53,13 @@ function namesAt(events: readonly Event[], { kind, chance }: Pick<Cut, 'kind' | 
   return names
 }
 
-function contentsAt(events: readonly Event[], { cut, kind, chance, isDeaf }: Cut): Map<File, Image> {
-  const { changes, isLasting } = changesBefore(events, { cut, isDeaf })
+function contentsAt(events: readonly Event[], { kind, chance, isDeaf }: Cut): Map<File, Image> {
+  const { restored, changes, isLasting } = changesIn(events, { isDeaf })
   const contents = new Map<File, { image: Image; rate: number; isLengthFirst: boolean }>()
+  const contentOf = (image: Image) => ({ image, rate: chance.pick(RATES), isLengthFirst: chance.isLuckyAt(0.5) })
+  for (const [file, { bytes }] of restored) contents.set(file, contentOf(new Image(bytes)))
   for (const change of changes) {
-    const content = contents.get(change.file) ?? {
-      ...{ image: new Image(), rate: chance.pick(RATES), isLengthFirst: chance.isLuckyAt(0.5) },
-    }
+    const content = contents.get(change.file) ?? contentOf(new Image())
     contents.set(change.file, content)
     if (isLasting(change.call) || kind === 'prefix') content.image.apply(change)
     else if (kind !== 'synced')
@@ -67,15 +70,19 @@ function contentsAt(events: readonly Event[], { cut, kind, chance, isDeaf }: Cut
   return new Map([...contents].map(([file, { image }]) => [file, image]))
 }
 
-function changesBefore(events: readonly Event[], { cut, isDeaf }: { cut: number; isDeaf: boolean }) {
-  const changes: Change[] = []
+function changesIn(events: readonly Event[], { isDeaf }: { isDeaf: boolean }) {
+  let restored: Extract<Event, { type: 'restored' }>['files'] = new Map()
+  let changes: Change[] = []
   const lasting = new Set<number>()
-  for (const event of events.slice(0, cut)) {
-    if (event.type === 'written' || event.type === 'sized') changes.push(event)
+  for (const event of events) {
+    if (event.type === 'restored') {
+      restored = event.files
+      changes = []
+    } else if (event.type === 'written' || event.type === 'sized') changes.push(event)
     else if (event.type === 'synced') for (const call of event.calls) lasting.add(call)
   }
   const oldest = (changes.at(-1)?.call ?? 0) - UNSYNCED_CALLS
-  return { changes, isLasting: (call: number) => (isDeaf ? call <= oldest : lasting.has(call)) }
+  return { restored, changes, isLasting: (call: number) => (isDeaf ? call <= oldest : lasting.has(call)) }
 }
 
 function partsOf(change: Change, unit: number): Change[] {
@@ -95,8 +102,13 @@ function lengthOf({ file, call, offset, bytes }: Written): Sized {
 }
 
 class Image {
-  #bytes = Buffer.alloc(64 * PAGE_BYTES)
-  #length = 0
+  #bytes: Buffer
+  #length: number
+
+  constructor(bytes: Uint8Array = new Uint8Array(0)) {
+    this.#bytes = Buffer.concat([bytes, Buffer.alloc(64 * PAGE_BYTES)])
+    this.#length = bytes.length
+  }
 
   apply(change: Change): void {
     const end = change.type === 'sized' ? change.length : change.offset + change.bytes.length

@@ -70,7 +70,7 @@ function report(
 ) {
   const count = (type: string) => recording.events.filter(event => event.type === type).length
   console.log(
-    `${name}: ${recording.commits.length - 2} commits, ${batches} batches, ${recording.restarts} kill -9 between; ` +
+    `${name}: ${recording.commits.at(-1)!.length - 2} commits, ${batches} batches, ${recording.restarts} kill -9 between; ` +
       `${count('written')} pieces written, ${count('synced')} syncs, ${countTurns(recording)} turns from one journal to the other`,
   )
   const kinds = Object.entries(byKind).map(([kind, number]) => `${number} ${kind}`)

@@ -1,4 +1,5 @@
 /** Which moments the power is cut at, and what of the unsynced is then on the disk. */
+import { basename } from 'node:path'
 import { chanceOf } from '../simulator/chance.ts'
 import type { Kind } from './disk.ts'
 import type { File, Recording } from './recording.ts'
@@ -7,6 +8,8 @@ export type Point = { cut: number; kind: Kind; seed: number; isDeaf: boolean }
 
 /** So many moments of the beginning are always among them: a store is made once, and in steps of its own. */
 const BEGINNING = 12
+/** How much likelier a moment is to be among them at which LMDB takes over what a journal has. */
+const SETTLING_WEIGHT = 2
 
 export type Choice = {
   /** At least so many, if the recording has them. */
@@ -36,7 +39,10 @@ export function pointsOf(recording: Recording, { points, seed, isDeaf }: Choice)
   if (all.length <= points) return all
   const chance = chanceOf(seed, 'points')
   const begun = cuts[BEGINNING] ?? 0
-  const keys = new Map(all.map(point => [point, point.cut < begun ? -1 : chance.fraction()]))
+  const isSettling = settlingIn(recording)
+  const settling = new Set(cuts.filter(isSettling))
+  const weightOf = ({ cut }: Point) => (settling.has(cut) ? SETTLING_WEIGHT : 1)
+  const keys = new Map(all.map(point => [point, point.cut < begun ? -1 : chance.fraction() / weightOf(point)]))
   return all.sort((one, other) => keys.get(one)! - keys.get(other)!).slice(0, points)
 }
 
@@ -51,24 +57,32 @@ function uncertainIn(recording: Recording): (cut: number) => boolean {
 
 /** At how many of the points LMDB's file was being written while there were journals: what a journal has is going there, and it is to be begun anew. */
 export function countSettling(recording: Recording, points: readonly Point[]): number {
+  const isSettling = settlingIn(recording)
+  return points.toSorted((one, other) => one.cut - other.cut).filter(({ cut }) => isSettling(cut)).length
+}
+
+/** To be asked in order. */
+function settlingIn(recording: Recording): (cut: number) => boolean {
   const openAt = openIn(recording)
   const firstCommit = recording.events.findIndex(({ type }) => type === 'mark')
-  return points
-    .toSorted((one, other) => one.cut - other.cut)
-    .filter(({ cut }) => cut > firstCommit && [...openAt(cut).files.values()].some(file => file.endsWith('data.mdb')))
-    .length
+  return cut => {
+    const files = [...openAt(cut).files.values()]
+    return cut > firstCommit && files.some(file => basename(file) === 'data.mdb')
+  }
 }
 
 /** How often the one journal was written to after the other. */
 export function countTurns({ events }: Recording): number {
   const journals = events.flatMap(event =>
-    event.type === 'written' && event.file.startsWith('journal') ? [event.file] : [],
+    event.type === 'written' && basename(event.file).startsWith('journal') ? [event.file] : [],
   )
   return journals.filter((file, place) => place > 0 && file !== journals[place - 1]).length
 }
 
 /** The calls and the names that do not last, with their files. To be asked in order. */
-function openIn({ events }: Recording): (cut: number) => { files: Map<number, File>; names: Set<string> } {
+export function openIn({
+  events,
+}: Pick<Recording, 'events'>): (cut: number) => { files: Map<number, File>; names: Set<string> } {
   const files = new Map<number, File>()
   const names = new Set<string>()
   let place = 0
@@ -79,6 +93,10 @@ function openIn({ events }: Recording): (cut: number) => { files: Map<number, Fi
       else if (event.type === 'synced') for (const call of event.calls) files.delete(call)
       else if (event.type === 'named' && event.isLasting) names.delete(event.name)
       else if (event.type === 'named') names.add(event.name)
+      else if (event.type === 'restored') {
+        files.clear()
+        names.clear()
+      }
     }
     return { files, names }
   }

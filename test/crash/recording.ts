@@ -35,16 +35,23 @@ export type Event =
   | { type: 'synced'; file: File; calls: number[] }
   /** The folder has the file under this name (null: no file), or the disk has said that it keeps that too. */
   | { type: 'named'; name: string; file: File | null; isLasting: boolean }
+  /** The power went, and came back: this is what the disk had, and all that there is. */
+  | { type: 'restored'; files: Map<File, { name: string; bytes: Uint8Array }> }
   | { type: 'mark'; mark: Mark }
 
 export type Recording = {
   events: Event[]
-  /** Of the commit that made the revision: place 1 is that of the empty store, and has none. */
-  commits: Write[][]
+  /**
+   * Until the first power cut of the load, and since each: of the commit that made the revision; place 1 is that of the empty store, and has none. What
+   * was lost, for nobody had been told of it, has others in its place afterwards.
+   */
+  commits: Write[][][]
   /** The file of LMDB in which readers stand, as the last life has left it. */
   readers: Uint8Array
-  /** How often the process was killed and started again. */
+  /** How often the process was killed and started again, the power cuts among them. */
   restarts: number
+  /** Why the load could not go on; null: it could. */
+  failure: string | null
 }
 
 export function save(path: string, recording: Recording): void {

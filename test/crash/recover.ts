@@ -27,7 +27,8 @@ const clock: Clock = {
 const KEYS_MAX = 10_000
 const LOCKS_MAX = 100_000
 
-export type Prepared = { recording: Recording; digests: string[] }
+/** Digests until the first power cut of the load, and since each. */
+export type Prepared = { recording: Recording; digests: string[][] }
 
 /** Returns the revision that the store is at. @throws `Violation` when what it has come back to is not what was promised. */
 export async function recoverAt({ recording, digests }: Prepared, point: Point, folder: string): Promise<number> {
@@ -40,7 +41,8 @@ export async function recoverAt({ recording, digests }: Prepared, point: Point, 
   const told = toldBefore(recording.events, point.cut)
   const engine = await opened(folder)
   try {
-    const revision = await contentOf(engine, { told, digests })
+    const cuts = recording.events.slice(0, point.cut).filter(({ type }) => type === 'restored')
+    const revision = await contentOf(engine, { told, digests: digests[cuts.length]! })
     await ask(engine, told)
     return revision
   } finally {

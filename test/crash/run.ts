@@ -51,7 +51,12 @@ export async function loaded(options: Omit<LoadOptions, 'folder'>): Promise<Load
     const recording = await record({ ...options, folder: folder.path })
     const file = join(folder.path, 'recording')
     save(file, recording)
-    return { recording, file, batches: judgeLog(recording.commits, ROOT), remove: folder.remove }
+    return {
+      recording,
+      file,
+      batches: Math.max(...recording.commits.map(commits => judgeLog(commits, ROOT))),
+      remove: folder.remove,
+    }
   } catch (error) {
     folder.remove()
     throw error
@@ -60,6 +65,12 @@ export async function loaded(options: Omit<LoadOptions, 'folder'>): Promise<Load
 
 export async function crash({ recording, file }: Load, options: CrashOptions): Promise<Crashes> {
   const looked = await lookAll(pointsOf(recording, options), file, options)
+  const { events, failure } = recording
+  if (failure !== null)
+    looked.push({
+      point: { cut: events.length, kind: 'prefix', seed: options.seed, isDeaf: false },
+      ...{ revision: null, violation: failure },
+    })
   const countOf = (kind: Kind) => looked.filter(({ point }) => point.kind === kind).length
   return {
     points: looked.length,

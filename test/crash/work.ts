@@ -36,7 +36,7 @@ const [, , path = '', commitsFile = '', seedText = '1', commitsText = '100'] = p
 const seed = Number(seedText)
 const commitsMax = Number(commitsText)
 /** As its last commit is being written, or as it has been answered. */
-const isKilledInside = seed % 2 === 1
+const isKilledInside = seed % 2 === 0
 let numbers = 0
 
 // Sessions outlive the process that is killed, and what they held stays held: each life has names of its own, by its seed.
@@ -52,10 +52,10 @@ const keep = (record: object) => {
 const inner = await openLmdb({ path, journalBytes: JOURNAL_BYTES })
 const { revision } = await inner.list({ prefix: 'crash', limit: 1 })
 keep({ opened: revision })
-if (commitsMax === 0) process.kill(process.pid, 'SIGKILL')
 let handed = 0
 let made = 0
 const chanceBeside = chanceOf(seed, 'beside')
+if (commitsMax === 0) process.kill(process.pid, 'SIGKILL')
 const engine: Engine = {
   name: inner.name,
   read: (key, options) => inner.read(key, options),

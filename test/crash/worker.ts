@@ -9,7 +9,7 @@ export type Looked = { point: Point; revision: number | null; violation: string 
 
 const [, , file = '', folder = ''] = process.argv
 const recording = load(file)
-const prepared = { recording, digests: digestsOf(recording.commits) }
+const prepared = { recording, digests: recording.commits.map(digestsOf) }
 
 process.on('message', (point: Point) => {
   void look(point).then(looked => process.send?.(looked))
