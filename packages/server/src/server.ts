@@ -9,6 +9,7 @@ import { Auditing } from './assembly/auditing.ts'
 import { ListenerCertificate } from './assembly/certificate.ts'
 import { RememberedStore } from './assembly/remembered-store.ts'
 import { sealedAsTold, unsealed } from './assembly/sealing.ts'
+import { shareStore } from './assembly/sharing.ts'
 import { readOrCreateKey, writeKey } from './auth/key-file.ts'
 import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
 import type { Clock } from './clock.ts'
@@ -17,7 +18,6 @@ import type { Engine } from './engine/engine.ts'
 import type { EtcdEngine } from './engine/etcd/etcd.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'
 import { openMemory } from './engine/memory/memory.ts'
-import { serveEngine } from './engine/served/serve.ts'
 import { type App, createApp } from './http/app.ts'
 import { Connections } from './http/connect/upgrade.ts'
 import type { Doors } from './http/doors.ts'
@@ -118,6 +118,7 @@ export async function createServer(config: Config, { clock, random, fatal }: Sur
   // Listening on a host and port, the address is no text.
   const url = urlOf(config, (app.server.address() as AddressInfo).port)
   telemetry.happened('listening', { url })
+  void shareStore(unsealed(engine), telemetry)
   let closing: Promise<void> | null = null
   const stop = () =>
     closeAll({
@@ -170,7 +171,7 @@ async function openEngine(
   { directory, clock, telemetry }: { directory: string; clock: Clock; telemetry: Telemetry },
 ): Promise<Engine> {
   if (config.engine === 'memory') return openMemory()
-  if (!config.etcd) return openEmbedded(join(directory, 'store'), telemetry)
+  if (!config.etcd) return openLmdb({ path: join(directory, 'store') })
   // On demand: it brings gRPC with it, a tenth of a second that an embedded server need not wait for.
   const { openEtcd } = await import('./engine/etcd/etcd.ts')
   return openEtcd({
@@ -182,22 +183,6 @@ async function openEngine(
     onWarning: text => telemetry.warned(text),
     onTrouble: ({ what, error }) => telemetry.warned(what, { err: error }),
   })
-}
-
-/** Served to what else its user does with the store meanwhile (`holdfast keys`). */
-async function openEmbedded(path: string, telemetry: Telemetry): Promise<Engine> {
-  const engine = await openLmdb({ path })
-  try {
-    engine.serveAt(await serveEngine(engine))
-  } catch (error) {
-    telemetry.warned(
-      'the store cannot be served to other processes: `holdfast keys` must wait until this one has ended',
-      {
-        err: error,
-      },
-    )
-  }
-  return engine
 }
 
 type Opened = { shards: OpenedShards; peers: PeerSockets | null; remembered: RememberedStore | null }

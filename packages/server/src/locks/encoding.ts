@@ -35,27 +35,23 @@ function id(request: RequestId | null): string {
 /** The usual ones by hand, in the order of their fields; nothing is cut off, for that would copy what has been put together so far. */
 function whyText(why: Why): string {
   if (why.trace !== undefined || why.cycle !== undefined) return text(why)
-  let fields = why.by === undefined ? '' : `"by":${quote(why.by)}`
-  const comma = () => (fields === '' ? '' : ',')
-  if (why.reason !== undefined) fields += `${comma()}"reason":${quote(why.reason)}`
-  if (why.holder !== undefined) fields += `${comma()}"holder":${quote(why.holder)}`
-  if (why.session !== undefined) fields += `${comma()}"session":${quote(why.session)}`
-  if (why.who !== undefined) fields += `${comma()}"who":${quote(why.who)}`
-  if (why.from !== undefined) fields += `${comma()}"from":${quote(why.from)}`
-  if (why.change !== undefined) fields += `${comma()}"change":${why.change}`
-  return `{${fields}}`
+  let all = ''
+  if (why.by !== undefined) all = `{"by":${quote(why.by)}`
+  if (why.reason !== undefined) all += `${all === '' ? '{' : ','}"reason":${quote(why.reason)}`
+  if (why.holder !== undefined) all += `${all === '' ? '{' : ','}"holder":${quote(why.holder)}`
+  if (why.session !== undefined) all += `${all === '' ? '{' : ','}"session":${quote(why.session)}`
+  if (why.who !== undefined) all += `${all === '' ? '{' : ','}"who":${quote(why.who)}`
+  if (why.from !== undefined) all += `${all === '' ? '{' : ','}"from":${quote(why.from)}`
+  if (why.change !== undefined) all += `${all === '' ? '{' : ','}"change":${why.change}`
+  return all === '' ? '{}' : `${all}}`
 }
 
 /** One entry as JSON. `gone` is not part of it. */
 export function encodeEntry(entry: Entry): string {
+  if (entry.record === 'grant') return grantEntry(entry)
   const head = `["${entry.type}",`
   const why = entry.why ? `,${whyText(entry.why)}]` : ']'
   switch (entry.record) {
-    case 'grant': {
-      const value = entry.value ? grant(entry.value) : 'null'
-      const end = entry.remembers ? `,${entry.why ? whyText(entry.why) : 'null'},${memory(entry.remembers)}]` : why
-      return `${head}"grant",${quote(entry.lock)},${entry.token},${value}${end}`
-    }
     case 'request':
       return `${head}"request","${entry.session}",${id(entry.request)},${remembered(entry.value)}${why}`
     case 'settled':
@@ -74,6 +70,12 @@ export function encodeEntry(entry: Entry): string {
     case 'key':
       return `${head}"key",${text(entry.key)},${text(entry.value)}${why}`
   }
+}
+
+function grantEntry({ type, lock, token, value, why, remembers }: GrantEntry): string {
+  const start = `["${type}","grant",${quote(lock)},${token},${value ? grant(value) : 'null'}`
+  if (remembers) return `${start},${why ? whyText(why) : 'null'},${memory(remembers)}]`
+  return why ? `${start},${whyText(why)}]` : `${start}]`
 }
 
 function grant(value: Grant): string {

@@ -85,7 +85,12 @@ export class Shard {
 
   /** Reads the log that has just been taken over. */
   async open(ownership: Ownership): Promise<void> {
-    await this.#own(ownership)
+    const { shard, telemetry } = this.#options
+    const working = await openWorking({ ...this.#options, archived: () => this.#schedule() }, ownership)
+    this.#working = working
+    for (const name of working.states.keys()) this.#restart(working, name)
+    telemetry.recovered({ shard, ...working.recovered })
+    if (this.#queue.length > 0 || this.#sealsDue > 0 || working.cleaner.isReady) this.#schedule()
   }
 
   submit(instance: string, command: Command, asking: Asking | null): Arrival {
@@ -336,7 +341,7 @@ export class Shard {
       // Refused: nothing was written, and we still own it.
       const isRefused = error instanceof EngineRefusal && working !== null
       const ownership = isRefused ? stillOwned(working.ownership, working.log.end) : await this.#options.retake()
-      if (ownership) await this.#own(ownership)
+      if (ownership) await this.open(ownership)
       else this.#end()
     } catch (again) {
       return again instanceof OwnershipLost ? this.#end() : this.#lose(again)
@@ -353,15 +358,6 @@ export class Shard {
     this.#isLost = true
     this.#failAll()
     this.#options.fatal(error instanceof Error ? error : new Error(String(error)))
-  }
-
-  async #own(ownership: Ownership): Promise<void> {
-    const { shard, telemetry } = this.#options
-    const working = await openWorking({ ...this.#options, archived: () => this.#schedule() }, ownership)
-    this.#working = working
-    for (const name of working.states.keys()) this.#restart(working, name)
-    telemetry.recovered({ shard, ...working.recovered })
-    if (this.#queue.length > 0 || this.#sealsDue > 0 || working.cleaner.isReady) this.#schedule()
   }
 
   #restart(working: Working, name: string): void {

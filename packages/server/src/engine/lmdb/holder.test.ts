@@ -55,7 +55,7 @@ test('twice in one process is refused too, and the message says where to ask if 
   }
   assert.equal(await refused(), null)
   let isServed = true
-  engine.serveAt({
+  await engine.serveAt({
     path: '/somewhere',
     close: async () => {
       isServed = false
@@ -65,5 +65,7 @@ test('twice in one process is refused too, and the message says where to ask if 
   assert.equal((await stat(join(path, 'holder.json'))).mode & 0o777, 0o600)
   await engine.close()
   assert.equal(isServed, false)
-  await (await openLmdb({ path })).close()
+  const next = await openLmdb({ path })
+  assert.equal(next.formerSocket, '/somewhere')
+  await next.close()
 })

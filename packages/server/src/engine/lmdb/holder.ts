@@ -35,6 +35,8 @@ export class Holder {
   readonly #path: string
   readonly #lock: DatabaseSync
   readonly #since = new Date().toISOString()
+  /** Where the process before served it, which may not have had the time to clear up. */
+  readonly formerSocket: string | null
 
   /** @throws StoreInUse */
   constructor(path: string) {
@@ -48,6 +50,7 @@ export class Holder {
       if (isBusy(error)) throw new StoreInUse(path, noteIn(path))
       throw error
     }
+    this.formerSocket = noteIn(path)?.socket ?? null
     this.note(null)
   }
 

@@ -33,6 +33,7 @@ import { JOURNAL_BYTES, JOURNAL_BYTES_MIN, Journal } from './journal.ts'
 import { type Held, Layer, rangesOf, withinRange } from './overlay.ts'
 import { type OwnWrite, recordBytesMax } from './record.ts'
 import { Tree } from './tree.ts'
+import { Watchers } from './watchers.ts'
 
 export type LmdbOptions = {
   path: string
@@ -45,7 +46,9 @@ type Served = { path: string; close(): Promise<void> }
 /** An embedded store that may be served to other processes. */
 export type LmdbEngine = Engine & {
   /** Other processes that want the store are told that they can ask for it there; it is closed before the store is. */
-  serveAt(served: Served): void
+  serveAt(served: Served): Promise<void>
+  /** Where a process before this one did, and may have left something. */
+  readonly formerSocket: string | null
 }
 
 /** Opens the store in `path`, which is made if it is not there. @throws StoreInUse; and on a network file system. */
@@ -104,7 +107,7 @@ class Lmdb implements LmdbEngine {
   #scannedBytes = 0
   /** Readers wait for it: while the file is being opened anew there is nothing to read from. */
   #opened: Promise<unknown> | null = null
-  readonly #watchers = new Set<(writes: readonly Write[]) => void>()
+  readonly #watchers = new Watchers()
 
   constructor({ tree, journal, holder, path }: { tree: Tree; journal: Journal; holder: Holder; path: string }) {
     this.#tree = tree
@@ -125,7 +128,12 @@ class Lmdb implements LmdbEngine {
     this.#assertUsable()
   }
 
-  serveAt(served: Served): void {
+  get formerSocket(): string | null {
+    return this.#holder.formerSocket
+  }
+
+  async serveAt(served: Served): Promise<void> {
+    if (this.#isClosed) return served.close()
     this.#served = served
     this.#holder.note(served.path)
   }
@@ -172,31 +180,8 @@ class Lmdb implements LmdbEngine {
     })
   }
 
-  async *watch({ prefix, signal }: { prefix: string; signal: AbortSignal }): AsyncIterable<void> {
-    let news = false
-    let wake: (() => void) | null = null
-    const tell = () => {
-      wake?.()
-      wake = null
-    }
-    const onCommit = (writes: readonly Write[]) => {
-      if (!writes.some(write => ('from' in write ? write.to > prefix : write.key.startsWith(prefix)))) return
-      news = true
-      tell()
-    }
-    this.#watchers.add(onCommit)
-    signal.addEventListener('abort', tell)
-    try {
-      while (!signal.aborted && !this.#isClosed) {
-        if (news) {
-          news = false
-          yield
-        } else await new Promise<void>(resolve => (wake = resolve))
-      }
-    } finally {
-      this.#watchers.delete(onCommit)
-      signal.removeEventListener('abort', tell)
-    }
+  watch(options: { prefix: string; signal: AbortSignal }): AsyncIterable<void> {
+    return this.#watchers.watch(options)
   }
 
   async size(): Promise<EngineSize> {
@@ -216,7 +201,7 @@ class Lmdb implements LmdbEngine {
     await this.#settled
     if (!this.#fatal && this.#revision !== this.#tree.revision) this.#settle()
     await this.#settled
-    for (const watcher of this.#watchers) watcher([{ from: '', to: '\u{10ffff}', delete: true }])
+    this.#watchers.end()
     await this.#tree.close()
     await this.#journal.close()
     this.#holder.release()
@@ -233,7 +218,7 @@ class Lmdb implements LmdbEngine {
         const results = this.#judge(group)
         const passed = group.filter(({ writes }, index) => results[index]?.ok && writes.length > 0)
         if (passed.length > 0) await this.#write(passed.map(({ writes }) => writes))
-        for (const { writes } of passed) for (const watcher of this.#watchers) watcher(writes)
+        for (const { writes } of passed) this.#watchers.tell(writes)
         group.forEach(({ resolve }, index) => void resolve(results[index]!))
       } catch (error) {
         const fatal = this.#fail(error)
