@@ -58,10 +58,15 @@ export function powerCut(
   const chance = chanceOf(seed, 'power')
   const openAt = openIn({ events })
   const middle = Math.floor((begun + events.length) / 2)
-  const cuts: number[] = []
+  const cutsIn = new Map<string, number[]>([
+    ['journal-0', []],
+    ['journal-1', []],
+  ])
   for (let cut = middle; cut <= events.length; cut++)
-    if ([...openAt(cut).files.values()].some(file => basename(file).startsWith('journal'))) cuts.push(cut)
-  const cut = cuts.length > 0 ? chance.pick(cuts) : events.length
+    for (const file of new Set(openAt(cut).files.values())) cutsIn.get(basename(file))?.push(cut)
+  // The second by choice: a start begins that one anew.
+  const cuts = [...cutsIn.values()].findLast(({ length }) => length > 0)
+  const cut = cuts ? chance.pick(cuts) : events.length
   const image = imageAt({ events }, { cut, kind: chance.pick(['pages', 'sectors']), chance, isDeaf: false })
   for (const name of readdirSync(known.folder))
     if (!isNoMatter(name)) rmSync(join(known.folder, name), { recursive: true })

@@ -68,6 +68,8 @@ const engine: Engine = {
     return commit(request)
   },
 }
+// At once: what a former life has left is still on its way to LMDB, if that is not waited for.
+beside(chanceBeside)
 const shards = await openShards({
   engine,
   clock: systemClock,
