@@ -319,7 +319,8 @@ export class Rig {
     await sleep(LMDB_EMPTY_MS)
     await this.#rested()
     await this.servers[0]?.kill()
-    for (const commit of await commitsOfLmdb(`${this.dataOf(0)}/store`, ROOT)) this.#passed(commit)
+    const told = toldIn(this.#toldAt(0))
+    for (const commit of await commitsOfLmdb(`${this.dataOf(0)}/store`, ROOT, told)) this.#passed(commit)
     if (!this.#isEmpty()) this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
   }
 

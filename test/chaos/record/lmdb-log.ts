@@ -7,10 +7,11 @@ import { auditKeysUnder } from '../../../packages/server/src/audit/keys.ts'
 import { decodeSegment } from '../../../packages/server/src/audit/segment.ts'
 import { type Engine, type KeyValue, LIST_LIMIT_MAX } from '../../../packages/server/src/engine/engine.ts'
 import { openLmdb } from '../../../packages/server/src/engine/lmdb/lmdb.ts'
-import { decodeBatch } from '../../../packages/server/src/shards/batch.ts'
+import { decodeBatch, hashBatch } from '../../../packages/server/src/shards/batch.ts'
 import { keysUnder } from '../../../packages/server/src/shards/keys.ts'
 import { encodeOwner } from '../../../packages/server/src/shards/ownership.ts'
 import { Violation } from '../../checker/judge.ts'
+import type { Told } from '../server/told.ts'
 import { type Commit, nowMs } from './recorder.ts'
 
 /** The only one. */
@@ -18,18 +19,21 @@ const SHARD = 0
 
 /**
  * The commits that have made the log, oldest first, each at the time when it was decided. Who the owners were is taken from the epochs of the
- * batches: an owner that wrote nothing left no trace.
+ * batches: an owner that wrote nothing left no trace. What was deleted with which batch is what the servers have told of before the store had it (`told`).
  */
-export async function commitsOfLmdb(path: string, root: string): Promise<Commit[]> {
+export async function commitsOfLmdb(path: string, root: string, told: readonly Told[]): Promise<Commit[]> {
   const engine = await openLmdb({ path })
   try {
-    return commitsOf(await batchesIn(engine, root), root)
+    const { all: batches, left } = await batchesIn(engine, root)
+    const commits = commitsOf(batches, root, deletionsIn(told))
+    compareLeft(commits, left)
+    return commits
   } finally {
     await engine.close()
   }
 }
 
-async function batchesIn(engine: Engine, root: string): Promise<Uint8Array[]> {
+async function batchesIn(engine: Engine, root: string) {
   const keys = keysUnder(root)
   const audit = auditKeysUnder(root)
   const archived: Uint8Array[] = []
@@ -40,10 +44,41 @@ async function batchesIn(engine: Engine, root: string): Promise<Uint8Array[]> {
     if (!batches) throw new Violation(`I15: ${key} is no segment of an archive`)
     archived.push(...batches)
   }
-  const log = (await all(engine, keys.log(SHARD))).map(({ value }) => value)
+  const left = await all(engine, keys.log(SHARD))
+  const log = left.map(({ value }) => value)
   const bySeq = new Map<number, Uint8Array>()
   for (const bytes of [...archived, ...log]) bySeq.set(decodeBatch(bytes).seq, bytes)
-  return [...bySeq].sort(([one], [other]) => one - other).map(([, bytes]) => bytes)
+  return {
+    all: [...bySeq].sort(([one], [other]) => one - other).map(([, bytes]) => bytes),
+    left: new Set(left.map(({ key }) => key)),
+  }
+}
+
+type Range = { from: string; to: string }
+
+/** What went with each batch, by its hash: the same bytes are sent again until it is known what came of them. */
+function deletionsIn(told: readonly Told[]): Map<string, Range[]> {
+  const deletions = new Map<string, Range[]>()
+  for (const line of told) {
+    if (line.e !== 'log') continue
+    if (!line.appended)
+      throw new Violation(`I22: a commit that appends nothing deletes from the log: ${JSON.stringify(line)}`)
+    deletions.set(line.appended.hash, line.deleted)
+  }
+  return deletions
+}
+
+/** I22: what has not been deleted by any of these is there, and nothing else is. */
+function compareLeft(commits: readonly Commit[], left: ReadonlySet<string>): void {
+  const expected = new Set<string>()
+  for (const { writes } of commits)
+    for (const write of writes) {
+      if ('from' in write) {
+        for (const key of expected) if (key >= write.from && key < write.to) expected.delete(key)
+      } else if ('value' in write && !write.key.endsWith('/owner')) expected.add(write.key)
+    }
+  for (const key of expected) if (!left.has(key)) throw new Violation(`I22: ${key} is gone, and nobody deleted it`)
+  for (const key of left) if (!expected.has(key)) throw new Violation(`I22: ${key} was deleted, and is there`)
 }
 
 async function all(engine: Engine, prefix: string): Promise<KeyValue[]> {
@@ -57,7 +92,11 @@ async function all(engine: Engine, prefix: string): Promise<KeyValue[]> {
   return pairs
 }
 
-function commitsOf(batches: readonly Uint8Array[], root: string): Commit[] {
+function commitsOf(
+  batches: readonly Uint8Array[],
+  root: string,
+  deletions: ReadonlyMap<string, readonly Range[]>,
+): Commit[] {
   const keys = keysUnder(root)
   const commits: Commit[] = []
   const wallMs = Date.now() - nowMs()
@@ -70,7 +109,12 @@ function commitsOf(batches: readonly Uint8Array[], root: string): Commit[] {
       const owner = { key: keys.owner(SHARD), value: encodeOwner({ server: `of epoch ${epoch}`, epoch }) }
       commits.push({ revision: 0, writes: [owner], atMs })
     }
-    commits.push({ revision: 0, writes: [{ key: keys.batch(SHARD, batch.seq), value }], atMs })
+    const hash = hashBatch(value)
+    // The first is written with the cluster. Who was killed had told of its batch before the store had it.
+    const deleted = deletions.get(hash)
+    if (!deleted && batch.seq > 0) throw new Violation(`I22: no server has told of batch ${batch.seq}`)
+    const cleaned = (deleted ?? []).map(range => ({ ...range, delete: true as const }))
+    commits.push({ revision: 0, writes: [...cleaned, { key: keys.batch(SHARD, batch.seq), value }], atMs })
   }
   return commits
 }

@@ -9,6 +9,8 @@ import { muchWritten, type Scenario } from '../scenario.ts'
 import { detach, inject, needsStrace } from './disks.ts'
 
 const embedded: Partial<RigOptions> = { engine: 'lmdb', servers: 1, processes: 3, client: muchWritten }
+/** Half a second of what these clients write; in service it is 16 MiB. */
+const CLEANED_BYTES_MIN = 512 * 1024
 /** It has to load its sources first, on whatever machine this is. */
 const ENDS_MS_MAX = 30_000
 /** Small, but with room for a run. */
@@ -25,13 +27,23 @@ export const embeddedStore: Scenario[] = [
     rig: embedded,
     boundMs: 6_000,
     async strike(rig) {
-      while (!rig.isOver) {
-        await rig.fault('kill -9 of the server', async () => {
-          await rig.servers[0]!.kill()
-          await rig.startServer(0)
-        })
-        await rig.pause(500, 2_500)
-      }
+      await killOver(rig, 500, 2_500)
+    },
+  },
+  {
+    id: '21e',
+    name: 'LMDB: killed while the log is cleaned',
+    does: 'logs are cleaned from 512 KiB on, which is all the time, and the server is killed (−9) meanwhile',
+    expects: 'each cleaning leaves what there was, and nothing is gone that was not deleted (I20, I22)',
+    rig: { ...embedded, serverEnv: () => ({ CHAOS_LOG_BYTES_MIN: String(CLEANED_BYTES_MIN) }) },
+    boundMs: 6_000,
+    async strike(rig) {
+      await killOver(rig, 1_500, 4_000)
+    },
+    verify({ log }) {
+      const { cleaned, carried } = log.counts
+      if (cleaned === 0 || carried === 0)
+        throw new Violation(`void: ${cleaned} batches were cleaned, ${carried} entries carried`)
     },
   },
   {
@@ -90,6 +102,17 @@ export const embeddedStore: Scenario[] = [
     },
   },
 ]
+
+/** One after another, after so long. */
+async function killOver(rig: Rig, lowMs: number, highMs: number): Promise<void> {
+  while (!rig.isOver) {
+    await rig.fault('kill -9 of the server', async () => {
+      await rig.servers[0]!.kill()
+      await rig.startServer(0)
+    })
+    await rig.pause(lowMs, highMs)
+  }
+}
 
 async function endsByItself(rig: Rig): Promise<void> {
   const server = rig.servers[0]!

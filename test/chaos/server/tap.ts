@@ -12,13 +12,13 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { CommitRequest, CommitResult, Write } from '../../../packages/server/src/engine/engine.ts'
 import { EtcdEngine } from '../../../packages/server/src/engine/etcd/etcd.ts'
-import { decodeBatch } from '../../../packages/server/src/shards/batch.ts'
+import { decodeBatch, hashBatch } from '../../../packages/server/src/shards/batch.ts'
 import { decodeOwner } from '../../../packages/server/src/shards/ownership.ts'
 import type { TurnAnswered } from '../../../packages/server/src/shards/telemetry.ts'
 import { realTime } from '../client/real-time.ts'
 import { type Counted, countedAt } from '../counted.ts'
 import { TAPPED_LMDB } from './tapping.ts'
-import { type Told, writtenDown } from './told.ts'
+import type { Told } from './told.ts'
 
 /** `Omit` of a union keeps no union. */
 type ToTell = Told extends infer One ? (One extends Told ? Omit<One, 't'> : never) : never
@@ -28,12 +28,14 @@ const openingLmdb = new URL('../../../packages/server/src/engine/lmdb/lmdb.ts', 
 const tappedLmdb = new URL('tapped-lmdb.ts', import.meta.url).href
 
 const MEMBER = /\/members\/[^/]+$/
+const LOG = /\/shards\/(\d+)\/log\//
 const BATCH = /\/shards\/(\d+)\/log\/\d+$/
 const OWNER = /\/shards\/(\d+)\/owner$/
 /** Values whose outcome is not known: a process has few at a time. */
 const SENT_MAX = 64
 
 const { CHAOS_TAP: path, CHAOS_CLOCK_RATE: rateText, CHAOS_SLEPT_MS: sleptText } = process.env
+const { CHAOS_LOG_BYTES_MIN: bytesText } = process.env
 function listen(file: string): void {
   const rate = Number(rateText ?? 1)
   const { nowMs } = realTime({ isClockFaked: rateText !== undefined, sleptMs: Number(sleptText ?? 0) })
@@ -47,16 +49,32 @@ function listen(file: string): void {
     const at = nowMs() - (performance.now() - decidedMs) / rate
     tell({ e: 'answered', shard, epoch, seq, asked, isLogged, at })
   })
+  if (bytesText !== undefined) cleanFrom(Number(bytesText))
   countWhenTold(openSync(countedAt(file), 'a'))
-  tap(EtcdEngine.prototype, new Tap(nowMs, tell, { isWhole: false }))
+  tap(EtcdEngine.prototype, new Tap(nowMs, tell, { tellsLog: false }))
   // Its engine has no class that others can name: the module that opens it is given another that opens it and has it tapped.
-  const lmdb = new Tap(nowMs, tell, { isWhole: true })
+  const lmdb = new Tap(nowMs, tell, { tellsLog: true })
   subscribe(TAPPED_LMDB, engine => tap(engine as Commits, lmdb)) // as `tapped-lmdb.ts` publishes it
   registerHooks({
     resolve(specifier, context, next) {
       const resolved = next(specifier, context)
       const isOther = resolved.url === openingLmdb && context.parentURL !== tappedLmdb
       return isOther ? { ...resolved, url: tappedLmdb } : resolved
+    },
+  })
+}
+
+/** As the option of the same name, which only tests of the room can give. */
+function cleanFrom(bytes: number): void {
+  const file = new URL('../../../packages/server/src/shards/cleaner.ts', import.meta.url).href
+  registerHooks({
+    load(url, context, next) {
+      const loaded = next(url, context)
+      if (url !== file) return loaded
+      const find = 'export const LOG_BYTES_MIN = 16 * 1024 * 1024'
+      const parts = String(loaded.source).split(find)
+      if (parts.length !== 2) throw new Error(`this is not in ${file} once: ${find}`)
+      return { ...loaded, source: parts.join(`export const LOG_BYTES_MIN = ${bytes}`) }
     },
   })
 }
@@ -78,9 +96,9 @@ function countWhenTold(descriptor: number): void {
 function tap(engine: Commits, { handed, settled }: Tap): void {
   const { commit } = engine
   engine.commit = async function (this: Commits, request) {
-    const n = handed(request)
+    handed(request)
     const result = await commit.call(this, request)
-    settled(n, request, result)
+    settled(request, result)
     return result
   }
 }
@@ -88,21 +106,19 @@ function tap(engine: Commits, { handed, settled }: Tap): void {
 class Tap {
   readonly #nowMs: () => number
   readonly #tell: (line: ToTell) => void
-  readonly #isWhole: boolean
+  readonly #tellsLog: boolean
   /** By key and value, when each was sent for the first time: it may have been written then. */
   readonly #sent = new Map<string, number>()
   /** Shards that were taken, and nothing was appended to since. */
   readonly #taken = new Set<number>()
-  #count = 0
 
-  constructor(nowMs: () => number, tell: (line: ToTell) => void, { isWhole }: { isWhole: boolean }) {
+  constructor(nowMs: () => number, tell: (line: ToTell) => void, { tellsLog }: { tellsLog: boolean }) {
     this.#nowMs = nowMs
     this.#tell = tell
-    this.#isWhole = isWhole
+    this.#tellsLog = tellsLog
   }
 
-  readonly handed = ({ writes }: CommitRequest): number => {
-    const n = ++this.#count
+  readonly handed = ({ writes }: CommitRequest): void => {
     for (const write of writes) {
       this.#appends(write)
       const name = nameOf(write)
@@ -114,8 +130,7 @@ class Tap {
       const oldest = this.#sent.keys().next().value
       if (this.#sent.size > SENT_MAX && oldest !== undefined) this.#sent.delete(oldest)
     }
-    if (this.#isWhole) this.#tell({ e: 'handed', n, writes: writes.map(writtenDown) })
-    return n
+    if (this.#tellsLog) this.#log(writes)
   }
 
   #appends(write: Write): void {
@@ -125,8 +140,20 @@ class Tap {
     this.#tell({ e: 'opened', shard: Number(shard), epoch, seq })
   }
 
-  readonly settled = (n: number, { writes, checks }: CommitRequest, result: CommitResult): void => {
-    if (this.#isWhole) this.#tell({ e: 'settled', n, ok: result.ok, revision: result.revision })
+  #log(writes: readonly Write[]): void {
+    for (const write of writes) {
+      const shard = 'value' in write ? BATCH.exec(write.key)?.[1] : undefined
+      if (shard === undefined || !('value' in write)) continue
+      const appended = { seq: decodeBatch(write.value).seq, hash: hashBatch(write.value) }
+      this.#tell({ e: 'log', shard: Number(shard), appended, deleted: deletedBy(writes) })
+      return
+    }
+    const deleted = deletedBy(writes)
+    const shard = LOG.exec(deleted[0]?.from ?? '')?.[1]
+    if (shard !== undefined) this.#tell({ e: 'log', shard: Number(shard), appended: null, deleted })
+  }
+
+  readonly settled = ({ writes, checks }: CommitRequest, result: CommitResult): void => {
     for (const write of writes) {
       const name = nameOf(write)
       const from = name === null ? undefined : this.#sent.get(name)
@@ -149,6 +176,15 @@ class Tap {
 function nameOf(write: Write): string | null {
   if (!('value' in write) || !(MEMBER.test(write.key) || OWNER.test(write.key))) return null
   return `${write.key} ${Buffer.from(write.value).toString('base64')}`
+}
+
+/** Of the log of a shard. */
+function deletedBy(writes: readonly Write[]): { from: string; to: string }[] {
+  return writes.flatMap(write => {
+    if ('value' in write) return []
+    const { from, to } = 'from' in write ? write : { from: write.key, to: `${write.key}\0` }
+    return LOG.test(from) ? [{ from, to }] : []
+  })
 }
 
 /** What an owner record says, if it is one. */

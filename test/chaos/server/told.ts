@@ -1,7 +1,6 @@
 /** What a server process writes down of itself: one line of JSON for each thing, on the clock that is common to all processes of the machine. */
 
 import { fileURLToPath } from 'node:url'
-import type { Write } from '../../../packages/server/src/engine/engine.ts'
 import { linesOf } from '../client/history.ts'
 import { sleptSinceBootMs } from '../client/real-time.ts'
 
@@ -19,26 +18,13 @@ export type Told = {
   | { e: 'opened'; shard: number; epoch: number; seq: number }
   /** What was asked in a turn was answered. `at`: when it had been received and was about to be decided. */
   | { e: 'answered'; shard: number; epoch: number; seq: number; asked: number; isLogged: boolean; at: number }
-  /** A commit was handed to the store … */
-  | { e: 'handed'; n: number; writes: WrittenDown[] }
-  /** … and this is what came of it. */
-  | { e: 'settled'; n: number; ok: boolean; revision: number }
+  /** A commit that touches a log is handed to the store: the batch that it appends, by its hash, and what it deletes. Whether it came to be, the log says. */
+  | { e: 'log'; shard: number; appended: { seq: number; hash: string } | null; deleted: { from: string; to: string }[] }
 )
-
-/** As JSON has it: bytes in base 64. */
-export type WrittenDown = { key: string; value: string } | Exclude<Write, { value: Uint8Array }>
 
 /** Of the process that runs at this place, and of those before it. */
 export function toldIn(path: string): Told[] {
   return linesOf<Told>(path)
-}
-
-export function writtenDown(write: Write): WrittenDown {
-  return 'value' in write ? { key: write.key, value: Buffer.from(write.value).toString('base64') } : write
-}
-
-export function asWritten(write: WrittenDown): Write {
-  return 'value' in write ? { key: write.key, value: Buffer.from(write.value, 'base64') } : write
 }
 
 /** The environment of a server that is to write down what it promises. */
