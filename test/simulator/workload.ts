@@ -69,7 +69,7 @@ export async function receive<Of extends Client>(stage: Stage<Of>, client: Of): 
   const { session, holdfast } = client
   while (!session.isClosed) {
     try {
-      const { grants } = session.isOpen ? await session.unheldGrants() : { grants: [] }
+      const { grants } = session.isOpen ? await session.unheldGrants(list => list) : { grants: [] }
       for (const { name, request_id } of grants) {
         // Of a request that is still to be answered.
         if (request_id !== undefined) continue

@@ -186,8 +186,20 @@ export class AcquireRequest extends Request {
 
   fail(error: HoldfastError): void {
     if (this.#isAbandoned) return
+    if (this.sentAt === this.firstSentAt || !this.#session.isOpen) return this.#refuse(error)
     // It was sent more than once: a copy may lie in the socket of a server that was stopped, and would yet be granted, to nobody.
-    if (this.sentAt !== this.firstSentAt && this.#session.isOpen) this.#session.cancel(this)
+    if (error.code === 'unavailable') {
+      this.#session.cancel(this)
+      return this.#refuse(error)
+    }
+    // That nothing has been done is true when none of the copies can do anything any more.
+    this.#session.ask({ id: 0, type: 'cancel', request_id: this.id }).then(
+      () => this.#refuse(error),
+      (failure: HoldfastError) => this.#refuse(failure.code === 'unavailable' ? failure : error),
+    )
+  }
+
+  #refuse(error: HoldfastError): void {
     this.#settled()
     this.#outcome.reject(error)
   }

@@ -61,7 +61,7 @@ export class Holdfast implements AsyncDisposable {
 
   /** The session's id, to be named as the receiver of a transfer; connects if that has not happened. */
   async sessionId(): Promise<string> {
-    if (this.#session.id === '') await this.#session.unheldGrants()
+    if (this.#session.id === '') await this.#session.unheldGrants(list => list)
     return this.#session.id
   }
 
@@ -153,15 +153,15 @@ export class Holdfast implements AsyncDisposable {
   }
 
   /** A handle for a lock that another session has transferred to this one; null if there is none of that name. */
-  async adopt(name: string): Promise<Lock | null> {
-    const { grants, sentAt } = await this.#session.unheldGrants()
-    // What has a request was asked for here: its answer is on its way, or it is being given back. And another call may have taken it up by now.
-    const unheld = this.#session.ledger.unheld(grants)
-    const grant = unheld.find(one => one.name === name && one.request_id === undefined)
-    if (this.#session.ledger.isClosed) throw new ClosedError()
-    if (!grant) return null
-    const holding = this.#session.holdAsOf(grant, sentAt)
-    return new Lock(this.#session, holding, { task: this.#session.newTask(), waitedMs: 0 })
+  adopt(name: string): Promise<Lock | null> {
+    const session = this.#session
+    return session.unheldGrants(({ grants, sentAt }) => {
+      // What has a request was asked for here: its answer is on its way, or it is being given back.
+      const grant = grants.find(one => one.name === name && one.request_id === undefined)
+      if (session.ledger.isClosed) throw new ClosedError()
+      if (!grant) return null
+      return new Lock(session, session.holdAsOf(grant, sentAt), { task: session.newTask(), waitedMs: 0 })
+    })
   }
 
   /** The value that the lock carries; null if none was ever written. */

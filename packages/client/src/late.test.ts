@@ -64,6 +64,19 @@ test('what the session has asked for by itself is not taken up as if it had been
   assert.equal(lock, null)
 })
 
+test('what was handed over and has ended by the time it is taken up is lost', async () => {
+  const script = new Script()
+  const asked = script.holdfast.adopt('b')
+  await script.welcome()
+  await turn()
+  const { id } = script.connection.last('renew')
+  await script.connection.say(
+    { type: 'reply', id, ttl_ms: 15_000, changes: 1, epoch: 1, grants: [wireGrant('b', 8)] },
+    { type: 'lost', name: 'b', token: 8, reason: 'preempted', changes: 2 },
+  )
+  assert.equal((await asked)?.isHeld, false)
+})
+
 test('of two who take up at once what was handed over one gets it', async () => {
   const script = new Script()
   const both = Promise.all([script.holdfast.adopt('b'), script.holdfast.adopt('b')])
@@ -87,10 +100,16 @@ test('a refusal of what was sent more than once takes back the copies that may s
   await script.clock.advance(100)
   await script.welcome({ grants: [] })
   assert.equal(script.connection.last('acquire').id, id)
+  let isRefused = false
+  const told = first.then(() => {
+    isRefused = true
+  })
   await script.connection.say(refusal)
-  await first
-  await turn()
-  assert.equal(script.connection.last('cancel').request_id, id)
+  const cancel = script.connection.last('cancel')
+  assert.equal(cancel.request_id, id)
+  assert.equal(isRefused, false, 'one of the copies may still be granted')
+  await script.connection.say({ type: 'reply', id: cancel.id })
+  await told
 })
 
 test('a refusal of what was sent once needs no more words', async () => {

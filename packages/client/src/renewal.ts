@@ -35,7 +35,7 @@ export type RenewalPorts = {
 }
 
 export type GrantList = { grants: WireGrant[]; sentAt: Instant }
-type ListListener = { resolve: (list: GrantList) => void; reject: (error: HoldfastError) => void }
+type ListListener = { resolve: (list: GrantList) => void; reject: (error: unknown) => void }
 
 export class Renewal {
   readonly #ports: RenewalPorts
@@ -151,10 +151,20 @@ export class Renewal {
     this.#renew({ wantsGrants: true })
   }
 
-  /** The server's list of what the session holds, asked for from now on; taken over, and conferring time, before it resolves. */
-  list(): Promise<GrantList> {
+  /**
+   * Asks for the server's list of what the session holds. `take` gets it when it has been taken over and has conferred time, and before anything else
+   * is heard: what comes next, in the same frame perhaps, may end what is listed.
+   */
+  list<Taken>(take: (list: GrantList) => Taken): Promise<Taken> {
     return new Promise((resolve, reject) => {
-      this.#listeners.push({ resolve, reject })
+      const taking = (list: GrantList) => {
+        try {
+          resolve(take(list))
+        } catch (error) {
+          reject(error)
+        }
+      }
+      this.#listeners.push({ resolve: taking, reject })
       this.#renew({ wantsGrants: true })
     })
   }

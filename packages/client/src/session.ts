@@ -177,10 +177,9 @@ export class Session {
     return remainingMs
   }
 
-  /** The grants that the server lists for this session and that nobody here holds. */
-  async unheldGrants(): Promise<GrantList> {
-    const { grants, sentAt } = await this.#renewal.list()
-    return { grants: this.ledger.unheld(grants), sentAt }
+  /** Gives `take` the grants that the server lists for this session and that nobody here holds, as they are when it is called. */
+  unheldGrants<Taken>(take: (list: GrantList) => Taken): Promise<Taken> {
+    return this.#renewal.list(({ grants, sentAt }) => take({ grants: this.ledger.unheld(grants), sentAt }))
   }
 
   #checkDeadlines(now: Instant): void {
