@@ -6,11 +6,12 @@
  * After a crash the records are read in the order of their revisions. The last one may be torn: then it was not acknowledged. One that is torn and has
  * others behind it was, and the disk has lost it: then the store is refused.
  */
+import { randomBytes } from 'node:crypto'
 import { constants, write } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { EngineFatal } from '../engine.ts'
-import { BLOCK_BYTES, decodeRecord, encodeRecord, type JournalRecord, type OwnWrite, recordBytesMax } from './record.ts'
+import { BLOCK_BYTES, type Commits, decodeRecord, encodeRecord, type JournalRecord, recordBytesMax } from './record.ts'
 
 /** Of one file: some hundred commits, a second of full load; what a start after a crash reads at most is twice that. */
 export const JOURNAL_BYTES = 4 * 1024 * 1024
@@ -26,8 +27,7 @@ export class Journal {
   readonly #bytes: number
   #current = 0
   #offset = 0
-  /** Of the first record in the current file. */
-  #first = 0
+  #use = newUse()
   #buffer = Buffer.alloc(16 * BLOCK_BYTES)
 
   private constructor(handles: readonly FileHandle[], bytes: number) {
@@ -55,35 +55,34 @@ export class Journal {
   async recordsAfter(after: number): Promise<JournalRecord[]> {
     const found = await Promise.all(this.#handles.map(async handle => recordsIn(await contentOf(handle), after)))
     const records = found.flat().sort((one, other) => one.revision - other.revision)
-    records.forEach((record, index) => {
-      if (record.revision !== after + 1 + index)
+    let next = after + 1
+    for (const { revision, commits } of records) {
+      if (revision > next)
         throw new EngineFatal(
-          `The journal of the store is damaged: commit ${after + 1 + index} is missing, and ${record.revision} is there.`,
+          `The journal of the store is damaged: commit ${next} is missing, and ${revision} is there.`,
         )
-    })
+      next = revision + commits.length
+    }
     return records
   }
 
-  /** Whether these records fit into the current file. */
-  hasRoom(records: readonly (readonly OwnWrite[])[]): boolean {
-    return this.#offset + roomFor(records) <= this.#bytes
+  /** Whether these fit into the current file. */
+  hasRoom(commits: Commits): boolean {
+    return this.#offset + recordBytesMax(commits) <= this.#bytes
   }
 
   /** The other file is written from its beginning: what it holds is in LMDB. */
   turn(): void {
     this.#current = 1 - this.#current
     this.#offset = 0
+    this.#use = newUse()
   }
 
   /** Resolves when the disk has them; `revision` is that of the first, and the others follow it. Whoever calls waits for one before the next. */
-  async append(revision: number, commits: readonly (readonly OwnWrite[])[]): Promise<void> {
-    const room = roomFor(commits)
+  async append(revision: number, commits: Commits): Promise<void> {
+    const room = recordBytesMax(commits)
     if (this.#buffer.length < room) this.#buffer = Buffer.alloc(room)
-    if (this.#offset === 0) this.#first = revision
-    let length = 0
-    commits.forEach((writes, index) => {
-      length = encodeRecord(this.#buffer, length, { revision: revision + index, first: this.#first, writes })
-    })
+    const length = encodeRecord(this.#buffer, { revision, use: this.#use, commits })
     const handle = this.#handles[this.#current]!
     await this.#write(handle.fd, length)
     if (!isSyncedByWriting) await handle.datasync()
@@ -106,10 +105,8 @@ export class Journal {
   }
 }
 
-function roomFor(commits: readonly (readonly OwnWrite[])[]): number {
-  let room = 0
-  for (const writes of commits) room += recordBytesMax(writes)
-  return room
+function newUse(): bigint {
+  return randomBytes(8).readBigUInt64LE()
 }
 
 async function contentOf(handle: FileHandle): Promise<Buffer> {
@@ -127,25 +124,32 @@ async function contentOf(handle: FileHandle): Promise<Buffer> {
 function recordsIn(content: Buffer, after: number): JournalRecord[] {
   const records: JournalRecord[] = []
   let offset = 0
-  let first: number | null = null
+  let last: JournalRecord | null = null
   for (;;) {
-    const found = decodeRecord(content, offset)
-    if (!found) break
-    first ??= found.record.revision
-    // What follows is left from an earlier use.
-    if (found.record.first !== first) break
-    if (found.record.revision > after) records.push(found.record)
-    offset = found.end
+    const found = decodeRecord(content.subarray(offset))
+    // What follows may be left from an earlier use.
+    if (!found || (last && !follows(found.record, last))) break
+    last = found.record
+    if (last.revision + last.commits.length - 1 > after) records.push(last)
+    offset += found.length
   }
-  refuseHoles(content, offset, { first, after })
+  refuseHoles(content, offset, { last, after })
   return records
 }
 
+function follows({ use, revision }: JournalRecord, before: JournalRecord): boolean {
+  return use === before.use && revision === before.revision + before.commits.length
+}
+
 /** No record of the same use lies behind the last: it would have been written after another that is lost. */
-function refuseHoles(content: Buffer, from: number, { first, after }: { first: number | null; after: number }): void {
+function refuseHoles(
+  content: Buffer,
+  from: number,
+  { last, after }: { last: JournalRecord | null; after: number },
+): void {
   for (let offset = from; offset < content.length; offset += BLOCK_BYTES) {
-    const record = decodeRecord(content, offset)?.record
-    if (!record || record.revision <= after || (first !== null && record.first !== first)) continue
+    const record = decodeRecord(content.subarray(offset))?.record
+    if (!record || record.revision <= after || (last !== null && record.use !== last.use)) continue
     throw new EngineFatal(`The journal of the store is damaged before commit ${record.revision}, which it still has.`)
   }
 }

@@ -24,14 +24,13 @@ import {
   type KeyValue,
   type Listing,
   type ListOptions,
-  type Write,
 } from '../engine.ts'
 import { compareKeys, refuseCommit, refuseKey, refuseListing } from '../request.ts'
 import { prepareDirectory, secureFiles } from './directory.ts'
 import { Holder } from './holder.ts'
 import { JOURNAL_BYTES, JOURNAL_BYTES_MIN, Journal } from './journal.ts'
 import { type Held, Layer, rangesOf, withinRange } from './overlay.ts'
-import { type OwnWrite, recordBytesMax } from './record.ts'
+import { type Commits, type OwnWrite, recordBytesMax } from './record.ts'
 import { Tree } from './tree.ts'
 import { Watchers } from './watchers.ts'
 
@@ -119,10 +118,9 @@ class Lmdb implements LmdbEngine {
 
   /** Takes over what a process that ended in the middle has left in its journals. */
   async recover(): Promise<void> {
-    for (const { revision, writes } of await this.#journal.recordsAfter(this.#revision)) {
-      this.#apply(this.#recent, writes, revision)
-      this.#revision = revision
-    }
+    for (const { revision, commits } of await this.#journal.recordsAfter(this.#revision))
+      for (const [index, writes] of commits.entries())
+        if (revision + index > this.#revision) this.#apply(this.#recent, writes, ++this.#revision)
     if (this.#revision !== this.#tree.revision) this.#settle()
     await this.#settled
     this.#assertUsable()
@@ -232,7 +230,7 @@ class Lmdb implements LmdbEngine {
   #takeGroup(): Waiting[] {
     let bytes = 0
     const end = this.#queue.findIndex(({ writes }, index) => {
-      bytes += recordBytesMax(writes)
+      bytes += recordBytesMax([writes])
       return index > 0 && bytes > GROUP_BYTES_MAX
     })
     return this.#queue.splice(0, end < 0 ? this.#queue.length : end)
@@ -254,7 +252,7 @@ class Lmdb implements LmdbEngine {
   }
 
   /** Resolves when all of it is durable and can be read. */
-  async #write(commits: readonly (readonly OwnWrite[])[]): Promise<void> {
+  async #write(commits: Commits): Promise<void> {
     if (!this.#journal.hasRoom(commits)) {
       // The other journal is free when LMDB has what it holds.
       await this.#settled

@@ -1,6 +1,7 @@
 /**
- * A commit as it lies in a journal: its revision and its writes, in whole blocks, under a checksum. A block is what a disk and the kernel write at
- * once, and a record shares none with another: nothing that has been acknowledged is ever written again.
+ * Commits as they lie in a journal: all that were written at once, under one checksum, in whole blocks. A block is what a disk and the kernel write at
+ * once, and a record shares none with another: nothing that has been acknowledged is ever written again. What was written at once is there as a
+ * whole or not at all, for it was acknowledged as a whole or not at all.
  */
 import { crc32 } from 'node:zlib'
 import type { Write } from '../engine.ts'
@@ -9,72 +10,95 @@ export const BLOCK_BYTES = 4_096
 
 /** A write whose bytes are nobody else's. */
 export type OwnWrite = Exclude<Write, { value: Uint8Array }> | { key: string; value: Buffer }
+export type Commits = readonly (readonly OwnWrite[])[]
 
 export type JournalRecord = {
+  /** Of the first of the commits; the others follow it. */
   revision: number
-  /** The revision of the first record of its journal: tells those of this use of the file from what an earlier one has left behind them. */
-  first: number
-  writes: readonly OwnWrite[]
+  /** Random, of eight bytes, and another each time that a file is begun: tells what belongs to it from what an earlier use has left behind. */
+  use: bigint
+  commits: Commits
 }
 
 /** "HFJ1". */
 const MAGIC = 0x314a4648
-const at = { magic: 0, checksum: 4, length: 8, revision: 12, first: 20, body: 28 } as const
+const at = { magic: 0, checksum: 4, length: 8, count: 12, revision: 16, use: 24, body: 32 } as const
 const PUT = 1
 const DELETE = 2
 const DELETE_RANGE = 3
+/** Before the writes of a commit: how many there are. */
+const COMMIT_HEAD_BYTES = 4
 /** Of a write: its kind, and the lengths of its key and of what follows. */
 const WRITE_HEAD_BYTES = 1 + 2 + 4
 /** UTF-8 needs at most this many bytes for one UTF-16 unit. */
 const BYTES_PER_UNIT_MAX = 3
 
-/** Room that the record needs, at the most. */
-export function recordBytesMax(writes: readonly OwnWrite[]): number {
+/** Room that a record of these needs, at the most. */
+export function recordBytesMax(commits: Commits): number {
   let bytes = at.body
-  for (const write of writes) {
-    bytes += WRITE_HEAD_BYTES
-    if ('from' in write) bytes += (write.from.length + write.to.length) * BYTES_PER_UNIT_MAX
-    else bytes += write.key.length * BYTES_PER_UNIT_MAX + ('value' in write ? write.value.byteLength : 0)
+  for (const writes of commits) {
+    bytes += COMMIT_HEAD_BYTES
+    for (const write of writes) {
+      bytes += WRITE_HEAD_BYTES
+      if ('from' in write) bytes += (write.from.length + write.to.length) * BYTES_PER_UNIT_MAX
+      else bytes += write.key.length * BYTES_PER_UNIT_MAX + ('value' in write ? write.value.byteLength : 0)
+    }
   }
   return wholeBlocks(bytes)
 }
 
-/** Writes the record to `target` from `offset`, which is a whole number of blocks; returns where the next one goes. */
-export function encodeRecord(target: Buffer, offset: number, { revision, first, writes }: JournalRecord): number {
-  let place = offset + at.body
-  for (const write of writes) place = encodeWrite(target, place, write)
-  const end = offset + wholeBlocks(place - offset)
-  target.fill(0, place, end)
-  target.writeUInt32LE(MAGIC, offset + at.magic)
-  target.writeUInt32LE(place - offset, offset + at.length)
-  target.writeDoubleLE(revision, offset + at.revision)
-  target.writeDoubleLE(first, offset + at.first)
-  target.writeUInt32LE(crc32(target.subarray(offset + at.length, place)), offset + at.checksum)
-  return end
+/** Writes the record to the beginning of `target`; returns its length. */
+export function encodeRecord(target: Buffer, { revision, use, commits }: JournalRecord): number {
+  let place: number = at.body
+  for (const writes of commits) {
+    target.writeUInt32LE(writes.length, place)
+    place += COMMIT_HEAD_BYTES
+    for (const write of writes) place = encodeWrite(target, place, write)
+  }
+  const length = wholeBlocks(place)
+  target.fill(0, place, length)
+  target.writeUInt32LE(MAGIC, at.magic)
+  target.writeUInt32LE(place, at.length)
+  target.writeUInt32LE(commits.length, at.count)
+  target.writeDoubleLE(revision, at.revision)
+  target.writeBigUInt64LE(use, at.use)
+  target.writeUInt32LE(crc32(target.subarray(at.length, place)), at.checksum)
+  return length
 }
 
-/** The record that begins at `offset`, and where the next one would; null: there is none that is whole. */
-export function decodeRecord(source: Buffer, offset: number): { record: JournalRecord; end: number } | null {
-  if (offset + at.body > source.length || source.readUInt32LE(offset + at.magic) !== MAGIC) return null
-  const length = source.readUInt32LE(offset + at.length)
-  const stop = offset + length
-  if (length < at.body || stop > source.length) return null
-  if (source.readUInt32LE(offset + at.checksum) !== crc32(source.subarray(offset + at.length, stop))) return null
-  const writes: OwnWrite[] = []
-  for (let place = offset + at.body; place < stop; ) {
-    const kind = source[place]
-    const keyEnd = place + WRITE_HEAD_BYTES + source.readUInt16LE(place + 1)
-    const end = keyEnd + source.readUInt32LE(place + 3)
-    const key = source.toString('utf8', place + WRITE_HEAD_BYTES, keyEnd)
-    if (kind === PUT) writes.push({ key, value: Buffer.from(source.subarray(keyEnd, end)) })
-    else if (kind === DELETE) writes.push({ key, delete: true })
-    else if (kind === DELETE_RANGE) writes.push({ from: key, to: source.toString('utf8', keyEnd, end), delete: true })
-    // It is whole, by its checksum.
-    else throw new Error(`a journal has a write of kind ${kind}: it is of a newer version of Holdfast`)
-    place = end
+/** The record that `source` begins with, and how long it is; null: there is none that is whole. */
+export function decodeRecord(source: Buffer): { record: JournalRecord; length: number } | null {
+  if (source.length < at.body || source.readUInt32LE(at.magic) !== MAGIC) return null
+  const end = source.readUInt32LE(at.length)
+  if (end < at.body || end > source.length) return null
+  if (source.readUInt32LE(at.checksum) !== crc32(source.subarray(at.length, end))) return null
+  const commits: OwnWrite[][] = []
+  let place: number = at.body
+  for (let count = source.readUInt32LE(at.count); count > 0; count--) {
+    const writes: OwnWrite[] = []
+    let left = source.readUInt32LE(place)
+    for (place += COMMIT_HEAD_BYTES; left > 0; left--) {
+      const decoded = decodeWrite(source, place)
+      writes.push(decoded.write)
+      place = decoded.end
+    }
+    commits.push(writes)
   }
-  const [revision, first] = [source.readDoubleLE(offset + at.revision), source.readDoubleLE(offset + at.first)]
-  return { record: { revision, first, writes }, end: offset + wholeBlocks(length) }
+  const [revision, use] = [source.readDoubleLE(at.revision), source.readBigUInt64LE(at.use)]
+  return { record: { revision, use, commits }, length: wholeBlocks(end) }
+}
+
+function decodeWrite(source: Buffer, place: number): { write: OwnWrite; end: number } {
+  const kind = source[place]
+  const keyEnd = place + WRITE_HEAD_BYTES + source.readUInt16LE(place + 1)
+  const end = keyEnd + source.readUInt32LE(place + 3)
+  const key = source.toString('utf8', place + WRITE_HEAD_BYTES, keyEnd)
+  if (kind === PUT) return { write: { key, value: Buffer.from(source.subarray(keyEnd, end)) }, end }
+  if (kind === DELETE) return { write: { key, delete: true }, end }
+  if (kind === DELETE_RANGE)
+    return { write: { from: key, to: source.toString('utf8', keyEnd, end), delete: true }, end }
+  // It is whole, by its checksum.
+  throw new Error(`a journal has a write of kind ${kind}: it is of a newer version of Holdfast`)
 }
 
 function encodeWrite(target: Buffer, place: number, write: OwnWrite): number {

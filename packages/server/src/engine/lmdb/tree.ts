@@ -1,5 +1,5 @@
 /** LMDB, as the store uses it: one tree of keys under one revision, read at any time and written by whole layers. */
-import { stat } from 'node:fs/promises'
+import { open as openFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { EngineFatal, type KeyValue } from '../engine.ts'
@@ -60,7 +60,19 @@ export class Tree {
 
   static async open(path: string): Promise<Tree> {
     await nameWhole(path, create)
-    return new Tree(path)
+    // A process that was killed in its last write has left what is not on the disk yet, and what is believed now must be: the journals are written anew.
+    const file = await openFile(join(path, 'data.mdb'), 'r+')
+    await file.datasync().finally(() => file.close())
+    const tree = new Tree(path)
+    await tree.#begin()
+    return tree
+  }
+
+  /** A file that could not be named whole (`directory.ts`) was made by LMDB, and is empty. */
+  async #begin(): Promise<void> {
+    await this.#database.ifNoExists(counterKey, () => {
+      void this.#database.put(counterKey, counterValue, 1)
+    })
   }
 
   /** Of the newest commit that it has. */
