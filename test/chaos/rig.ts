@@ -100,7 +100,7 @@ export async function supervised<Started>(start: () => Promise<Started>): Promis
   }
 }
 
-const ROOT = 'holdfast'
+export const ROOT = 'holdfast'
 const INSTANCE = 'default'
 /** Of the run at its end: only healing. */
 const HEAL_SHARE = 0.15
@@ -173,7 +173,7 @@ export class Rig {
       )
     }
     await Promise.all(this.#ports.map((_, place) => this.startServer(place)))
-    for (const [place, server] of this.servers.entries()) await this.#resting.began(server, this.#toldAt(place))
+    for (const [place, server] of this.servers.entries()) await this.#resting.began(server, this.toldAt(place))
     const resourcePort = await this.resource.port()
     const starting = Array.from({ length: options.processes }, (_, index) => this.startClient(index, { resourcePort }))
     await Promise.all(starting)
@@ -191,14 +191,15 @@ export class Rig {
         data: this.dataOf(place),
         port: this.#ports[place]!,
         flags: [...own, '--advertise', this.links.url(place), ...serverFlags],
-        env: tapped({ ...serverEnv(place, folder), ...env }, this.#toldAt(place)),
+        env: tapped({ ...serverEnv(place, folder), ...env }, this.toldAt(place)),
       }),
     )
     this.servers[place] = server
     return server
   }
 
-  #toldAt(place: number): string {
+  /** Where the server of this place writes down what it promises. */
+  toldAt(place: number): string {
     return `${this.options.folder}/server-${place}.told.jsonl`
   }
 
@@ -319,7 +320,7 @@ export class Rig {
     await sleep(LMDB_EMPTY_MS)
     await this.#rested()
     await this.servers[0]?.kill()
-    const told = toldIn(this.#toldAt(0))
+    const told = toldIn(this.toldAt(0))
     for (const commit of await commitsOfLmdb(`${this.dataOf(0)}/store`, ROOT, told)) this.#passed(commit)
     if (!this.#isEmpty()) this.#found(new Violation('I8: something is still held or awaited when everybody has gone'))
   }
@@ -342,7 +343,7 @@ export class Rig {
   async #rested(): Promise<void> {
     for (const [place, server] of this.servers.entries()) {
       if (this.#isStopped) return
-      await this.#resting.over(server, this.#toldAt(place)).catch(error => this.#found(error))
+      await this.#resting.over(server, this.toldAt(place)).catch(error => this.#found(error))
     }
     Object.assign(this.measured, this.#resting.measured)
   }
@@ -390,7 +391,7 @@ export class Rig {
         diedMs === null ? [] : [{ by: `client-${config.index}`, t: diedMs }],
       ),
       instance: INSTANCE,
-      promises: this.servers.map((_, place) => toldIn(this.#toldAt(place))),
+      promises: this.servers.map((_, place) => toldIn(this.toldAt(place))),
     }
     this.evidence = evidence
     const judgement = judge(evidence)

@@ -133,6 +133,18 @@ export const logBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'one-batch-too-many-cleaned',
+    rules: ['P1', 'I22', 'I20'],
+    does: 'With the batches whose entries were carried goes the one behind them: what only that says is gone for the next owner.',
+    file: log,
+    find: 'to: keys.batch(shard, cleaned.before),',
+    replace: 'to: keys.batch(shard, Math.min(cleaned.before + 1, this.#end.seq)),',
+    test: {
+      file: 'test/chaos/cleaning.test.ts',
+      name: 'a log that is cleaned while its server is killed says what the whole log said, and only what was deleted is gone',
+    },
+  },
+  {
     id: 'gap-accepted',
     rules: ['P4', 'I20'],
     does: 'A log with a batch missing is read as if nothing had been in it.',
