@@ -12,8 +12,8 @@ import { freePort } from '../harness/process.ts'
 import { type Server, startServer } from '../harness/server.ts'
 import { ownerOf } from '../harness/witness/owner.ts'
 import { type Chance, chanceOf } from '../simulator/chance.ts'
+import { type ClientsOf, clientConfig, INSTANCE } from './client/config.ts'
 import type { ClientConfig } from './client/process.ts'
-import { sleptSinceBootMs } from './client/real-time.ts'
 import { ClientHandle, Resource } from './clients.ts'
 import { type Evidence, type Judgement, judge, type Recorded } from './judging.ts'
 import { type Carry, Links } from './links.ts'
@@ -57,36 +57,6 @@ export const defaults: Omit<RigOptions, 'folder' | 'seed' | 'seconds'> = {
   serverEnv: () => ({}),
 }
 
-/** What the client processes of a run have in common. */
-export type ClientsOf = Pick<ClientConfig, 'urls' | 'seed' | 'resourcePort'> & { folder: string }
-
-export function clientConfig(
-  { folder, ...common }: ClientsOf,
-  index: number,
-  more: Partial<ClientConfig>,
-): ClientConfig {
-  return {
-    ...common,
-    index,
-    instance: INSTANCE,
-    clients: 4,
-    workers: 2,
-    ttlsMs: [10_000, 1_500, 4_000, 2_500],
-    paceMs: 40,
-    history: `${folder}/client-${index}.jsonl`,
-    rate: 1,
-    isClockFaked: false,
-    sleptMs: sleptSinceBootMs(),
-    watches: index === 0,
-    idleEveryMs: 1_000,
-    idleTtlMs: 1_000,
-    coldPaceMs: 60,
-    coldLocks: 1_000,
-    coldValueChars: 0,
-    ...more,
-  }
-}
-
 export type Fault = { kind: string; atMs: number; healedMs: number | null; isAnsweredDuring: boolean }
 
 /** As a service manager does. @throws when it ends again and again. */
@@ -101,7 +71,6 @@ export async function supervised<Started>(start: () => Promise<Started>): Promis
 }
 
 export const ROOT = 'holdfast'
-const INSTANCE = 'default'
 /** Of the run at its end: only healing. */
 const HEAL_SHARE = 0.15
 const REST_MS_MAX = 30_000

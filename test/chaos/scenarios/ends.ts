@@ -6,11 +6,11 @@ import { Violation } from '../../checker/judge.ts'
 import { startEtcd } from '../../harness/etcd.ts'
 import { type Answer, type Ask, asker, openSession } from '../../harness/rest.ts'
 import { type Server, startServer } from '../../harness/server.ts'
+import { INSTANCE } from '../client/config.ts'
 import { bringNearEnd, type NearEnd, NUMBERS_PER_EPOCH, readHeld } from '../record/near-end.ts'
 import type { Rig } from '../rig.ts'
 import type { Played, PlayOptions, Scenario } from '../scenario.ts'
 
-const INSTANCE = 'default'
 /** As the server is started without another number. */
 const SHARDS = 8
 /** Of an epoch, when a server takes it: more than one turn uses; or so many that some are used before it wants another epoch. */

@@ -9,10 +9,11 @@ import { etcdEnvironment, startCluster, TestCluster } from '../../harness/cluste
 import { freePort } from '../../harness/process.ts'
 import { asker } from '../../harness/rest.ts'
 import { exclusiveLocks } from '../../simulator/workload.ts'
+import { type ClientsOf, clientConfig } from '../client/config.ts'
 import { ClientHandle, Resource } from '../clients.ts'
 import { countsOf, judgeBeliefs } from '../judging.ts'
 import { nowMs } from '../record/recorder.ts'
-import { type ClientsOf, clientConfig, supervised } from '../rig.ts'
+import { supervised } from '../rig.ts'
 import type { Played, PlayOptions, Scenario } from '../scenario.ts'
 
 const PROCESSES = 3
