@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
+import { HoldfastError } from '@holdfast/protocol/errors'
 import type { ServerMessage } from '@holdfast/protocol/frame'
 import { CONNECTION_REQUESTS_MAX } from '@holdfast/protocol/limits'
 import type { WebSocket } from 'ws'
@@ -111,7 +112,7 @@ function connected(clock: Clock = systemClock) {
   const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
   send({ type: 'hello' })
   asked.shift()!.asking.answer({ ok: true, type: 'session', session })
-  return { asked, socket, connection, send }
+  return { asked, socket, connection, send, shards }
 }
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
@@ -161,6 +162,19 @@ test('a renewal is answered in time, if only by saying that its outcome is unkno
   assert.deepEqual(unknown(), [2])
   const answered = socket.sent.flatMap(one => (one.type === 'reply' && one.error === undefined ? [one.id] : []))
   assert.deepEqual(answered, [3], 'an answer that came too late confers nothing')
+})
+
+test('a watch that is asked for while the server stops is refused, and the connection goes on', async () => {
+  const clock = new FakeClock()
+  const { asked, socket, send, shards } = connected(clock)
+  shards.watch = () => {
+    throw new HoldfastError('unavailable', 'The server is stopping.')
+  }
+  send({ type: 'watch', id: 1, prefix: '' }, { type: 'renew', id: 2 })
+  await clock.settle()
+  const reply = socket.sent.at(-1)
+  assert.ok(reply?.type === 'reply' && reply.id === 1 && reply.error?.code === 'unavailable')
+  assert.equal(asked.length, 1)
 })
 
 test('when the connection goes, what it asked for is let go, and nothing more is sent', async () => {

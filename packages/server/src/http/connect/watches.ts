@@ -1,14 +1,15 @@
 /** The watches of one connection. */
-import type { WireError } from '@holdfast/protocol/errors'
+import { HoldfastError, type WireError } from '@holdfast/protocol/errors'
 import type { ClientRequest, ServerMessage } from '@holdfast/protocol/frame'
 import { CONNECTION_WATCHES_MAX } from '@holdfast/protocol/limits'
 import type { Refusal } from '../../locks/model.ts'
+import type { WatchSink } from '../../shards/port.ts'
 import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { endedRefusal } from '../ended.ts'
 import { EventFilter } from '../event-filter.ts'
 import { areAllPermitted, type Deed, seesEvent } from '../permission.ts'
-import { refused } from '../reply.ts'
+import { failed, refused } from '../reply.ts'
 
 type Outlet = { send(message: ServerMessage): boolean; refuse(id: number, error: WireError): void; goAway(): void }
 type Of<Type extends ClientRequest['type']> = Extract<ClientRequest, { type: Type }>
@@ -49,7 +50,7 @@ export class ConnectionWatches {
       // Too far behind to be told: as if the server had no room for it any more.
       cut: () => this.#end(watch, { code: 'unavailable', message: 'The watch has fallen behind: resume it.' }),
     })
-    const { stop } = this.#doors.shards.watch(instance, filterOf(request), {
+    const sink: WatchSink = {
       began: cursor => void this.#outlet.send({ type: 'reply', id: watch, cursor }),
       event: event => filter.offer(event),
       reset: next => void this.#outlet.send({ type: 'reset', watch, cursor: next }),
@@ -59,7 +60,9 @@ export class ConnectionWatches {
         this.#outlet.refuse(watch, refused(reason))
       },
       ended: () => this.#outlet.goAway(),
-    })
+    }
+    const opened = this.#begin(request, instance, sink)
+    if (!opened) return
     const leave = this.#doors.standing.add({
       caller,
       isPermitted: () => areAllPermitted(this.#doors, caller, [deedOf(request)]),
@@ -68,12 +71,26 @@ export class ConnectionWatches {
     const close = () => {
       leave()
       this.#open.delete(watch)
-      stop()
+      opened.stop()
       this.#doors.watches.close(instance)
       this.#doors.telemetry.watchClosed()
     }
     if (refusal) close()
     else this.#open.set(watch, close)
+  }
+
+  /** null: the shards take no more watches, and the client has been told. */
+  #begin(request: Of<'watch'>, instance: string, sink: WatchSink): { stop(): void } | null {
+    try {
+      return this.#doors.shards.watch(instance, filterOf(request), sink)
+    } catch (error) {
+      // The server is stopping, and nothing that is asked meanwhile may end it before it has.
+      if (!(error instanceof HoldfastError)) throw error
+      this.#doors.watches.close(instance)
+      this.#doors.telemetry.watchClosed()
+      this.#outlet.refuse(request.id, failed(error))
+      return null
+    }
   }
 
   #end(watch: number, error: WireError): void {
