@@ -34,6 +34,20 @@ test('what was handed over to a session that is being closed is not taken up', a
   await closing
 })
 
+test('nothing is asked for by a session that is being closed', async () => {
+  const script = new Script()
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome()
+  await script.grant(7)
+  await acquiring
+  const closing = script.holdfast.close()
+  await turn()
+  await assert.rejects(script.holdfast.acquire('b'), ClosedError)
+  assert.equal(script.connection.count('acquire'), 1)
+  await script.connection.say({ type: 'reply', id: script.connection.last('close').id })
+  await closing
+})
+
 /** A session that another one has handed `b` to, and what its server says when it is asked for a list. */
 async function handed(grants = [wireGrant('b', 8)]) {
   const script = new Script()

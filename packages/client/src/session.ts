@@ -135,7 +135,8 @@ export class Session {
   // ------------------------------------------------------------------------------------------------ asking
 
   submit(request: Request): void {
-    if (this.#isClosed) {
+    // While it is being closed, which may take long, what it had asked for is taken back; nothing more is to be had.
+    if (this.#isClosed || (this.ledger.isClosed && request instanceof AcquireRequest)) {
       request.fail(new ClosedError())
       return
     }
