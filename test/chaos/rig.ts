@@ -73,6 +73,7 @@ export async function supervised<Started>(start: () => Promise<Started>): Promis
 export const ROOT = 'holdfast'
 /** Of the run at its end: only healing. */
 const HEAL_SHARE = 0.15
+const HEAL_MS_MIN = 4_000
 const REST_MS_MAX = 30_000
 /** The longest session, and its new owner. */
 const EMPTY_MS_MAX = 40_000
@@ -247,7 +248,8 @@ export class Rig {
   /** Everybody ends what is under way and leaves; then nothing is held, and the members agree. Then all of it is judged. */
   async rest(): Promise<Judgement> {
     this.links.heal()
-    while (performance.now() < this.#endsMs && !this.#isStopped) await sleep(LOOK_MS)
+    const worksMs = this.#worksUntilMs()
+    while (performance.now() < worksMs && !this.#isStopped) await sleep(LOOK_MS)
     if (this.#isStopped) throw new Error('it was stopped')
     const present = this.clients.filter(({ isRunning }) => isRunning)
     for (const client of present) client.tell('finish')
@@ -268,6 +270,13 @@ export class Rig {
     } else await this.#readLmdb().catch(error => this.#found(error))
     if (this.#isLogJudged) this.#judged(() => this.log.settle())
     return this.#judge()
+  }
+
+  /** To its end, and in a short run long enough to see what comes after the last fault. */
+  #worksUntilMs(): number {
+    const healedMs = this.faults.at(-1)?.healedMs ?? null
+    const dueMs = healedMs === null ? 0 : HEAL_MS_MIN - (nowMs() - healedMs)
+    return Math.max(this.#endsMs, performance.now() + dueMs)
   }
 
   /** Ends everything, whatever state it is in. Files stay. */
