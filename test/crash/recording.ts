@@ -50,7 +50,7 @@ export type Recording = {
   readers: Uint8Array
   /** How often the process was killed and started again, the power cuts among them. */
   restarts: number
-  /** Why the load could not go on; null: it could. */
+  /** Why the load could not go on after a start, or went on from what was not so; null: it went on as it should. */
   failure: string | null
 }
 

@@ -5,6 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { nodeFlags } from '../../scripts/node.mjs'
+import { Violation } from '../checker/judge.ts'
 import { temporaryFolder } from '../harness/process.ts'
 import type { Kind } from './disk.ts'
 import { judgeLog } from './expected.ts'
@@ -49,17 +50,24 @@ export async function loaded(options: Omit<LoadOptions, 'folder'>): Promise<Load
   const folder = temporaryFolder('crash')
   try {
     const recording = await record({ ...options, folder: folder.path })
+    const batches = judged(recording)
     const file = join(folder.path, 'recording')
     save(file, recording)
-    return {
-      recording,
-      file,
-      batches: Math.max(...recording.commits.map(commits => judgeLog(commits, ROOT))),
-      remove: folder.remove,
-    }
+    return { recording, file, batches, remove: folder.remove }
   } catch (error) {
     folder.remove()
     throw error
+  }
+}
+
+/** How many batches there are. What is wrong with them is why the load failed: it went on with what a start had made of the disk. */
+function judged(recording: Recording): number {
+  try {
+    return Math.max(...recording.commits.map(commits => judgeLog(commits, ROOT)))
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error
+    recording.failure ??= error.message
+    return 0
   }
 }
 
