@@ -6,10 +6,10 @@
  * After a crash the records are read in the order of their revisions. The last one may be torn: then it was not acknowledged. One that is torn and has
  * others behind it was, and the disk has lost it: then the store is refused.
  */
-import { randomBytes } from 'node:crypto'
 import { constants, write } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { randomHex, systemRandom } from '../../random.ts'
 import { EngineFatal } from '../engine.ts'
 import { BLOCK_BYTES, type Commits, decodeRecord, encodeRecord, type JournalRecord, recordBytesMax } from './record.ts'
 
@@ -18,6 +18,7 @@ export const JOURNAL_BYTES = 4 * 1024 * 1024
 /** Holds the largest commit that there is, and what its sealing adds. */
 export const JOURNAL_BYTES_MIN = 2 * 1024 * 1024
 const FILE_MODE = 0o600
+const USE_BYTES = 8
 const files = ['journal-0', 'journal-1'] as const
 /** Elsewhere a write through such a descriptor may still lie in the disk's own memory, or there is none. */
 const isSyncedByWriting = process.platform === 'linux'
@@ -106,7 +107,7 @@ export class Journal {
 }
 
 function newUse(): bigint {
-  return randomBytes(8).readBigUInt64LE()
+  return BigInt(`0x${randomHex(systemRandom, USE_BYTES)}`)
 }
 
 async function contentOf(handle: FileHandle): Promise<Buffer> {
