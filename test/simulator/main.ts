@@ -60,7 +60,7 @@ async function runAll(): Promise<number> {
       const ask = worker()
       while (!isStopped && !failure && next < first + seeds) {
         const verdict = await ask(next++)
-        if (verdict.isGreen) tally.add(verdict.figures)
+        if (verdict.isGreen) tally.add(verdict.figures, verdict.cpuMs)
         else failure ??= verdict
       }
       ask.end()

@@ -2,7 +2,8 @@
 import { type Fault, type Plan, planOf } from './plan.ts'
 import { type Figures, World } from './world.ts'
 
-export type Verdict = { seed: number; ms: number } & (
+/** `cpuMs`: of this process meanwhile, its helping threads included. */
+export type Verdict = { seed: number; ms: number; cpuMs: number } & (
   | { isGreen: true; figures: Figures }
   /** `invariant`: by its name in VERIFICATION section 6, or the kind of error. */
   | { isGreen: false; invariant: string; message: string; atMs: number; stack: string | undefined }
@@ -10,16 +11,20 @@ export type Verdict = { seed: number; ms: number } & (
 
 export async function judge(plan: Plan, tell?: (line: string) => void): Promise<Verdict> {
   const startedMs = performance.now()
+  const startedCpu = process.cpuUsage()
   const world = new World(plan)
   if (tell) world.tell = what => tell(`${world.schedule.nowMs.toFixed(3).padStart(12)}  ${what()}`)
-  const ms = () => Math.round(performance.now() - startedMs)
+  const took = () => {
+    const { user, system } = process.cpuUsage(startedCpu)
+    return { ms: Math.round(performance.now() - startedMs), cpuMs: Math.round((user + system) / 1_000) }
+  }
   try {
     const figures = await world.run()
-    return { seed: plan.seed, ms: ms(), isGreen: true, figures }
+    return { seed: plan.seed, ...took(), isGreen: true, figures }
   } catch (error) {
     const { message, name, stack } = error instanceof Error ? error : new Error(String(error))
     const invariant = name === 'Violation' ? message.slice(0, message.indexOf(':')) : name
-    return { seed: plan.seed, ms: ms(), isGreen: false, invariant, message, atMs: world.schedule.nowMs, stack }
+    return { seed: plan.seed, ...took(), isGreen: false, invariant, message, atMs: world.schedule.nowMs, stack }
   }
 }
 

@@ -3,13 +3,15 @@ import type { Figures } from './world.ts'
 
 export class Tally {
   seeds = 0
+  #cpuMs = 0
   readonly #startedMs = performance.now()
   readonly #sums = new Map<string, number>()
   readonly #faults = new Map<string, number>()
 
-  add({ faults, outcomes, digest, ...sums }: Figures): void {
+  add({ faults, outcomes, digest, ...sums }: Figures, cpuMs: number): void {
     void digest
     this.seeds++
+    this.#cpuMs += cpuMs
     addTo(this.#sums, sums)
     addTo(this.#faults, faults)
     addTo(this.#faults, { unavailable: outcomes['failed unavailable'] ?? 0 })
@@ -18,7 +20,8 @@ export class Tally {
   line(): string {
     const seconds = (performance.now() - this.#startedMs) / 1_000
     const operations = this.#sums.get('operations') ?? 0
-    return `${this.seeds} seeds green, ${operations} operations, ${Math.round(seconds)} s (${(this.seeds / seconds).toFixed(1)} seeds/s)`
+    const cpuMs = Math.round(this.#cpuMs / Math.max(1, this.seeds))
+    return `${this.seeds} seeds green, ${operations} operations, ${Math.round(seconds)} s (${(this.seeds / seconds).toFixed(1)} seeds/s, ${cpuMs} ms of CPU a seed)`
   }
 
   report(): string {

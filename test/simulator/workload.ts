@@ -19,6 +19,8 @@ export type Stage<Of extends Client = Client> = {
   nowMs(): number
   /** Counts one operation; false: the run has had its operations. */
   takesOne(): boolean
+  /** What was counted was no call after all. */
+  askedNothing?(): void
   /** A number for an acquire, by which the log knows it. */
   nextOperation(): number
   /** Before each round of work, if it is not to go as fast as it can. */
@@ -237,7 +239,10 @@ class Worker {
 
   async #transfer(lock: Lock): Promise<boolean> {
     const to = this.#chance.pick([...this.#stage.others(this.#client), this.#client])
-    if (to === this.#client || to.session.id === '') return false
+    if (to === this.#client || to.session.id === '') {
+      this.#stage.askedNothing?.()
+      return false
+    }
     const call = this.#begin(lock.name, undefined, 'transfer')
     try {
       const token = await lock.transfer(to.session.id)
@@ -265,7 +270,7 @@ class Worker {
   /** A token of the past is refused. */
   async #comeLate(): Promise<void> {
     const past = this.#past
-    if (!past) return
+    if (!past) return this.#stage.askedNothing?.()
     this.#stage.protectedWrite(this.#client, past)
     const call = this.#begin(past.name, undefined, 'come late')
     try {

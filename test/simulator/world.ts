@@ -25,6 +25,7 @@ const HEAL_MS = 90_000
 const QUIET_MS = 60_000
 
 export type Figures = {
+  /** Calls of the library by those who work, those beyond the plan's number (releases of what was held then) included. */
   operations: number
   virtualMs: number
   events: number
@@ -173,6 +174,7 @@ export class World {
       this.#operations++
       return true
     },
+    askedNothing: () => void this.#operations--,
     nextOperation: () => ++this.#acquires,
     others: client =>
       this.clients.filter(
@@ -332,7 +334,7 @@ export class World {
     const { schedule, log, beliefs } = this
     const grants = [...this.#grants.values()]
     return {
-      operations: this.#operations,
+      operations: this.#operations + (this.outcomes.beyond ?? 0),
       virtualMs: Math.round(schedule.nowMs),
       events: schedule.events,
       digest: schedule.digest,
