@@ -4,7 +4,7 @@ import { NUMBERS_LEFT_MIN } from '../../../packages/server/src/shards/instance.t
 import { EPOCH_MAX } from '../../../packages/server/src/shards/ownership.ts'
 import { Violation } from '../../checker/judge.ts'
 import { startEtcd } from '../../harness/etcd.ts'
-import { type Answer, type Ask, asker, openSession } from '../../harness/rest.ts'
+import { type Answer, asker } from '../../harness/rest.ts'
 import { type Server, startServer } from '../../harness/server.ts'
 import { INSTANCE } from '../client/config.ts'
 import { bringNearEnd, type NearEnd, NUMBERS_PER_EPOCH, readHeld } from '../record/near-end.ts'
@@ -23,7 +23,9 @@ const TTL_MS = 60_000
 /** More than are left of whatever there is little of. */
 const GRANTS_MAX = 200
 const ENDS_MS_MAX = 10_000
-const ANSWER_MS_MAX = 5_000
+/** A server looks for an owner for 10 s. */
+const ANSWER_MS_MAX = 15_000
+const UNAVAILABLE = '503 unavailable'
 const SAYS_MS_MAX = 10_000
 
 export const ends: Scenario[] = [
@@ -57,6 +59,7 @@ export const ends: Scenario[] = [
           number: epoch => (epoch + 2) * NUMBERS_PER_EPOCH - NUMBERS_LEFT_MIN - GRANTS_LEFT,
         },
         says: /no epochs left/,
+        refuses: UNAVAILABLE,
       }),
   },
   {
@@ -70,6 +73,7 @@ export const ends: Scenario[] = [
       runOut(options, {
         near: { seq: Number.MAX_SAFE_INTEGER - BATCHES_LEFT },
         says: /no batch numbers left/,
+        refuses: null,
       }),
   },
 ]
@@ -97,6 +101,8 @@ export type RunOut = {
   near: Omit<NearEnd, 'instance'>
   /** What it says when it ends. */
   says: RegExp
+  /** How whoever asks it is answered when it has been started again; null: it ends. */
+  refuses: string | null
 }
 
 /** One server on one member: it is asked for grants until it ends, and started again. */
@@ -114,12 +120,12 @@ export async function runOut({ folder, tell }: Pick<PlayOptions, 'folder' | 'tel
   }
   try {
     const before = await start()
-    const earlier = await granted(before, 3, 'before')
+    const { tokens: earlier } = await granted(before, 3, 'before')
     await before.stop()
     await bringNearEnd(etcd.urls, { instance: INSTANCE, ...run.near })
     tell('runs out')
     const server = await start()
-    const tokens = await granted(server, GRANTS_MAX, 'end')
+    const { tokens, refused } = await granted(server, GRANTS_MAX, 'end')
     const code = await Promise.race([server.exited, sleep(ENDS_MS_MAX, 'nothing' as const, { ref: false })])
     const found: string[] = []
     const { held, seq, epoch } = await readHeld(etcd.urls, INSTANCE).catch((error: unknown) => {
@@ -138,7 +144,9 @@ export async function runOut({ folder, tell }: Pick<PlayOptions, 'folder' | 'tel
     tell('is started again')
     const again = await start()
     const late = await granted(again, 1, 'again')
-    if (late.length > 0) found.push(`I2: ${late} was granted when there was nothing left`)
+    if (late.tokens.length > 0) found.push(`I2: ${late.tokens} was granted when there was nothing left`)
+    if (refused !== null && refused !== UNAVAILABLE) found.push(`I18: who asked for more was answered ${refused}`)
+    if (late.refused !== run.refuses) found.push(`I18: who asked what was started again was answered ${late.refused}`)
     if (!(await hasSaid(again, run.says))) found.push(`I2: started again, it says ${again.output().slice(-1_000)}`)
     return {
       violations: found.map(what => ({ invariant: /^I\d+/.exec(what)?.[0] ?? 'run', what })),
@@ -162,17 +170,32 @@ async function hasSaid(server: Server, what: RegExp): Promise<boolean> {
   return what.test(server.output())
 }
 
-/** The tokens of one lock after another, until there are so many or the server does not answer. */
-async function granted({ url }: Server, count: number, prefix: string): Promise<number[]> {
-  const ask: Ask = (...request) => asker(url, AbortSignal.timeout(ANSWER_MS_MAX))(...request)
-  const session = await openSession(ask, TTL_MS).catch(() => '')
-  const headers = { 'holdfast-session': session }
+type Granted = {
+  tokens: number[]
+  /** How the first that was refused was answered; null: it was not, or there was none. */
+  refused: string | null
+}
+
+/** One lock after another, until there are so many or the server does not grant. */
+async function granted({ url }: Server, count: number, prefix: string): Promise<Granted> {
+  const ask = async (path: string, body: object, headers?: Record<string, string>): Promise<Answer | null> =>
+    asker(url, AbortSignal.timeout(ANSWER_MS_MAX))('POST', path, body, headers).catch(() => null)
   const tokens: number[] = []
+  const refusedBy = (answer: Answer | null) => ({ tokens, refused: answer && `${answer.status} ${codeOf(answer)}` })
+  const opened = await ask('/v2/sessions', { ttl_ms: TTL_MS })
+  if (opened?.status !== 201 && opened?.status !== 200) return refusedBy(opened)
+  const headers = { 'holdfast-session': `${opened.body.session_id}.${opened.body.session_secret}` }
   while (tokens.length < count) {
     const path = `/v2/locks/${encodeURIComponent(lockOf(prefix, tokens.length))}/acquire`
-    const answer: Answer | null = await ask('POST', path, {}, headers).catch(() => null)
-    if (answer?.status !== 200) return tokens
+    const answer = await ask(path, {}, headers)
+    if (answer?.status !== 200) return refusedBy(answer)
     tokens.push(Number(answer.body.token))
   }
-  return tokens
+  return { tokens, refused: null }
+}
+
+/** Of the first error. */
+function codeOf({ body: { errors } }: Answer): unknown {
+  const first: unknown = Array.isArray(errors) ? errors[0] : null
+  return typeof first === 'object' && first !== null && 'code' in first ? first.code : first
 }
