@@ -42,10 +42,12 @@ test('nothing is asked for by a session that is being closed', async () => {
   await acquiring
   const closing = script.holdfast.close()
   await turn()
-  await assert.rejects(script.holdfast.acquire('b'), ClosedError)
+  const refused = assert.rejects(script.holdfast.acquire('b'), ClosedError)
+  await turn()
   assert.equal(script.connection.count('acquire'), 1)
   await script.connection.say({ type: 'reply', id: script.connection.last('close').id })
   await closing
+  await refused
 })
 
 /** A session that another one has handed `b` to, and what its server says when it is asked for a list. */

@@ -5,6 +5,7 @@ const client = 'packages/client/src'
 const beliefTest = `${client}/belief.test.ts`
 const session = (name: string) => ({ file: `${client}/session.test.ts`, name })
 const trust = (name: string) => ({ file: `${client}/trust.test.ts`, name })
+const late = (name: string) => ({ file: `${client}/late.test.ts`, name })
 const belief = (name: string) => ({ file: beliefTest, name })
 
 export const clientBugs: readonly Bug[] = [
@@ -189,5 +190,50 @@ export const clientBugs: readonly Bug[] = [
     find: 'if (epoch >= this.#epoch) {',
     replace: 'if (epoch >= 0) {',
     test: trust('a reply of an earlier epoch than one that was seen extends nothing'),
+  },
+  {
+    id: 'taken-up-while-given-back',
+    rules: ['P16', 'I4'],
+    does: 'What was handed over and is being given back is taken up again, and believed in when the next one holds it.',
+    file: `${client}/ledger.ts`,
+    find: '    this.#takenUp.add(grant.token)\n',
+    replace: '',
+    test: late('what was handed over and is being given back is not taken up again'),
+  },
+  {
+    id: 'own-request-taken-up',
+    rules: ['P16', 'I4'],
+    does: 'A lock that was acquired here and is being released counts as handed over: it is believed in again.',
+    file: `${client}/holdfast.ts`,
+    find: ' && one.request_id === undefined',
+    replace: '',
+    test: late('what the session has asked for by itself is not taken up as if it had been handed over'),
+  },
+  {
+    id: 'taken-up-later',
+    rules: ['P14', 'P16', 'I4'],
+    does: 'What was handed over is taken up after more has been heard: that it has ended is acknowledged, and it is believed in.',
+    file: `${client}/renewal.ts`,
+    find: 'resolve(take(list))',
+    replace: 'void Promise.resolve().then(() => resolve(take(list)))',
+    test: late('what was handed over and has ended by the time it is taken up is lost'),
+  },
+  {
+    id: 'acquired-while-closing',
+    rules: ['P16', 'I4'],
+    does: 'A session that is being closed is granted a lock, and believes in it after its end.',
+    file: `${client}/session.ts`,
+    find: ' || (this.ledger.isClosed && request instanceof AcquireRequest)',
+    replace: '',
+    test: late('nothing is asked for by a session that is being closed'),
+  },
+  {
+    id: 'refused-before-the-copies',
+    rules: ['P15', 'I18'],
+    does: 'A refusal is told while a copy of the request can still be granted.',
+    file: `${client}/acquire.ts`,
+    find: "    if (error.code === 'unavailable') {\n",
+    replace: "    if (error.code !== 'internal') {\n",
+    test: late('a refusal of what was sent more than once takes back the copies that may still arrive'),
   },
 ]

@@ -70,4 +70,16 @@ export const doorBugs: readonly Bug[] = [
       name: 'a lock_id that is not that of this lock ends nothing, and tells nothing',
     },
   },
+  {
+    id: 'watch-ends-a-stop',
+    rules: ['P15', 'I18'],
+    does: 'A watch that is asked for while the server stops ends the process, with the answers that it still owes.',
+    file: `${server}/http/connect/watches.ts`,
+    find: 'if (!(error instanceof HoldfastError)) throw error',
+    replace: 'throw error',
+    test: {
+      file: `${server}/http/connect/connection.test.ts`,
+      name: 'a watch that is asked for while the server stops is refused, and the connection goes on',
+    },
+  },
 ]
