@@ -66,7 +66,7 @@ export const shardBugs: readonly Bug[] = [
     does: 'Watchers hear of what is being written before it is.',
     file: 'packages/server/src/shards/committing.ts',
     find: 'await working.log.append(bytes, working.ownership, cleaned)',
-    replace: `feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
+    replace: `options.feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
       await working.log.append(bytes, working.ownership, cleaned)`,
     test: { file: turnTest, name: nothingLeaves },
   },

@@ -20,9 +20,9 @@ export type CommitOptions = {
   batchId(): string
 }
 
-/** Resolves when all of the turn is durable and has been published. Throws what `ShardLog.append` throws. */
+/** Resolves when all of the turn is durable. Throws what `ShardLog.append` throws. */
 export async function commitTurn(options: CommitOptions): Promise<void> {
-  const { clock, feed, shard, telemetry, working, open } = options
+  const { clock, shard, telemetry, working, open } = options
   const { turn, chosen, carriedText } = open
   let cleaned = chosen
   let appendedBytes = 0
@@ -44,8 +44,16 @@ export async function commitTurn(options: CommitOptions): Promise<void> {
   }
   turn.isLogged = true
   working.appendedBytes = appendedBytes
+}
+
+/** Tells of a turn that is durable whoever follows the log: in the order of turns, and while the disk is busy with the next. */
+export function publishTurn(
+  { feed, shard, telemetry, logged }: Pick<CommitOptions, 'feed' | 'shard' | 'telemetry' | 'logged'>,
+  turn: Turn,
+): void {
+  if (!turn.isLogged) return
   for (const chunk of turn.chunks) feed.publish({ seq: chunk.seq, at: turn.moment.at }, chunk.written)
-  for (const { seq, written } of turn.chunks) options.logged?.({ shard, seq, at: turn.moment.at, written })
+  for (const { seq, written } of turn.chunks) logged?.({ shard, seq, at: turn.moment.at, written })
   for (const { written } of turn.chunks) telemetry.happened({ written, at: turn.moment.at })
 }
 

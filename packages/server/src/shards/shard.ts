@@ -16,7 +16,7 @@ import type { Gate } from './archive.ts'
 import { GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { raise, sealAnew } from './between-turns.ts'
 import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
-import { commitTurn } from './committing.ts'
+import { commitTurn, publishTurn } from './committing.ts'
 import { Lanes } from './lanes.ts'
 import { OwnershipLost } from './log.ts'
 import { handOver, type Ownership, type OwnershipOptions, stillOwned } from './ownership.ts'
@@ -291,10 +291,11 @@ export class Shard {
     return true
   }
 
-  /** Everything that rests on the turn leaves. */
+  /** Everything that rests on the turn leaves, and is published before anybody can ask for it. */
   #leave(turn: Turn): void {
     const { push, shard, telemetry } = this.#options
     turn.leave(push)
+    publishTurn(this.#options, turn)
     telemetry.turnAnswered({ shard, epoch: this.#working?.ownership.epoch ?? 0, ...turn.facts })
     for (const { instance, session } of turn.expired) telemetry.sessionExpired({ instance, session })
     for (const { instance, report } of turn.reports) telemetry.report({ instance, report })
