@@ -108,7 +108,7 @@ function waitOf(waitMs: number | undefined): number | null {
 type Outcome = { granted: (locks: Lock[]) => void; reject: (error: unknown) => void }
 
 /** Reads the grants of a reply to either kind of acquire. */
-type GrantsReply = { grant?: WireGrant; grants?: WireGrant[]; waited_ms?: number; ttl_ms?: number }
+type GrantsReply = { grant?: WireGrant; grants?: WireGrant[]; waited_ms?: number; ttl_ms?: number; changes?: number }
 
 export class AcquireRequest extends Request {
   declare readonly body: AcquireBody
@@ -206,10 +206,14 @@ export class AcquireRequest extends Request {
 
   succeed(reply: SuccessReply, now: Instant): void {
     // The reply to an acquire, by the frame contract.
-    const { grant, grants = grant ? [grant] : [], waited_ms: waitedMs = 0 } = reply as GrantsReply
+    const { grant, grants = grant ? [grant] : [], waited_ms: waitedMs = 0, changes } = reply as GrantsReply
     if (this.#isAbandoned) {
       this.#session.giveBack(grants)
       return
+    }
+    if (this.#isOvertaken(grants, changes)) {
+      this.#session.giveBack(grants)
+      return this.#again()
     }
     const holdings: Holding[] = []
     const sentAt = this.sentAt ?? now
@@ -227,6 +231,15 @@ export class AcquireRequest extends Request {
     this.#settled()
     const made = { task: this.body.task ?? '', waitedMs }
     this.#outcome.granted(holdings.map(holding => new Lock(this.#session, holding, made)))
+  }
+
+  /** Changes that came after the grant have been heard of, and acknowledged, before it: its own end may be one of them (SAFETY P14). */
+  #isOvertaken(grants: readonly WireGrant[], changes: number | undefined): boolean {
+    const { belief, holdings } = this.#session.ledger
+    return (
+      (changes ?? Number.POSITIVE_INFINITY) < belief.processedChanges &&
+      grants.some(({ token }) => !holdings.has(token))
+    )
   }
 
   /** Its own end is too near for any belief, however soon the answer comes: asking again would bring the same, for ever. */

@@ -50,6 +50,23 @@ test('nothing is asked for by a session that is being closed', async () => {
   await refused
 })
 
+test('a grant that arrives after the news of its end is not believed in, and the line is joined again', async () => {
+  const script = new Script()
+  let isGranted = false
+  const acquiring = script.holdfast.acquire('a').then(() => {
+    isGranted = true
+  })
+  await script.welcome()
+  await script.connection.say({ type: 'lost', name: 'a', token: 7, reason: 'preempted', changes: 1 })
+  await script.grant(7, { changes: 0 })
+  await turn()
+  assert.equal(isGranted, false)
+  assert.equal(script.connection.last('release').token, 7)
+  assert.equal(script.connection.count('acquire'), 2)
+  await script.grant(9, { changes: 1 })
+  await acquiring
+})
+
 /** A session that another one has handed `b` to, and what its server says when it is asked for a list. */
 async function handed(grants = [wireGrant('b', 8)]) {
   const script = new Script()
