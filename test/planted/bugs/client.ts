@@ -236,4 +236,13 @@ export const clientBugs: readonly Bug[] = [
     replace: "    if (error.code !== 'internal') {\n",
     test: late('a refusal of what was sent more than once takes back the copies that may still arrive'),
   },
+  {
+    id: 'overtaken-grant-believed',
+    rules: ['P14', 'P16', 'I4'],
+    does: 'A grant that arrives after its end has been heard of and acknowledged is believed in.',
+    file: `${client}/acquire.ts`,
+    find: 'if (this.#isOvertaken(grants, changes)) {',
+    replace: 'if (false) {',
+    test: late('a grant that arrives after the news of its end is not believed in, and the line is joined again'),
+  },
 ]
