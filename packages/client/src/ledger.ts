@@ -65,6 +65,11 @@ export class Ledger {
     return grants.filter(({ token }) => !this.holdings.has(token) && !this.#takenUp.has(token))
   }
 
+  /** Whether it was handed over by another session and taken up here, be it held still or given up again. */
+  wasTakenUp(token: number): boolean {
+    return this.#takenUp.has(token)
+  }
+
   /** Two things are proven: the end comes after the first sending and the wait, and after the last sending. */
   #limit(holding: Holding, endsInMs: number, arrival: Arrival): void {
     const { ttlMs } = this.belief

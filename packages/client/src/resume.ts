@@ -23,17 +23,26 @@ export function helloOf({ credential, instance, ttlMs, labels }: SessionOptions,
 
 /**
  * Of the grants that the server lists on resume and no handle stands for, those to be given back: all but what an unanswered request
- * asked for or will release, and what was transferred to this session.
+ * asked for or will release, and what was transferred to this session and nobody has taken up. What was given up and is held again came
+ * back with a store that was restored.
  */
-export function unexpected(grants: readonly WireGrant[], mailbox: Mailbox): WireGrant[] {
-  return grants.filter(grant => !isExpected(grant, mailbox))
+export function unexpected(
+  grants: readonly WireGrant[],
+  mailbox: Mailbox,
+  wasTakenUp: (token: number) => boolean,
+): WireGrant[] {
+  return grants.filter(grant => !isExpected(grant, mailbox, wasTakenUp))
 }
 
-function isExpected(grant: WireGrant, mailbox: Mailbox): boolean {
-  if (typeof grant.request_id !== 'number') return true
+function isExpected(grant: WireGrant, mailbox: Mailbox, wasTakenUp: (token: number) => boolean): boolean {
+  if (typeof grant.request_id !== 'number') return !wasTakenUp(grant.token) || isReleasing(grant, mailbox)
   const request = mailbox.pending.get(grant.request_id)
   if (request instanceof AcquireRequest && !request.isAbandoned) return grant.request_id >= mailbox.settled
-  return mailbox.all().some(({ body }) => body.type === 'release' && body.token === grant.token)
+  return isReleasing(grant, mailbox)
+}
+
+function isReleasing({ token }: WireGrant, mailbox: Mailbox): boolean {
+  return mailbox.all().some(({ body }) => body.type === 'release' && body.token === token)
 }
 
 /** Whether the error says that the session itself no longer exists. `request`: what it answers; none: the hello. */

@@ -231,6 +231,26 @@ test('on resume, a grant that nobody here knows is given back, one that is asked
   )
 })
 
+test('a transferred grant that was given up, and that a restored store lists again, is given back on resume', async () => {
+  const { script } = await holding()
+  const adopting = script.holdfast.adopt('gift')
+  await turn()
+  await script.renewed({ epoch: 1, grants: [wireGrant('a', 7, 1), wireGrant('gift', 10)] })
+  const gift = await adopting
+  assert.ok(gift?.isHeld)
+  const releasing = gift.release()
+  await turn()
+  await script.connection.say({ type: 'reply', id: script.connection.last('release').id, changes: 0 })
+  await releasing
+  await script.connection.cut()
+  await script.clock.advance(200)
+  await script.welcome({ grants: [wireGrant('a', 7, 1), wireGrant('gift', 10)] })
+  assert.deepEqual(
+    script.connection.received.filter(message => message.type === 'release').map(message => message.token),
+    [10],
+  )
+})
+
 test('on resume, a lock that the server does not list is lost', async () => {
   const { script, lock } = await holding()
   await script.connection.cut()

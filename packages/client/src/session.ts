@@ -279,7 +279,7 @@ export class Session {
     if (!message.grants) return
     const { unknown } = this.ledger.adopt(message.grants, { ...at, grantsSeen: this.ledger.grantsSeen })
     this.ledger.belief.processedChanges = message.changes
-    this.giveBack(unexpected(unknown, this.#mailbox))
+    this.giveBack(unexpected(unknown, this.#mailbox, token => this.ledger.wasTakenUp(token)))
   }
 
   #helloRefused(wire: WireError): void {

@@ -245,4 +245,16 @@ export const clientBugs: readonly Bug[] = [
     replace: 'if (false) {',
     test: late('a grant that arrives after the news of its end is not believed in, and the line is joined again'),
   },
+  {
+    id: 'restored-gift-kept',
+    rules: ['P16', 'I8'],
+    does: 'A grant that was transferred here and given up comes back with a restore, and nobody gives it back: it is held as long as the client lives.',
+    file: 'packages/client/src/resume.ts',
+    find: 'return !wasTakenUp(grant.token) || isReleasing(grant, mailbox)',
+    replace: 'return wasTakenUp(grant.token) || true',
+    test: {
+      file: 'packages/client/src/session.test.ts',
+      name: 'a transferred grant that was given up, and that a restored store lists again, is given back on resume',
+    },
+  },
 ]
