@@ -9,4 +9,6 @@ Error.stackTraceLimit = 0
 process.on('message', (message: { seed: number; operations: number }) => {
   void judge(planOf(message.seed, message.operations)).then(verdict => process.send?.(verdict))
 })
+// Ctrl-C goes to all processes of the terminal: the seed is played to its end, and whoever asked for it disconnects.
+process.on('SIGINT', () => undefined)
 process.on('disconnect', () => process.exit())
