@@ -40,7 +40,7 @@ export type Event =
   | { type: 'mark'; mark: Mark }
 
 export type Recording = {
-  events: Event[]
+  events: readonly Event[]
   /**
    * Until the first power cut of the load, and since each: of the commit that made the revision; place 1 is that of the empty store, and has none. What
    * was lost, for nobody had been told of it, has others in its place afterwards.

@@ -23,7 +23,7 @@ let asks: Ask[] = []
 
 before(async () => {
   servers = await startServers({ servers: 3, etcd: { members: 1 } })
-  asks = servers.urls.map(asker)
+  asks = servers.urls.map(url => asker(url))
 })
 after(() => servers.stop())
 

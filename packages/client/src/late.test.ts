@@ -115,9 +115,10 @@ test('of two who take up at once what was handed over one gets it', async () => 
   const both = Promise.all([script.holdfast.adopt('b'), script.holdfast.adopt('b')])
   await script.welcome()
   await turn()
-  for (const { id } of script.connection.received.filter(({ type }) => type === 'renew')) {
+  for (const asked of script.connection.received) {
+    if (asked.type !== 'renew') continue
     const grants = [wireGrant('b', 8)]
-    await script.connection.say({ type: 'reply', id: id ?? 0, ttl_ms: 15_000, changes: 0, epoch: 1, grants })
+    await script.connection.say({ type: 'reply', id: asked.id, ttl_ms: 15_000, changes: 0, epoch: 1, grants })
   }
   const tokens = (await both).map(lock => lock?.token)
   assert.deepEqual(tokens.toSorted(), [8, undefined])

@@ -93,7 +93,7 @@ export const crashBugs: readonly Bug[] = [
     file: `${engine}/tree.ts`,
     find: 'const isWritten = await database.ifVersion(counterKey, this.revision, () => {',
     replace:
-      'await database.put(counterKey, counterValue, revision)\n    const isWritten = await database.ifVersion(counterKey, revision, () => {',
+      'await database.put(counterKey, salt, revision)\n    const isWritten = await database.ifVersion(counterKey, revision, () => {',
     test,
   },
   {
@@ -110,7 +110,7 @@ export const crashBugs: readonly Bug[] = [
     rules: ['I20', 'A1'],
     does: 'A commit of which a part is on the disk is taken over at a start.',
     file: `${engine}/record.ts`,
-    find: 'if (source.readUInt32LE(at.checksum) !== crc32(source.subarray(at.length, end))) return null',
+    find: 'if (source.readUInt32LE(at.checksum) !== crc32(source.subarray(at.length, end), salt)) return null',
     replace: '',
     test,
   },

@@ -3,6 +3,16 @@ import type { Bug } from '../bug.ts'
 
 const engine = 'packages/server/src/engine'
 const lmdb = `${engine}/lmdb/lmdb.ts`
+const journal = `${engine}/lmdb/journal.ts`
+const holder = `${engine}/lmdb/holder.ts`
+const likeAMap = {
+  file: `${engine}/lmdb/journal.test.ts`,
+  name: 'a full journal goes to LMDB, and the store is at all times what a map would be, also when it is opened anew',
+}
+const alone = {
+  file: `${engine}/lmdb/holder.test.ts`,
+  name: 'one process has the store, until it ends however it ends',
+}
 const conformance = (name: string) => ({ file: `${engine}/lmdb/lmdb.test.ts`, name: `engine lmdb ${name}`.trim() })
 const synced = {
   file: `${engine}/lmdb/syncing.test.ts`,
@@ -12,22 +22,12 @@ const synced = {
 export const engineBugs: readonly Bug[] = [
   {
     id: 'never-synced',
-    rules: ['I16', 'A1', 'O12'],
-    listed: 'B26',
-    does: 'The store is told to leave syncing to the system: a power cut takes back what was acknowledged.',
-    file: lmdb,
-    find: 'overlappingSync: false,',
-    replace: 'overlappingSync: false,\n    noSync: true,',
-    test: synced,
-  },
-  {
-    id: 'root-page-not-synced',
     rules: ['I16', 'A1'],
     listed: 'B26',
-    does: 'The page that says which state is the last is left to the system: a power cut takes back the last commits.',
-    file: lmdb,
-    find: 'overlappingSync: false,',
-    replace: 'overlappingSync: false,\n    noMetaSync: true,',
+    does: 'The journal is left to the system to be synced: a power cut takes back what was acknowledged.',
+    file: journal,
+    find: '(isSyncedByWriting ? constants.O_DSYNC : 0)',
+    replace: '0',
     test: synced,
   },
   {
@@ -35,9 +35,9 @@ export const engineBugs: readonly Bug[] = [
     rules: ['I16', 'A1', 'P2'],
     listed: 'B26',
     does: 'A commit is acknowledged when it has been handed to the writer.',
-    file: lmdb,
-    find: 'if (await this.#writeAt(revision, request.writes)) {',
-    replace: 'if (this.#writeAt(revision, request.writes)) {',
+    file: journal,
+    find: 'await this.#write(handle.fd, length)',
+    replace: 'void this.#write(handle.fd, length)',
     test: synced,
   },
   {
@@ -45,29 +45,53 @@ export const engineBugs: readonly Bug[] = [
     rules: ['A1', 'I19'],
     does: 'A commit writes whatever its checks find.',
     file: lmdb,
-    find: 'if (!passes) return { ok: false, revision, found }',
+    find: 'if (!passes) return { ok: false, revision, found: checks.map(({ key }) => this.#pair(key, staged)) }',
     replace: '',
     test: conformance('absence is a check that fails once the key is there'),
   },
   {
-    id: 'checked-and-not-held',
-    rules: ['A1', 'I19', 'O12'],
-    does: 'Between the check and the write another process may write: both pass.',
+    id: 'judged-without-those-before',
+    rules: ['A1', 'I19'],
+    does: 'Of commits that are written together each is checked on what was before all of them: two pass under one check.',
     file: lmdb,
-    find: 'return await database.ifVersion(counterKey, revision, () => {',
-    replace: 'return await database.ifNoExists(Buffer.from([9]), () => {',
-    test: {
-      file: `${engine}/lmdb/two-writers.test.ts`,
-      name: 'of commits that two processes make under one check exactly one passes',
-    },
+    find: 'if (group.length > 1) this.#apply(staged, writes, revision)',
+    replace: '',
+    test: likeAMap,
+  },
+  {
+    id: 'two-processes-at-once',
+    rules: ['O12', 'A1', 'I19'],
+    does: 'A second process opens a store that another has: each acknowledges what the other does not know.',
+    file: holder,
+    find: 'BEGIN EXCLUSIVE',
+    replace: 'BEGIN',
+    test: alone,
+  },
+  {
+    id: 'lock-let-go-while-its-process-lives',
+    rules: ['O12', 'A1'],
+    does: 'The lock of a store goes when nothing in its process refers to it any more, though the process lives.',
+    file: holder,
+    find: '    locks.add(this.#lock)\n',
+    replace: '',
+    test: alone,
+  },
+  {
+    id: 'deleted-key-comes-back',
+    rules: ['A1', 'I22'],
+    does: 'A key is deleted in memory, and LMDB, which has it, is not told.',
+    file: `${engine}/lmdb/overlay.ts`,
+    find: 'if (isBelow) this.#held.set(key, null)\n    else ',
+    replace: '',
+    test: likeAMap,
   },
   {
     id: 'range-one-too-many',
     rules: ['A1', 'I22'],
     does: 'The deletion of a range takes the key at its end too: the oldest batch that is still needed.',
-    file: lmdb,
-    find: 'end: encodeKey(range.to)',
-    replace: 'end: encodeKey(range.to + String.fromCharCode(0))',
+    file: `${engine}/lmdb/overlay.ts`,
+    find: 'key => key >= from && key < to',
+    replace: 'key => key >= from && key <= to',
     test: conformance('a range is deleted from its first key up to, not including, its last'),
   },
   {
@@ -75,8 +99,9 @@ export const engineBugs: readonly Bug[] = [
     rules: ['A1', 'I20'],
     does: 'A listing in pages loses a key between two of them: a recovery finds a gap, or no lock.',
     file: lmdb,
-    find: '    if (more) pairs.pop()\n',
-    replace: '    if (pairs.length > 1) pairs.pop()\n',
+    find: '    const revision = this.#revision\n    for (const { value } of pairs)',
+    replace:
+      '    if (pairs.length > 1) pairs.pop()\n    const revision = this.#revision\n    for (const { value } of pairs)',
     // The suite as a whole: this test reads what the one before it has written.
     test: conformance(''),
   },
@@ -85,8 +110,8 @@ export const engineBugs: readonly Bug[] = [
     rules: ['A4', 'I16'],
     does: 'After a write has failed the next one is tried: what lies between them on the disk nobody knows.',
     file: lmdb,
-    find: 'if (this.#fatal) throw this.#fatal\n',
-    replace: '',
+    find: 'this.#fatal ??= new EngineFatal(',
+    replace: 'return new EngineFatal(',
     test: {
       file: `${engine}/lmdb/lmdb.test.ts`,
       name: 'a write that fails is the last: no retry, no unhandled rejection',

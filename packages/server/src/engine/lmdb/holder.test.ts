@@ -18,7 +18,9 @@ after(() => rm(path, { recursive: true, force: true }))
 
 async function start(): Promise<{ child: ChildProcess; said: string }> {
   const flags = process.execArgv.filter(flag => flag.startsWith('--conditions'))
-  const child = spawn(process.execPath, [...flags, program, path], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...flags, '--expose-gc', program, path], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   const [said] = await once(child.stdout!, 'data')
   return { child, said: String(said) }
 }

@@ -31,6 +31,9 @@ export class StoreInUse extends Error {
   }
 }
 
+/** What nobody refers to any more would be closed, and the lock let go, while its process lives. */
+const locks = new Set<DatabaseSync>()
+
 export class Holder {
   readonly #path: string
   readonly #lock: DatabaseSync
@@ -50,6 +53,7 @@ export class Holder {
       if (isBusy(error)) throw new StoreInUse(path, noteIn(path))
       throw error
     }
+    locks.add(this.#lock)
     this.formerSocket = noteIn(path)?.socket ?? null
     this.note(null)
   }
@@ -63,6 +67,7 @@ export class Holder {
   }
 
   release(): void {
+    locks.delete(this.#lock)
     this.#lock.close()
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { copyFile, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +9,8 @@ import { MemoryStore } from '../memory/store.ts'
 import { JOURNAL_BYTES_MIN, Journal } from './journal.ts'
 import { openLmdb } from './lmdb.ts'
 import { BLOCK_BYTES, decodeRecord, encodeRecord, type JournalRecord, type OwnWrite, recordBytesMax } from './record.ts'
+
+const SALT = 0x12345678
 
 async function withFolder(act: (path: string) => Promise<void>): Promise<void> {
   const path = await mkdtemp(join(tmpdir(), 'holdfast-journal.'))
@@ -21,7 +24,7 @@ async function withFolder(act: (path: string) => Promise<void>): Promise<void> {
 const put = (key: string, bytes: number): OwnWrite => ({ key, value: Buffer.alloc(bytes, key) })
 
 async function written(path: string, commits: readonly OwnWrite[][]): Promise<void> {
-  const journal = await Journal.open(path, JOURNAL_BYTES_MIN)
+  const journal = await Journal.open(path, { bytes: JOURNAL_BYTES_MIN, salt: SALT })
   for (const [index, writes] of commits.entries()) {
     if (!journal.hasRoom([writes])) journal.turn()
     await journal.append(index + 1, [writes])
@@ -30,7 +33,7 @@ async function written(path: string, commits: readonly OwnWrite[][]): Promise<vo
 }
 
 async function revisionsAfter(path: string, after: number): Promise<number[]> {
-  const journal = await Journal.open(path, JOURNAL_BYTES_MIN)
+  const journal = await Journal.open(path, { bytes: JOURNAL_BYTES_MIN, salt: SALT })
   try {
     return (await journal.recordsAfter(after)).map(({ revision }) => revision)
   } finally {
@@ -53,13 +56,14 @@ test('a record comes back as it was, and not when a bit of it is another', () =>
   ]
   const record: JournalRecord = { revision: 2 ** 52, use: 2n ** 64n - 1n, commits: [writes, [put('b', 1)]] }
   const bytes = Buffer.alloc(recordBytesMax(record.commits))
-  const length = encodeRecord(bytes, record)
+  const length = encodeRecord(bytes, record, SALT)
   assert.equal(length % BLOCK_BYTES, 0)
-  assert.deepEqual(decodeRecord(bytes), { record, length })
+  assert.deepEqual(decodeRecord(bytes, SALT), { record, length })
+  assert.equal(decodeRecord(bytes, SALT + 1), null)
   for (const place of [0, 5, 9, 13, 30, 4_000, 5_020]) {
     const spoilt = Buffer.from(bytes)
     spoilt[place]! ^= 1
-    assert.equal(decodeRecord(spoilt), null, `byte ${place}`)
+    assert.equal(decodeRecord(spoilt, SALT), null, `byte ${place}`)
   }
 })
 
@@ -87,7 +91,7 @@ test('the last record may be torn, and one before it may not', () =>
 test('of what was written at once all is there or nothing is, also when part of it is on the disk', () =>
   withFolder(async path => {
     await written(path, [[put('a', 10)]])
-    const journal = await Journal.open(path, JOURNAL_BYTES_MIN)
+    const journal = await Journal.open(path, { bytes: JOURNAL_BYTES_MIN, salt: SALT })
     await journal.append(1, [[put('a', 10)]])
     await journal.append(2, [[put('b', 9_000)], [put('c', 10)], [put('d', 10)]])
     await journal.close()
@@ -99,9 +103,23 @@ test('of what was written at once all is there or nothing is, also when part of 
     assert.deepEqual(await revisionsAfter(path, 0), [1])
   }))
 
+test('what a client puts where a record could begin is taken for none', () =>
+  withFolder(async path => {
+    const forged = Buffer.alloc(BLOCK_BYTES)
+    encodeRecord(forged, { revision: 1_000, use: 7n, commits: [[put('forged', 10)]] }, SALT + 1)
+    const value = Buffer.concat([Buffer.alloc(BLOCK_BYTES - 32 - 4 - 7 - 1), forged, Buffer.alloc(5_000)])
+    await written(path, [[{ key: 'k', value }]])
+    const handle = await open(join(path, 'journal-0'), 'r')
+    const { buffer } = await handle.read(Buffer.alloc(BLOCK_BYTES), 0, BLOCK_BYTES, BLOCK_BYTES)
+    await handle.close()
+    assert.equal(decodeRecord(buffer, SALT + 1)?.record.revision, 1_000, 'it lies where it was meant to lie')
+    await spoil(join(path, 'journal-0'), 40)
+    assert.deepEqual(await revisionsAfter(path, 0), [], 'torn, and nothing behind it')
+  }))
+
 test('records that are missing between LMDB and the journal are told', () =>
   withFolder(async path => {
-    const journal = await Journal.open(path, JOURNAL_BYTES_MIN)
+    const journal = await Journal.open(path, { bytes: JOURNAL_BYTES_MIN, salt: SALT })
     await journal.append(5, [[put('a', 10)], [put('b', 10)]])
     await journal.close()
     await assert.rejects(revisionsAfter(path, 3), /commit 4 is missing, and 5 is there/)
@@ -113,23 +131,35 @@ test('a full journal goes to LMDB, and the store is at all times what a map woul
     const draw = drawing(42)
     const model = new MemoryStore()
     let engine: Engine = await openLmdb({ path, journalBytes: JOURNAL_BYTES_MIN })
-    for (let step = 0; step < 3_000; step++) {
-      const requests = Array.from({ length: 1 + draw(3) }, () => requestOf(draw, model))
-      const expected = requests.map(request => model.commit(request))
-      assert.deepEqual(await Promise.all(requests.map(request => engine.commit(request))), expected)
-      if (step % 20 === 0) {
-        const options = { prefix: 'k', limit: 1 + draw(40), ...(draw(2) === 0 ? { after: keyOf(draw) } : {}) }
-        assert.deepEqual(await engine.list(options), model.list(options))
-        const key = keyOf(draw)
-        assert.deepEqual(await engine.read(key), model.get(key))
+    try {
+      for (let step = 0; step < 3_000; step++) {
+        const requests = Array.from({ length: 1 + draw(3) }, () => requestOf(draw, model))
+        const expected = requests.map(request => model.commit(request))
+        assert.deepEqual(shown(await Promise.all(requests.map(request => engine.commit(request)))), shown(expected))
+        if (step % 20 === 0) {
+          const options = { prefix: 'k', limit: 1 + draw(40), ...(draw(2) === 0 ? { after: keyOf(draw) } : {}) }
+          assert.deepEqual(shown(await engine.list(options)), shown(model.list(options)))
+          const key = keyOf(draw)
+          assert.deepEqual(shown(await engine.read(key)), shown(model.get(key)))
+        }
+        if (step % 700 === 699) {
+          await engine.close()
+          engine = await openLmdb({ path, journalBytes: JOURNAL_BYTES_MIN })
+        }
       }
-      if (step % 700 === 699) {
-        await engine.close()
-        engine = await openLmdb({ path, journalBytes: JOURNAL_BYTES_MIN })
-      }
+    } finally {
+      await engine.close()
     }
-    await engine.close()
   }))
+
+/** With digests for values: what differs is to be read by people, and soon. */
+function shown(found: unknown): string {
+  return JSON.stringify(found, (_, value: unknown) =>
+    typeof value === 'object' && value !== null && 'modRevision' in value && 'value' in value
+      ? { ...value, value: hash('sha1', value.value as Uint8Array) } // a pair
+      : value,
+  )
+}
 
 /** Numbers below what is asked for, the same for the same seed (mulberry32). */
 function drawing(seed: number): (below: number) => number {

@@ -26,18 +26,20 @@ const isSyncedByWriting = process.platform === 'linux'
 export class Journal {
   readonly #handles: readonly FileHandle[]
   readonly #bytes: number
+  readonly #salt: number
   #current = 0
   #offset = 0
   #use = newUse()
   #buffer = Buffer.alloc(16 * BLOCK_BYTES)
 
-  private constructor(handles: readonly FileHandle[], bytes: number) {
+  private constructor(handles: readonly FileHandle[], { bytes, salt }: { bytes: number; salt: number }) {
     this.#handles = handles
     this.#bytes = bytes
+    this.#salt = salt
   }
 
   /** Makes the files if they are not there, as long as they are to be, so that later writes change nothing but their content. */
-  static async open(path: string, bytes: number): Promise<Journal> {
+  static async open(path: string, { bytes, salt }: { bytes: number; salt: number }): Promise<Journal> {
     const handles: FileHandle[] = []
     const flags = constants.O_RDWR | constants.O_CREAT | (isSyncedByWriting ? constants.O_DSYNC : 0)
     for (const file of files) {
@@ -47,14 +49,16 @@ export class Journal {
       if (size < bytes) await handle.write(Buffer.alloc(bytes - size), 0, bytes - size, size)
       await handle.sync()
     }
-    return new Journal(handles, bytes)
+    return new Journal(handles, { bytes, salt })
   }
 
   /**
    * The records beyond `after`, in order. @throws EngineFatal when some that were acknowledged are not there.
    */
   async recordsAfter(after: number): Promise<JournalRecord[]> {
-    const found = await Promise.all(this.#handles.map(async handle => recordsIn(await contentOf(handle), after)))
+    const found = await Promise.all(
+      this.#handles.map(async handle => recordsIn(await contentOf(handle), { after, salt: this.#salt })),
+    )
     const records = found.flat().sort((one, other) => one.revision - other.revision)
     let next = after + 1
     for (const { revision, commits } of records) {
@@ -83,7 +87,7 @@ export class Journal {
   async append(revision: number, commits: Commits): Promise<void> {
     const room = recordBytesMax(commits)
     if (this.#buffer.length < room) this.#buffer = Buffer.alloc(room)
-    const length = encodeRecord(this.#buffer, { revision, use: this.#use, commits })
+    const length = encodeRecord(this.#buffer, { revision, use: this.#use, commits }, this.#salt)
     const handle = this.#handles[this.#current]!
     await this.#write(handle.fd, length)
     if (!isSyncedByWriting) await handle.datasync()
@@ -122,19 +126,19 @@ async function contentOf(handle: FileHandle): Promise<Buffer> {
 }
 
 /** Of one file: those of its last use, up to the first that is not whole. */
-function recordsIn(content: Buffer, after: number): JournalRecord[] {
+function recordsIn(content: Buffer, { after, salt }: { after: number; salt: number }): JournalRecord[] {
   const records: JournalRecord[] = []
   let offset = 0
   let last: JournalRecord | null = null
   for (;;) {
-    const found = decodeRecord(content.subarray(offset))
+    const found = decodeRecord(content.subarray(offset), salt)
     // What follows may be left from an earlier use.
     if (!found || (last && !follows(found.record, last))) break
     last = found.record
     if (last.revision + last.commits.length - 1 > after) records.push(last)
     offset += found.length
   }
-  refuseHoles(content, offset, { last, after })
+  refuseHoles(content, offset, { last, after, salt })
   return records
 }
 
@@ -146,10 +150,10 @@ function follows({ use, revision }: JournalRecord, before: JournalRecord): boole
 function refuseHoles(
   content: Buffer,
   from: number,
-  { last, after }: { last: JournalRecord | null; after: number },
+  { last, after, salt }: { last: JournalRecord | null; after: number; salt: number },
 ): void {
   for (let offset = from; offset < content.length; offset += BLOCK_BYTES) {
-    const record = decodeRecord(content.subarray(offset))?.record
+    const record = decodeRecord(content.subarray(offset), salt)?.record
     if (!record || record.revision <= after || (last !== null && record.use !== last.use)) continue
     throw new EngineFatal(`The journal of the store is damaged before commit ${record.revision}, which it still has.`)
   }

@@ -58,7 +58,8 @@ export async function openLmdb({ path, journalBytes = JOURNAL_BYTES }: LmdbOptio
   try {
     const tree = await Tree.open(path)
     opened.unshift(tree)
-    const journal = await Journal.open(path, Math.max(journalBytes, JOURNAL_BYTES_MIN))
+    const bytes = Math.max(journalBytes, JOURNAL_BYTES_MIN)
+    const journal = await Journal.open(path, { bytes, salt: tree.salt })
     opened.unshift(journal)
     await secureFiles(path)
     const engine = new Lmdb({ tree, journal, holder, path })

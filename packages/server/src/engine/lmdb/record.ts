@@ -2,6 +2,8 @@
  * Commits as they lie in a journal: all that were written at once, under one checksum, in whole blocks. A block is what a disk and the kernel write at
  * once, and a record shares none with another: nothing that has been acknowledged is ever written again. What was written at once is there as a
  * whole or not at all, for it was acknowledged as a whole or not at all.
+ *
+ * The checksum begins with the salt of the store, which is random: what a client puts into a value where a record could begin is none.
  */
 import { crc32 } from 'node:zlib'
 import type { Write } from '../engine.ts'
@@ -48,7 +50,7 @@ export function recordBytesMax(commits: Commits): number {
 }
 
 /** Writes the record to the beginning of `target`; returns its length. */
-export function encodeRecord(target: Buffer, { revision, use, commits }: JournalRecord): number {
+export function encodeRecord(target: Buffer, { revision, use, commits }: JournalRecord, salt: number): number {
   let place: number = at.body
   for (const writes of commits) {
     target.writeUInt32LE(writes.length, place)
@@ -62,16 +64,16 @@ export function encodeRecord(target: Buffer, { revision, use, commits }: Journal
   target.writeUInt32LE(commits.length, at.count)
   target.writeDoubleLE(revision, at.revision)
   target.writeBigUInt64LE(use, at.use)
-  target.writeUInt32LE(crc32(target.subarray(at.length, place)), at.checksum)
+  target.writeUInt32LE(crc32(target.subarray(at.length, place), salt), at.checksum)
   return length
 }
 
 /** The record that `source` begins with, and how long it is; null: there is none that is whole. */
-export function decodeRecord(source: Buffer): { record: JournalRecord; length: number } | null {
+export function decodeRecord(source: Buffer, salt: number): { record: JournalRecord; length: number } | null {
   if (source.length < at.body || source.readUInt32LE(at.magic) !== MAGIC) return null
   const end = source.readUInt32LE(at.length)
   if (end < at.body || end > source.length) return null
-  if (source.readUInt32LE(at.checksum) !== crc32(source.subarray(at.length, end))) return null
+  if (source.readUInt32LE(at.checksum) !== crc32(source.subarray(at.length, end), salt)) return null
   const commits: OwnWrite[][] = []
   let place: number = at.body
   for (let count = source.readUInt32LE(at.count); count > 0; count--) {

@@ -1,9 +1,13 @@
 /** A process of `holder.test.ts`: says whether it got the store; keeps it until it is killed. */
+import type { Engine } from '../engine.ts'
 import { openLmdb } from './lmdb.ts'
 
 try {
-  const engine = await openLmdb({ path: process.argv[2] ?? '' })
+  let engine: Engine | null = await openLmdb({ path: process.argv[2] ?? '' })
   await engine.commit({ checks: [], writes: [{ key: 'key', value: new Uint8Array([1]) }] })
+  // Also when nobody refers to it any more.
+  engine = null
+  gc?.()
   process.stdout.write('has it\n')
   // Something to live for.
   process.stdin.resume()

@@ -2,6 +2,7 @@
 import { open as openFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
+import { systemRandom } from '../../random.ts'
 import { EngineFatal, type KeyValue } from '../engine.ts'
 import { nameWhole } from './directory.ts'
 import type { Layer } from './overlay.ts'
@@ -10,12 +11,12 @@ type Database = RootDatabase<Buffer, Buffer>
 
 /** Behind all keys of ours, which begin with the byte 1. Its version is the revision up to which LMDB has what was committed. */
 const counterKey = Buffer.from([2])
-/** The library takes no empty value; what counts is the version. */
-const counterValue = Buffer.from([1])
+/** Its value is the salt of the store's journal, made with the store. */
+const SALT_BYTES = 4
 
 async function create(path: string): Promise<void> {
   const database = openDatabase(path)
-  await database.put(counterKey, counterValue, 1)
+  await database.put(counterKey, newSalt(), 1)
   await database.close()
 }
 
@@ -47,6 +48,10 @@ function livePages(stats: unknown): number {
   return pages
 }
 
+function newSalt(): Buffer {
+  return Buffer.from(systemRandom.bytes(SALT_BYTES))
+}
+
 export class Tree {
   readonly #path: string
   #database: Database
@@ -71,16 +76,27 @@ export class Tree {
   /** A file that could not be named whole (`directory.ts`) was made by LMDB, and is empty. */
   async #begin(): Promise<void> {
     await this.#database.ifNoExists(counterKey, () => {
-      void this.#database.put(counterKey, counterValue, 1)
+      void this.#database.put(counterKey, newSalt(), 1)
     })
   }
 
   /** Of the newest commit that it has. */
   get revision(): number {
     this.refresh()
-    const version = this.#database.getEntry(counterKey)?.version
-    if (version === undefined) throw new EngineFatal('the store has lost its revision')
-    return version
+    return this.#counter.version
+  }
+
+  /** Random, and never another. */
+  get salt(): number {
+    const { value } = this.#counter
+    // In a store that was begun before there were journals it is one byte.
+    return value.length < SALT_BYTES ? value[0]! : value.readUInt32LE()
+  }
+
+  get #counter(): { value: Buffer; version: number } {
+    const entry = this.#database.getEntry(counterKey)
+    if (entry?.version === undefined) throw new EngineFatal('the store has lost its revision')
+    return { value: entry.value, version: entry.version }
   }
 
   /** What is read from here on is as new as what was written before. */
@@ -117,12 +133,13 @@ export class Tree {
   /** Takes all of the layer at once, and with it the revision; resolves when it is durable. */
   async store(layer: Layer, revision: number): Promise<void> {
     const database = this.#database
+    const salt = this.#counter.value
     const isWritten = await database.ifVersion(counterKey, this.revision, () => {
       for (const [key, held] of layer.entries()) {
         if (held) void database.put(encodeKey(key), held.value, held.modRevision)
         else void database.remove(encodeKey(key))
       }
-      void database.put(counterKey, counterValue, revision)
+      void database.put(counterKey, salt, revision)
     })
     if (!isWritten) throw new Error('another process has written to the store')
     this.refresh()
