@@ -613,3 +613,40 @@ test('a watch goes on after the last event when the connection was lost, and say
   await turn()
   assert.equal(script.connection.last('unwatch').watch, second.id)
 })
+
+test('a watch that has begun is resumed however long that takes; one that never began ends with the reason', async () => {
+  const script = new Script()
+  const events = script.holdfast.watch({ prefix: 'p/' })
+  await script.welcome()
+  await script.connection.say({ type: 'reply', id: script.connection.last('watch').id, cursor: 'c0' })
+  const never = script.holdfast.watch({ prefix: 'q/' })
+  const refused = assert.rejects(never.next(), UnavailableError)
+  let item: unknown = null
+  const next = events.next().then(({ value }) => {
+    item = value
+  })
+  await script.connection.say({
+    type: 'reply',
+    id: script.connection.last('watch').id,
+    error: { code: 'unavailable', message: 'Nobody decides.' },
+  })
+  await refused
+  await script.connection.cut()
+  await script.clock.advance(300)
+  await script.welcome()
+  const second = script.connection.last('watch')
+  await script.connection.say({ type: 'reply', id: second.id, error: { code: 'unavailable', message: 'Not yet.' } })
+  assert.equal(script.connection.last('watch').id, second.id, 'not at once')
+  await script.clock.advance(1_001)
+  const third = script.connection.last('watch')
+  assert.deepEqual([third.prefix, third.after, third.id === second.id], ['p/', 'c0', false])
+  await script.connection.say({ type: 'reply', id: third.id, cursor: 'c0' })
+  await script.connection.say({
+    type: 'event',
+    watch: third.id,
+    event: { id: 'c1', at: 'now', type: 'released' as const, lock: 'p/a' },
+  })
+  await next
+  assert.deepEqual(item, { id: 'c1', at: 'now', type: 'released', lock: 'p/a' })
+  await events.return?.()
+})

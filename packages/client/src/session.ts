@@ -59,7 +59,7 @@ export class Session {
   /** By the id of the request that began the watch. */
   readonly watches = new Map<number, (message: WatchMessage) => void>()
   readonly #options: SessionOptions
-  readonly #clock: Clock
+  readonly clock: Clock
   readonly #random: Random
   readonly #connection: Connection
   readonly #mailbox: Mailbox
@@ -75,7 +75,7 @@ export class Session {
 
   constructor(options: SessionOptions, parts: SessionParts) {
     this.#options = options
-    this.#clock = parts.clock
+    this.clock = parts.clock
     this.#random = parts.random
     this.tasks = parts.tasks
     this.ledger = new Ledger(options.ttlMs, {
@@ -116,11 +116,11 @@ export class Session {
   }
 
   monotonicMs(): number {
-    return this.#clock.monotonicMs()
+    return this.clock.monotonicMs()
   }
 
   wallMs(): number {
-    return this.#clock.wallMs()
+    return this.clock.wallMs()
   }
 
   newTask(): string {
@@ -166,13 +166,13 @@ export class Session {
 
   /** A grant of another session's making, from a list that was asked for at `sentAt`. */
   holdAsOf(grant: WireGrant, sentAt: Instant): Holding {
-    return this.ledger.takeUp(grant, { firstSentAt: sentAt, sentAt, waitedMs: 0, now: this.#clock.now() })
+    return this.ledger.takeUp(grant, { firstSentAt: sentAt, sentAt, waitedMs: 0, now: this.clock.now() })
   }
 
   /** What remains by a reading made now. When nothing does, the lock is lost before this returns. */
   holdsForMs(holding: Holding): number {
     if (holding.lost || holding.isSuspended) return 0
-    const now = this.#clock.now()
+    const now = this.clock.now()
     const remainingMs = this.ledger.remainingMs(holding, now)
     if (remainingMs <= 0) this.#checkDeadlines(now)
     return remainingMs
@@ -198,7 +198,7 @@ export class Session {
 
   #hello(): void {
     const hello = helloOf(this.#options, this.#id === '' ? null : `${this.#id}.${this.#secret}`)
-    this.#helloSentAt = this.#clock.now()
+    this.#helloSentAt = this.clock.now()
     this.#connection.send(JSON.stringify([hello]))
   }
 
@@ -210,11 +210,11 @@ export class Session {
     }
     for (const watcher of this.watchers) watcher.lost()
     if (this.#hasBeenWelcomed) this.report({ type: 'disconnected', why })
-    this.#alarm.within(this.#tickMs(), this.#clock.monotonicMs())
+    this.#alarm.within(this.#tickMs(), this.clock.monotonicMs())
   }
 
   #receive(text: string): void {
-    const now = this.#clock.now()
+    const now = this.clock.now()
     this.#receivedAtMs = now.monotonicMs
     // What has run out while this frame lay in the socket is lost before the frame can say anything.
     if (this.ledger.holdings.size > 0 && this.ledger.dueMs(now) <= 0) this.#checkDeadlines(now)
@@ -310,8 +310,8 @@ export class Session {
     if (isSessionGone(wire, request)) return this.#sessionEnded(wire.message)
     if (wire.code === 'unavailable' || (wire.code === 'rate_limited' && request instanceof RenewRequest)) {
       this.#mailbox.retryLater(request)
-      this.#renewal.refused(request, this.#clock.monotonicMs())
-      return this.#alarm.within(this.#random.fraction() * RETRY_MS_MAX, this.#clock.monotonicMs())
+      this.#renewal.refused(request, this.clock.monotonicMs())
+      return this.#alarm.within(this.#random.fraction() * RETRY_MS_MAX, this.clock.monotonicMs())
     }
     this.#mailbox.take(id)
     if (isForgottenWait(wire, request, this.#mailbox)) {
@@ -326,7 +326,7 @@ export class Session {
   }
 
   #renewalFailed(error: HoldfastError): void {
-    this.ledger.warn(this.ledger.belief.remainingMs(this.#clock.now()))
+    this.ledger.warn(this.ledger.belief.remainingMs(this.clock.now()))
     this.report({ type: 'renewal_failed', error })
   }
 
@@ -349,7 +349,7 @@ export class Session {
   }
 
   #wake(): void {
-    const now = this.#clock.now()
+    const now = this.clock.now()
     this.#checkDeadlines(now)
     this.#endOverdue(now.monotonicMs)
     this.#mailbox.retry()
@@ -385,7 +385,7 @@ export class Session {
     for (const request of this.#mailbox.all()) {
       if (request instanceof AcquireRequest) request.abandon(new ClosedError())
     }
-    if (this.#connection.isOpen) await sayGoodbye(this, this.#clock)
+    if (this.#connection.isOpen) await sayGoodbye(this, this.clock)
     this.#isClosed = true
     this.#alarm.stop()
     this.#connection.close()

@@ -27,6 +27,8 @@ export type WatchItem = LockEvent | WatchReset
 
 /** Unread items above this are not taken in: the watch pauses, and goes on from the last one when they have been read. */
 export const UNREAD_ITEMS_MAX = 10_000
+/** A watch that could not be resumed is asked for again after this, besides the time that the asking took. */
+const AGAIN_MS = 1_000
 
 export function watch(session: Session, options: WatchOptions): AsyncIterableIterator<WatchItem> & AsyncDisposable {
   const subscription = new Subscription(session, options)
@@ -52,6 +54,8 @@ class Subscription implements Watcher {
   readonly #options: WatchOptions
   #cursor: string | undefined
   #watchId = 0
+  #hasBegun = false
+  #cancelTimer = () => {}
   #unread: WatchItem[] = []
   #readers: Reader[] = []
   #state: 'asking' | 'watching' | 'paused' | 'ended' = 'paused'
@@ -80,7 +84,7 @@ class Subscription implements Watcher {
     const request = new PlainRequest<{ cursor: string }>(body, {
       survives: true,
       resolve: ({ cursor }) => this.#began(cursor, request.id),
-      reject: error => this.end({ error }),
+      reject: error => this.#refused(error, request.id),
     })
     this.#session.submit(request)
     this.#watchId = request.id
@@ -91,7 +95,17 @@ class Subscription implements Watcher {
     if (this.#state === 'ended') this.#stop(watchId)
     if (this.#state !== 'asking' || watchId !== this.#watchId) return
     this.#state = 'watching'
+    this.#hasBegun = true
     this.#cursor ??= cursor
+  }
+
+  /** Who asks for the first time is told that nobody answers; a watch that has begun is resumed when somebody does. */
+  #refused(error: HoldfastError, watchId: number): void {
+    if (this.#state !== 'asking' || watchId !== this.#watchId) return
+    if (!this.#hasBegun || error.code !== 'unavailable') return this.end({ error })
+    this.#session.watches.delete(watchId)
+    this.#state = 'paused'
+    this.#cancelTimer = this.#session.clock.after(AGAIN_MS, () => this.opened())
   }
 
   /** A new connection: the watch of the old one is gone; an unanswered request for one is sent again by itself. */
@@ -163,6 +177,7 @@ class Subscription implements Watcher {
     if (this.#state === 'ended') return
     const wasWatching = this.#state === 'watching'
     this.#state = 'ended'
+    this.#cancelTimer()
     this.#options.signal?.removeEventListener('abort', this.#aborted)
     this.#session.watchers.delete(this)
     if (wasWatching) this.#stop(this.#watchId)

@@ -62,7 +62,7 @@ test('the keys of a store that another process serves are changed while that pro
   const { engine, sealed, put, sources } = await world(t)
   const served = await serveEngine(engine)
   t.after(served.close)
-  engine.serveAt(served)
+  await engine.serveAt(served)
   let written = 0
   let isDone = false
   const writing = (async () => {
@@ -101,7 +101,7 @@ test('a store that another process has and does not serve is waited for, and the
   }
   await told(/does not say where/)
   const served = await serveEngine(engine)
-  engine.serveAt(served)
+  await engine.serveAt(served)
   await served.close()
   await told(/ENOENT/)
 })
@@ -158,7 +158,7 @@ test('when the server ends in the middle, the command says so and ends', async t
       },
     })
     ending.close = served.close
-    engine.serveAt(served)
+    await engine.serveAt(served)
     await put('registry/a', 'sealed under the first key')
     const changing = withKeys(sources, async keys => {
       await keys.rotate()

@@ -28,15 +28,11 @@ export const shardBugs: readonly Bug[] = [
   {
     id: 'acknowledged-before-durable',
     rules: ['I16', 'I5', 'P2'],
-    does: 'The same, seen by a client whose server is killed.',
+    does: 'Answers leave when their turn is closed, and its batch is written then.',
     file: shard,
     find: 'await commitTurn({',
     replace: 'turn.leave(this.#options.push)\n      await commitTurn({',
-    test: {
-      file: 'test/system/kill.test.ts',
-      name: '12 times kill -9 under load: what was acknowledged is true',
-      env: { TEST_KILLS: '12' },
-    },
+    test: { file: turnTest, name: nothingLeaves },
   },
   {
     id: 'refusals-and-reads-at-once',
