@@ -152,6 +152,38 @@ test('a full journal goes to LMDB, and the store is at all times what a map woul
     }
   }))
 
+test('scans that have the file opened anew disturb no commit, and no commit a scan', () =>
+  withFolder(async path => {
+    const engine = await openLmdb({ path, journalBytes: JOURNAL_BYTES_MIN, scannedBytesMax: 1 })
+    const revisions = new Set<number>()
+    const writing = async (writer: number) => {
+      for (let step = 0; step < 150; step++) {
+        const key = `k/${writer}/${step % 20}`
+        const range = { from: `k/${writer}/`, to: `k/${writer}/5`, delete: true as const }
+        const writes = step % 10 === 9 ? [range] : [{ key, value: Buffer.alloc(40_000, key) }]
+        revisions.add((await engine.commit({ checks: [], writes })).revision)
+      }
+    }
+    const scanning = async () => {
+      for (let step = 0; step < 200; step++) {
+        const { pairs } = await engine.list({ prefix: 'k/', limit: 100 })
+        for (const { key, value } of pairs) assert.ok(Buffer.from(value).toString().startsWith(key))
+        assert.ok((await engine.size()).usedBytes > 0)
+      }
+    }
+    try {
+      await Promise.all([writing(0), writing(1), scanning(), scanning()])
+      assert.equal(revisions.size, 300, 'each has one of its own')
+      const { pairs } = await engine.list({ prefix: 'k/', limit: 100 })
+      assert.deepEqual(
+        pairs.map(({ key }) => key).filter(key => key < 'k/1/5'),
+        pairs.map(({ key }) => key).filter(key => key >= 'k/0/5' && key < 'k/1/'),
+      )
+    } finally {
+      await engine.close()
+    }
+  }))
+
 /** With digests for values: what differs is to be read by people, and soon. */
 function shown(found: unknown): string {
   return JSON.stringify(found, (_, value: unknown) =>

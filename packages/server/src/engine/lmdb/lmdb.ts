@@ -38,6 +38,8 @@ export type LmdbOptions = {
   path: string
   /** Of each of the two files; for tests that want it to be full soon. At least `JOURNAL_BYTES_MIN`. */
   journalBytes?: number
+  /** After scans of so many bytes the file is opened anew; for tests that want that to happen often. */
+  scannedBytesMax?: number
 }
 
 type Served = { path: string; close(): Promise<void> }
@@ -51,7 +53,7 @@ export type LmdbEngine = Engine & {
 }
 
 /** Opens the store in `path`, which is made if it is not there. @throws StoreInUse; and on a network file system. */
-export async function openLmdb({ path, journalBytes = JOURNAL_BYTES }: LmdbOptions): Promise<LmdbEngine> {
+export async function openLmdb({ path, journalBytes = JOURNAL_BYTES, ...options }: LmdbOptions): Promise<LmdbEngine> {
   await prepareDirectory(path)
   const holder = new Holder(path)
   const opened: { close(): Promise<void> }[] = [{ close: async () => holder.release() }]
@@ -62,7 +64,7 @@ export async function openLmdb({ path, journalBytes = JOURNAL_BYTES }: LmdbOptio
     const journal = await Journal.open(path, { bytes, salt: tree.salt })
     opened.unshift(journal)
     await secureFiles(path)
-    const engine = new Lmdb({ tree, journal, holder, path })
+    const engine = new Lmdb({ tree, journal, holder, path, ...options })
     await engine.recover()
     return engine
   } catch (error) {
@@ -83,6 +85,8 @@ type Waiting = {
   reject(error: unknown): void
 }
 
+type Parts = Pick<LmdbOptions, 'path' | 'scannedBytesMax'> & { tree: Tree; journal: Journal; holder: Holder }
+
 class Lmdb implements LmdbEngine {
   readonly name = 'lmdb'
   readonly #path: string
@@ -102,14 +106,18 @@ class Lmdb implements LmdbEngine {
   #isWorking = false
   /** Resolves when what is being committed has been. */
   #worked: Promise<void> = Promise.resolve()
+  /** Resolves when the group that is being committed has been: LMDB is read for it until then. */
+  #committed: Promise<void> = Promise.resolve()
   #fatal: EngineFatal | null = null
   #isClosed = false
+  readonly #scannedBytesMax: number
   #scannedBytes = 0
   /** Readers wait for it: while the file is being opened anew there is nothing to read from. */
   #opened: Promise<unknown> | null = null
   readonly #watchers = new Watchers()
 
-  constructor({ tree, journal, holder, path }: { tree: Tree; journal: Journal; holder: Holder; path: string }) {
+  constructor({ tree, journal, holder, path, scannedBytesMax = SCANNED_BYTES_MAX }: Parts) {
+    this.#scannedBytesMax = scannedBytesMax
     this.#tree = tree
     this.#journal = journal
     this.#holder = holder
@@ -139,7 +147,7 @@ class Lmdb implements LmdbEngine {
 
   async read(key: string, { atLeast = 0 }: { atLeast?: number } = {}): Promise<KeyValue | null> {
     refuseKey(key)
-    if (this.#opened) await this.#opened
+    while (this.#opened) await this.#opened
     this.#assertUsable()
     refuseOtherTime(this.#revision, { atLeast })
     this.#tree.refresh()
@@ -148,7 +156,7 @@ class Lmdb implements LmdbEngine {
 
   async list(options: ListOptions): Promise<Listing> {
     refuseListing(options)
-    if (this.#opened) await this.#opened
+    while (this.#opened) await this.#opened
     this.#assertUsable()
     refuseOtherTime(this.#revision, options)
     this.#tree.refresh()
@@ -162,7 +170,7 @@ class Lmdb implements LmdbEngine {
     }
     const revision = this.#revision
     for (const { value } of pairs) this.#scannedBytes += value.length
-    if (!more && this.#scannedBytes > SCANNED_BYTES_MAX) await this.#reopen()
+    if (!more && this.#scannedBytes > this.#scannedBytesMax) await this.#reopen()
     return { pairs, revision, more }
   }
 
@@ -184,6 +192,7 @@ class Lmdb implements LmdbEngine {
   }
 
   async size(): Promise<EngineSize> {
+    while (this.#opened) await this.#opened
     this.#assertUsable()
     const [{ liveBytes, fileBytes }, disk] = await Promise.all([this.#tree.size(), statfs(this.#path)])
     // Free pages are written to before the file grows, so they count as room, as the rest of the disk does.
@@ -210,21 +219,25 @@ class Lmdb implements LmdbEngine {
   async #work(): Promise<void> {
     this.#isWorking = true
     while (this.#queue.length > 0) {
-      if (this.#opened) await this.#opened
-      const group = this.#takeGroup()
-      try {
-        if (this.#fatal) throw this.#fatal
-        const results = this.#judge(group)
-        const passed = group.filter(({ writes }, index) => results[index]?.ok && writes.length > 0)
-        if (passed.length > 0) await this.#write(passed.map(({ writes }) => writes))
-        for (const { writes } of passed) this.#watchers.tell(writes)
-        group.forEach(({ resolve }, index) => void resolve(results[index]!))
-      } catch (error) {
-        const fatal = this.#fail(error)
-        for (const { reject } of group) reject(fatal)
-      }
+      while (this.#opened) await this.#opened
+      this.#committed = this.#commitGroup(this.#takeGroup())
+      await this.#committed
     }
     this.#isWorking = false
+  }
+
+  async #commitGroup(group: readonly Waiting[]): Promise<void> {
+    try {
+      if (this.#fatal) throw this.#fatal
+      const results = this.#judge(group)
+      const passed = group.filter(({ writes }, index) => results[index]?.ok && writes.length > 0)
+      if (passed.length > 0) await this.#write(passed.map(({ writes }) => writes))
+      for (const { writes } of passed) this.#watchers.tell(writes)
+      group.forEach(({ resolve }, index) => void resolve(results[index]!))
+    } catch (error) {
+      const fatal = this.#fail(error)
+      for (const { reject } of group) reject(fatal)
+    }
   }
 
   /** What can be written at once. */
@@ -357,6 +370,7 @@ class Lmdb implements LmdbEngine {
   #reopen(): Promise<unknown> {
     this.#scannedBytes = 0
     const reopened = async () => {
+      await this.#committed
       await this.#settled
       if (this.#fatal || this.#isClosed) return
       await this.#tree.reopen()
