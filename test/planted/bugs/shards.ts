@@ -35,6 +35,18 @@ export const shardBugs: readonly Bug[] = [
     test: { file: turnTest, name: nothingLeaves },
   },
   {
+    id: 'numbers-given-out-again',
+    rules: ['I2', 'P3'],
+    does: 'After a refusal numbers go on from what is left in the log: one that belonged to a grant of several permits is given to another.',
+    file: 'packages/server/src/shards/working.ts',
+    find: 'if (options.former) keepNumbers(options.former, working)',
+    replace: '',
+    test: {
+      file: turnTest,
+      name: 'a command that is too large for a batch is refused for good, and the shard goes on',
+    },
+  },
+  {
     id: 'refusals-and-reads-at-once',
     rules: ['P2', 'I12'],
     does: 'A refusal or a read leaves when it is decided: it tells of a grant that may never have happened.',

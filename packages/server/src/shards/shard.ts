@@ -83,10 +83,10 @@ export class Shard {
     this.#nonce = randomHex(options.random, 8)
   }
 
-  /** Reads the log that has just been taken over. */
-  async open(ownership: Ownership): Promise<void> {
+  /** Reads the log that has just been taken over; or once more, after `former` of the same ownership has become void. */
+  async open(ownership: Ownership, former: Working | null = null): Promise<void> {
     const { shard, telemetry } = this.#options
-    const working = await openWorking({ ...this.#options, archived: () => this.#schedule() }, ownership)
+    const working = await openWorking({ ...this.#options, archived: () => this.#schedule(), former }, ownership)
     this.#working = working
     for (const name of working.states.keys()) this.#restart(working, name)
     telemetry.recovered({ shard, ...working.recovered })
@@ -342,7 +342,7 @@ export class Shard {
       // Refused: nothing was written, and we still own it.
       const isRefused = error instanceof EngineRefusal && working !== null
       const ownership = isRefused ? stillOwned(working.ownership, working.log.end) : await this.#options.retake()
-      if (ownership) await this.open(ownership)
+      if (ownership) await this.open(ownership, isRefused ? working : null)
       else this.#end()
     } catch (again) {
       return again instanceof OwnershipLost ? this.#end() : this.#lose(again)

@@ -45,6 +45,8 @@ export type WorkingOptions = {
   archive?: OpenArchive
   /** More of the log has been archived: the cleaner may go on. */
   archived?(): void
+  /** What has become void under the same ownership, and has given numbers out. */
+  former?: Working | null
 }
 
 /** Reads the log that `ownership` has just been taken of. */
@@ -89,6 +91,7 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
     appendedBytes: 0,
     recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
   }
+  if (options.former) keepNumbers(options.former, working)
   return working
 }
 
@@ -109,6 +112,17 @@ export function instanceIn(working: Working, name: string): Instance {
     working.instances.set(name, instance)
   }
   return instance
+}
+
+/**
+ * What was given out under this epoch is not given out again. The log need not say how far that went: the entry that granted several permits, and with them
+ * as many numbers, may have been cleaned, and the one that ended the grant names the first.
+ */
+function keepNumbers(former: Working, working: Working): void {
+  for (const [name, { lastNumber }] of former.states) {
+    const { state } = instanceIn(working, name)
+    state.lastNumber = Math.max(state.lastNumber, lastNumber)
+  }
 }
 
 /** Now, for a decision. */
