@@ -33,7 +33,8 @@ test('all servers restarted one after another: nothing fails, nothing is lost', 
   underFaults('rolling restart', async ({ servers, witness, bound }) => {
     const line = await witness.line()
     const fromMs = performance.now()
-    const idle = await witness.idle(6_000)
+    // Longer than lies between two hand-overs: else it may end, as it should, before the last of them.
+    const idle = await witness.idle(12_000)
     let handedOverAt = Date.now()
     for (const place of servers.all.keys()) {
       if (place === (await ownerOf(servers))) handedOverAt = Date.now()
