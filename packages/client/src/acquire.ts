@@ -169,7 +169,7 @@ export class AcquireRequest extends Request {
     super.moveToNewSession()
     if (this.#isAbandoned) return false
     if (this.#waitMs !== null) {
-      const elapsedMs = Math.floor(this.#session.monotonicMs() - this.madeAtMs)
+      const elapsedMs = Math.floor(this.#session.clock.monotonicMs() - this.madeAtMs)
       this.body.wait_ms = Math.max(0, this.#waitMs - elapsedMs)
     }
     return true
@@ -249,7 +249,7 @@ export class AcquireRequest extends Request {
   }
 
   #again(): void {
-    const elapsedMs = this.#session.monotonicMs() - this.madeAtMs
+    const elapsedMs = this.#session.clock.monotonicMs() - this.madeAtMs
     const timeoutMs = this.timeoutMs()
     if (timeoutMs !== null && elapsedMs > timeoutMs) {
       this.fail(

@@ -157,7 +157,7 @@ export class Lock implements AsyncDisposable {
       token: this.token,
       session: this.#session.id,
       validForMs,
-      validUntil: new Date(this.#session.wallMs() + validForMs).toISOString(),
+      validUntil: new Date(this.#session.clock.wallMs() + validForMs).toISOString(),
     }
   }
 

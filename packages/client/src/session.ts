@@ -115,14 +115,6 @@ export class Session {
     return this.#isClosed
   }
 
-  monotonicMs(): number {
-    return this.clock.monotonicMs()
-  }
-
-  wallMs(): number {
-    return this.clock.wallMs()
-  }
-
   newTask(): string {
     this.#tasksMade++
     return this.#tasksMade.toString(36)

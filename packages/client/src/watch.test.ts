@@ -32,13 +32,19 @@ class Asked {
 
 const nobody = () => new UnavailableError('Nobody has answered in time.')
 
-test('a watch that has begun is resumed however long that takes', async () => {
+/** A watch that has begun, lost its connection, and is asked for again on the next. */
+function resuming() {
   const asked = new Asked()
   const events = watch(asked.session, { prefix: 'p/' })
   asked.last.succeed({ type: 'reply', id: 1, cursor: 'c0' })
   const [subscription] = asked.watchers as Set<{ lost(): void; opened(): void }>
   subscription!.lost()
   subscription!.opened()
+  return { asked, events }
+}
+
+test('a watch that has begun is resumed however long that takes', async () => {
+  const { asked, events } = resuming()
   assert.equal(asked.requests.length, 2)
   const next = events.next()
   for (let time = 0; time < 3; time++) {
@@ -56,12 +62,7 @@ test('a watch that has begun is resumed however long that takes', async () => {
 })
 
 test('a watch that ends while it waits to be asked for again is not asked for', async () => {
-  const asked = new Asked()
-  const events = watch(asked.session, { prefix: 'p/' })
-  asked.last.succeed({ type: 'reply', id: 1, cursor: 'c0' })
-  const [subscription] = asked.watchers as Set<{ lost(): void; opened(): void }>
-  subscription!.lost()
-  subscription!.opened()
+  const { asked, events } = resuming()
   asked.last.fail(nobody())
   await events.return?.()
   assert.equal(asked.timers.length, 0)

@@ -84,7 +84,7 @@ class Subscription implements Watcher {
     const request = new PlainRequest<{ cursor: string }>(body, {
       survives: true,
       resolve: ({ cursor }) => this.#began(cursor, request.id),
-      reject: error => this.#refused(error, request.id),
+      reject: error => this.#unanswered(error, request.id),
     })
     this.#session.submit(request)
     this.#watchId = request.id
@@ -100,7 +100,7 @@ class Subscription implements Watcher {
   }
 
   /** Who asks for the first time is told that nobody answers; a watch that has begun is resumed when somebody does. */
-  #refused(error: HoldfastError, watchId: number): void {
+  #unanswered(error: HoldfastError, watchId: number): void {
     if (this.#state !== 'asking' || watchId !== this.#watchId) return
     if (!this.#hasBegun || error.code !== 'unavailable') return this.end({ error })
     this.#session.watches.delete(watchId)

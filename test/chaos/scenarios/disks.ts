@@ -115,11 +115,19 @@ export function needsStrace(): string | null {
   return tried.status === 0 ? null : `strace is not allowed to trace here: ${tried.stderr.trim()}`
 }
 
-/** From now on, syncs of the member meet this fate. */
-export function inject({ pid }: { pid: number | null }, fate: string): ChildProcess {
+/** What is to fail or to take long: by default syncs; with `paths`, only calls on these files. */
+type Struck = { calls?: string; paths?: readonly string[] }
+
+/** From now on, these calls of the process meet this fate. */
+export function inject(
+  { pid }: { pid: number | null },
+  fate: string,
+  { calls = syncs, paths = [] }: Struck = {},
+): ChildProcess {
   const found = strace()
   if (typeof found === 'string') throw new Error(found)
-  const args = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${syncs}`, '-e', `inject=${syncs}:${fate}`]
+  const args = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${calls}:${fate}`]
+  for (const path of paths) args.push('-P', path)
   return spawn(found.file, [...args, '-p', String(pid)], { env: found.env, stdio: 'ignore' })
 }
 

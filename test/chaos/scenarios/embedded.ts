@@ -49,16 +49,22 @@ export const embeddedStore: Scenario[] = [
   {
     id: '21b',
     name: 'LMDB: syncs fail',
-    does: 'fdatasync and fsync of the server answer EIO',
+    does: 'writes to the journals answer EIO, which is when they are synced; and in turns fdatasync and fsync, by which LMDB takes them over',
     expects: 'it ends at once, having acknowledged nothing that was not synced; started again, it goes on',
     needs: needsStrace,
     rig: embedded,
     boundMs: 12_000,
     async strike(rig) {
-      while (!rig.isOver) {
-        await rig.fault('EIO in syncs of the server', async () => {
+      const paths = ['journal-0', 'journal-1'].map(file => `${rig.dataOf(0)}/store/${file}`)
+      const strikes = [
+        { name: 'EIO in writes to the journal', struck: { calls: 'pwrite64', paths } },
+        { name: 'EIO in syncs of the server', struck: {} },
+      ]
+      for (let times = 0; !rig.isOver; times++) {
+        const { name, struck } = strikes[times % strikes.length]!
+        await rig.fault(name, async () => {
           const server = rig.servers[0]!
-          const tracer = inject({ pid: server.child.pid ?? null }, 'error=EIO')
+          const tracer = inject({ pid: server.child.pid ?? null }, 'error=EIO', struck)
           await endsByItself(rig)
           await detach(tracer)
           await rig.startServer(0)

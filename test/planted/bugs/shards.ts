@@ -39,8 +39,8 @@ export const shardBugs: readonly Bug[] = [
     rules: ['I2', 'P3'],
     does: 'After a refusal numbers go on from what is left in the log: one that belonged to a grant of several permits is given to another.',
     file: 'packages/server/src/shards/working.ts',
-    find: 'if (options.former) keepNumbers(options.former, working)',
-    replace: '',
+    find: 'keepNumbers(instanceIn(working, name).state, last)',
+    replace: 'void last',
     test: {
       file: turnTest,
       name: 'a command that is too large for a batch is refused for good, and the shard goes on',

@@ -1,7 +1,9 @@
 /** Those who have asked and not been answered yet: for a turn, or for as long as they wait in line. */
 import { HoldfastError } from '@holdfast/protocol/errors'
+import { EngineRefusal } from '../engine/engine.ts'
 import type { Command } from '../locks/model.ts'
 import type { Answer, Asking, Submitted } from './port.ts'
+import type { ShardTelemetry } from './telemetry.ts'
 
 export const unknownOutcome = () =>
   new HoldfastError('unavailable', 'The outcome is unknown; retry with the same request id.')
@@ -112,4 +114,19 @@ export class Callers {
     if (left > 0) this.#kept.set(wait.session, left)
     else this.#kept.delete(wait.session)
   }
+}
+
+/** One command made more than a batch holds: surely not written, and it never will be; the state that it was applied to is void. */
+export function refuseTooLarge(
+  arrival: Arrival,
+  { bytesMax, telemetry }: { bytesMax: number; telemetry: ShardTelemetry },
+): EngineRefusal {
+  const text = `one command (${arrival.command.type}) would change more than one batch of the log can hold`
+  telemetry.alarm({ what: text, error: null })
+  arrival.fail(
+    new HoldfastError('quota_exceeded', `This command is too large: ${text}.`, {
+      details: { limit: 'batch_bytes', max: bytesMax },
+    }),
+  )
+  return new EngineRefusal('too_large', text)
 }

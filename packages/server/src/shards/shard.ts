@@ -15,7 +15,7 @@ import { Admission } from './admission.ts'
 import type { Gate } from './archive.ts'
 import { GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { raise, sealAnew } from './between-turns.ts'
-import { Arrival, NotTaken, unknownOutcome } from './callers.ts'
+import { Arrival, NotTaken, refuseTooLarge, unknownOutcome } from './callers.ts'
 import { commitTurn, publishTurn } from './committing.ts'
 import { Lanes } from './lanes.ts'
 import { OwnershipLost } from './log.ts'
@@ -23,7 +23,16 @@ import { handOver, type Ownership, type OwnershipOptions, stillOwned } from './o
 import type { Asking, Logged, SessionPush, TenantCounts } from './port.ts'
 import type { TermsOf } from './terms.ts'
 import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
-import { countsOf, instanceIn, momentOf, openWorking, tenantsOf, type Working, type WorkingOptions } from './working.ts'
+import {
+  countsOf,
+  instanceIn,
+  lastNumbersIn,
+  momentOf,
+  openWorking,
+  tenantsOf,
+  type Working,
+  type WorkingOptions,
+} from './working.ts'
 
 /** Room for the keys of a commit, its header, and what a carried batch may grow by. */
 const BATCH_ROOM_BYTES = HEADER_BYTES_MAX + 4 * 1024
@@ -83,10 +92,10 @@ export class Shard {
     this.#nonce = randomHex(options.random, 8)
   }
 
-  /** Reads the log that has just been taken over; or once more, after `former` of the same ownership has become void. */
-  async open(ownership: Ownership, former: Working | null = null): Promise<void> {
+  /** Reads the log that has just been taken over; or once more under the same ownership, beyond `lastNumbers`. */
+  async open(ownership: Ownership, lastNumbers: ReadonlyMap<string, number> = new Map()): Promise<void> {
     const { shard, telemetry } = this.#options
-    const working = await openWorking({ ...this.#options, archived: () => this.#schedule(), former }, ownership)
+    const working = await openWorking({ ...this.#options, archived: () => this.#schedule(), lastNumbers }, ownership)
     this.#working = working
     for (const name of working.states.keys()) this.#restart(working, name)
     telemetry.recovered({ shard, ...working.recovered })
@@ -278,7 +287,7 @@ export class Shard {
     const { turn } = open
     const { clock, membership } = this.#options
     this.#sinceMs = clock.hrtimeMs()
-    if (turn.oversized) throw this.#refuseOversized(turn.oversized)
+    if (turn.oversized) throw refuseTooLarge(turn.oversized, { ...this.#options, bytesMax: ENTRIES_BYTES_MAX })
     if (lastBatchOf(open) !== null) {
       await commitTurn({ ...this.#options, working, open, batchId: () => `${this.#nonce}-${++this.#batches}` })
       return true
@@ -299,19 +308,6 @@ export class Shard {
     telemetry.turnAnswered({ shard, epoch: this.#working?.ownership.epoch ?? 0, ...turn.facts })
     for (const { instance, session } of turn.expired) telemetry.sessionExpired({ instance, session })
     for (const { instance, report } of turn.reports) telemetry.report({ instance, report })
-  }
-
-  /** One command made more than a batch holds: surely not written, and it never will be; the state that it was applied to is void. */
-  #refuseOversized(arrival: Arrival): EngineRefusal {
-    const { command } = arrival
-    const text = `one command (${command.type}) would change more than one batch of the log can hold`
-    this.#options.telemetry.alarm({ what: text, error: null })
-    arrival.fail(
-      new HoldfastError('quota_exceeded', `This command is too large: ${text}.`, {
-        details: { limit: 'batch_bytes', max: ENTRIES_BYTES_MAX },
-      }),
-    )
-    return new EngineRefusal('too_large', text)
   }
 
   async #betweenTurns(working: Working, before: Turn | null): Promise<null> {
@@ -342,7 +338,7 @@ export class Shard {
       // Refused: nothing was written, and we still own it.
       const isRefused = error instanceof EngineRefusal && working !== null
       const ownership = isRefused ? stillOwned(working.ownership, working.log.end) : await this.#options.retake()
-      if (ownership) await this.open(ownership, isRefused ? working : null)
+      if (ownership) await this.open(ownership, isRefused ? lastNumbersIn(working) : new Map())
       else this.#end()
     } catch (again) {
       return again instanceof OwnershipLost ? this.#end() : this.#lose(again)

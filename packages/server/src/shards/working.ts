@@ -45,8 +45,8 @@ export type WorkingOptions = {
   archive?: OpenArchive
   /** More of the log has been archived: the cleaner may go on. */
   archived?(): void
-  /** What has become void under the same ownership, and has given numbers out. */
-  former?: Working | null
+  /** How far numbers had gone, by instance, in what has become void under the same ownership. */
+  lastNumbers?: ReadonlyMap<string, number>
 }
 
 /** Reads the log that `ownership` has just been taken of. */
@@ -91,7 +91,7 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
     appendedBytes: 0,
     recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
   }
-  if (options.former) keepNumbers(options.former, working)
+  for (const [name, last] of options.lastNumbers ?? []) keepNumbers(instanceIn(working, name).state, last)
   return working
 }
 
@@ -118,11 +118,13 @@ export function instanceIn(working: Working, name: string): Instance {
  * What was given out under this epoch is not given out again. The log need not say how far that went: the entry that granted several permits, and with them
  * as many numbers, may have been cleaned, and the one that ended the grant names the first.
  */
-function keepNumbers(former: Working, working: Working): void {
-  for (const [name, { lastNumber }] of former.states) {
-    const { state } = instanceIn(working, name)
-    state.lastNumber = Math.max(state.lastNumber, lastNumber)
-  }
+function keepNumbers(state: State, last: number): void {
+  state.lastNumber = Math.max(state.lastNumber, last)
+}
+
+/** By instance. Kept beyond the states, which may be large. */
+export function lastNumbersIn({ states }: Working): Map<string, number> {
+  return new Map([...states].map(([name, { lastNumber }]) => [name, lastNumber]))
 }
 
 /** Now, for a decision. */

@@ -42,14 +42,20 @@ export class Journal {
   static async open(path: string, { bytes, salt }: { bytes: number; salt: number }): Promise<Journal> {
     const handles: FileHandle[] = []
     const flags = constants.O_RDWR | constants.O_CREAT | (isSyncedByWriting ? constants.O_DSYNC : 0)
-    for (const file of files) {
-      const handle = await open(join(path, file), flags, FILE_MODE)
-      handles.push(handle)
-      const { size } = await handle.stat()
-      if (size < bytes) await handle.write(Buffer.alloc(bytes - size), 0, bytes - size, size)
-      await handle.sync()
+    const journal = new Journal(handles, { bytes, salt })
+    try {
+      for (const file of files) {
+        const handle = await open(join(path, file), flags, FILE_MODE)
+        handles.push(handle)
+        const { size } = await handle.stat()
+        if (size < bytes) await handle.write(Buffer.alloc(bytes - size), 0, bytes - size, size)
+        await handle.sync()
+      }
+      return journal
+    } catch (error) {
+      await journal.close()
+      throw error
     }
-    return new Journal(handles, { bytes, salt })
   }
 
   /**

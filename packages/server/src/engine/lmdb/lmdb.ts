@@ -26,6 +26,7 @@ import {
   type ListOptions,
 } from '../engine.ts'
 import { compareKeys, refuseCommit, refuseKey, refuseListing } from '../request.ts'
+import type { Served } from '../served/serve.ts'
 import { prepareDirectory, secureFiles } from './directory.ts'
 import { Holder } from './holder.ts'
 import { JOURNAL_BYTES, JOURNAL_BYTES_MIN, Journal } from './journal.ts'
@@ -41,8 +42,6 @@ export type LmdbOptions = {
   /** After scans of so many bytes the file is opened anew; for tests that want that to happen often. */
   scannedBytesMax?: number
 }
-
-type Served = { path: string; close(): Promise<void> }
 
 /** An embedded store that may be served to other processes. */
 export type LmdbEngine = Engine & {

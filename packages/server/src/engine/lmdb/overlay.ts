@@ -11,10 +11,6 @@ export type Held = { value: Buffer; modRevision: number } | null
 export class Layer {
   readonly #held = new Map<string, Held>()
 
-  get size(): number {
-    return this.#held.size
-  }
-
   /** undefined: it has nothing to say. */
   get(key: string): Held | undefined {
     return this.#held.get(key)
