@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { parseArgs } from 'node:util'
+import { commandLine } from '../../scripts/command-line.ts'
 import { type Kept, machineNow } from './kept.ts'
 import { regionsOf, writePage } from './page.ts'
 import { type ContenderId, contenders } from './peers/contenders.ts'
@@ -14,33 +14,29 @@ import { progress, progressOver } from './progress.ts'
 import { groups, questions } from './questions/questions.ts'
 import { writePlots } from './side-by-side/plots.ts'
 
-const USAGE = `npm run bench -- [OPTION …]
-
-  --only NAME,…    these questions or groups of them (--list); default: all but the group side-by-side
-  --quick          in a fraction of the time: whether it runs, not how fast
-  --peers NAME,…   of the side by side: only these contenders (--list)
-  --json FILE      where all rounds are kept (bench-results/latest.json)
-  --plots FOLDER   draw the side by side, as SVG
-  --page FILE      write tables, plots and losses into this page, between its comments
-  --from FILE      measure nothing: take what was kept there, for --plots and --page
-  --list           the questions, the groups and the contenders
-  --help           this
-
-The page of the docs is made by
-  npm run bench -- --only side-by-side --plots docs/plots --page docs/benchmarks.md
-`
-
-const { values } = parseArgs({
+const values = commandLine({
+  name: 'npm run bench',
+  about: `Each question in turn, peers in the same run. The page of the docs is made by
+npm run bench -- --only side-by-side --plots docs/plots --page docs/benchmarks.md`,
   options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    peers: { type: 'string' },
-    json: { type: 'string', default: 'bench-results/latest.json' },
-    plots: { type: 'string' },
-    page: { type: 'string' },
-    from: { type: 'string' },
-    list: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
+    only: {
+      is: 'names',
+      value: 'NAME,…',
+      known: [...Object.keys(questions), ...Object.keys(groups)],
+      about: 'these questions or groups of them (all but the group side-by-side)',
+    },
+    quick: { is: 'flag', about: 'in a fraction of the time: whether it runs, not how fast' },
+    peers: {
+      is: 'names',
+      value: 'NAME,…',
+      known: Object.keys(contenders),
+      about: 'of the side by side: only these contenders',
+    },
+    json: { is: 'text', value: 'FILE', default: 'bench-results/latest.json', about: 'where all rounds are kept' },
+    plots: { is: 'text', value: 'FOLDER', about: 'draw the side by side, as SVG' },
+    page: { is: 'text', value: 'FILE', about: 'write tables, plots and losses into this page, between its comments' },
+    from: { is: 'text', value: 'FILE', about: 'measure nothing: take what was kept there, for --plots and --page' },
+    list: { is: 'flag', about: 'the questions, the groups and the contenders' },
   },
 })
 
@@ -51,8 +47,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.exit(1)
   })
 
-if (values.help) console.log(USAGE)
-else if (values.list) list()
+if (values.list) list()
 else {
   // What `--json` of an earlier run has written.
   const kept = values.from ? (JSON.parse(readFileSync(values.from, 'utf8')) as Kept) : await measured()
@@ -61,8 +56,8 @@ else {
 process.exit(0)
 
 async function measured(): Promise<Kept> {
-  const names = chosen(values.only, [...Object.keys(questions), ...Object.keys(groups)], 'question')
-  const peers = values.peers === undefined ? {} : { peers: chosenPeers(values.peers) }
+  const names = values.only ?? []
+  const peers = values.peers && { peers: values.peers as ContenderId[] } // all of them are known
   const machine = machineNow()
   const how = values.quick ? ' — quick: figures are rough' : ''
   console.log(
@@ -87,7 +82,7 @@ async function measured(): Promise<Kept> {
 /** What was asked, without where it was to be written. */
 function commandOf(): string {
   const words = ['npm run bench --']
-  for (const name of ['only', 'peers'] as const) if (values[name]) words.push(`--${name} ${values[name]}`)
+  for (const name of ['only', 'peers'] as const) if (values[name]) words.push(`--${name} ${values[name].join(',')}`)
   if (values.quick) words.push('--quick')
   return words.length > 1 ? words.join(' ') : 'npm run bench'
 }
@@ -126,16 +121,4 @@ function list(): void {
     'Contenders',
     Object.entries(contenders).map(([name, { label }]) => [name, label]),
   )
-}
-
-function chosen(text: string | undefined, known: readonly string[], what: string): string[] {
-  const names = text?.split(',') ?? []
-  const unknown = names.filter(name => !known.includes(name))
-  if (unknown.length === 0) return names
-  console.error(`No ${what} is called ${unknown.join(', ')}; there are: ${known.join(', ')}.`)
-  process.exit(2)
-}
-
-function chosenPeers(text: string): ContenderId[] {
-  return chosen(text, Object.keys(contenders), 'contender') as ContenderId[] // all of them are known
 }

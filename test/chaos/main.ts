@@ -1,11 +1,8 @@
-/**
- * `npm run chaos [-- --list | --only 3,8 | --seconds N | --seed S | --slack N | --json FILE]`: real etcd members, servers and client processes, under real faults,
- * each scenario judged by what clients saw, what the store held, and what the protected resource took.
- */
+/** `npm run chaos`: real etcd members, servers and client processes, under real faults, each scenario judged by what clients saw, what the store held, and what the protected resource took. */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { commandLine } from '../../scripts/command-line.ts'
 import { progressOf, table } from './report.ts'
 import type { Result } from './result.ts'
 import type { Rig } from './rig.ts'
@@ -14,31 +11,32 @@ import { scenarios } from './scenarios/all.ts'
 
 const SECONDS = 40
 
-const { values } = parseArgs({
+const {
+  list,
+  only,
+  seconds,
+  slack,
+  json,
+  seed = Date.now() % 1_000_000,
+} = commandLine({
+  name: 'npm run chaos',
+  about: 'Real etcd members, servers and clients, under real faults. Ends with 1 when a scenario has failed.',
   options: {
-    list: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    seconds: { type: 'string', default: String(SECONDS) },
-    seed: { type: 'string' },
-    slack: { type: 'string', default: '1' },
-    json: { type: 'string', default: 'chaos-results/latest.json' },
+    list: { is: 'flag', about: 'the scenarios, what each does and what it expects' },
+    only: { is: 'names', value: 'ID,…', known: scenarios.map(({ id }) => id), about: 'these scenarios' },
+    seconds: { is: 'number', default: SECONDS, about: 'of load in each' },
+    seed: { is: 'number', least: 0, about: 'of what is left to chance (the clock)' },
+    slack: {
+      is: 'number',
+      default: 1,
+      about: 'for a machine that is busy with other things: bounds on time so many times what they are',
+    },
+    json: { is: 'text', value: 'FILE', default: 'chaos-results/latest.json', about: 'where results are kept' },
   },
 })
 
-const only = values.only?.split(',').map(id => id.trim())
-const unknown = only?.filter(id => !scenarios.some(scenario => scenario.id === id)) ?? []
-const seconds = Number(values.seconds)
-/** On a machine that is busy with other things bounds on time are so many times what they are. */
-const slack = Number(values.slack)
-const seed = Number(values.seed ?? Date.now() % 1_000_000)
-
-if (values.list) {
+if (list) {
   for (const { id, name, does, expects } of scenarios) console.log(`${id.padStart(3)}  ${name}: ${does}; ${expects}`)
-} else if (unknown.length > 0 || !(seconds > 0) || !(slack >= 1) || !Number.isSafeInteger(seed)) {
-  console.error(
-    `What is that? ${unknown.join(', ')} ${values.seconds} ${values.seed ?? ''}; --list tells what there is.`,
-  )
-  process.exitCode = 2
 } else await runAll()
 
 async function runAll(): Promise<void> {
@@ -71,8 +69,8 @@ async function runAll(): Promise<void> {
 }
 
 function finish(results: readonly Result[], { isStopped }: { isStopped: boolean }): void {
-  mkdirSync(dirname(values.json), { recursive: true })
-  writeFileSync(values.json, `${JSON.stringify({ seed, seconds, slack, load: loadavg(), results }, null, 2)}\n`)
+  mkdirSync(dirname(json), { recursive: true })
+  writeFileSync(json, `${JSON.stringify({ seed, seconds, slack, load: loadavg(), results }, null, 2)}\n`)
   const count = (outcome: Result['outcome']) => results.filter(one => one.outcome === outcome).length
   console.log(
     `\n${table(results)}\n\nload of the machine at the end: ${loadavg()[0]?.toFixed(1)}; bounds times ${slack}`,

@@ -1,9 +1,5 @@
-/**
- * `npm run crash [-- --points N] [--seed S] [--commits N]`: records loads of the embedded store, cuts the power at so many points of them (1,500), and sees
- * whether each comes back with all that was answered for. Then sees that the apparatus can fail: on a disk that ignores syncs, and with each bug
- * that answers too early. Ends with 0 when nothing was lost where it must not be and something where it must.
- */
-import { parseArgs } from 'node:util'
+/** `npm run crash`: cuts the power at many points of recorded loads of the embedded store, and sees whether each comes back with all that was answered for. */
+import { commandLine } from '../../scripts/command-line.ts'
 import { bugsOfCrashes, crashWith } from './bugs.ts'
 import { countTurns } from './points.ts'
 import { whyNot } from './record.ts'
@@ -15,12 +11,21 @@ const COMMITS = 100
 const POINTS_TO_FAIL = 300
 const PROGRESS_POINTS = 250
 
-const { values } = parseArgs({
-  options: { points: { type: 'string' }, seed: { type: 'string' }, commits: { type: 'string' } },
+const {
+  points,
+  commits,
+  seed: first,
+} = commandLine({
+  name: 'npm run crash',
+  about:
+    'Cuts the power at many points of recorded loads of the embedded store, and sees whether each comes back with all that was answered for. Then sees that the apparatus can ' +
+    'fail: on a disk that ignores syncs, and with each bug that answers too early. Ends with 0 when nothing was lost where it must not be and something where it must.',
+  options: {
+    points: { is: 'number', default: POINTS, about: 'at which the power is cut' },
+    commits: { is: 'number', default: COMMITS, about: 'of each load' },
+    seed: { is: 'number', default: 1, about: 'the first' },
+  },
 })
-const points = numberOf(values.points, POINTS)
-const commits = numberOf(values.commits, COMMITS)
-const first = numberOf(values.seed, 1)
 
 const reason = whyNot()
 if (reason) {
@@ -78,10 +83,4 @@ function report(
     `${looked} points (${kinds.join(', ')}), ${settling} while LMDB was written, back at ${revisions} states; ${violations.length} violations`,
   )
   for (const { point, violation } of violations.slice(0, 20)) console.log(`  ${JSON.stringify(point)}: ${violation}`)
-}
-
-function numberOf(text: string | undefined, otherwise: number): number {
-  const number = Number(text ?? otherwise)
-  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`not a number: ${text}`)
-  return number
 }

@@ -1,21 +1,24 @@
-/**
- * `npm run known-bad [-- --seconds N] [--system NAME]`: systems that are known to let two in at once, under the same clients, the same pauses and the same
- * resource as Holdfast, so many seconds each (30). Ends with 1 when one of them is not caught, or Holdfast is.
- */
-import { parseArgs } from 'node:util'
+/** `npm run known-bad`: systems that are known to let two in at once, under the same clients, the same pauses and the same resource as Holdfast. */
+import { commandLine } from '../../scripts/command-line.ts'
 import { expiredWaiters } from './expired-waiter.ts'
 import { type Run, run } from './run.ts'
 import { systems } from './systems.ts'
 import { isAsExpected } from './verdict.ts'
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '30' }, system: { type: 'string' } },
+const { seconds, system: only } = commandLine({
+  name: 'npm run known-bad',
+  about:
+    'Systems that are known to let two in at once, under the same clients, pauses and resource as Holdfast. Ends with 1 when one of them is not caught, or Holdfast is.',
+  options: {
+    seconds: { is: 'number', default: 30, about: 'each' },
+    system: { is: 'name', value: 'NAME', known: systems.map(({ name }) => name), about: 'only this one' },
+  },
 })
 const rows: string[] = []
 let isGreen = true
 
-for (const system of systems.filter(({ name }) => values.system === undefined || name === values.system)) {
-  const result = await run(system, { seconds: Number(values.seconds) })
+for (const system of systems.filter(({ name }) => only === undefined || name === only)) {
+  const result = await run(system, { seconds })
   if (typeof result === 'string') {
     isGreen = false
     rows.push(`| ${system.title} | not run: ${result} | | | | | | |`)
@@ -25,7 +28,7 @@ for (const system of systems.filter(({ name }) => values.system === undefined ||
   }
   console.error(rows.at(-1))
 }
-if (values.system === undefined || values.system === 'v3lock') {
+if (only === undefined || only === 'v3lock') {
   const found = await expiredWaiters()
   if (typeof found === 'string') isGreen = false
   else isGreen &&= found.stuck + found.deceived > 0

@@ -1,10 +1,5 @@
-/**
- * `npm run mutate [-- --room locks|shards] [--sample N] [--seed S] [--file TEXT] [--workers N] [--rounds N]
- * [--at-least PERCENT]`: changes the sources of a room in small
- * ways, one after another, and sees whether its tests notice. Prints those that no test has noticed. Ends with 1 when fewer
- * than 85 % were.
- */
-import { parseArgs } from 'node:util'
+/** `npm run mutate`: changes the sources of a room in small ways, one after another, and sees whether its tests notice. */
+import { commandLine } from '../../scripts/command-line.ts'
 import { rooms } from './rooms.ts'
 import { isKilled, mutantsIn, mutate, type Tried } from './run.ts'
 
@@ -12,23 +7,30 @@ const AT_LEAST = 85
 const PROGRESS_MUTANTS = 25
 const SHOWN_CHARACTERS = 90
 
-const { values } = parseArgs({
+const values = commandLine({
+  name: 'npm run mutate',
+  about:
+    'Changes the sources of a room in small ways, one after another, and prints those that its tests do not notice. Ends with 1 when fewer were noticed than asked for.',
   options: {
-    room: { type: 'string', default: 'locks' },
-    sample: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    file: { type: 'string', default: '' },
-    workers: { type: 'string' },
-    rounds: { type: 'string' },
-    'at-least': { type: 'string', default: String(AT_LEAST) },
+    room: {
+      is: 'name',
+      value: rooms.map(({ name }) => name).join('|'),
+      known: rooms.map(({ name }) => name),
+      default: 'locks',
+      about: 'whose sources',
+    },
+    sample: { is: 'number', about: 'so many changes of all' },
+    seed: { is: 'number', default: 1, about: 'of the sample' },
+    file: { is: 'text', value: 'TEXT', default: '', about: 'only in files whose path has it' },
+    workers: { is: 'number', about: 'processes' },
+    rounds: { is: 'number', about: 'fewer rounds of tests: a quicker look, and a lower score' },
+    'at-least': { is: 'number', default: AT_LEAST, about: 'percent that must be noticed' },
   },
 })
-const chosen = rooms.find(({ name }) => name === values.room)
-if (!chosen) throw new Error(`There is no room ${values.room}. Known: ${rooms.map(({ name }) => name).join(', ')}.`)
-/** Fewer rounds of tests: a quicker look, and a lower score. */
+const chosen = rooms.find(({ name }) => name === values.room)!
 const room = {
   ...chosen,
-  rounds: chosen.rounds.slice(0, values.rounds === undefined ? undefined : Number(values.rounds)),
+  rounds: chosen.rounds.slice(0, values.rounds),
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
@@ -38,11 +40,11 @@ const { mutants, equivalent } = mutantsIn(room, values.file)
 let killed = 0
 const tried = await mutate(room, {
   ...{
-    seed: Number(values.seed),
+    seed: values.seed,
     filter: values.file,
-    sample: values.sample === undefined ? null : Number(values.sample),
+    sample: values.sample ?? null,
   },
-  ...(values.workers !== undefined && { workers: Number(values.workers) }),
+  ...(values.workers !== undefined && { workers: values.workers }),
   tried(one, done, of) {
     if (isKilled(one)) killed++
     else console.log(shown(one))
@@ -64,7 +66,7 @@ function report(all: readonly Tried[]): void {
     `${room.name}: ${killed} of ${all.length} mutants killed (${score} %; ${late} of them never ended), of ${mutants.length} in the room; ` +
       `${equivalent} left out as equivalent; seed ${values.seed}, ${seconds} s`,
   )
-  process.exitCode = all.length > 0 && score >= Number(values['at-least']) ? 0 : 1
+  process.exitCode = all.length > 0 && score >= values['at-least'] ? 0 : 1
 }
 
 function shown({ mutant, fate }: Tried): string {

@@ -1,20 +1,17 @@
-/**
- * `npm run planted [-- ID… | --json]`: plants every bug of the table, or those named, and sees whether the test that must find it does. First
- * each of these tests is run as it is. Writes a table in Markdown, or JSON; ends with 1 when a bug was not found or the table is stale.
- */
+/** `npm run planted`: plants every bug of the table, or those named, and sees whether the test that must find it does. */
+import { commandLine } from '../../scripts/command-line.ts'
 import { bugs } from './bugs.ts'
 import { type Found, findAll, type Verdict } from './find.ts'
 import { report } from './report.ts'
 
-const args = process.argv.slice(2)
-const isJson = args.includes('--json')
-const ids = args.filter(arg => !arg.startsWith('--'))
-const unknown = ids.filter(id => !bugs.some(bug => bug.id === id))
-if (unknown.length > 0) {
-  console.error(`There is no bug ${unknown.join(', ')}. Known: ${bugs.map(bug => bug.id).join(', ')}.`)
-  process.exit(2)
-}
-
+const { rest: ids, json } = commandLine({
+  name: 'npm run planted',
+  about:
+    'Plants every bug of the table, or those named, and sees whether the test that must find it does; each of these tests is run as it is first. Writes a table in Markdown. ' +
+    'Ends with 1 when a bug was not found or the table is stale.',
+  options: { json: { is: 'flag', about: 'JSON instead of the table' } },
+  rest: { value: 'ID…', known: bugs.map(({ id }) => id), about: 'these bugs' },
+})
 const chosen = ids.length === 0 ? bugs : bugs.filter(bug => ids.includes(bug.id))
 const found: Found[] = []
 for await (const one of findAll(chosen)) {
@@ -22,7 +19,7 @@ for await (const one of findAll(chosen)) {
   const { bug, verdict, ms, message } = one
   console.error(`${verdict === 'found' ? '✔' : '✖'} ${bug.id}: ${verdict} (${ms} ms)${message && ` ${message}`}`)
 }
-console.log(isJson ? JSON.stringify(found, null, 2) : report(found))
+console.log(json ? JSON.stringify(found, null, 2) : report(found))
 const count = (verdict: Verdict) => found.filter(one => one.verdict === verdict).length
 const [seen, skipped] = [count('found'), count('skipped here')]
 console.error(

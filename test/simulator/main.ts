@@ -1,11 +1,8 @@
-/**
- * `npm run simulate [-- --seeds N] [--operations N] [--seed S] [--soak] [--timeline]`: whole servers, clients and store on virtual time. Stops at the first
- * violation, shrinks it, and prints the window that shows it and the command that plays it again. Ends with 0 when all seeds are green.
- */
+/** `npm run simulate`: whole servers, clients and store on virtual time, from one seed after another; a violation is shrunk and printed with what plays it again. */
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { commandLine } from '../../scripts/command-line.ts'
 import { nodeFlags } from '../../scripts/node.mjs'
 import { type Plan, planOf } from './plan.ts'
 import { judge, shrink, type Verdict } from './run.ts'
@@ -17,21 +14,23 @@ const PROGRESS_MS = 10_000
 /** Lines before the violation that are shown; the whole timeline comes with `--timeline`. */
 const WINDOW_LINES = 60
 
-const options = parseArgs({
+const options = commandLine({
+  name: 'npm run simulate',
+  about:
+    'Whole servers, clients and store on virtual time. Stops at the first violation, shrinks it, and prints the window that shows it and the command that plays it again. ' +
+    'Ends with 0 when all seeds are green.',
   options: {
-    seeds: { type: 'string' },
-    operations: { type: 'string' },
-    seed: { type: 'string' },
-    soak: { type: 'boolean', default: false },
-    timeline: { type: 'boolean', default: false },
-    plan: { type: 'string' },
-    workers: { type: 'string' },
+    seeds: { is: 'number', about: `how many (${SEEDS}; with --seed, that one)` },
+    operations: { is: 'number', default: OPERATIONS, about: 'of the clients in each' },
+    seed: { is: 'number', about: 'the first' },
+    soak: { is: 'flag', about: 'until it is stopped' },
+    timeline: { is: 'flag', about: 'of --plan: all of it, not only what is before the end' },
+    plan: { is: 'text', value: 'JSON', about: 'play this one, as a violation was printed with' },
+    workers: { is: 'number', default: availableParallelism(), about: 'processes' },
   },
-}).values
-
-const operations = numberOf(options.operations, OPERATIONS)
-const first = numberOf(options.seed, 1)
-const seeds = options.soak ? Number.POSITIVE_INFINITY : numberOf(options.seeds, options.seed === undefined ? SEEDS : 1)
+})
+const { operations, seed: first = 1 } = options
+const seeds = options.soak ? Number.POSITIVE_INFINITY : (options.seeds ?? (options.seed === undefined ? SEEDS : 1))
 
 process.exitCode = options.plan !== undefined ? await replay(JSON.parse(options.plan)) : await runAll()
 
@@ -54,7 +53,7 @@ async function runAll(): Promise<number> {
   let next = first
   let failure: Extract<Verdict, { isGreen: false }> | null = null
   const progress = setInterval(() => console.log(tally.line()), PROGRESS_MS)
-  const count = Math.min(seeds, numberOf(options.workers, availableParallelism()))
+  const count = Math.min(seeds, options.workers)
   await Promise.all(
     Array.from({ length: count }, async () => {
       const ask = worker()
@@ -102,11 +101,4 @@ async function explain({ seed, invariant, message, atMs }: Extract<Verdict, { is
   console.log(`replay    npm run simulate -- --seed ${seed} --operations ${operations}`)
   if (isSame) console.log(`smallest  npm run simulate -- --timeline --plan '${JSON.stringify(plan)}'`)
   return 1
-}
-
-function numberOf(text: string | undefined, otherwise: number): number {
-  const number = text === undefined ? otherwise : Number(text)
-  if (Number.isSafeInteger(number) && number > 0) return number
-  console.error(`A number above 0 is needed, not ${JSON.stringify(text)}.`)
-  process.exit(2)
 }
