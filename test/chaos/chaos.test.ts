@@ -67,6 +67,22 @@ test('clients, servers and a store as real processes, an owner killed: nothing t
   }
 })
 
+test('of faults that came before anything was granted again the last is timed, and one that nothing came after lasts for ever', () => {
+  const fault = (atMs: number, healedMs: number, isAnsweredDuring = true) => ({
+    kind: '',
+    atMs,
+    healedMs,
+    isAnsweredDuring,
+  })
+  const acquires = [
+    { calledMs: 90, returnedMs: 130 },
+    { calledMs: 310, returnedMs: 450 },
+    { calledMs: 460, returnedMs: 470 },
+  ]
+  assert.deepEqual(nextGrants([fault(100, 150), fault(300, 350), fault(455, 456)], acquires), [150, 15])
+  assert.deepEqual(nextGrants([fault(300, 455, false), fault(500, 600)], acquires), [15, Number.POSITIVE_INFINITY])
+})
+
 /** The evidence with the lines of all histories changed; null drops one. */
 function withLines({ histories, ...rest }: Evidence, change: (line: Line) => Line | null): Evidence {
   return { ...rest, histories: histories.map(lines => lines.flatMap(line => change(structuredClone(line)) ?? [])) }

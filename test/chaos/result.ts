@@ -33,13 +33,17 @@ export function spreadOf(values: readonly number[]): Spread {
   return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) }
 }
 
-/** How long after each fault the first acquire was granted that had been begun after it; one that never was counts as for ever. */
+/**
+ * How long after each fault the first acquire was granted that had been begun after it; one that never was counts as for ever. Of faults that came
+ * before anything was granted again the last counts: the service has had no time in between.
+ */
 export function nextGrants(faults: readonly Fault[], acquires: Judgement['acquires']): number[] {
-  return faults.map(({ atMs, healedMs, isAnsweredDuring }) => {
+  return faults.flatMap(({ atMs, healedMs, isAnsweredDuring }, place) => {
     const fromMs = isAnsweredDuring ? atMs : (healedMs ?? atMs)
     let firstMs = Number.POSITIVE_INFINITY
     for (const { calledMs, returnedMs } of acquires) if (calledMs >= fromMs) firstMs = Math.min(firstMs, returnedMs)
-    return firstMs - fromMs
+    const next = faults[place + 1]
+    return next !== undefined && next.atMs < firstMs ? [] : [firstMs - fromMs]
   })
 }
 

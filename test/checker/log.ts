@@ -9,6 +9,7 @@ import { type Batch, decodeBatch, hashBatch } from '../../packages/server/src/sh
 import { keysUnder } from '../../packages/server/src/shards/keys.ts'
 import { decodeOwner } from '../../packages/server/src/shards/ownership.ts'
 import { Judge, Violation } from './judge.ts'
+import { Overdue } from './overdue.ts'
 
 export type Written = { instance: string; entry: Entry; batch: Batch; index: number; place: number; shard: number }
 
@@ -29,6 +30,7 @@ export class LogWitness {
   readonly counts = { batches: 0, entries: 0, takeovers: 0, cleaned: 0, carried: 0 }
   readonly #keys: ReturnType<typeof keysUnder>
   readonly #logs = new Map<number, Log>()
+  readonly #overdue = new Map<string, Overdue>()
   readonly #hear: (written: Written) => void
 
   /** `hear`: of each entry that is not carried, when it has been judged. */
@@ -112,7 +114,14 @@ export class LogWitness {
         this.#hear({ instance, entry, batch, index: index++, place, shard })
       }
       this.#checkEnds(instance)
+      this.#checkTime(instance, batch)
     }
+  }
+
+  #checkTime(instance: string, batch: Batch): void {
+    const overdue = this.#overdue.get(instance) ?? new Overdue()
+    this.#overdue.set(instance, overdue)
+    overdue.wrote(this.judge(instance), batch)
   }
 
   /** I11: the end of a session ends what it holds and waits for in the same batch. */

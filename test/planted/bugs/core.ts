@@ -15,6 +15,15 @@ const claim = (name: string) => ({ file: claimsTest, name })
 
 export const coreBugs: readonly Bug[] = [
   {
+    id: 'delay-as-long-as-a-promise',
+    rules: ['I8', 'P14'],
+    does: 'A lock-delay is looked at again only when the promise to the holder would be over, though the holder has said long before that it knows of its loss.',
+    file: `${locks}/wakeups.ts`,
+    find: 'return delayUntilMs > 0 ? [at(delayUntilMs), at(promiseUntilMs)] : [at(promiseUntilMs)]',
+    replace: 'return [at(promiseUntilMs)]',
+    test: rowOf('a lock-delay ends in its time when the holder has said before that it knows of its loss'),
+  },
+  {
     id: 'batch-decided-on-one-state',
     rules: ['P2', 'I1'],
     listed: 'B13',

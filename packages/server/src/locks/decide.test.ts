@@ -229,6 +229,43 @@ test('after an unclean end the lock-delay keeps everybody out; after a clean one
   granted(told(world, ticket)!)
 })
 
+/** Two sessions: the first lost a lock with a lock-delay without having been told, the second waits for it. */
+function lostWithDelay(): { world: World; a: string; ticket: number } {
+  const world = new World()
+  const [a, b] = [world.open(60_000), world.open(60_000)]
+  granted(world.do(acquireOf(a, [claimOf('x', { lockDelayMs: 300 })])))
+  const ticket = queued(world.do(acquireOf(b, ['x'], { ...wait, priority: 5, preempt: 'immediate' })))
+  return { world, a, ticket }
+}
+
+test('a lock-delay ends in its time when the holder has said before that it knows of its loss', () => {
+  const { world, a, ticket } = lostWithDelay()
+  world.pass(100)
+  world.do({ type: 'renew', by, session: a, seenChanges: 1 })
+  world.pass(199)
+  assert.equal(told(world, ticket), null)
+  world.pass(1)
+  assert.equal(told(world, ticket)?.ok, true)
+})
+
+test('a lock-delay ends in its time when the session of the holder has ended before', () => {
+  const { world, a, ticket } = lostWithDelay()
+  world.pass(100)
+  world.do({ type: 'close_session', by, session: a })
+  world.pass(199)
+  assert.equal(told(world, ticket), null)
+  world.pass(1)
+  assert.equal(told(world, ticket)?.ok, true)
+})
+
+test('a lock-delay that is over leaves the promise in force', () => {
+  const { world, a, ticket } = lostWithDelay()
+  world.pass(300)
+  assert.equal(told(world, ticket), null)
+  world.do({ type: 'renew', by, session: a, seenChanges: 1 })
+  assert.equal(told(world, ticket)?.ok, true)
+})
+
 test('graceful preemption gives notice with who, why and how long, then ends the grant', () => {
   const world = new World()
   world.do({ type: 'configure', by, lock: 'x', fields: { graceMs: 300 }, replaces: true, ifVersion: null })

@@ -23,7 +23,7 @@ export function wakeupsOf(entry: Entry): readonly Wakeup[] {
     case 'wait':
       return entry.value.waitMs === null ? nothing : [ofWaiter(entry.value, entry.value.waitMs)]
     case 'delay':
-      return [ofDelay(entry.value)]
+      return ofDelay(entry.value)
     case 'key':
       return [ofKey(entry.value)]
     default:
@@ -44,9 +44,11 @@ function ofWaiter(waiter: Waiter, waitMs: number): Wakeup {
   return { dueMs: waiter.sinceMs + waitMs, command: { type: 'end_wait', ticket: waiter.ticket, by } }
 }
 
-function ofDelay(delay: Delay): Wakeup {
-  const dueMs = Math.max(delay.delayUntilMs, delay.promiseUntilMs)
-  return { dueMs, command: { type: 'end_delay', lock: delay.lock, token: delay.token, by } }
+/** The end of the lock-delay too, when the promise is the longer: it may be over before, as soon as its holder has said that it knows. */
+function ofDelay({ lock, token, delayUntilMs, promiseUntilMs }: Delay): readonly Wakeup[] {
+  const at = (dueMs: number): Wakeup => ({ dueMs, command: { type: 'end_delay', lock, token, by } })
+  if (promiseUntilMs <= delayUntilMs) return [at(delayUntilMs)]
+  return delayUntilMs > 0 ? [at(delayUntilMs), at(promiseUntilMs)] : [at(promiseUntilMs)]
 }
 
 function ofKey(key: IdempotencyKey): Wakeup {
@@ -57,7 +59,7 @@ function ofKey(key: IdempotencyKey): Wakeup {
 export function* wakeups(state: State): Generator<Wakeup> {
   for (const lock of state.locks.values()) {
     for (const grant of lock.grants) yield* ofGrant(grant)
-    for (const delay of lock.delays) yield ofDelay(delay)
+    for (const delay of lock.delays) yield* ofDelay(delay)
   }
   for (const waiter of state.tickets.values()) if (waiter.waitMs !== null) yield ofWaiter(waiter, waiter.waitMs)
   for (const key of state.keys.values()) yield ofKey(key)

@@ -12,13 +12,15 @@ import { type Wakeup, wakeups } from '../locks/wakeups.ts'
 
 /** Width of a slot of the wheel: nothing is more than this late because of it. */
 const SLOT_MS = 50
-/** What is stale (sessions that were closed, waits that were granted, grants that were released) is swept when there is this much more of it than of the live. */
+/** What is stale (sessions that were closed, waits that were granted, grants that were released) is swept when there may be this much more of it than of the live. */
 const STALE_MAX = 65_536
 
 export class Timers {
   readonly #state: State
   #sessions: Wheel<SessionState>
   #wakeups: Wheel<Wakeup>
+  /** How many of them there were when what is stale had just been swept: a sweep is paid for by what has come since. */
+  #swept = 0
   /** Prefixes whose thaw has been asked for and not yet decided. */
   readonly #thawing = new Set<string>()
 
@@ -35,6 +37,7 @@ export class Timers {
       if (session) this.startSession(session, nowMs)
     }
     for (const wakeup of wakeups(this.#state)) this.#wakeups.add(wakeup.dueMs, wakeup)
+    this.#swept = this.#wakeups.count
   }
 
   /** Its full TTL begins now. */
@@ -52,9 +55,7 @@ export class Timers {
 
   add(wakeup: Wakeup, nowMs: number): void {
     this.#wakeups.add(wakeup.dueMs, wakeup)
-    const { tickets, keys, grantCount } = this.#state
-    // A grant with a max hold has two: the warning and the end.
-    if (this.#wakeups.count > 2 * (tickets.size + keys.size + 2 * grantCount) + STALE_MAX) this.#sweep(nowMs)
+    if (this.#wakeups.count > 2 * this.#swept + STALE_MAX) this.#sweep(nowMs)
   }
 
   /** The session was due but has not been ended: it stands in the wheel again. */
@@ -108,6 +109,7 @@ export class Timers {
     const wheel = new Wheel<Wakeup>(nowMs)
     for (const wakeup of wakeups(this.#state)) wheel.add(wakeup.dueMs, wakeup)
     this.#wakeups = wheel
+    this.#swept = wheel.count
   }
 }
 
