@@ -4,7 +4,36 @@ import type { Bug } from '../bug.ts'
 const server = 'packages/server/src'
 const decisions = (name: string) => ({ file: `${server}/policies/decisions.test.ts`, name })
 
+const givingTest = 'packages/server/src/http/administration/giving.test.ts'
+
 export const policyBugs: readonly Bug[] = [
+  {
+    id: 'groups-are-given-freely',
+    rules: ['V6'],
+    does: 'Who may make keys puts a new one into any group, and so has what policies give to that group.',
+    file: 'packages/server/src/http/administration/asking.ts',
+    find: 'if (!groups.every(group => member.has(groupSubject(group)))) return false',
+    replace: 'void member',
+    test: { file: givingTest, name: 'an editor gives no groups that are not its own' },
+  },
+  {
+    id: 'rotation-shows-what-policies-give',
+    rules: ['V6'],
+    does: 'Who may rotate keys gets the secret of one to which policies give more than its roles.',
+    file: 'packages/server/src/http/administration/asking.ts',
+    find: "!recordsIn(doors.administration, 'policy', instance).some(policy => policy.subjects.includes(subject))",
+    replace: 'subject !== null',
+    test: { file: givingTest, name: 'an editor rotates no key that policies or groups make more of than its own' },
+  },
+  {
+    id: 'roles-are-changed-freely',
+    rules: ['V6'],
+    does: 'Who may change roles gives its own role whatever it likes.',
+    file: 'packages/server/src/http/administration/permissions.ts',
+    find: '  await refuseGiving(call, { actions })\n',
+    replace: '',
+    test: { file: givingTest, name: 'who may change roles makes none that may do more than its own' },
+  },
   {
     id: 'prefix-by-its-own-name',
     rules: ['V6'],
@@ -67,6 +96,30 @@ export const policyBugs: readonly Bug[] = [
     test: {
       file: `${server}/policies/remote.test.ts`,
       name: 'while it does not answer, what it said is served until STALE_MS_MAX, and all else is denied',
+    },
+  },
+  {
+    id: 'outage-looks-like-a-denial',
+    rules: ['V6'],
+    does: 'While the remote decision point is away, people are told that their rights are gone, and reads that nothing is there.',
+    file: `${server}/policies/remote.ts`,
+    find: 'const unknown = (why: string): Decision => ({ ...denied(why), isUnknown: true })',
+    replace: 'const unknown = (why: string): Decision => denied(why)',
+    test: {
+      file: `${server}/policies/remote.test.ts`,
+      name: 'while it does not answer, what it said is served until STALE_MS_MAX, and all else is denied',
+    },
+  },
+  {
+    id: 'unknown-is-left-out',
+    rules: ['V6'],
+    does: 'A watch silently skips events of which nobody can say whether they may be seen.',
+    file: `${server}/http/event-filter.ts`,
+    find: 'if (sees === null) return this.#cutOff()',
+    replace: 'if (sees === null) return true',
+    test: {
+      file: `${server}/http/undecided.test.ts`,
+      name: 'a watch is cut off, to be resumed, at an event of which it is not known whether it may be seen',
     },
   },
 ]

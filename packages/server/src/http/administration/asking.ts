@@ -1,12 +1,13 @@
 /** What the operations of administration share: who asks, pages of records, and what may be given away. */
 import { type Action, SERVICE_INSTANCE } from '@holdfast/protocol/operation'
-import { type AdministrationOptions, type By, misfit } from '../../administration/administration.ts'
+import { type AdministrationOptions, type By, misfit, recordsIn } from '../../administration/administration.ts'
+import { groupSubject } from '../../policies/compiled.ts'
 import type { Misfit } from '../../policies/fitness.ts'
-import { roleIdOf } from '../../policies/roles.ts'
+import { builtInRole, roleIdOf } from '../../policies/roles.ts'
 import { keyWithin } from '../../registry/records.ts'
 import type { Call } from '../call.ts'
 import { pageOf, pageOptions } from '../pages.ts'
-import { decide } from '../permission.ts'
+import { type Deed, decide, denial } from '../permission.ts'
 import { refuse } from '../reply.ts'
 
 export function byOf({ caller, trace }: Pick<Call, 'caller' | 'trace'>): By {
@@ -18,10 +19,20 @@ export function administrationOf({ doors }: Pick<Call, 'doors'>): Administration
 }
 
 /** Whether the caller may do it in the instance, or everywhere because they run the service. */
-export async function mayIn(call: Pick<Call, 'doors' | 'caller'>, instance: string, action: Action): Promise<boolean> {
-  const { caller, doors } = call
-  if ((await decide(doors, caller, { action, lock: null, instance })).permitted) return true
-  return (await decide(doors, caller, { action, lock: null, instance: SERVICE_INSTANCE })).permitted
+export async function mayIn(call: Asking, instance: string, action: Action): Promise<boolean> {
+  return (
+    (await isIn(call, { action, lock: null, instance })) ||
+    (await isIn(call, { action, lock: null, instance: SERVICE_INSTANCE }))
+  )
+}
+
+type Asking = Pick<Call, 'doors' | 'caller' | 'trace'>
+
+/** @throws {Refused} when it is not known */
+async function isIn({ caller, doors, trace }: Asking, deed: Deed): Promise<boolean> {
+  const decision = await decide(doors, caller, deed)
+  if (decision.isUnknown) throw denial(doors, caller, { deed, decision, trace })
+  return decision.permitted
 }
 
 type Paged = Pick<Call, 'request'> & { query: { limit?: number; start?: string } }
@@ -56,11 +67,43 @@ export function isOwnRole(call: Pick<Call, 'doors' | 'caller'>): (id: string) =>
   return id => registry.get('role', keyWithin(call.caller.instance, id)) !== null
 }
 
-/** Nobody gives what they do not have, unless they may grant anything. @throws {Refused} */
-export async function refuseGiving(call: Pick<Call, 'doors' | 'caller'>, roles: readonly string[]): Promise<void> {
-  const { identity } = call.caller
-  const own = new Set(identity.roles.map(roleIdOf))
-  if (roles.every(role => own.has(roleIdOf(role)))) return
+/** What somebody would have: roles and groups of a key, and what policies give to its subject; or the actions of a role. */
+export type Given = {
+  roles?: readonly string[]
+  groups?: readonly string[]
+  /** Of a key whose secret is shown anew. */
+  subject?: string
+  actions?: readonly Action[]
+}
+
+/**
+ * Nobody gives what they do not have, unless they may grant anything: a role may be changed by those who may do all of it, and whoever sees the secret of
+ * a key has all that it has, from policies too. Rights that somebody has from policies are on some names or conditions; they are not given on. @throws {Refused}
+ */
+export async function refuseGiving(call: Asking, given: Given): Promise<void> {
+  if (hasAll(call, given)) return
   if (await mayIn(call, call.caller.instance, 'policy.write')) return
-  throw refuse('forbidden', 'You can give the roles that your own credential has; to give others needs `policy.write`.')
+  throw refuse(
+    'forbidden',
+    'You can give the roles and groups that your own credential has, and no key that policies give more; to give others needs `policy.write`.',
+  )
+}
+
+function hasAll({ caller, doors }: Pick<Call, 'doors' | 'caller'>, given: Given): boolean {
+  const { identity, instance } = caller
+  const { roles = [], groups = [], subject = identity.subject, actions = [] } = given
+  const own = new Set(identity.roles.map(roleIdOf))
+  if (!roles.every(role => own.has(roleIdOf(role)))) return false
+  const member = new Set(identity.groups.map(groupSubject))
+  if (!groups.every(group => member.has(groupSubject(group)))) return false
+  const { registry } = doors.administration
+  const mayDo = new Set<Action>()
+  for (const role of own)
+    for (const action of builtInRole(role)?.actions ?? registry.get('role', keyWithin(instance, role))?.actions ?? [])
+      mayDo.add(action)
+  if (!actions.every(action => mayDo.has(action))) return false
+  return (
+    subject === identity.subject ||
+    !recordsIn(doors.administration, 'policy', instance).some(policy => policy.subjects.includes(subject))
+  )
 }

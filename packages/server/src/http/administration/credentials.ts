@@ -21,7 +21,7 @@ const listCredentials = route(v2.listCredentials, async call => {
 const createCredential = route(v2.createCredential, async call => {
   const { name, roles = [], groups = [], expires_at } = call.body
   refuseMisfit(rolesMisfit(roles, isOwnRole(call)))
-  await refuseGiving(call, roles)
+  await refuseGiving(call, { roles, groups })
   const expiresAtMs = expires_at === undefined ? null : Date.parse(expires_at)
   if (Number.isNaN(expiresAtMs)) throw misfit('expires_at', 'There is no such day or hour.')
   const fields = { name, roles: roles.map(roleIdOf), groups, expiresAtMs }
@@ -39,7 +39,7 @@ const getCredential = route(v2.getCredential, async call => {
 
 const rotateCredential = route(v2.rotateCredential, async call => {
   const { overlap_ms } = call.body
-  await refuseGiving(call, knownIn(administrationOf(call), 'credential', named(call)).roles)
+  await refuseGiving(call, knownIn(administrationOf(call), 'credential', named(call)))
   const minted = await credentials.rotateCredential(administrationOf(call), byOf(call), {
     ...named(call),
     ...(overlap_ms === undefined ? {} : { overlapMs: overlap_ms }),

@@ -8,7 +8,7 @@ import type { Identity } from '../../auth/identity.ts'
 import { customRoleMisfit, policyMisfit } from '../../policies/fitness.ts'
 import { roleIdOf } from '../../policies/roles.ts'
 import { answer, type Call, nowAt, route } from '../call.ts'
-import { administrationOf, byOf, isOwnRole, pageOfRecords, refuseMisfit } from './asking.ts'
+import { administrationOf, byOf, isOwnRole, pageOfRecords, refuseGiving, refuseMisfit } from './asking.ts'
 import { conditionsFrom, wireBuiltInRoles, wirePolicy, wireRole } from './views.ts'
 
 const listRoles = route(v2.listRoles, async call => {
@@ -22,6 +22,7 @@ const putRole = route(v2.putRole, async call => {
   const { id } = call.params
   refuseMisfit(customRoleMisfit({ id }))
   const { title = id, actions } = call.body
+  await refuseGiving(call, { actions })
   const fields = { instance: call.caller.instance, id, title, actions: [...actions] }
   return answer(200, wireRole(await permissions.putRole(administrationOf(call), byOf(call), fields)))
 })
