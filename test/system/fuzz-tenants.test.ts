@@ -70,7 +70,8 @@ before(async () => {
   emulator = await startIamEmulator({ account: exampleIdentities, listen, clock: systemClock, random: systemRandom })
   const issuers = join(folder.path, 'issuers.json')
   writeFileSync(issuers, JSON.stringify({ issuers: [{ name: 'emulator', kind: 'ibm', issuer: emulator.issuer }] }))
-  server = await startServer({ data: folder.path, flags: ['--engine', 'memory', '--issuers', issuers] })
+  const flags = ['--engine', 'memory', '--issuers', issuers, '--accept-raw-keys']
+  server = await startServer({ data: folder.path, flags })
   ask = asker(server.url)
   guestToken = await emulator.signing.sign(emulator.identity(GUEST), 'test')
   outsiders = await makeOutsiders()

@@ -64,6 +64,16 @@ test('a token of the emulator says who is calling', async () => {
   assert.deepEqual([first.status, first.subject], [200, 'iam:IBMid-270000ALICE'])
 })
 
+test('beside IBM Cloud IAM an API key opens nothing, and the root key goes on', async () => {
+  const headers = { authorization: `Bearer ${rootKey}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ name: 'raw', roles: ['manager', 'administrator'] })
+  const made = await fetch(`${url}/v2/credentials`, { method: 'POST', headers, body })
+  assert.equal(made.status, 201)
+  // As the operation says.
+  const { api_key } = (await made.json()) as { api_key: string }
+  assert.equal((await whoami(api_key)).status, 401)
+})
+
 test('while the issuer is away known keys go on, and what names another is 503, not 401', async () => {
   const alice = emulator.identity('IBMid-270000ALICE')
   const known = await emulator.signing.sign(alice, 'test')

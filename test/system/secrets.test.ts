@@ -70,7 +70,7 @@ async function run(t: TestContext, { data, flags }: { data: string; flags: strin
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const trail = `${data}-trail.jsonl`
-  const where = ['--listen', `127.0.0.1:${port}`, '--data', data, '--issuers', issuers]
+  const where = ['--listen', `127.0.0.1:${port}`, '--data', data, '--issuers', issuers, '--accept-raw-keys']
   const says = ['--log-level', 'debug', '--log-requests', '--audit-sink', `file:${trail},${sink.url}`]
   const env = { HOLDFAST_ROOT_KEY: rootKey, HOLDFAST_AUDIT_WEBHOOK_SECRET: webhookSecret }
   const server = startCli(['serve', ...where, ...says, ...flags], { url, env })

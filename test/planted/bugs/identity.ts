@@ -120,4 +120,16 @@ export const identityBugs: readonly Bug[] = [
     replace: '  if (text === null) return certified(parts, certificate)\n',
     test: whole('a certificate says who is calling only where that is wanted, and only if nothing else does'),
   },
+  {
+    id: 'raw-keys-beside-ibm',
+    rules: ['V6'],
+    does: 'API keys open the data plane beside IBM Cloud IAM, though nobody has said so.',
+    file: 'packages/server/src/config/issuers.ts',
+    find: "acceptRawKeys === '' ? !isBesideIbm :",
+    replace: "acceptRawKeys === '' ? true :",
+    test: {
+      file: 'packages/server/src/config/issuers.test.ts',
+      name: 'raw keys are off beside an issuer of IBM Cloud IAM, and wherever it is said',
+    },
+  },
 ]

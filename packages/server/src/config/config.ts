@@ -8,7 +8,7 @@ import { type AuditConfig, auditOf, auditSettings } from './audit.ts'
 import { type DecisionPointConfig, decisionPointOf, decisionSettings, trustedProxiesOf } from './decisions.ts'
 import { encryptionOf } from './encryption.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './etcd.ts'
-import { issuersOf } from './issuers.ts'
+import { believedOf } from './issuers.ts'
 import { type MeteringConfig, meteringOf, meteringSettings } from './metering.ts'
 import {
   advertiseOf,
@@ -157,9 +157,9 @@ const settings = [
   },
   {
     name: 'accept_raw_keys',
-    default: 'true',
+    default: '',
     isSwitch: true,
-    help: 'Whether API keys may be used as they are; if not, only tokens and certificates. The root key always may.',
+    help: 'Whether API keys may be used as they are; if not, only tokens and certificates. The root key always may. By default they may, unless there is an issuer of IBM Cloud IAM.',
   },
   {
     name: 'client_ca',
@@ -235,8 +235,7 @@ export function readConfig(sources: { args: readonly string[]; env: Record<strin
     logsRequests: switchOf('log_requests', get('log_requests')),
     opensMetrics: switchOf('open_metrics', get('open_metrics')),
     rootKey: keyOf('root_key', get('root_key')),
-    issuers: issuersOf(get('issuers')),
-    acceptsRawKeys: switchOf('accept_raw_keys', get('accept_raw_keys')),
+    ...believedOf({ issuersFile: get('issuers'), acceptRawKeys: get('accept_raw_keys') }),
     clientAuthoritiesFile: clientAuthoritiesOf(get('client_ca'), get('tls_cert')),
     serverName: get('server_name'),
     drainReadyMs: durationOf('drain_ready_ms', get('drain_ready_ms')),

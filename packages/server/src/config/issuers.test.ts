@@ -87,6 +87,18 @@ test('CLOCK_SKEW_MS_MAX and ISSUERS_MAX are the last that is accepted', () => {
   fails(/must be a list of 1 to 50/, { issuers: many(ISSUERS_MAX + 1) })
 })
 
+test('raw keys are off beside an issuer of IBM Cloud IAM, and wherever it is said', () => {
+  const ibm = { issuers: [{ name: 'ibm', kind: 'ibm', issuer: 'https://iam.cloud.ibm.com/identity' }] }
+  const accepts = (content: unknown, ...more: string[]) => read(content, more).acceptsRawKeys
+  assert.equal(accepts(ibm), false)
+  assert.equal(accepts(ibm, '--accept-raw-keys'), true)
+  assert.equal(accepts(ibm, '--accept-raw-keys=false'), false)
+  assert.equal(accepts({ issuers: [oidc, ...ibm.issuers] }), false)
+  assert.equal(accepts({ issuers: [oidc] }), true)
+  assert.equal(accepts({ issuers: [oidc] }, '--accept-raw-keys=false'), false)
+  assert.throws(() => accepts(ibm, '--accept-raw-keys=yes'), /`accept_raw_keys`/)
+})
+
 test('raw keys are a switch, and certificates need TLS', () => {
   const plain = readConfig({ args: [], env: {} })
   assert.deepEqual([plain.acceptsRawKeys, plain.clientAuthoritiesFile], [true, null])

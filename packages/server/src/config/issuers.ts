@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { type IssuerConfig, type TokenAlgorithm, tokenAlgorithms, tokenKinds } from '../auth/issuer.ts'
 import { isFetchable } from '../auth/key-sets.ts'
-import { ConfigError, unknownSetting } from './values.ts'
+import { ConfigError, switchOf, unknownSetting } from './values.ts'
 
 /** Each is fetched from in turn of minutes. */
 export const ISSUERS_MAX = 50
@@ -30,8 +30,21 @@ const fields = [
 type Field = (typeof fields)[number]
 type Given = Partial<Record<Field, unknown>>
 
+type Believed = { issuers: IssuerConfig[]; acceptsRawKeys: boolean }
+
+/**
+ * Whose tokens are believed, and whether API keys are as they are. Beside IBM Cloud IAM they are not unless somebody says so: a production data plane
+ * must not take them (decision 0126). Either text may be empty. @throws {ConfigError}
+ */
+export function believedOf({ issuersFile, acceptRawKeys }: { issuersFile: string; acceptRawKeys: string }): Believed {
+  const issuers = issuersOf(issuersFile)
+  const isBesideIbm = issuers.some(({ kind }) => kind === 'ibm')
+  const acceptsRawKeys = acceptRawKeys === '' ? !isBesideIbm : switchOf('accept_raw_keys', acceptRawKeys)
+  return { issuers, acceptsRawKeys }
+}
+
 /** `path` may be empty: nobody's tokens. @throws {ConfigError} */
-export function issuersOf(path: string): IssuerConfig[] {
+function issuersOf(path: string): IssuerConfig[] {
   if (path === '') return []
   const content = objectOf(read(path), `The file ${path}`)
   for (const name of Object.keys(content))
