@@ -82,4 +82,16 @@ export const doorBugs: readonly Bug[] = [
       name: 'a watch that is asked for while the server stops is refused, and the connection goes on',
     },
   },
+  {
+    id: 'dry-run-is-done',
+    rules: ['V6'],
+    does: 'A request that asks to be tried only is carried out: a grant, or a lock that is deleted.',
+    file: `${server}/http/app.ts`,
+    find: 'tooLong(path) ?? dryRunRefusal(request.headers) ?? versioned',
+    replace: 'tooLong(path) ?? versioned',
+    test: {
+      file: `${server}/http/refusals.test.ts`,
+      name: 'a dry run is refused by every operation, and nothing has been done',
+    },
+  },
 ]

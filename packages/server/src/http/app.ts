@@ -10,6 +10,7 @@ import { apiVersion } from './api-version.ts'
 import type { Route } from './call.ts'
 import { type Caller, callerOf, presentedBy, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
+import { dryRunRefusal } from './dry-run.ts'
 import { turnAwayExhausted } from './exhausted.ts'
 import { pathOf } from './names.ts'
 import { foreignOrigin, preflightHeaders } from './origins.ts'
@@ -120,8 +121,12 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
     reply.headers(doors.origins.headersFor(request.headers))
     if (doors.origins.isPreflight(request.method, request.headers)) return undefined
     const path = pathOf(request.raw.url ?? '')
-    if (!/^\/v[0-9]+\//.test(path) || /^\/v[12]\/openapi\.json$/.test(path)) return tooLong(path)
-    const admitted = whenKnown(identify(doors, request), () => tooLong(path) ?? versioned(doors, request, reply))
+    if (!/^\/v[0-9]+\//.test(path) || /^\/v[12]\/openapi\.json$/.test(path))
+      return tooLong(path) ?? dryRunRefusal(request.headers)
+    const admitted = whenKnown(
+      identify(doors, request),
+      () => tooLong(path) ?? dryRunRefusal(request.headers) ?? versioned(doors, request, reply),
+    )
     return admitted instanceof Promise ? admitted.catch(errorOf) : admitted
   } catch (error) {
     return errorOf(error)

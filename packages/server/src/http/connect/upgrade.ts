@@ -6,6 +6,7 @@ import { FRAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { callerOf, presentedBy, whenKnown } from '../caller.ts'
 import type { Doors } from '../doors.ts'
+import { dryRunRefusal } from '../dry-run.ts'
 import { foreignOrigin } from '../origins.ts'
 import { noteStranger } from '../permission.ts'
 import { failed, headersOf, Refused } from '../reply.ts'
@@ -84,6 +85,8 @@ export class Connections {
     const { trace } = arrived
     if ((request.url ?? '').split('?')[0] !== PATH) return turnAway(socket, 'not_found', trace)
     if (!this.#doors.origins.permits(request.headers)) return turnAway(socket, 'forbidden', trace, foreignOrigin)
+    const dryRun = dryRunRefusal(request.headers)
+    if (dryRun) return turnAwayFor(socket, dryRun, trace)
     if (this.#doors.draining.isDraining) return turnAway(socket, 'unavailable', trace)
     this.#sockets.handleUpgrade(request, socket, head, websocket => this.#connected(websocket, arrived))
   }
