@@ -4,7 +4,7 @@
  */
 import type { LockView } from '../locks/model.ts'
 import { ask, askerOf, type Call } from './call.ts'
-import { decide, questionOf } from './permission.ts'
+import { type Deed, decide, denial, questionOf } from './permission.ts'
 import { invalid } from './reply.ts'
 
 /** Each costs the owner a look at all names; only who is decided about elsewhere ever needs more than two. */
@@ -21,8 +21,7 @@ export async function visibleLocks(call: Call, page: Page): Promise<{ locks: Loc
   let { after } = page
   for (let looks = 0; looks < LIST_LOOKS_MAX; looks++) {
     const { locks, more } = await look(call, { ...page, after }, only)
-    for (const lock of locks)
-      if ((await decide(doors, caller, { action: 'lock.list', lock: lock.lock })).permitted) visible.push(lock)
+    for (const lock of locks) if (await isListed(call, lock.lock)) visible.push(lock)
     // One more than the page says that there is another page.
     if (visible.length > page.limit) return { locks: visible.slice(0, page.limit), more: true }
     if (!more) return { locks: visible, more: false }
@@ -30,6 +29,14 @@ export async function visibleLocks(call: Call, page: Page): Promise<{ locks: Loc
   }
   const message = 'Too many locks lie between those that you may list: name a longer `prefix`.'
   throw invalid('parameter', { name: 'prefix', message })
+}
+
+/** @throws {Refused} when it is not known: what may be listed must not be missing */
+async function isListed({ doors, caller, trace }: Call, lock: string): Promise<boolean> {
+  const deed: Deed = { action: 'lock.list', lock }
+  const decision = await decide(doors, caller, deed)
+  if (decision.isUnknown) throw denial(doors, caller, { deed, decision, trace })
+  return decision.permitted
 }
 
 function look(call: Call, page: Page, only: readonly string[] | null): Promise<{ locks: LockView[]; more: boolean }> {

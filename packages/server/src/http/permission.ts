@@ -5,9 +5,10 @@
 import { errors } from '@holdfast/protocol/errors'
 import type { LockEvent } from '@holdfast/protocol/events'
 import type { Action } from '@holdfast/protocol/operation'
-import type { Decision, Question } from '../policies/port.ts'
+import { type Decision, type Question, type Verdict, verdictOf } from '../policies/port.ts'
 import { type Caller, instanceRefusal, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
+import { endedRefusal } from './ended.ts'
 import { Refused } from './reply.ts'
 
 /** What is to be done, without who does it. */
@@ -23,7 +24,9 @@ export function decide(doors: Doors, caller: Caller, deed: Deed): Decision | Pro
   const question = questionOf(doors, caller, deed)
   const { under } = deed
   if (under === undefined) return doors.permissions.decide(question)
-  return whenKnown(doors.permissions.mayAny({ ...question, prefix: under }), isAny => (isAny ? somewhere : nowhere))
+  return whenKnown(doors.permissions.mayAny({ ...question, prefix: under }), isAny =>
+    isAny === null ? anywhere : isAny ? somewhere : nowhere,
+  )
 }
 
 /** Field by field: this is asked for each message of a connection. */
@@ -46,18 +49,28 @@ export function questionOf({ clock }: Doors, caller: Caller, deed: Deed): Questi
 }
 
 /** Whether all are permitted now. */
-export function areAllPermitted(doors: Doors, caller: Caller, deeds: readonly Deed[]): boolean | Promise<boolean> {
+export function areAllPermitted(doors: Doors, caller: Caller, deeds: readonly Deed[]): Verdict | Promise<Verdict> {
   const later: Promise<Decision>[] = []
   for (const deed of deeds) {
     const decision = decide(doors, caller, deed)
     if (decision instanceof Promise) later.push(decision)
-    else if (!decision.permitted) return false
+    else if (!decision.permitted) return verdictOf(decision)
   }
-  return later.length === 0 || Promise.all(later).then(all => all.every(({ permitted }) => permitted))
+  if (later.length === 0) return true
+  return Promise.all(later).then(all => {
+    const verdicts = all.map(verdictOf)
+    return verdicts.includes(false) ? false : verdicts.includes(null) ? null : true
+  })
 }
 
 const somewhere: Decision = { permitted: true, why: 'Some names under the prefix are permitted.', policy: null }
 const nowhere: Decision = { permitted: false, why: 'No name under the prefix is permitted.', policy: null }
+const anywhere: Decision = {
+  permitted: false,
+  why: 'The decision point does not answer.',
+  policy: null,
+  isUnknown: true,
+}
 
 /** Whether something is permitted that is only shown or left out. What would have to be fetched is left out. */
 export function sees(doors: Doors, caller: Caller, deed: Deed): boolean {
@@ -66,10 +79,10 @@ export function sees(doors: Doors, caller: Caller, deed: Deed): boolean {
 }
 
 /** The same for an event: a freeze is about all names under a prefix, and shown to whoever watches one of them. */
-export function seesEvent(doors: Doors, caller: Caller, event: LockEvent): boolean | Promise<boolean> {
+export function seesEvent(doors: Doors, caller: Caller, event: LockEvent): Verdict | Promise<Verdict> {
   const deed: Deed = { action: 'lock.watch', lock: event.lock }
   if (isOfFreeze(event)) deed.under = event.lock
-  return whenKnown(decide(doors, caller, deed), ({ permitted }) => permitted)
+  return whenKnown(decide(doors, caller, deed), verdictOf)
 }
 
 function isOfFreeze({ type, reason }: LockEvent): boolean {
@@ -82,7 +95,9 @@ export function denial(
   caller: Caller,
   { deed, decision, trace }: { deed: Deed; decision: Decision; trace: string },
 ): Refused {
-  const refused = instanceRefusal(doors, deed.instance ?? caller.instance) ?? forbidden(deed.action, decision)
+  const refused = decision.isUnknown
+    ? endedRefusal('permission_unknown')
+    : (instanceRefusal(doors, deed.instance ?? caller.instance) ?? forbidden(deed.action, decision))
   note(doors, caller, { deed, trace, reason: decision.why, status: errors[refused.wire.code].status })
   return refused
 }
@@ -98,7 +113,8 @@ export function note(
     action: deed.action,
     instance: deed.instance ?? caller.instance,
     target: targetOf(deed, caller),
-    outcome: 'denied',
+    // What nobody could decide has not been denied.
+    outcome: status >= 500 ? 'failure' : 'denied',
     status,
     reason,
     trace,

@@ -28,7 +28,9 @@ export function permitEarly(
   return whenKnown(decide(doors, caller, first), decision => {
     if (decision.permitted) return false
     if (!second) return refused(decision)
-    return whenKnown(decide(doors, caller, second), other => (other.permitted ? false : refused(decision)))
+    return whenKnown(decide(doors, caller, second), other =>
+      other.permitted ? false : refused(other.isUnknown ? other : decision),
+    )
   })
 }
 
@@ -37,6 +39,8 @@ type Denied = { deed: Deed; decision: Decision; operation: OperationFields }
 function refuseEarly(doors: Doors, request: FastifyRequest, { deed, decision, operation }: Denied): boolean {
   const caller = request.caller!
   const { trace } = request.ids
+  // Whatever there is and whatever there is not is answered so, so it tells nothing.
+  if (decision.isUnknown) throw denial(doors, caller, { deed, decision, trace })
   const hidden = { deed, trace, reason: decision.why, status: 404 }
   if (operation.scope === 'named_instance' && !sees(doors, caller, { ...deed, action: 'instance.read' })) {
     note(doors, caller, hidden)

@@ -3,7 +3,7 @@ import { type ErrorCode, errors, type HoldfastError, type WireError } from '@hol
 import type { Cycle, Held, Refusal } from '../locks/model.ts'
 import { timestamp } from './views.ts'
 
-/** A quota or a full queue is looked at again after this long. */
+/** A quota or a full queue is looked at again after this long, and a server that cannot answer now is asked again. */
 const RETRY_AFTER_SECONDS = 1
 
 export function refused(refusal: Refusal): WireError {
@@ -143,6 +143,8 @@ export function headersOf(
   wallMs: number,
 ): Record<string, string> {
   if (code === 'unauthenticated') return { 'www-authenticate': 'Bearer realm="holdfast", Basic realm="holdfast"' }
+  // The Handbook asks for it with 429; clients wait for as long as it says at 503 too.
+  if (errors[code].status === 503) return { 'retry-after': String(RETRY_AFTER_SECONDS) }
   if (errors[code].status !== 429) return {}
   const seconds =
     typeof retry_after_ms === 'number' ? Math.max(1, Math.ceil(retry_after_ms / 1000)) : RETRY_AFTER_SECONDS

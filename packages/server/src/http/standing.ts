@@ -7,6 +7,7 @@
  */
 import type { Identity } from '../auth/identity.ts'
 import type { Cancel, Clock } from '../clock.ts'
+import type { Verdict } from '../policies/port.ts'
 import type { Registry } from '../registry/port.ts'
 import { type Caller, whenKnown } from './caller.ts'
 import { type Ended, isStale } from './ended.ts'
@@ -19,7 +20,7 @@ const LOOKS = 4
 export type Stream = {
   caller: Caller
   /** Whether what it was opened for would be permitted now. */
-  isPermitted(): boolean | Promise<boolean>
+  isPermitted(): Verdict | Promise<Verdict>
   /** Called once. */
   end(reason: Ended): void
 }
@@ -78,10 +79,13 @@ export class Standing {
     const now = identityNow(caller.identity, { registry: this.#registry, wallMs: this.#clock.wallMs() })
     if (typeof now === 'string') return this.#end(stream, now)
     caller.identity = now
-    const permitted = stream.isPermitted()
-    if (permitted === false) return this.#end(stream, 'permission_revoked')
-    // A decision point does not reject: what it cannot decide is denied.
-    if (permitted !== true) void whenKnown(permitted, isStill => isStill || this.#end(stream, 'permission_revoked'))
+    // A decision point does not reject: what it cannot decide is unknown.
+    void whenKnown(stream.isPermitted(), verdict => this.#judge(stream, verdict))
+  }
+
+  #judge(stream: Stream, verdict: Verdict): void {
+    if (verdict === null) this.#end(stream, 'permission_unknown')
+    else if (!verdict) this.#end(stream, 'permission_revoked')
   }
 
   #end(stream: Stream, reason: Ended): void {

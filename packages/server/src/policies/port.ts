@@ -32,15 +32,24 @@ export type Decision = {
   policy: string | null
   /** Denied only because a policy limits the TTL and the question names none: ask again with the one that holds. */
   needsTtl?: boolean
+  /** Not permitted because nobody could say, and no denial: it is refused as `unavailable`, for nothing has been taken from whoever asks. */
+  isUnknown?: true
+}
+
+/** Of a decision without its reasons; null: nobody could say. */
+export type Verdict = boolean | null
+
+export function verdictOf({ permitted, isUnknown }: Decision): Verdict {
+  return isUnknown ? null : permitted
 }
 
 export type Unnamed = Omit<Question, 'lock' | 'isPrefix'>
 
 export interface DecisionPoint {
-  /** Deny by default. At once whenever nothing has to be fetched. Never throws and never rejects: what cannot be decided is denied. */
+  /** Deny by default. At once whenever nothing has to be fetched. Never throws and never rejects: what cannot be decided is not permitted, and said to be unknown. */
   decide(question: Question): Decision | Promise<Decision>
   /** Whether any name that begins with `prefix` might be permitted; then each name is asked about by itself. */
-  mayAny(question: Unnamed & { prefix: string }): boolean | Promise<boolean>
+  mayAny(question: Unnamed & { prefix: string }): Verdict | Promise<Verdict>
   /** Patterns outside of which no name is permitted, so that a list need not look there; null: none are known, or too many. */
   patterns(question: Unnamed): readonly string[] | null
   /** Whether anything at all is permitted to it in the instance; if not, it is not told whether there is such an instance. */

@@ -163,7 +163,10 @@ test('while it does not answer, what it said is served until STALE_MS_MAX, and a
     clock.pause(PERMIT_MS_MAX)
     assert.equal((await remote.decide(question('yes'))).permitted, true)
     assert.equal((await remote.decide(question('no'))).permitted, false)
-    assert.equal((await remote.decide(question('new'))).permitted, false)
+    const { permitted, isUnknown } = await remote.decide(question('new'))
+    assert.deepEqual([permitted, isUnknown], [false, true], 'which is no denial')
+    assert.equal(await remote.mayAny({ ...question('x', 'lock.list'), prefix: 'x/' }), null)
+    assert.equal((await remote.decide({ ...question('new'), instance: 'other' })).isUnknown, undefined)
     const before = pdp.calls.length
     assert.ok(!(remote.decide(question('newer')) instanceof Promise), 'nobody waits for what will not come')
     assert.equal(pdp.calls.length, before)
@@ -235,7 +238,7 @@ test('DECISIONS_KEPT_MAX decisions are kept and UNDECIDED_QUESTIONS_MAX question
   const asked = Array.from({ length: UNDECIDED_QUESTIONS_MAX }, (_, index) => remote.decide(question(`a${index}`)))
   assert.ok(asked.every(answer => answer instanceof Promise))
   const beyond = remote.decide(question('beyond'))
-  assert.ok(!(beyond instanceof Promise) && !beyond.permitted && /Too many/.test(beyond.why))
+  assert.ok(!(beyond instanceof Promise) && !beyond.permitted && /Too many/.test(beyond.why) && beyond.isUnknown)
   release('')
   assert.ok(
     (await Promise.all(asked)).every(({ permitted }) => !permitted),

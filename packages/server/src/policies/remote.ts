@@ -2,15 +2,15 @@
  * The remote decision point: IBM's PDP (ECOSYSTEM 1.5), for those who prove themselves by tokens of IBM Cloud IAM.
  *
  * Asked once, an answer is kept for a while, a permit longer than a denial; equal questions that are asked at once are one, and different ones go
- * out together. While the decision point does not answer, what it has said before is served until `STALE_MS_MAX` after it was said; all else is
- * denied. What it is not asked: whether the instance is active and of the account that the token is for. That is known here, and decided first.
+ * out together. While the decision point does not answer, what it has said before is served until `STALE_MS_MAX` after it was said; nothing else is
+ * permitted, and that is called unknown and not denied: an outage must not look as if somebody's rights were gone. What it is not asked: whether the instance is active and of the account that the token is for. That is known here, and decided first.
  */
 import { type Action, SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
 import { type Random, randomHex } from '../random.ts'
 import type { Registry } from '../registry/port.ts'
 import { type Authz, type AuthzQuestion, askAuthz } from './authz.ts'
-import type { Decision, DecisionPoint, Question, Unnamed } from './port.ts'
+import { type Decision, type DecisionPoint, type Question, type Unnamed, type Verdict, verdictOf } from './port.ts'
 
 /** A permit is not asked about again for so long: what is taken away there is felt here after it at the latest. */
 export const PERMIT_MS_MAX = 30_000
@@ -22,7 +22,7 @@ export const STALE_MS_MAX = 10 * 60_000
 export const DECISIONS_KEPT_MAX = 50_000
 /** Questions in one request. */
 export const AUTHZ_QUESTIONS_MAX = 100
-/** Questions that wait to be sent, or for their answers; more are denied. */
+/** Questions that wait to be sent, or for their answers; more are not decided. */
 export const UNDECIDED_QUESTIONS_MAX = 10_000
 /** After a failure it is left alone for so long: nobody waits for what will not come. */
 const PAUSE_MS = 1_000
@@ -44,8 +44,9 @@ export type RemoteOptions = {
 const permitted: Decision = { permitted: true, why: 'The remote decision point permits it.', policy: null }
 const denied = (why: string): Decision => ({ permitted: false, why, policy: null })
 const refused = denied('The remote decision point does not permit it.')
-const unreachable = denied('The remote decision point does not answer.')
-const tooMany = denied('Too many questions wait for the remote decision point.')
+const unknown = (why: string): Decision => ({ ...denied(why), isUnknown: true })
+const unreachable = unknown('The remote decision point does not answer.')
+const tooMany = unknown('Too many questions wait for the remote decision point.')
 const foreign = denied('The token is for another account than the instance.')
 
 export class RemoteDecisions implements DecisionPoint {
@@ -68,13 +69,13 @@ export class RemoteDecisions implements DecisionPoint {
   }
 
   /** What is granted on patterns within the prefix is not found by this: the prefix must be one that a pattern covers. */
-  mayAny({ prefix, ...asked }: Unnamed & { prefix: string }): boolean | Promise<boolean> {
+  mayAny({ prefix, ...asked }: Unnamed & { prefix: string }): Verdict | Promise<Verdict> {
     if (!this.#isOfAccount(asked.identity.account, asked.instance)) return false
     const answers = [null, `${prefix}*`].map(resource => this.#answer(this.#questionOf(asked, resource)))
     const known = answers.filter((answer): answer is Decision => !(answer instanceof Promise))
     if (known.some(answer => answer.permitted)) return true
-    if (known.length === answers.length) return false
-    return Promise.all(answers).then(all => all.some(answer => answer.permitted))
+    if (known.length === answers.length) return anyOf(known)
+    return Promise.all(answers).then(anyOf)
   }
 
   patterns(): null {
@@ -165,4 +166,9 @@ export class RemoteDecisions implements DecisionPoint {
     if (kept && this.#options.clock.hrtimeMs() - kept.saidMs < STALE_MS_MAX) return kept.decision
     return unreachable
   }
+}
+
+function anyOf(answers: readonly Decision[]): Verdict {
+  const verdicts = answers.map(verdictOf)
+  return verdicts.includes(true) || (verdicts.includes(null) ? null : false)
 }

@@ -3,7 +3,7 @@
  * others (the root key, API keys, other issuers, certificates). Never both for one: what is taken away in one place is gone.
  */
 import type { LocalDecisions } from './decisions.ts'
-import type { Decision, DecisionPoint, Question, Unnamed } from './port.ts'
+import type { Decision, DecisionPoint, Question, Unnamed, Verdict } from './port.ts'
 
 export class RoutedDecisions implements DecisionPoint {
   readonly #local: LocalDecisions
@@ -19,9 +19,9 @@ export class RoutedDecisions implements DecisionPoint {
     return this.#local.closed(question) ?? this.#remote.decide(question)
   }
 
-  mayAny(question: Unnamed & { prefix: string }): boolean | Promise<boolean> {
+  mayAny(question: Unnamed & { prefix: string }): Verdict | Promise<Verdict> {
     if (!isOfIam(question)) return this.#local.mayAny(question)
-    return this.#local.closed(question) === null && this.#remote.mayAny(question)
+    return this.#local.closed(question) === null ? this.#remote.mayAny(question) : false
   }
 
   patterns(question: Unnamed): readonly string[] | null {

@@ -11,6 +11,7 @@ import { hello } from '@holdfast/protocol/frame-schemas'
 import { CONNECTION_REQUESTS_MAX, FRAME_MESSAGES_MAX, TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { WebSocket } from 'ws'
 import type { Command } from '../../locks/model.ts'
+import type { Verdict } from '../../policies/port.ts'
 import { unknownOutcome } from '../../shards/callers.ts'
 import type { Answer, Asking } from '../../shards/port.ts'
 import { type Caller, whenKnown } from '../caller.ts'
@@ -251,7 +252,7 @@ export class Connection {
     const refusal = messageRefusal(this.#doors, this.#caller, asked)
     if (!(refusal instanceof Promise)) return this.#decided(request, refusal)
     this.#held = []
-    // A decision point does not reject: what it cannot decide is denied.
+    // A decision point does not reject: what it cannot decide is refused.
     void refusal.then(error => {
       const held = this.#held ?? []
       this.#held = null
@@ -285,7 +286,7 @@ export class Connection {
   }
 
   /** Whether the connection may stay; waits for what is permitted no more are given up on the way. */
-  #stands(): boolean | Promise<boolean> {
+  #stands(): Verdict | Promise<Verdict> {
     const caller = this.#caller
     if (!caller) return false
     const { trace } = this.#arrived

@@ -1,7 +1,7 @@
 /** Whether a message of a connection is permitted. */
 import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, ClientRequest } from '@holdfast/protocol/frame'
-import type { Decision } from '../../policies/port.ts'
+import { type Decision, type Verdict, verdictOf } from '../../policies/port.ts'
 import { type Caller, instanceRefusal, whenKnown } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { type Deed, decide, denial, note } from '../permission.ts'
@@ -29,9 +29,9 @@ export function messageRefusal(
 }
 
 /** Whether the connection may stay: it may as long as it could be opened. */
-export function mayStay(doors: Doors, caller: Caller): boolean | Promise<boolean> {
+export function mayStay(doors: Doors, caller: Caller): Verdict | Promise<Verdict> {
   const deed: Deed = { action: 'session.open', lock: null, isEarly: true }
-  return whenKnown(decide(doors, caller, deed), ({ permitted }) => permitted)
+  return whenKnown(decide(doors, caller, deed), verdictOf)
 }
 
 function deedOf({ request, ttlMs }: Asked, lock: string | null): Deed {
@@ -97,7 +97,7 @@ type Denied = One & { decision: Decision }
 /** What may not be read answers like what is not there. */
 function refusal(doors: Doors, caller: Caller, { asked, deed, decision }: Denied): WireError {
   const { request, trace } = asked
-  if (deed.action !== 'lock.read' || instanceRefusal(doors, caller.instance))
+  if (deed.action !== 'lock.read' || decision.isUnknown || instanceRefusal(doors, caller.instance))
     return denial(doors, caller, { deed, decision, trace }).wire
   const absent = refused({ ok: false, code: 'not_found', what: request.type === 'value' ? 'value' : 'lock' })
   note(doors, caller, { deed, trace, reason: decision.why, status: 404 })
