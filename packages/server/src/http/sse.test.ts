@@ -125,15 +125,17 @@ test('a watch resumes after the last id, by header or by parameter, and misses n
   })
 })
 
-test('a cursor that is foreign or too old gets a reset with a new one', async () => {
+test('a cursor that is foreign, too old or none at all gets a reset with a new one', async () => {
   await withServer(async server => {
-    const reader = await Reader.open(server, '/v2/watch', { 'last-event-id': 'foreign-1' })
-    const [reset] = await reader.events(1)
-    assert.equal(reset?.event, 'reset')
-    assert.equal(reset?.data.cursor, reset?.id)
-    await acquire(server, 'a')
-    assert.equal((await reader.events(2))[1]?.event, 'granted')
-    reader.close()
+    for (const [index, id] of ['foreign-1', '0', 'a b', '"', 'x'.repeat(201)].entries()) {
+      const reader = await Reader.open(server, '/v2/watch', { 'last-event-id': id })
+      const [reset] = await reader.events(1)
+      assert.equal(reset?.event, 'reset', id)
+      assert.equal(reset?.data.cursor, reset?.id)
+      await acquire(server, `a/${index}`)
+      assert.equal((await reader.events(2))[1]?.event, 'granted')
+      reader.close()
+    }
   })
 })
 
@@ -164,6 +166,34 @@ test('an observer hears first who leads, then of each change, with the value', a
     )
     assert.ok(reader.blocks.some(({ event }) => event === 'granted'))
     reader.close()
+  })
+})
+
+test('an observer never goes back: a leader has no id, and on a resume comes before what was missed, which comes once', async () => {
+  await withServer(async server => {
+    const campaigner = async (holder: string) => {
+      const { handle: session } = await server.openSession({ labels: { holder } })
+      const { body } = await server.ask('POST', '/v2/elections/boss/campaign', { session, body: { value: holder } })
+      return { session, body: { token: body.token } }
+    }
+    const first = await Reader.open(server, '/v2/elections/boss/observe')
+    await first.until(() => first.blocks.some(({ event }) => event === 'leader'))
+    await server.ask('POST', '/v2/elections/boss/resign', await campaigner('one'))
+    await campaigner('two')
+    await first.until(() => first.blocks.some(({ event, data }) => event === 'leader' && data.leader?.value === 'two'))
+    first.close()
+    const logged = first.blocks.filter(({ event }) => event !== undefined && event !== 'leader')
+    const ids = first.blocks.map(({ id }) => id).filter(id => id !== undefined)
+    assert.equal(new Set(ids).size, ids.length)
+    assert.deepEqual(
+      ids.slice(1),
+      logged.map(({ data }) => data.id),
+    )
+    const again = await Reader.open(server, '/v2/elections/boss/observe', { 'last-event-id': logged[0]?.id ?? '' })
+    const events = await again.events(logged.length)
+    assert.deepEqual([events[0]?.event, events[0]?.data.leader.value], ['leader', 'two'])
+    assert.deepEqual(events.slice(1), logged.slice(1))
+    again.close()
   })
 })
 

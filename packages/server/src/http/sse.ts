@@ -3,7 +3,6 @@
  * A client that reads too slowly is cut off and resumes by its last id; it is never waited for and nothing is skipped silently.
  */
 import type { ServerResponse } from 'node:http'
-import type { LockEvent } from '@holdfast/protocol/events'
 import { OUTBOX_BYTES_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
 import type { Clock } from '../clock.ts'
 import type { WatchFilter } from '../shards/port.ts'
@@ -68,15 +67,18 @@ export class EventStream {
 
 type Watched = { prefix?: string; name?: string }
 
+/** What a stream carries beside its events: told when it has begun, before any event, and after each event. */
+type Companion = { began(stream: EventStream): void; sent(stream: EventStream): void }
+
 /**
- * Takes the connection over and sends it what happens. `onEvent` sees each event after it has been sent. Rejects, with the connection as it was, when
- * there may be no more watches: here, or at the server that decides for the instance.
+ * Takes the connection over and sends it what happens. Rejects, with the connection as it was, when there may be no more watches: here, or at the
+ * server that decides for the instance.
  */
 export async function streamEvents(
   call: Call,
   watched: Watched,
   cursor: string | undefined,
-  onEvent?: (stream: EventStream, event: LockEvent | null) => void,
+  companion?: Companion,
 ): Promise<null> {
   const { doors, caller } = call
   const after = cursorOf(call) ?? cursor
@@ -94,7 +96,7 @@ export async function streamEvents(
     doors.telemetry.watchClosed()
   }
   try {
-    await begun(call, { ...watched, ...(after !== undefined && { after }) }, { over, ...(onEvent && { onEvent }) })
+    await begun(call, { ...watched, ...(after !== undefined && { after }) }, { over, ...(companion && { companion }) })
   } catch (error) {
     over()
     throw error
@@ -102,10 +104,10 @@ export async function streamEvents(
   return null
 }
 
-type Watching = { over(): void; onEvent?(stream: EventStream, event: LockEvent | null): void }
+type Watching = { over(): void; companion?: Companion }
 
 /** Resolves when the stream has begun, which is then on its own until its connection closes. */
-function begun(call: Call, watched: WatchFilter, { over, onEvent }: Watching): Promise<void> {
+function begun(call: Call, watched: WatchFilter, { over, companion }: Watching): Promise<void> {
   const { doors, caller, reply } = call
   return new Promise((resolve, reject) => {
     let stream: EventStream | null = null
@@ -120,7 +122,7 @@ function begun(call: Call, watched: WatchFilter, { over, onEvent }: Watching): P
       sees: event => seesEvent(doors, caller, event),
       deliver: event => {
         const isSent = streamed().event({ id: event.id, type: event.type, data: event })
-        onEvent?.(streamed(), event)
+        companion?.sent(streamed())
         return isSent
       },
       // Its client resumes by the last id that it has.
@@ -130,7 +132,7 @@ function begun(call: Call, watched: WatchFilter, { over, onEvent }: Watching): P
       // The place to resume from goes out before what comes after it.
       began: startsAfter => {
         streamed().begin(startsAfter)
-        onEvent?.(streamed(), null)
+        companion?.began(streamed())
       },
       event: event => filter.offer(event),
       reset: next => void streamed().event({ id: next, type: 'reset', data: { cursor: next } }),
@@ -157,9 +159,15 @@ function begun(call: Call, watched: WatchFilter, { over, onEvent }: Watching): P
   })
 }
 
+/** As a cursor it belongs to no log, so that it is answered with a `reset`. */
+const NO_CURSOR = 'none'
+
+/** What is no cursor is not left out: events would be missing, and nobody would be told. */
 function cursorOf(call: Call): string | undefined {
   const id = call.request.headers['last-event-id']
-  return typeof id === 'string' && /^[A-Za-z0-9._~-]{1,200}$/.test(id) ? id : undefined
+  // Empty is what a client says that has had no id.
+  if (id === undefined || id === '') return undefined
+  return typeof id === 'string' && /^[A-Za-z0-9._~-]{1,200}$/.test(id) ? id : NO_CURSOR
 }
 
 /** What has been set on the reply so far (request id, version), for a response that Fastify no longer writes. */

@@ -1,36 +1,44 @@
 import { v2 } from '@holdfast/protocol/v2'
+import type { Election } from '@holdfast/protocol/v2-schemas'
 import { type Call, route } from '../call.ts'
 import { type EventStream, streamEvents } from '../sse.ts'
 import { electionOf } from './election.ts'
 
 /**
- * Events do not carry values, so after each one the leader is looked up and sent. Look-ups that pile up become one: what counts
- * is the newest.
+ * Events do not carry values, so who leads is looked up: before the stream begins, to be said before all events, and after each of them. Look-ups
+ * that pile up become one: what counts is the newest. A `leader` has no id, for it has no place in the order of events: whoever resumes does so
+ * after the last event.
  */
 export const observe = route(v2.observe, async call => {
-  const leaders = new LeaderLookup(call, call.params.name)
-  return streamEvents(call, { name: call.params.name }, call.query.cursor, (stream, event) =>
-    leaders.changed(stream, event?.id),
-  )
+  const { name } = call.params
+  const leaders = new Leaders(call, await electionOf(call, name))
+  return streamEvents(call, { name }, call.query.cursor, leaders)
 })
 
-class LeaderLookup {
+class Leaders {
   readonly #call: Call
-  readonly #name: string
+  readonly #first: Election
   #isUnderWay = false
   #isStale = false
-  #lastSent = ''
+  #lastSent: string
 
-  constructor(call: Call, name: string) {
+  constructor(call: Call, first: Election) {
     this.#call = call
-    this.#name = name
+    this.#first = first
+    this.#lastSent = JSON.stringify(first.leader)
   }
 
-  changed(stream: EventStream, id: string | undefined): void {
+  began(stream: EventStream): void {
+    stream.event({ type: 'leader', data: this.#first })
+    // There may have been a change before there was a watch.
+    this.sent(stream)
+  }
+
+  sent(stream: EventStream): void {
     this.#isStale = true
     if (this.#isUnderWay) return
     this.#isUnderWay = true
-    this.#lookUp(stream, id).then(
+    this.#lookUp(stream).then(
       () => {
         this.#isUnderWay = false
       },
@@ -39,14 +47,14 @@ class LeaderLookup {
     )
   }
 
-  async #lookUp(stream: EventStream, id: string | undefined): Promise<void> {
+  async #lookUp(stream: EventStream): Promise<void> {
     while (this.#isStale) {
       this.#isStale = false
-      const election = await electionOf(this.#call, this.#name)
+      const election = await electionOf(this.#call, this.#first.name)
       const text = JSON.stringify(election.leader)
       if (text === this.#lastSent) continue
       this.#lastSent = text
-      stream.event({ ...(id !== undefined && { id }), type: 'leader', data: election })
+      stream.event({ type: 'leader', data: election })
     }
   }
 }
