@@ -162,7 +162,7 @@ function headersOf({ headers, body }: Sent): Record<string, string> {
   return body === null ? headers : { ...headers, 'Content-Length': String(body.length) }
 }
 
-/** Checks an answer of the operation: one of its declared successes with its body, or an error that it declares. */
+/** Checks an answer of the operation: one of its declared successes with its body, an error that it declares, or where to ask instead. */
 export function checkerOf(operation: OperationFields): (answered: Answered) => 'done' | 'refused' {
   const checks = new Map(
     Object.entries(operation.replies).map(([status, { body, isStream }]) => [
@@ -174,6 +174,11 @@ export function checkerOf(operation: OperationFields): (answered: Answered) => '
   return answered => {
     const { status, headers, text } = answered
     assert.ok(headers['x-request-id'], `no X-Request-ID: ${status} ${text}`)
+    if (status === 301) {
+      // A parameter that is empty makes a path that ends in `/`.
+      assert.match(String(headers.location), /^\/[^?]*[^/?](\?.*)?$/)
+      return 'refused'
+    }
     const check = checks.get(status)
     if (check === undefined) {
       assertError(answered, declared)

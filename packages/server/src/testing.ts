@@ -137,7 +137,7 @@ function operationOf(method: string, path: string): OperationFields | undefined 
     return (
       operation.method === method &&
       template.length === segments.length &&
-      template.every((part, index) => part.startsWith('{') || part === segments[index])
+      template.every((part, index) => (part.startsWith('{') ? segments[index] !== '' : part === segments[index]))
     )
   })
 }

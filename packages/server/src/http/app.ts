@@ -12,9 +12,8 @@ import { type Caller, callerOf, presentedBy, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { dryRunRefusal } from './dry-run.ts'
 import { turnAwayExhausted } from './exhausted.ts'
-import { pathOf } from './names.ts'
+import { pathOf, withoutSlash } from './names.ts'
 import { foreignOrigin, preflightHeaders } from './origins.ts'
-import { noteStranger } from './permission.ts'
 import { failed, headersOf, Refused, refuse } from './reply.ts'
 import { type RequestIds, requestIds } from './request-ids.ts'
 import { addOperations } from './routes.ts'
@@ -80,7 +79,10 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   app.addHook('onRequest', (request, reply, done) => {
     const admitted = (refused: Error | undefined) => {
       // A browser asks before it sends; nothing of ours is named by the method.
-      if (refused || !doors.origins.isPreflight(request.method, request.headers)) return done(refused)
+      const isPreflight = !refused && doors.origins.isPreflight(request.method, request.headers)
+      const elsewhere = refused || isPreflight ? null : movedTo(app, routes, request)
+      if (elsewhere !== null) return void reply.code(301).header('location', elsewhere).send()
+      if (!isPreflight) return done(refused)
       void reply.code(204).headers(preflightHeaders).send()
     }
     void whenKnown(admit(doors, request, reply), admitted)
@@ -136,11 +138,9 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
 /** Throws or rejects when nobody is proved, or the instance may not be entered. */
 function identify(doors: Doors, request: FastifyRequest): void | Promise<void> {
   const presented = presentedBy(request.raw, doors)
-  return whenKnown(callerOf(doors, presented, request.headers['holdfast-instance']), caller => {
-    if (!caller) {
-      if (presented.authorization !== undefined) noteStranger(doors, presented.address, request.ids.trace)
-      throw refuse('unauthenticated')
-    }
+  const asked = { named: request.headers['holdfast-instance'], trace: request.ids.trace }
+  return whenKnown(callerOf(doors, presented, asked), caller => {
+    if (!caller) throw refuse('unauthenticated')
     request.caller = caller
     if (!doors.origins.permits(request.headers)) throw refuse('forbidden', foreignOrigin)
   })
@@ -188,6 +188,16 @@ function readBodies(app: App): void {
       }
     },
   )
+}
+
+/** What would be there without the `/` at its end (API Handbook); null: nothing, or it has none. */
+function movedTo(app: App, routes: readonly Route[], request: FastifyRequest): string | null {
+  const to = withoutSlash(request.raw.url ?? '')
+  if (!to) return null
+  const segments = to.path.split('/')
+  // Only to what is ours: the path begins with what the caller wrote, and `//other.example` would be another's.
+  const isOurs = routes.some(({ operation }) => matches(operation.path.split('/'), segments))
+  return isOurs || app.hasRoute({ method: 'GET', url: to.path }) ? to.url : null
 }
 
 /** Known path, other method: 405 with the methods; else 404. */

@@ -7,6 +7,15 @@ export function pathOf(url: string): string {
   return end < 0 ? url : url.slice(0, end)
 }
 
+/** Where a path that ends in `/` leads without, with the query; null: it does not end so. A `/` that belongs to a name is percent-encoded. */
+export function withoutSlash(url: string): { path: string; url: string } | null {
+  const path = pathOf(url)
+  let end = path.length
+  while (path[end - 1] === '/') end--
+  if (end === path.length || end === 0) return null
+  return { path: path.slice(0, end), url: path.slice(0, end) + url.slice(path.length) }
+}
+
 /**
  * The values of the path's parameters. The template has matched already, so the segments correspond; they are decoded here, once,
  * and not by the router, which decodes some characters twice or not at all.

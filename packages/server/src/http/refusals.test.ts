@@ -41,3 +41,34 @@ test('a dry run opens no WebSocket', async () => {
     assert.equal(response.statusCode, 400)
   })
 })
+
+test('a path that ends in `/` is answered with the one that does not, if there is one', async () => {
+  await withServer(async server => {
+    const moved = [
+      ['GET', '/v2/locks/?limit=2&prefix=a%2F', '/v2/locks?limit=2&prefix=a%2F'],
+      ['GET', '/v1/locks/a/', '/v1/locks/a'],
+      ['PATCH', '/v2/locks/a%2F///', '/v2/locks/a%2F'],
+      ['DELETE', '/v1/locks/a/', '/v1/locks/a'],
+      ['POST', '/v1/locks/a/acquire/', '/v1/locks/a/acquire'],
+      ['GET', '/v2/whoami/', '/v2/whoami'],
+      ['GET', '/livez/', '/livez'],
+      ['GET', '/docs/', '/docs'],
+    ] as const
+    for (const [method, path, to] of moved) {
+      const { status, headers } = await server.ask(method, path)
+      assert.deepEqual([status, headers.location], [301, to], path)
+    }
+    for (const path of ['/v2/nothing/', '//other.example/', '/v2//', '//', '/v1/'])
+      assert.deepEqual(code(await server.ask('GET', path)), [404, 'not_found'], path)
+    assert.deepEqual(code(await server.ask('GET', '/v2/locks/', { key: null })), [401, 'unauthenticated'])
+  })
+})
+
+test('a name that ends in `/` is a name: percent-encoded, it leads nowhere else', async () => {
+  await withServer(async server => {
+    const granted = await server.ask('POST', '/v1/locks/a%2F/acquire', { body: { ttl_seconds: 30 } })
+    assert.deepEqual([granted.status, granted.body.name], [200, 'a/'])
+    assert.equal((await server.ask('GET', '/v1/locks/a%2F')).body.name, 'a/')
+    assert.equal((await server.ask('GET', '/v1/locks/a')).status, 404)
+  })
+})
