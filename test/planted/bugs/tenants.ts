@@ -41,6 +41,18 @@ export const tenantBugs: readonly Bug[] = [
     test: byFuzz('v2 queryAudit'),
   },
   {
+    id: 'metrics-for-whoever-asks-a-proxy',
+    rules: ['V6'],
+    does: 'A proxy on the same machine is taken for a collector: whoever asks it is shown the names and counts of all instances.',
+    file: `${server}/http/metrics.ts`,
+    find: ' && !Object.keys(headers).some(name => passedOn.test(name))',
+    replace: ' && Object.keys(headers).length > 0',
+    test: {
+      file: `${server}/http/service.test.ts`,
+      name: 'without a credential the metrics are for this machine only, and a proxy on it stands for others',
+    },
+  },
+  {
     id: 'freezes-of-all',
     rules: ['V6'],
     does: 'Freezes are shown to whoever is granted a few names, with their reasons, whatever they stop.',

@@ -4,6 +4,7 @@
  */
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Presented } from '../auth/identity.ts'
 import { METRICS_TYPE, type Tenant, tenantExposition } from '../telemetry/tenants.ts'
 import { type Caller, callerOf, presentedBy } from './caller.ts'
 import type { Doors } from './doors.ts'
@@ -11,6 +12,8 @@ import { decide, denial } from './permission.ts'
 import { refuse } from './reply.ts'
 
 const loopback = /^(127\.|::1$)/
+/** What proxies add to what they pass on: the proxy is on this machine, whoever asked it need not be. */
+const passedOn = /^(forwarded|via|x-forwarded(-.*)?|x-real-ip)$/
 
 export async function metrics(doors: Doors, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const instance = await scopeOf(doors, request)
@@ -24,18 +27,23 @@ async function scopeOf(doors: Doors, request: FastifyRequest): Promise<string | 
   const presented = presentedBy(request.raw, doors)
   const named = request.headers['holdfast-instance']
   if (presented.authorization === undefined && presented.certificate === null) {
-    if (doors.metricsAreOpen || loopback.test(presented.address)) return null
+    if (doors.metricsAreOpen || isOfThisMachine(request, presented)) return null
     const message =
-      'From another machine `/metrics` needs a credential with `metrics.read`, or a server with `--open-metrics`.'
+      'From another machine, or through a proxy, `/metrics` needs a credential with `metrics.read`, or a server with `--open-metrics`.'
     throw refuse('unauthenticated', message)
   }
-  const caller = await callerOf(doors, presented, named)
+  const caller = await callerOf(doors, presented, { named, trace: request.ids.trace })
   if (!caller) throw refuse('unauthenticated')
   // Whoever names an instance wants that one's, the operator too.
   if (named === undefined && (await mayRead(doors, caller, SERVICE_INSTANCE)).permitted) return null
   const decision = await mayRead(doors, caller, caller.instance)
   if (decision.permitted) return caller.instance
   throw denial(doors, caller, { deed: { action: 'metrics.read', lock: null }, decision, trace: request.ids.trace })
+}
+
+/** Not what comes through a proxy, though it be trusted: what is local to it is said to be so by others. */
+function isOfThisMachine({ headers }: FastifyRequest, { address }: Presented): boolean {
+  return loopback.test(address) && !Object.keys(headers).some(name => passedOn.test(name))
 }
 
 function mayRead(doors: Doors, caller: Caller, instance: string) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { v1 } from '@holdfast/protocol/v1'
 import { v2 } from '@holdfast/protocol/v2'
-import { type TestServer, withServer } from '../testing.ts'
+import { ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 
 const open = (server: TestServer, path: string) => server.ask('GET', path, { key: null })
 
@@ -66,6 +66,35 @@ test('the documents are OpenAPI 3.1: every operation is there, every reference r
         assert.ok(body.components.schemas[name ?? ''], name)
       }
     }
+  })
+})
+
+test('without a credential the metrics are for this machine only, and a proxy on it stands for others', async () => {
+  const asked = (server: TestServer, headers: Record<string, string>, key: string | null = null) =>
+    server.ask('GET', '/metrics', { key, headers })
+  const passedOn = [
+    { 'x-forwarded-for': '192.0.2.1' },
+    { 'x-forwarded-for': '127.0.0.1' },
+    { forwarded: 'for=192.0.2.1' },
+    { 'x-forwarded-proto': 'https' },
+    { 'x-real-ip': '192.0.2.1' },
+    { via: '1.1 proxy' },
+  ]
+  for (const args of [[], ['--trusted-proxies', '127.0.0.0/8']])
+    await withServer(
+      async server => {
+        assert.equal((await asked(server, {})).status, 200)
+        for (const headers of passedOn) {
+          const { status, text } = await asked(server, headers)
+          assert.equal(status, 401, JSON.stringify(headers))
+          assert.doesNotMatch(text, /holdfast_/)
+          assert.equal((await asked(server, headers, ROOT_KEY)).status, 200)
+        }
+      },
+      { args },
+    )
+  await withServer(async server => assert.equal((await asked(server, { via: '1.1 proxy' })).status, 200), {
+    args: ['--open-metrics'],
   })
 })
 
