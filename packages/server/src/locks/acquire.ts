@@ -14,16 +14,16 @@ import type { Draft } from './draft.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
 import { remember } from './memory.ts'
-import type { Acquire, Claim, Grant, Refusal, Reply, Session, Waiter } from './model.ts'
-import { canGrantAtOnce, limitOf, rankOf } from './queue.ts'
+import type { Acquire, Claim, Refusal, Reply, Session, Waiter } from './model.ts'
+import { canGrantAtOnce, covers, limitOf, rankOf } from './queue.ts'
 import { grantOverQuota, waitOverQuota } from './quota.ts'
 import {
-  alreadySettled,
   grantedReply,
   isFull,
   lost,
   recall,
   repeatAcquire,
+  repeatSettled,
   repeatWait,
   usedOtherwise,
 } from './requests.ts'
@@ -72,21 +72,14 @@ function repeat(draft: Draft, command: Acquire): Reply | null {
   if (!session) return { ok: false, code: 'not_found', what: 'session' }
   draft.touches = command.session
   const did = recall(session, command.request)
-  if (did === 'settled') return repeatWait(state, session, command.request) ?? repeatHeld(draft, session, command)
-  if (did?.did === 'acquire') return repeatAcquire(draft, command.session, did.grants)
+  if (did === 'settled')
+    return (
+      repeatWait(state, session, command) ?? repeatSettled(draft, session, { ...command, session: command.session })
+    )
+  if (did?.did === 'acquire') return repeatAcquire(draft, { ...command, session: command.session }, did.grants)
   // A cancel that overtook its acquire.
   if (did?.did === 'cancel') return { ok: false, code: 'lock_held', reason: 'cancelled', held: null }
-  return did ? usedOtherwise : repeatWait(state, session, command.request)
-}
-
-/** Settled while it waited, and granted since: the grants still say which request they came of. */
-function repeatHeld(draft: Draft, session: SessionState, command: Acquire): Reply {
-  const grants = session.grants.filter(grant => grant.request === command.request)
-  if (grants.length === 0 || typeof command.session !== 'string') return alreadySettled
-  // Of a set that is no longer whole nobody may believe that it is.
-  return grants.length < command.claims.length
-    ? lost(draft.state, null)
-    : grantedReply(draft, command.session, grants, 0)
+  return did ? usedOtherwise : repeatWait(state, session, command)
 }
 
 function repeatKey(draft: Draft, asked: { key: string; digest: string } | null): Reply | null {
@@ -191,10 +184,7 @@ function reenter(draft: Draft, command: Acquire): Reply | null {
   const [claim] = command.claims
   if (!claim || command.claims.length > 1 || typeof command.session !== 'string') return null
   const lock = draft.state.locks.get(claim.lock)
-  const covers = (grant: Grant) => grant.mode === claim.mode || (grant.mode === 'exclusive' && claim.mode === 'shared')
-  const grant = lock?.grants.find(
-    held => held.session === command.session && covers(held) && held.permits >= claim.permits,
-  )
+  const grant = lock?.grants.find(held => held.session === command.session && covers(held, claim))
   if (!grant) return null
   if (grant.count >= REENTRY_MAX) return { ok: false, code: 'quota_exceeded', limit: 'reentry', max: REENTRY_MAX }
   const value = { ...grant, count: grant.count + 1 }

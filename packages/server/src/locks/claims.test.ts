@@ -1,7 +1,7 @@
 /** What the safety of the core rests on, claim by claim, where a table of commands would not show it. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
-import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
+import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 import type { Command, GrantView, Reply } from './model.ts'
 import { NUMBERS_PER_EPOCH, newState, nextNumber } from './state.ts'
 
@@ -109,4 +109,84 @@ test('an end that the holder did not ask for is logged with who and why', () => 
       [{ holder: 'bob', session: holder, by: 'ann', who: 'test', reason: 'stuck', change: 1 }],
     )
   }
+})
+
+test('a request id that was used for one lock says nothing about another', () => {
+  const world = new World()
+  const [a, b] = [world.open(), world.open()]
+  const asked = [
+    acquireOf(a, ['y'], { request: 'r' }),
+    acquireOf(a, ['y'], { request: 'r', waitMs: null }),
+    acquireOf(a, ['x', 'y'], { request: 'r' }),
+    acquireOf(a, ['x', 'x'], { request: 'r' }),
+    acquireOf(a, [claimOf('x', { mode: 'shared' })], { request: 'r' }),
+    acquireOf(a, [claimOf('x', { mode: 'permits', permits: 2, limit: 2 })], { request: 'r' }),
+  ]
+  const allRefused = () => asked.map(command => refused(world.do(command)))
+  const all = asked.map(() => 'invalid_request')
+  const first = acquireOf(a, ['x'], { request: 'r', waitMs: null })
+  const blocker = granted(world.do(acquireOf(b, ['x'])))
+  const place = world.do(first)
+  assert(place.ok === 'queued')
+  assert.deepEqual(allRefused(), all, 'while it waits')
+  world.do(release(blocker))
+  const grant = granted(world.do(first))
+  assert.deepEqual(allRefused(), all, 'while it holds')
+  assert.equal(world.state.locks.get('y'), undefined, 'and nothing came of it')
+  world.do(release(grant))
+  assert.equal(refused(world.do(first)), 'lock_lost session_closed')
+  assert.equal(refused(world.do(acquireOf(a, ['y'], { request: 'r' }))), 'invalid_request', 'after it has ended')
+})
+
+test('a set is the same request in any order; what was entered once more may be stronger than what was asked for', () => {
+  const world = new World()
+  const a = world.open()
+  granted(world.do(acquireOf(a, ['x', 'y'], { request: 1 })))
+  granted(world.do(acquireOf(a, ['y', 'x'], { request: 1 })))
+  assert.equal(refused(world.do(acquireOf(a, ['x', 'z'], { request: 1 }))), 'invalid_request')
+  assert.equal(refused(world.do(acquireOf(a, ['x'], { request: 1 }))), 'invalid_request')
+  const enter = (fields = {}) =>
+    world.do(acquireOf(a, [claimOf('x', { mode: 'shared' })], { request: 2, isReentrant: true, ...fields }))
+  assert.equal(granted(enter()).count, 2)
+  assert.equal(granted(enter()).count, 2)
+})
+
+test('a settled request id says nothing about another lock either', () => {
+  const world = new World()
+  const [a, b] = [world.open(), world.open()]
+  const blocker = granted(world.do(acquireOf(b, ['x'])))
+  const ask = (...locks: string[]) => world.do(acquireOf(a, locks, { request: 5, waitMs: null }))
+  assert.equal(ask('x').ok, 'queued')
+  world.do({ type: 'renew', by, session: a, settled: 1_000 })
+  assert.equal(refused(ask('y')), 'invalid_request')
+  world.do(release(blocker))
+  granted(ask('x'))
+  assert.equal(refused(ask('y')), 'invalid_request')
+})
+
+test('a request id that released, passed on or wrote something is not good for anything else that is there', () => {
+  const world = new World()
+  const [a, b] = [world.open(), world.open()]
+  const [x, y, z] = ['x', 'y', 'z'].map(lock => granted(world.do(acquireOf(a, [lock])))) as [
+    GrantView,
+    GrantView,
+    GrantView,
+  ]
+  const give = ({ lock, token }: GrantView) =>
+    world.do({ ...release(x), grants: [{ lock, token }], request: 'r' } as Command)
+  assert.equal(give(x).ok, true)
+  assert.equal(give(x).ok, true)
+  assert.equal(refused(give(y)), 'invalid_request')
+  const pass = ({ lock, token }: GrantView) =>
+    world.do({ type: 'transfer', by, session: a, lock, token, toSession: b, request: 't' })
+  assert.equal(pass(y).ok, true)
+  assert.equal(pass(y).ok, true)
+  assert.equal(refused(pass(z)), 'invalid_request')
+  const w = granted(world.do(acquireOf(a, ['w'], { value: 'old' })))
+  const write = ({ lock, token }: GrantView, value: string) =>
+    world.do({ type: 'write_value', by, session: a, lock, token, value, request: 'v' })
+  assert.equal(write(z, 'new').ok, true)
+  assert.equal(write(z, 'new').ok, true)
+  assert.equal(refused(write(z, 'newer')), 'invalid_request')
+  assert.equal(refused(write(w, 'new')), 'invalid_request')
 })

@@ -7,7 +7,7 @@ import { remember } from './memory.ts'
 import type { Command, Grant, Reply, Why } from './model.ts'
 import { notify } from './preemption.ts'
 import { valueOverQuota } from './quota.ts'
-import { alreadySettled, recall, usedOtherwise } from './requests.ts'
+import { alreadySettled, isStillHeld, recall, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 import { grantView } from './views.ts'
 import { noteWhose } from './whose.ts'
@@ -21,7 +21,10 @@ export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
   draft.touches = command.session
   const did = recall(from, command.request)
   if (did === 'settled') return alreadySettled
-  if (did) return did.did === 'transfer' ? { ok: true, type: 'transferred', token: did.token } : usedOtherwise
+  if (did) {
+    if (did.did !== 'transfer' || isStillHeld(draft.state, command.session, command)) return usedOtherwise
+    return { ok: true, type: 'transferred', token: did.token }
+  }
   const grant = ownGrant(draft, command)
   if (!('token' in grant)) return grant
   const to = liveSession(draft.state, command.toSession)
@@ -78,7 +81,14 @@ export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
   const did = recall(session, command.request)
   if (did === 'settled') return alreadySettled
   const lock = draft.state.locks.get(command.lock)
-  if (did) return did.did === 'write' && lock?.value ? { ok: true, type: 'written', value: lock.value } : usedOtherwise
+  if (did) {
+    const value = did.did === 'write' ? lock?.value : null
+    // Versions only grow: what was written then has not gone from this lock, or was written over; and it was this text.
+    if (!value || did.did !== 'write' || value.version < did.version) return usedOtherwise
+    return value.version === did.version && value.value !== command.value
+      ? usedOtherwise
+      : { ok: true, type: 'written', value }
+  }
   const grant = grantOf(lock, command.token)
   if (!grant || grant.session !== command.session) return { ok: false, code: 'stale_token' }
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }

@@ -9,7 +9,7 @@
  */
 import { AGEING_MS_PER_PRIORITY } from '@holdfast/protocol/limits'
 import type { Lock } from './lock.ts'
-import type { Claim, Waiter } from './model.ts'
+import type { Claim, Grant, Waiter } from './model.ts'
 import type { State } from './state.ts'
 
 export function rankOf(now: number, priority: number): number {
@@ -33,6 +33,12 @@ export function isCompatible(lock: Lock | undefined, claim: Claim): boolean {
     case 'permits':
       return usedPermits(lock) + claim.permits <= limitOf(lock, claim)
   }
+}
+
+/** Whether who holds this holds what is claimed, and perhaps more. */
+export function covers(held: Grant, claim: Claim): boolean {
+  const isMode = held.mode === claim.mode || (held.mode === 'exclusive' && claim.mode === 'shared')
+  return isMode && held.permits >= claim.permits
 }
 
 export function usedPermits(lock: Lock): number {

@@ -4,7 +4,7 @@ import type { Draft } from './draft.ts'
 import { endGrant, giveUp, pump, pumpAll } from './grants.ts'
 import { memoryOf, remember } from './memory.ts'
 import type { Command, Grant, Reply } from './model.ts'
-import { alreadySettled, lost, recall, usedOtherwise } from './requests.ts'
+import { alreadySettled, isStillHeld, lost, recall, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
@@ -17,7 +17,12 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
   const { ttlMs, changes } = session.record
   const did = recall(session, command.request)
   if (did === 'settled') return alreadySettled
-  if (did?.did === 'release') return { ok: true, type: 'released', left: did.left, confers: { ttlMs, changes } }
+  if (did?.did === 'release') {
+    // What is entered more than once may have been left once.
+    if (did.left === 0 && command.grants.some(named => isStillHeld(draft.state, command.session, named)))
+      return usedOtherwise
+    return { ok: true, type: 'released', left: did.left, confers: { ttlMs, changes } }
+  }
   if (did) return usedOtherwise
   const grants: Grant[] = []
   for (const { lock, token } of command.grants) {

@@ -92,6 +92,25 @@ test('a repeat under the same request id gets the same grant, and a repeated rel
   })
 })
 
+test('a request id that has been used with another body is refused, whichever way it is asked', async () => {
+  await withServer(async server => {
+    const session = await server.openSession()
+    const body = { request_id: 'same' }
+    assert.equal((await acquire(server, session, 'ra', body)).status, 200)
+    const asked = [
+      acquire(server, session, 'rb', body),
+      acquire(server, session, 'ra', { ...body, mode: 'shared' }),
+      server.ask('POST', '/v2/elections/rb/campaign', { session: session.handle, body: { ...body, value: 'v' } }),
+      server.ask('POST', '/v2/acquire', {
+        session: session.handle,
+        body: { ...body, locks: [{ name: 'ra' }, { name: 'rb' }] },
+      }),
+    ]
+    for (const answer of await Promise.all(asked)) assert.deepEqual(code(answer), [400, 'invalid_request'])
+    assert.equal((await server.ask('GET', '/v2/locks/rb')).status, 404)
+  })
+})
+
 test('reentrancy is counted where it is asked for', async () => {
   await withServer(async server => {
     const session = await server.openSession()
