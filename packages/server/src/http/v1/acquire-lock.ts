@@ -7,7 +7,7 @@ import { askCounted } from '../acquiring.ts'
 import { answer, askerOf, type Call, nowAt, route } from '../call.ts'
 import { invalid } from '../reply.ts'
 import { timestamp } from '../views.ts'
-import { seconds } from './views.ts'
+import { seconds, v1Promise } from './views.ts'
 
 type Body = BodyOf<typeof v1.acquireLock>
 
@@ -24,9 +24,8 @@ export const acquireLock = route(v1.acquireLock, async call => {
     lock_id: `${reply.session}.${call.doors.secrets.secretOf(call.caller.instance, reply.session)}`,
     token: grant.token,
     holder: grant.holder,
-    ttl_seconds: seconds(reply.confers.ttlMs),
+    ...v1Promise(grant, { ttlMs: reply.confers.ttlMs, nowAt: nowAt(call) }),
     acquired_at: timestamp(grant.at),
-    expires_at: timestamp(nowAt(call) + grant.expiresInMs),
     changes: reply.confers.changes,
     waited_seconds: seconds(reply.waitedMs),
   })

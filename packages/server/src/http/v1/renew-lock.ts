@@ -1,9 +1,8 @@
 import { v1 } from '@holdfast/protocol/v1'
 import type { Command } from '../../locks/model.ts'
 import { answer, ask, askerOf, nowAt, route } from '../call.ts'
-import { timestamp } from '../views.ts'
 import { singleOf } from './lock-id.ts'
-import { seconds } from './views.ts'
+import { seconds, v1Promise } from './views.ts'
 
 export const renewLock = route(v1.renewLock, async call => {
   const { lock_id, ttl_seconds } = call.body
@@ -20,8 +19,7 @@ export const renewLock = route(v1.renewLock, async call => {
   const notice = grant.notice && { ...grant.notice, ends_in_seconds: seconds(grant.endsInMs ?? 0) }
   return answer(200, {
     token: grant.token,
-    ttl_seconds: seconds(confers.ttlMs),
-    expires_at: timestamp(nowAt(call) + confers.ttlMs),
+    ...v1Promise(grant, { ttlMs: confers.ttlMs, nowAt: nowAt(call) }),
     changes: confers.changes,
     ...(notice && { preempting: notice }),
   })

@@ -154,6 +154,27 @@ test('a lock is configured, changed, listed in pages and deleted', async () => {
   })
 })
 
+test('no reply promises more than the longest hold or a notice leaves', async () => {
+  const isWithin = (name: string, body: Promised, seconds: number) => {
+    assert.ok(Date.parse(body.expires_at) <= Date.now() + seconds * 1_000, `${name}: ${body.expires_at}`)
+    if (body.ttl_seconds !== undefined) assert.ok(body.ttl_seconds <= seconds, `${name}: ${body.ttl_seconds}`)
+  }
+  type Promised = { expires_at: string; ttl_seconds?: number }
+  await withServer(async server => {
+    await server.ask('PUT', '/v1/locks/a', { body: { max_hold_seconds: 50 } })
+    const granted = await acquire(server, 'a', { ttl_seconds: 600 })
+    const renew = () =>
+      server.ask('POST', '/v1/locks/a/renew', { body: { lock_id: granted.body.lock_id, ttl_seconds: 600 } })
+    isWithin('acquired', granted.body, 50)
+    isWithin('renewed', (await renew()).body, 50)
+    isWithin('shown', (await server.ask('GET', '/v1/locks/a')).body, 50)
+    isWithin('listed', (await server.ask('GET', '/v1/locks')).body.locks[0], 50)
+    await server.ask('POST', '/v2/locks/a/preempt', { body: { reason: 'emergency stop', grace_ms: 20_000 } })
+    isWithin('renewed under notice', (await renew()).body, 20)
+    isWithin('shown under notice', (await server.ask('GET', '/v1/locks/a')).body, 20)
+  })
+})
+
 test('a holder under notice hears of it at its next renewal', async () => {
   await withServer(async server => {
     const granted = await acquire(server, 'a', { ttl_seconds: 60 })

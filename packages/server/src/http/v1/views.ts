@@ -1,11 +1,24 @@
 /** `/v1` speaks in seconds, and of one holder. */
 import type { V1Lock } from '@holdfast/protocol/v1'
-import type { LockView } from '../../locks/model.ts'
+import type { GrantView, LockView } from '../../locks/model.ts'
 import { timestamp } from '../views.ts'
 
 export const seconds = (ms: number): number => ms / 1_000
 /** Rounded up: what ends something is never said to be shorter than it is. */
 export const secondsUp = (ms: number): number => Math.ceil(ms / 1_000)
+
+type Ends = Pick<GrantView, 'endsInMs'>
+
+/** In `/v1` there is one deadline to look at: that of the TTL, or the end of a longest hold or a notice, if that comes first. */
+function remainingMs({ endsInMs }: Ends, ttlMs: number): number {
+  return endsInMs === null ? ttlMs : Math.min(ttlMs, endsInMs)
+}
+
+/** What a holder may count on from now on. `ttlMs` is what this very reply confers. */
+export function v1Promise(grant: Ends, { ttlMs, nowAt }: { ttlMs: number; nowAt: number }) {
+  const ms = remainingMs(grant, ttlMs)
+  return { ttl_seconds: seconds(ms), expires_at: timestamp(nowAt + ms) }
+}
 
 export function v1LockOf(lock: LockView, nowAt: number): V1Lock {
   const wire: V1Lock = { name: lock.lock, state: lock.state, waiters: lock.waiters }
@@ -14,7 +27,7 @@ export function v1LockOf(lock: LockView, nowAt: number): V1Lock {
     wire.holder = grant.holder
     wire.token = grant.token
     wire.acquired_at = timestamp(grant.at)
-    wire.expires_at = timestamp(nowAt + grant.expiresInMs)
+    wire.expires_at = timestamp(nowAt + remainingMs(grant, grant.expiresInMs))
   }
   const { config, freeze } = lock
   if (config) {
