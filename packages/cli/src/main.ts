@@ -16,8 +16,12 @@ Exit codes: 120 not acquired, 121 lock lost, 122 preempted, 123 service unreacha
 
 /** Sets `process.exitCode`; never throws. */
 export async function main(args: readonly string[]): Promise<void> {
-  // A reader that has seen enough (`| head`) is no error.
-  process.stdout.on('error', error => process.exit('code' in error && error.code === 'EPIPE' ? 0 : exitCodes.internal))
+  // A reader that has seen enough (`| head`) is no error; a server outlives whoever reads its log.
+  if (args[0] !== 'serve') {
+    process.stdout.on('error', error =>
+      process.exit('code' in error && error.code === 'EPIPE' ? 0 : exitCodes.internal),
+    )
+  }
   try {
     const program = await programFor(args[0])
     await program.parseAsync(separated(program, args), { from: 'user' })

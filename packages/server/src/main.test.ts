@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -12,9 +12,15 @@ type Ended = { code: number | null; output: string }
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 
-function start(args: string[]): { child: ChildProcess; ready: Promise<Ready>; ended: Promise<Ended> } {
+/** `output`: a file descriptor for both of its outputs; else what it writes is collected. */
+function start(args: string[], output?: number): { child: ChildProcess; ready: Promise<Ready>; ended: Promise<Ended> } {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HOLDFAST_')))
-  const child = fork(main, args, { env, silent: true })
+  const out = output ?? 'pipe'
+  const child = fork(main, args, { env, stdio: ['ignore', out, out, 'ipc'] })
+  return { child, ...outcome(child) }
+}
+
+function outcome(child: ChildProcess): { ready: Promise<Ready>; ended: Promise<Ended> } {
   let output = ''
   child.stdout?.on('data', text => {
     output += text
@@ -29,7 +35,7 @@ function start(args: string[]): { child: ChildProcess; ready: Promise<Ready>; en
   })
   // Where nobody waits for it, it may fail.
   ready.catch(() => {})
-  return { child, ready, ended }
+  return { ready, ended }
 }
 
 async function withDirectory(act: (directory: string) => Promise<void>): Promise<void> {
@@ -87,4 +93,58 @@ test('a setting that is not known ends the process with a code of its own', asyn
   const { code, output } = await start(['--lisen', '127.0.0.1:0']).ended
   assert.equal(code, 64)
   assert.match(output, /Did you mean `--listen`/)
+})
+
+/** A server whose log goes into a named pipe, of which this process has the other end. */
+async function withPipe(act: (started: ReturnType<typeof start>, reader: number) => Promise<void>): Promise<void> {
+  await withDirectory(async directory => {
+    const pipe = join(directory, 'log')
+    execFileSync('mkfifo', [pipe])
+    const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
+    const writer = openSync(pipe, constants.O_WRONLY)
+    const started = start([...flags(directory), '--engine', 'memory'], writer)
+    closeSync(writer)
+    try {
+      await act(started, reader)
+    } finally {
+      started.child.kill('SIGKILL')
+      await started.ended
+    }
+  })
+}
+
+async function askOften(url: string, times: number): Promise<void> {
+  for (let asked = 0; asked < times; asked++) assert.equal((await fetch(`${url}/v2/whoami`)).status, 401)
+}
+
+test('a server whose log nobody reads any more serves on, and stops when told', async () => {
+  await withPipe(async ({ child, ready, ended }, reader) => {
+    const { url } = await ready
+    closeSync(reader)
+    await askOften(url, 3)
+    child.kill('SIGTERM')
+    assert.equal((await ended).code, 0)
+  })
+})
+
+test('a server of which the last line found no reader stops when told', async () => {
+  await withPipe(async ({ child, ready, ended }, reader) => {
+    await ready
+    closeSync(reader)
+    child.kill('SIGTERM')
+    assert.equal((await ended).code, 0)
+  })
+})
+
+/** Each line of the log is a hundred bytes and more; a pipe takes 64 KiB. */
+const LINES_THAT_DO_NOT_FIT = 800
+
+test('a server whose log is not read, by somebody who is there, serves on, and stops when told', async () => {
+  await withPipe(async ({ child, ready, ended }, reader) => {
+    const { url } = await ready
+    await Promise.all(Array.from({ length: 16 }, () => askOften(url, LINES_THAT_DO_NOT_FIT / 16)))
+    child.kill('SIGTERM')
+    assert.equal((await ended).code, 0)
+    closeSync(reader)
+  })
 })

@@ -5,6 +5,7 @@ import { systemClock } from './clock.ts'
 import { ConfigError, readConfig, usage } from './config/config.ts'
 import { systemRandom } from './random.ts'
 import { createServer } from './server.ts'
+import { LogOutput } from './telemetry/output.ts'
 
 /** Wrong usage, as `sysexits.h` has it; 1: the server failed. */
 const EXIT_USAGE = 64
@@ -16,8 +17,9 @@ export async function main(args: readonly string[]): Promise<void> {
   if (args.includes('--help')) return console.log(usage())
   try {
     const config = readConfig({ args, env: process.env })
+    const log = new LogOutput(process.stdout, systemClock)
     const fatal = () => process.exit(1)
-    const server = await createServer(config, { clock: systemClock, random: systemRandom, fatal })
+    const server = await createServer(config, { clock: systemClock, random: systemRandom, log, fatal })
     const { url, rootKeyPath } = server
     let stoppingMs = Number.POSITIVE_INFINITY
     const stop = () => {
@@ -25,7 +27,10 @@ export async function main(args: readonly string[]): Promise<void> {
       if (nowMs - stoppingMs > SAME_SIGNAL_MS) process.exit(1)
       if (stoppingMs !== Number.POSITIVE_INFINITY) return
       stoppingMs = nowMs
-      server.close().then(() => process.exit(0), fail)
+      server
+        .close()
+        .then(() => log.flushed())
+        .then(() => process.exit(0), fail)
     }
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
     process.send?.({ type: 'ready', url, rootKeyPath, dataDirectory: config.dataDirectory })

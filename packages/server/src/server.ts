@@ -33,7 +33,7 @@ import type { OpenedRegistry } from './registry/registry.ts'
 import { openClusterShards } from './routing/cluster-shards.ts'
 import { PEER_PATH, PeerSockets } from './routing/sockets.ts'
 import { type OpenedShards, type OpeningOptions, openShards } from './shards/shards.ts'
-import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts'
+import { createTelemetry, type LogDestination, type Telemetry } from './telemetry/telemetry.ts'
 
 /** A drain takes no longer: whoever has not gone by then is cut off, and loses nothing that its session does not keep. */
 const DRAIN_MS_MAX = 10_000
@@ -63,13 +63,15 @@ export type Surroundings = {
   random: Random
   /** The store can no longer be trusted, or another server has taken over: the process must end. */
   fatal?: (error: unknown) => void
+  /** Where the lines of the log go; by default to standard output. */
+  log?: LogDestination
 }
 
 /** Resolves when the server answers. */
-export async function createServer(config: Config, { clock, random, fatal }: Surroundings): Promise<Server> {
+export async function createServer(config: Config, { clock, random, fatal, log }: Surroundings): Promise<Server> {
   const directory = resolve(config.dataDirectory)
   let shards: OpenedShards | null = null
-  const telemetry = createTelemetry(config, () => shards?.health().shards ?? [])
+  const telemetry = createTelemetry(config, () => shards?.health().shards ?? [], log)
   const engine = await sealedAsTold(await openEngine(config, { directory, clock, telemetry }), config, {
     clock,
     random,

@@ -4,7 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import type { ErrorCode } from '@holdfast/protocol/errors'
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Config } from '../config/config.ts'
 import type { Entry } from '../locks/model.ts'
@@ -23,6 +23,8 @@ export type RequestLine = {
 }
 /** How a request to acquire ended: `granted`, or the code of its refusal. */
 export type Outcome = 'granted' | ErrorCode
+/** Takes a line. pino's own waits, at the end of the process, for readers that have gone. */
+export type LogDestination = { write(text: string): unknown }
 export type Telemetry = ReturnType<typeof createTelemetry>
 
 /** Whatever name a secret travels under; the log never shows it. */
@@ -49,10 +51,10 @@ const turns = channel('holdfast.turn')
 export function createTelemetry(
   config: Pick<Config, 'logLevel' | 'logsRequests' | 'serviceName' | 'location' | 'serverName'>,
   shardsNow: () => readonly ShardHealth[],
-  destination?: DestinationStream,
+  destination: LogDestination = { write: text => process.stdout.write(text) },
 ) {
   const options = { level: config.logLevel, base: { server: config.serverName }, redact: redacted }
-  const log: Logger = destination ? pino(options, destination) : pino(options)
+  const log: Logger = pino(options, destination)
   const registry = new Registry()
   // Its default of 10 ms would wake an idle server a hundred times a second.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS })
