@@ -81,7 +81,7 @@ export async function ask(
     ...(payload !== undefined && { payload }),
   }) // inject's own list of methods
   const received = Object.fromEntries(Object.entries(response.headers).map(([name, value]) => [name, String(value)]))
-  const isJson = /^application\/(problem\+)?json/.test(received['content-type'] ?? '')
+  const isJson = method !== 'HEAD' && /^application\/(problem\+)?json/.test(received['content-type'] ?? '')
   const answer = {
     status: response.statusCode,
     headers: received,

@@ -6,25 +6,46 @@ import { ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 
 const open = (server: TestServer, path: string) => server.ask('GET', path, { key: null })
 
+const openPaths = [
+  '/livez',
+  '/readyz',
+  '/metrics',
+  '/docs',
+  '/docs/swagger-ui.css',
+  '/docs/swagger-ui-bundle.js',
+  '/docs/reference.js',
+  '/docs/favicon-32x32.png',
+  '/',
+  '/v1/openapi.json',
+  '/v2/openapi.json',
+]
+
 test('health, metrics, documents and pages need no credential', async () => {
   await withServer(async server => {
-    for (const path of [
-      '/livez',
-      '/readyz',
-      '/metrics',
-      '/docs',
-      '/docs/swagger-ui.css',
-      '/docs/swagger-ui-bundle.js',
-      '/docs/reference.js',
-      '/docs/favicon-32x32.png',
-      '/',
-      '/v1/openapi.json',
-      '/v2/openapi.json',
-    ]) {
+    for (const path of openPaths) {
       const answer = await open(server, path)
       assert.equal(answer.status, 200, path)
       assert.ok(answer.text.length > 0, path)
     }
+  })
+})
+
+test('what needs no credential answers HEAD as GET, without the body, and names its methods to any other', async () => {
+  await withServer(async server => {
+    for (const path of openPaths) {
+      const [got, head] = [await open(server, path), await server.ask('HEAD', path, { key: null })]
+      assert.deepEqual([head.status, head.text], [200, ''], path)
+      assert.equal(head.headers['content-type'], got.headers['content-type'])
+      if (path !== '/metrics') assert.equal(head.headers['content-length'], got.headers['content-length'])
+      for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+        const { status, headers, body } = await server.ask(method, path, {
+          key: null,
+          ...(method === 'POST' && { raw: 'x' }),
+        })
+        assert.deepEqual([status, headers.allow, body.errors[0].code], [405, 'GET, HEAD', 'method_not_allowed'], path)
+      }
+    }
+    assert.equal((await server.ask('HEAD', '/metrics', { key: null, headers: { via: '1.1 proxy' } })).status, 401)
   })
 })
 

@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { openApi } from '@holdfast/protocol/openapi'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from './app.ts'
 import type { Doors } from './doors.ts'
 import { metrics } from './metrics.ts'
 import { landingPage, referencePage, referenceScript } from './pages-html.ts'
+import { refuse } from './reply.ts'
 
 /** The files of the interactive reference, from the package and not from somebody's network. */
 const referenceFiles: Record<string, string> = {
@@ -20,24 +21,44 @@ const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 export function addService(app: App, doors: Doors): void {
-  app.get('/livez', (_request, reply) => text(reply, 'text/plain', 'alive\n'))
-  app.get('/readyz', (_request, reply) => ready(doors, reply))
-  app.get('/metrics', (request, reply) => metrics(doors, request, reply))
+  offer(app, '/livez', (_request, reply) => text(reply, 'text/plain', 'alive\n'))
+  offer(app, '/readyz', (_request, reply) => ready(doors, reply))
+  offer(app, '/metrics', (request, reply) => metrics(doors, request, reply))
   for (const version of ['v1', 'v2'] as const) {
     const document = JSON.stringify(openApi(version, doors.release))
-    app.get(`/${version}/openapi.json`, (_request, reply) => text(reply, 'application/json', document))
+    offer(app, `/${version}/openapi.json`, (_request, reply) => text(reply, 'application/json', document))
   }
-  app.get('/', (_request, reply) => page(reply, landingPage(doors.release)))
-  app.get('/docs', (_request, reply) => page(reply, referencePage))
-  app.get('/docs/reference.js', (_request, reply) => text(reply, 'text/javascript', referenceScript))
+  offer(app, '/', (_request, reply) => page(reply, landingPage(doors.release)))
+  offer(app, '/docs', (_request, reply) => page(reply, referencePage))
+  offer(app, '/docs/reference.js', (_request, reply) => text(reply, 'text/javascript', referenceScript))
   const directory = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
   for (const [name, type] of Object.entries(referenceFiles)) {
-    app.get(`/docs/${name}`, (_request, reply) => {
+    offer(app, `/docs/${name}`, (_request, reply) => {
       reply.header('cache-control', 'max-age=3600')
       return text(reply, type, readFileSync(join(directory, name)))
     })
   }
 }
+
+const METHODS = ['GET', 'HEAD'] as const
+const OTHER_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+
+/** Balancers probe with HEAD: the answer is that to GET, without its body. */
+function offer(app: App, url: string, handler: Handler): void {
+  app.route({ method: [...METHODS], url, handler })
+  app.route({
+    method: [...OTHER_METHODS],
+    url,
+    // Before a body is read.
+    onRequest: (_request, reply, done) => {
+      reply.header('allow', METHODS.join(', '))
+      done(refuse('method_not_allowed', `This path knows ${METHODS.join(', ')}.`))
+    },
+    handler: () => undefined,
+  })
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>
 
 function ready({ shards, draining }: Doors, reply: FastifyReply): FastifyReply {
   const health = shards.health()
