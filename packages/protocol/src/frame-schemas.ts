@@ -21,7 +21,9 @@ function request<const Name extends string, Properties extends TProperties>(type
 
 export const hello = s.closed({
   type: Type.Literal('hello'),
-  authorization: s.optional(Type.String({ minLength: 1, maxLength: 4_096, pattern: '^[\\x20-\\x7e]*$' })),
+  authorization: s.optional(
+    Type.String({ minLength: 1, maxLength: limits.AUTHORIZATION_CHARS_MAX, pattern: '^[\\x20-\\x7e]*$' }),
+  ),
   instance: s.optional(s.instanceId),
   session: s.optional(s.lockId),
   ttl_ms: s.optional(s.ttlMs),

@@ -85,6 +85,10 @@ export const CONNECTIONS_MAX = 50_000
 export const FEED_EVENTS_MAX = 65_536
 /** What these events may take in memory, about: as many of ordinary size fit; of those with the longest names and reasons fewer are kept. */
 export const FEED_BYTES_MAX = 32 * 1024 * 1024
+/** A token of an issuer: IBM's have some 1,500, those with many groups more; with all other headers a request has 16 KiB. */
+export const TOKEN_CHARS_MAX = 8_192
+/** `Authorization`, of REST and in a `hello`: the longest token as a bearer fits, as a password in base64 it does not. Whatever is longer is not worth hashing. */
+export const AUTHORIZATION_CHARS_MAX = 8_448
 /** Instances of one service. */
 export const INSTANCES_MAX = 10_000
 export const CAPACITY_UNITS_MAX = 1_000_000

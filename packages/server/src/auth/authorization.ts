@@ -1,7 +1,5 @@
 /** The header `Authorization` → the key or token in it. */
-
-/** The longest token (`TOKEN_CHARS_MAX`) as a password in base64 is longer still; as a bearer it fits. Whatever is longer is not worth hashing. */
-export const AUTHORIZATION_CHARS_MAX = 8_448
+import { AUTHORIZATION_CHARS_MAX } from '@holdfast/protocol/limits'
 
 /** `Bearer <key>`, or Basic with any user and the key as the password. */
 export function keyOf(authorization: string | undefined): string | null {

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { after, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/protocol/errors'
+import { TOKEN_CHARS_MAX } from '@holdfast/protocol/limits'
 import { exportJWK, type JWK, SignJWT } from 'jose'
 import { Authority } from '../../../../test/harness/certificates.ts'
 import { temporaryFolder } from '../../../../test/harness/process.ts'
@@ -18,7 +19,7 @@ import type { Identity } from './identity.ts'
 import type { IssuerConfig } from './issuer.ts'
 import { COOLDOWN_MS, ISSUER_KEYS_MAX, REFRESH_MS } from './key-sets.ts'
 import { digestOf } from './secrets.ts'
-import { TOKEN_CHARS_MAX, TOKENS_REMEMBERED_MAX, Tokens, type TokenVerdict, VERIFYING_MAX } from './tokens.ts'
+import { TOKENS_REMEMBERED_MAX, Tokens, type TokenVerdict, VERIFYING_MAX } from './tokens.ts'
 
 type Pair = { privateKey: KeyObject; publicKey: KeyObject }
 const rsa = (): Pair => generateKeyPairSync('rsa', { modulusLength: 2_048 })

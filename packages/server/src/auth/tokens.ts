@@ -9,6 +9,7 @@
  * once. It is forgotten when its key is withdrawn.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
+import { TOKEN_CHARS_MAX } from '@holdfast/protocol/limits'
 import { decodeJwt, decodeProtectedHeader, errors as joseErrors, jwtVerify } from 'jose'
 import type { Clock } from '../clock.ts'
 import { type Claims, identityOf } from './claims.ts'
@@ -17,8 +18,6 @@ import type { IssuerConfig } from './issuer.ts'
 import { type IssuerKey, KeySet } from './key-sets.ts'
 import { RecentlyUsed } from './recently-used.ts'
 
-/** IBM's have some 1,500 characters, those with many groups more; together with all other headers a request has 16 KiB. */
-export const TOKEN_CHARS_MAX = 8_192
 /** Remembered tokens, about 1 KB each. */
 export const TOKENS_REMEMBERED_MAX = 10_000
 /** Tokens that are looked at together: those wait for a signature, or for an issuer's keys. */

@@ -7,9 +7,9 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { CONNECTIONS_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
+import { AUTHORIZATION_CHARS_MAX, CONNECTIONS_MAX, TOKEN_CHARS_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
 import { WebSocket } from 'ws'
-import { ROOT_KEY, withServer } from '../testing.ts'
+import { ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 import { WatchCount } from './watch-count.ts'
 
 test('an instance has as many watches as it may, and not one more; a closed one makes room', () => {
@@ -123,4 +123,26 @@ test('a thousand requests that are not valid leave the server as it was', async 
     assert.equal((await server.ask('GET', '/v1/locks')).body.locks.length, 0)
     assert.equal((await server.ask('GET', '/readyz')).status, 200)
   })
+})
+
+test('both doors take a credential of the same length, and not one of a character more', async () => {
+  const longest = AUTHORIZATION_CHARS_MAX - 'Bearer '.length
+  assert.ok(TOKEN_CHARS_MAX <= longest)
+  for (const [chars, fits] of [
+    [TOKEN_CHARS_MAX, true],
+    [longest, true],
+    [longest + 1, false],
+  ] as const) {
+    const key = 'k'.repeat(chars)
+    const act = async (server: TestServer) => {
+      assert.equal((await server.ask('GET', '/v2/whoami', { key })).status, fits ? 200 : 401, `REST, ${chars}`)
+      const socket = new WebSocket(`${server.url.replace('http', 'ws')}/v2/connect`)
+      await once(socket, 'open')
+      socket.send(JSON.stringify([{ type: 'hello', authorization: `Bearer ${key}` }]))
+      const [frame] = await once(socket, 'message')
+      assert.equal(JSON.parse(String(frame))[0].type, fits ? 'welcome' : 'reply', `hello, ${chars}`)
+      socket.terminate()
+    }
+    await withServer(act, { env: { HOLDFAST_ROOT_KEY: key } })
+  }
 })
