@@ -9,7 +9,7 @@ import { type ArchiveTelemetry, openArchive, type Retention } from './archive.ts
 import { beginning, type ChainHead, type Checked, checkChain, type Progress } from './chain.ts'
 import { newestLinkOf, newestOf } from './heads.ts'
 import { type HeldAt, heldAt } from './held.ts'
-import { type HistoryQuery, type PastEvents, pastEvents } from './history.ts'
+import { type HistoryQuery, type PastEvents, pastEvents, placeOf } from './history.ts'
 import { type AuditKeys, auditKeysUnder } from './keys.ts'
 import { type AuditPage, type AuditQuery, pageOfTrail } from './query.ts'
 import { LogReader } from './reading.ts'
@@ -36,6 +36,8 @@ export interface Audit {
   page(query: AuditQuery): Promise<AuditPage | null>
   /** Past events of one lock, newest first. */
   history(query: HistoryQuery): Promise<PastEvents>
+  /** Whether it is the id of an event of this cluster, so that a page can begin there. */
+  isEventId(id: string): boolean
   heldAt(question: { instance: string; lock: string; atMs: number }): Promise<HeldAt>
   /** A part of the check of all chains. */
   check(from?: Progress, known?: readonly ChainHead[]): Promise<Checked>
@@ -75,6 +77,10 @@ export class StoredAudit implements Audit {
 
   history(query: HistoryQuery): Promise<PastEvents> {
     return pastEvents(this.sourcesOf(query.instance), query)
+  }
+
+  isEventId(id: string): boolean {
+    return placeOf(id, this.#known.clusterId.slice(0, CLUSTER_DIGITS)) !== null
   }
 
   heldAt(question: { instance: string; lock: string; atMs: number }): Promise<HeldAt> {

@@ -56,7 +56,7 @@ export async function pastEvents(
 }
 
 /** Of the ids of events, as the feed makes them; null: it is another cluster's. */
-function placeOf(id: string, own: string): Place | null {
+export function placeOf(id: string, own: string): Place | null {
   const [, cluster, seq, index] = /^([0-9a-f]+)-(\d{1,16})-(\d{1,16})$/.exec(id) ?? []
   return cluster === own ? { seq: Number(seq), n: Number(index) } : null
 }

@@ -2,17 +2,20 @@
 import { PAGE_LIMIT_DEFAULT } from '@holdfast/protocol/limits'
 import type { Call } from './call.ts'
 import { pathOf } from './names.ts'
-import { invalid } from './reply.ts'
+import { invalid, type Refused } from './reply.ts'
 
 export function pageOptions(query: { limit?: number; start?: string }): { limit: number; after: string | null } {
   const limit = query.limit ?? PAGE_LIMIT_DEFAULT
   if (query.start === undefined) return { limit, after: null }
-  const bytes = Buffer.from(query.start, 'base64url')
-  const after = bytes.toString('utf8')
-  if (after === '' || bytes.toString('base64url') !== query.start) {
-    throw invalid('parameter', { name: 'start', message: '`start` must come from `next.start` of the page before.' })
-  }
+  const after = Buffer.from(query.start, 'base64url').toString('utf8')
+  // Of bytes that are not UTF-8 other ones have been made by now.
+  if (after === '' || Buffer.from(after).toString('base64url') !== query.start) throw invalidStart()
   return { limit, after }
+}
+
+/** What is no place to begin at must not look like the end. */
+export function invalidStart(): Refused {
+  return invalid('parameter', { name: 'start', message: '`start` must come from `next.start` of the page before.' })
 }
 
 type Page = { limit: number; first: { href: string }; next?: { href: string; start: string } }

@@ -2,8 +2,7 @@ import { PAGE_LIMIT_DEFAULT } from '@holdfast/protocol/limits'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { v2 } from '@holdfast/protocol/v2'
 import { answer, route } from '../call.ts'
-import { pageOf } from '../pages.ts'
-import { invalid } from '../reply.ts'
+import { invalidStart, pageOf } from '../pages.ts'
 import { wireRecord } from './audit-views.ts'
 
 export const queryAudit = route(v2.queryAudit, async call => {
@@ -24,8 +23,7 @@ export const queryAudit = route(v2.queryAudit, async call => {
     ...(until !== undefined && { untilMs: Date.parse(until) }),
     ...(start !== undefined && { cursor: start }),
   })
-  if (!page)
-    throw invalid('parameter', { name: 'start', message: '`start` must come from `next.start` of the page before.' })
+  if (!page) throw invalidStart()
   const last = page.next ?? undefined
   return answer(200, { records: page.records.map(wireRecord), ...pageOf(call, { limit, last, asIs: true }) })
 })

@@ -2,21 +2,31 @@ import { PAGE_LIMIT_DEFAULT } from '@holdfast/protocol/limits'
 import { v2 } from '@holdfast/protocol/v2'
 import type { HistoryOptions } from '../../shards/port.ts'
 import { answer, type Call, route } from '../call.ts'
-import { pageOf } from '../pages.ts'
+import { invalidStart, pageOf } from '../pages.ts'
 
 export const showHistory = route(
   v2.showHistory,
   async call => {
-    const limit = call.query.limit ?? PAGE_LIMIT_DEFAULT
-    const before = call.query.start !== undefined && { before: call.query.start }
-    const { events, last } = await past(call, { lock: call.params.name, limit, ...before })
+    const { limit, before } = pageOptions(call)
+    const { events, last } = await past(call, {
+      lock: call.params.name,
+      limit,
+      ...(before !== undefined && { before }),
+    })
     return answer(200, { events, ...pageOf(call, { limit, last, asIs: true }) })
   },
   async call => {
-    const limit = call.query.limit ?? PAGE_LIMIT_DEFAULT
+    const { limit } = pageOptions(call)
     return answer(200, { events: [], ...pageOf(call, { limit, last: undefined }) })
   },
 )
+
+/** @throws {Refused} when `start` is no place in the log, whatever there is to see. */
+function pageOptions({ query, doors }: Call<typeof v2.showHistory>): { limit: number; before: string | undefined } {
+  const { limit = PAGE_LIMIT_DEFAULT, start } = query
+  if (start !== undefined && !doors.audit.isEventId(start)) throw invalidStart()
+  return { limit, before: start }
+}
 
 /** What the owner remembers, and behind that what the log and its archive have. */
 async function past({ caller, doors }: Pick<Call, 'caller' | 'doors'>, options: HistoryOptions) {
