@@ -16,6 +16,10 @@ Generated from the operations, the messages and the built-in roles; do not edit.
 A role is granted on the whole instance by a credential, or on the names that the patterns of a policy match ([policies](policies.md)). The root key may do
 everything everywhere. Who may not do what would show a lock gets the answer that there is none; all else that is not permitted is \`forbidden\` (403).
 
+Where an action is permitted "on it, or in \`default\`", whoever has it in \`default\` runs the service. Two things are theirs alone, whatever the role on the instance: to give it limits of its own
+(\`overrides\`), and to enable, restore or reclaim what they have disabled or deleted (\`closed_by: service\`). Of an instance that its own people have deleted, its Editors and Administrators go on to be able to restore it for the week, or
+to let it go; nothing else can be done in it.
+
 ## Operations
 
 | operation | | action | ${header()} |

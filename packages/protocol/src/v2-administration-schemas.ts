@@ -61,7 +61,7 @@ export const instanceLimits = s.closed({
 })
 export const overrides = Type.Partial(instanceLimits, {
   additionalProperties: false,
-  description: 'Instead of what the units buy, where the plan allows it.',
+  description: 'Instead of what the units buy, where the plan allows it. Given by whoever runs the service.',
 })
 
 export const instanceView = s.closed({
@@ -73,6 +73,12 @@ export const instanceView = s.closed({
   capacity_units: s.count,
   region,
   state: Type.Enum(['active', 'disabled', 'pending_reclamation']),
+  closed_by: s.optional(
+    Type.Enum(['service', 'instance'], {
+      description:
+        'Who disabled or deleted it: whoever runs the service, or its own people. What the service has closed only the service opens again.',
+    }),
+  ),
   overrides,
   limits: instanceLimits,
   created_at: s.timestamp,

@@ -98,6 +98,7 @@ const patchInstance = operation({
   path: '/v2/instances/{instance}',
   action: 'instance.update',
   summary: 'Rename or resize an instance, or change its plan',
+  description: '`overrides` are given by whoever runs the service: they need `instance.update` in `default`.',
   errors: ['not_found'],
   body: s.closed({
     name: s.optional(v.recordName),
@@ -116,6 +117,7 @@ const enableInstance = operation({
   path: '/v2/instances/{instance}/enable',
   action: 'instance.enable',
   summary: 'Let an instance be used again',
+  description: 'One that whoever runs the service has disabled is enabled by them only.',
   errors: ['not_found'],
   replies: { 200: instanceReply('It is active.') },
 })
@@ -149,8 +151,10 @@ const restoreInstance = operation({
   path: '/v2/instances/{instance}/restore',
   action: 'instance.delete',
   summary: 'Take a deleted instance back',
+  description:
+    'As it was, and disabled if it was disabled. One that whoever runs the service has deleted is restored by them only.',
   errors: ['not_found'],
-  replies: { 200: instanceReply('It is active.') },
+  replies: { 200: instanceReply('As it was before it was deleted.') },
 })
 
 const reclaimInstance = operation({

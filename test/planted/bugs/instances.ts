@@ -6,6 +6,9 @@ const quota = (name: string) => ({ file: `${src}/locks/quota.test.ts`, name })
 const admission = (name: string) => ({ file: `${src}/shards/admission.test.ts`, name })
 const meter = (name: string) => ({ file: `${src}/instances/meter.test.ts`, name })
 
+const administration = (name: string) => ({ file: `${src}/http/administration/administration.test.ts`, name })
+const lifecycle = (name: string) => ({ file: `${src}/administration/administration.test.ts`, name })
+
 export const instanceBugs: readonly Bug[] = [
   {
     id: 'one-lock-beyond-the-quota',
@@ -73,5 +76,47 @@ export const instanceBugs: readonly Bug[] = [
     find: 'const checks: Check[] = [{ key: keys.cursor, modRevision: cursor.revision }]',
     replace: 'const checks: Check[] = []',
     test: meter('two that count at once, and commits whose outcome is unknown, count each batch once'),
+  },
+  {
+    id: 'limits-given-to-oneself',
+    rules: ['quota'],
+    does: 'A tenant gives itself the limits it likes, and pays for the smallest size.',
+    file: `${src}/http/administration/instances.ts`,
+    find: '  if (call.body.overrides !== undefined) await refuseOverrides(call)\n',
+    replace: '',
+    test: administration(
+      'limits of an instance’s own are the operator’s to give: its own people, whatever their role, cannot raise, lower or lift them',
+    ),
+  },
+  {
+    id: 'shed-by-another-plan',
+    rules: ['quota'],
+    does: 'A tenant sheds the limits that the operator has given by moving to another plan and back.',
+    file: `${src}/administration/instances.ts`,
+    find: 'changes.overrides === undefined ? before.overrides :',
+    replace: 'changes.overrides === undefined ? (plan.allowsOverrides ? before.overrides : {}) :',
+    test: lifecycle('limits that the service has given stay on the record over a plan without them'),
+  },
+  {
+    id: 'opened-by-whom-it-was-closed-to',
+    rules: ['V6'],
+    does: 'A tenant enables what the operator has disabled, and takes back what the operator has deleted.',
+    file: `${src}/administration/lifecycle.ts`,
+    find: "  if (side === 'service' || closerOf(record) !== 'service') return\n",
+    replace: "  if (side === 'service' || closerOf(record) !== 'nobody') return\n",
+    test: lifecycle(
+      'whoever closed an instance opens it: what the service has disabled or deleted its own people neither open nor let go',
+    ),
+  },
+  {
+    id: 'closed-and-signed-by-the-other',
+    rules: ['V6'],
+    does: 'A tenant disables what the operator has disabled already, and may then enable it.',
+    file: `${src}/administration/lifecycle.ts`,
+    find: "disabledBy: closerOf(before) === 'service' ? 'service' : side",
+    replace: 'disabledBy: side',
+    test: lifecycle(
+      'whoever closed an instance opens it: what the service has disabled or deleted its own people neither open nor let go',
+    ),
   },
 ]

@@ -14,6 +14,8 @@ export type InstanceView = {
   capacityUnits: number
   region: string
   state: string
+  /** Who disabled or deleted it. */
+  closedBy?: 'service' | 'instance'
   limits: InstanceLimits
   createdAt: string
   createdBy: string
@@ -61,7 +63,7 @@ export function printInstance(instance: InstanceView, { json = false }: { json?:
       ['name', safe(instance.name)],
       ['id', instance.id],
       ['crn', instance.crn],
-      ['state', instance.state],
+      ['state', instance.closedBy ? `${instance.state}, by ${closers[instance.closedBy]}` : instance.state],
       ['plan', `${instance.plan}, ${instance.capacityUnits} capacity units`],
       ['region', instance.region],
       ['account', instance.account],
@@ -72,6 +74,9 @@ export function printInstance(instance: InstanceView, { json = false }: { json?:
     ]),
   )
 }
+
+/** Who closed it opens it. */
+const closers = { service: 'whoever runs the service', instance: 'its own people' } as const
 
 export function printInstances(instances: InstanceView[], { json = false }: { json?: boolean }): void {
   if (json) return printJson({ instances })

@@ -19,19 +19,18 @@ import { openRegistry } from '../registry/registry.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { AdministrationOptions, By } from './administration.ts'
 import { createCredential, deleteCredential, revokeCredential, rotateCredential } from './credentials.ts'
+import { createInstance, HISTORY_MAX, updateInstance } from './instances.ts'
 import {
-  createInstance,
   deleteInstance,
   disableInstance,
   dueForReclamation,
   enableInstance,
-  HISTORY_MAX,
   reclaimInstance,
   restoreInstance,
-  updateInstance,
-} from './instances.ts'
+} from './lifecycle.ts'
 import { deletePolicy, deleteRole, putPlan, putPolicy, putRole } from './permissions.ts'
 
+const asService = (id: string) => ({ id, side: 'service' as const })
 const by: By = { subject: 'root', from: '127.0.0.1', trace: 't-1' }
 const plan = (id: string, more: Partial<PlanRecord> = {}): PlanRecord => ({
   id,
@@ -147,12 +146,12 @@ test('units below, between and beyond the steps of the plan are refused, with wh
 test('disabled and enabled; deleted and restored; gone for good after a week, with all that was its own', async () => {
   const { clock, options, registry } = await started()
   const { id } = await createInstance(options, by, { name: 'x', plan: 'standard' })
-  assert.equal((await disableInstance(options, by, id)).state, 'disabled')
-  assert.equal((await enableInstance(options, by, id)).state, 'active')
-  const deleted = await deleteInstance(options, by, id)
+  assert.equal((await disableInstance(options, by, asService(id))).state, 'disabled')
+  assert.equal((await enableInstance(options, by, asService(id))).state, 'active')
+  const deleted = await deleteInstance(options, by, asService(id))
   assert.deepEqual([deleted.state, deleted.reclaimAtMs], ['pending_reclamation', clock.wallMs() + RECLAIM_MS])
-  await assert.rejects(enableInstance(options, by, id), refused(/restore/))
-  const restored = await restoreInstance(options, by, id)
+  await assert.rejects(enableInstance(options, by, asService(id)), refused(/restore/))
+  const restored = await restoreInstance(options, by, asService(id))
   assert.equal(restored.state, 'active')
   assert.deepEqual(
     restored.history.map(({ capacityUnits }) => capacityUnits),
@@ -160,7 +159,7 @@ test('disabled and enabled; deleted and restored; gone for good after a week, wi
     'it is not metered while it is deleted',
   )
   await assert.rejects(
-    reclaimInstance(options, by, { id, forget: async () => assert.fail() }),
+    reclaimInstance(options, by, { ...asService(id), forget: async () => assert.fail() }),
     refused(/deleted first/),
   )
   await createCredential(options, by, { instance: id, fields: { name: 'k', roles: [], groups: [], expiresAtMs: null } })
@@ -169,7 +168,7 @@ test('disabled and enabled; deleted and restored; gone for good after a week, wi
     instance: id,
     fields: { description: '', subjects: ['*'], roles: ['r'], locks: ['*'], conditions: {} },
   })
-  await deleteInstance(options, by, id)
+  await deleteInstance(options, by, asService(id))
   clock.pause(RECLAIM_MS - 1)
   assert.deepEqual(dueForReclamation(options), [])
   clock.pause(1)
@@ -178,10 +177,72 @@ test('disabled and enabled; deleted and restored; gone for good after a week, wi
     [id],
   )
   const forgotten: string[] = []
-  await reclaimInstance(options, by, { id, forget: async instance => void forgotten.push(instance) })
+  await reclaimInstance(options, by, { ...asService(id), forget: async instance => void forgotten.push(instance) })
   assert.deepEqual(forgotten, [id])
   for (const kind of ['instance', 'credential', 'role', 'policy'] as const)
     assert.deepEqual([...registry.all(kind)], [], kind)
+})
+
+test('whoever closed an instance opens it: what the service has disabled or deleted its own people neither open nor let go', async () => {
+  const { options, registry } = await started()
+  const { id } = await createInstance(options, by, { name: 'x', plan: 'standard' })
+  const service = asService(id)
+  const own = { id, side: 'instance' as const }
+  const forget = async () => assert.fail('nothing of it may be ended')
+  const state = () => registry.get('instance', id)?.state
+  await disableInstance(options, by, own)
+  await enableInstance(options, by, own)
+  await disableInstance(options, by, own)
+  await enableInstance(options, by, service)
+  assert.equal(state(), 'active', 'what its own people have closed both open')
+  await disableInstance(options, by, own)
+  await disableInstance(options, by, service)
+  await disableInstance(options, by, own)
+  await assert.rejects(enableInstance(options, by, own), refused(/forbidden.*instance_disabled/))
+  await assert.rejects(deleteInstance(options, by, own), refused(/forbidden.*instance_disabled/))
+  assert.equal(state(), 'disabled')
+  await deleteInstance(options, by, service)
+  await deleteInstance(options, by, own)
+  await assert.rejects(restoreInstance(options, by, own), refused(/forbidden.*instance_deleted/))
+  await assert.rejects(reclaimInstance(options, by, { ...own, forget }), refused(/forbidden.*instance_deleted/))
+  assert.equal((await restoreInstance(options, by, service)).state, 'disabled', 'as it was before')
+  await assert.rejects(enableInstance(options, by, own), refused(/forbidden/))
+  await enableInstance(options, by, service)
+  await deleteInstance(options, by, own)
+  assert.equal((await restoreInstance(options, by, own)).state, 'active')
+  await registry.close()
+  const { links } = await registry.trail({ after: 0, limit: 100 })
+  const denied = links.flatMap(link => link.deeds).filter(({ outcome }) => outcome === 'denied')
+  assert.deepEqual(
+    denied.map(({ action, status }) => `${action} ${status}`),
+    [
+      'instance.enable 403',
+      'instance.delete 403',
+      'instance.restore 403',
+      'instance.reclaim 403',
+      'instance.enable 403',
+    ],
+  )
+})
+
+test('what was closed before it was noted by whom is the service’s to open', async () => {
+  const { fill, options } = await started()
+  const { disabledBy: _, deletedBy: __, ...old } = await createInstance(options, by, { name: 'x', plan: 'standard' })
+  for (const state of ['disabled', 'pending_reclamation'] as const)
+    await fill([{ kind: 'instance', id: state, value: { ...old, id: state, state } }])
+  const own = (id: string) => ({ id, side: 'instance' as const })
+  await assert.rejects(enableInstance(options, by, own('disabled')), refused(/forbidden/))
+  await assert.rejects(restoreInstance(options, by, own('pending_reclamation')), refused(/forbidden/))
+  assert.equal((await enableInstance(options, by, asService('disabled'))).state, 'active')
+  assert.equal((await restoreInstance(options, by, asService('pending_reclamation'))).state, 'active')
+})
+
+test('limits that the service has given stay on the record over a plan without them', async () => {
+  const { options } = await started()
+  const { id } = await createInstance(options, by, { name: 'x', plan: 'premium', overrides: { sessions: 5 } })
+  await updateInstance(options, by, id, { plan: 'standard', capacityUnits: 10 })
+  assert.deepEqual((await updateInstance(options, by, id, { plan: 'premium' })).overrides, { sessions: 5 })
+  assert.deepEqual((await updateInstance(options, by, id, { overrides: {} })).overrides, {})
 })
 
 test('HISTORY_MAX changes of size are remembered, one more forgets the oldest', async () => {
@@ -197,8 +258,8 @@ test('HISTORY_MAX changes of size are remembered, one more forgets the oldest', 
 
 test('the service’s own instance is neither disabled nor deleted', async () => {
   const { options } = await started()
-  await assert.rejects(disableInstance(options, by, 'default'), refused(/always there/))
-  await assert.rejects(deleteInstance(options, by, 'default'), refused(/always there/))
+  await assert.rejects(disableInstance(options, by, asService('default')), refused(/always there/))
+  await assert.rejects(deleteInstance(options, by, asService('default')), refused(/always there/))
 })
 
 test('a key is shown once and stored hashed; rotated it has the same subject and rights, and the old one ends', async () => {

@@ -52,7 +52,7 @@ export function change(
   return registry.change(deedOf(doing), decide)
 }
 
-function deedOf({ by, action, instance, target, status = 200, reason = '' }: Doing): Deed {
+export function deedOf({ by, action, instance, target, status = 200, reason = '' }: Doing): Deed {
   const { subject, from, trace } = by
   return { by: subject, from, action, instance, target, outcome: 'success', status, reason, trace }
 }

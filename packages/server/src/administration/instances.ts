@@ -1,10 +1,9 @@
-/** Instances: given to teams, resized, disabled, deleted and, for a week, restored. */
+/** Instances: given to teams, renamed, resized. How they are closed and opened is in lifecycle.ts. */
 import { HoldfastError } from '@holdfast/protocol/errors'
-import { CAPACITY_UNITS_MAX, INSTANCES_MAX, RECLAIM_MS } from '@holdfast/protocol/limits'
+import { CAPACITY_UNITS_MAX, INSTANCES_MAX } from '@holdfast/protocol/limits'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { randomHex } from '../random.ts'
-import type { Put } from '../registry/port.ts'
-import { type InstanceRecord, keyWithin, type Limits, type PlanRecord } from '../registry/records.ts'
+import type { InstanceRecord, Limits, PlanRecord } from '../registry/records.ts'
 import { type AdministrationOptions, type By, change, known, misfit, refuseBeyond } from './administration.ts'
 
 export type NewInstance = {
@@ -92,7 +91,7 @@ export async function ensureServiceInstance(
 
 export type InstanceChanges = { name?: string; plan?: string; capacityUnits?: number; overrides?: Partial<Limits> }
 
-/** Renames, resizes, moves to another plan: whatever is said. */
+/** Renames, resizes, moves to another plan: whatever is said. That `overrides` are whoever runs the service's to give has been seen to. */
 export function updateInstance(
   options: AdministrationOptions,
   by: By,
@@ -114,14 +113,15 @@ export function updateInstance(
       name: changes.name ?? before.name,
       plan: plan.id,
       capacityUnits,
-      overrides: overridesOf(plan, changes.overrides ?? (plan.allowsOverrides ? before.overrides : {})),
+      // On a plan without them they rest, and are in force again on one with them: who moves there and back has shed nothing that the operator said.
+      overrides: changes.overrides === undefined ? before.overrides : overridesOf(plan, changes.overrides),
       history: isMetered ? since(options, { ...before, plan: plan.id }, capacityUnits) : before.history,
     }
   })
 }
 
 /** From now on it is metered by so many units of its plan. */
-function since(
+export function since(
   { clock }: AdministrationOptions,
   { history, plan }: InstanceRecord,
   capacityUnits: number,
@@ -129,91 +129,8 @@ function since(
   return [...history, { plan, capacityUnits, fromMs: clock.wallMs() }].slice(-HISTORY_MAX)
 }
 
-export function enableInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
-  return edit(options, { by, action: 'instance.enable', id }, before => {
-    if (before.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted: restore it instead.')
-    return { ...before, state: 'active' }
-  })
-}
-
-export async function disableInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
-  refuseService(id)
-  return edit(options, { by, action: 'instance.disable', id }, before => {
-    if (before.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted.')
-    return { ...before, state: 'disabled' }
-  })
-}
-
-export async function deleteInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
-  refuseService(id)
-  return edit(options, { by, action: 'instance.delete', id }, before =>
-    before.state === 'pending_reclamation'
-      ? before
-      : {
-          ...before,
-          state: 'pending_reclamation',
-          reclaimAtMs: options.clock.wallMs() + RECLAIM_MS,
-          // It costs nothing while it cannot be used, restored or not.
-          history: since(options, before, 0),
-        },
-  )
-}
-
-export function restoreInstance(options: AdministrationOptions, by: By, id: string): Promise<InstanceRecord> {
-  return edit(options, { by, action: 'instance.restore', id }, before => {
-    if (before.state !== 'pending_reclamation') throw misfit('instance', 'It has not been deleted.')
-    return { ...before, state: 'active', reclaimAtMs: null, history: since(options, before, before.capacityUnits) }
-  })
-}
-
-/** For good. What its locks are in the shards goes by `forget`, before the record does: a crash between leaves the record, and it is done again. */
-export async function reclaimInstance(
-  options: AdministrationOptions,
-  by: By,
-  { id, forget }: { id: string; forget(instance: string): Promise<void> },
-): Promise<void> {
-  const isDeleted = () => {
-    const { state } = known(options, 'instance', id)
-    if (state !== 'pending_reclamation')
-      throw misfit('instance', 'It has to be deleted first; then it can still be restored.')
-  }
-  isDeleted()
-  await forget(id)
-  // A change holds so many; an instance may have more.
-  for (;;) {
-    const puts = belongings(options, id)
-    const isLast = puts.length <= BELONGINGS_AT_ONCE
-    await change(
-      options,
-      { by, action: 'instance.reclaim', instance: id, target: `instance/${id}`, status: 204 },
-      () => {
-        isDeleted()
-        const some = belongings(options, id).slice(0, BELONGINGS_AT_ONCE)
-        return isLast ? [...some, { kind: 'instance', id, value: null }] : some
-      },
-    )
-    if (isLast) return
-  }
-}
-
-const BELONGINGS_AT_ONCE = 100
-
-function belongings({ registry }: AdministrationOptions, instance: string): Put[] {
-  const puts: Put[] = []
-  for (const kind of ['credential', 'policy', 'role'] as const)
-    for (const record of registry.all(kind))
-      if (record.instance === instance)
-        puts.push({ kind, id: kind === 'credential' ? record.id : keyWithin(instance, record.id), value: null })
-  return puts
-}
-
-/** Those whose week is over. */
-export function dueForReclamation({ registry, clock }: AdministrationOptions): InstanceRecord[] {
-  const nowMs = clock.wallMs()
-  return [...registry.all('instance')].filter(({ reclaimAtMs }) => reclaimAtMs !== null && reclaimAtMs <= nowMs)
-}
-
-async function edit(
+/** One change of its record, in the trail under the name of what was done. */
+export async function edit(
   options: AdministrationOptions,
   { by, action, id }: { by: By; action: string; id: string },
   next: (before: InstanceRecord) => InstanceRecord,
@@ -223,11 +140,6 @@ async function edit(
     return [{ kind: 'instance', id, value }]
   })
   return known(options, 'instance', id)
-}
-
-function refuseService(id: string): void {
-  if (id === SERVICE_INSTANCE)
-    throw misfit('instance', `\`${SERVICE_INSTANCE}\` is always there: whoever administers it runs the service.`)
 }
 
 function offeredPlan(options: AdministrationOptions, id: string): PlanRecord {

@@ -1,7 +1,7 @@
 /** Instances whose week is over go for good. Each server looks now and then; of several that do one is first, and to do it twice is to do it once. */
 import type { Cancel, Clock } from '../clock.ts'
 import type { Administration, By } from './administration.ts'
-import { dueForReclamation, reclaimInstance } from './instances.ts'
+import { dueForReclamation, reclaimInstance } from './lifecycle.ts'
 
 const LOOK_MS = 60 * 60 * 1000
 const by: By = { subject: 'service', from: '', trace: '' }
@@ -34,7 +34,7 @@ export class Reclaimer {
     const { forget } = this.#administration
     for (const { id } of dueForReclamation(this.#administration)) {
       try {
-        await reclaimInstance(this.#administration, by, { id, forget })
+        await reclaimInstance(this.#administration, by, { id, side: 'service', forget })
       } catch (error) {
         this.#failed(error)
       }

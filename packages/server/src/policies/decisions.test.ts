@@ -85,7 +85,7 @@ test('an identity that belongs to an instance has nothing elsewhere, whatever po
   assert.ok(!decisions.mayEnter({ ...asked, identity, instance: 'other' }))
 })
 
-test('an instance that is not active lets nothing be done but look at it and enable it; for root, its administration too', () => {
+test('an instance that is not active lets nothing be done but look at it and open it again, or let it go; for root, its administration too', () => {
   for (const state of ['disabled', 'pending_reclamation'] as const) {
     const roles = ['manager', 'administrator']
     const decisions = decisionsOf(
@@ -94,7 +94,9 @@ test('an instance that is not active lets nothing be done but look at it and ena
     )
     for (const identity of [person(), person({ instance: 'i', roles })]) {
       const open = actions.filter(action => may(decisions, action, 'a', { identity, instance: 'i' }))
-      assert.deepEqual(open, ['instance.read', 'instance.enable'])
+      // A deleted one is restored, or let go for good.
+      const more = state === 'pending_reclamation' ? ['instance.delete'] : []
+      assert.deepEqual(open, ['instance.read', 'instance.enable', ...more])
     }
     for (const action of ['lock.acquire', 'lock.read', 'session.open', 'election.campaign'] as const)
       assert.ok(!may(decisions, action, 'a', { identity: rootIdentity, instance: 'i' }))

@@ -13,7 +13,7 @@ import type { InstanceRecord, PolicyRecord } from '../registry/records.ts'
 import { CompiledInstance, type Grants, type Rule } from './compiled.ts'
 import { ttlUnknown } from './conditions.ts'
 import type { Decision, DecisionPoint, Question, Unnamed } from './port.ts'
-import { actionsWhileInactive, roleIdOf, tenantActions } from './roles.ts'
+import { actionsWhile, roleIdOf, tenantActions } from './roles.ts'
 
 /** More patterns than that are no help to a list. */
 export const LIST_PATTERNS_MAX = 64
@@ -107,7 +107,7 @@ export class LocalDecisions implements DecisionPoint {
     const record = this.#registry.get('instance', instance)
     // The one that is always there need not have a record.
     if (!record) return instance === SERVICE_INSTANCE ? null : denied('There is no such instance.')
-    if (record.state === 'active' || actionsWhileInactive.has(action)) return null
+    if (record.state === 'active' || actionsWhile[record.state].has(action)) return null
     if (kind === 'root' && !tenantActions.has(action)) return null
     return denied(inactiveMessages[record.state])
   }

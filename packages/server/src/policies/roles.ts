@@ -77,8 +77,11 @@ export function builtInRole(id: string): BuiltInRole | null {
   return Object.hasOwn(builtInRoles, id) ? builtInRoles[id as BuiltInRoleId] : null // has just been found there
 }
 
-/** An instance that is not active lets nothing else be done to it. */
-export const actionsWhileInactive: ReadonlySet<Action> = new Set(['instance.read', 'instance.enable'])
+/** What may still be done to an instance that is not active. What is deleted can be restored, or let go for good. */
+export const actionsWhile = {
+  disabled: new Set<Action>(['instance.read', 'instance.enable']),
+  pending_reclamation: new Set<Action>(['instance.read', 'instance.enable', 'instance.delete']),
+} as const satisfies Record<string, ReadonlySet<Action>>
 
 /** About the locks of an instance. The other actions are about the instance itself. */
 export const tenantActions: ReadonlySet<Action> = new Set(

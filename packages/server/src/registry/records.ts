@@ -18,7 +18,11 @@ export type InstanceRecord = {
   capacityUnits: number
   region: string
   state: 'active' | 'disabled' | 'pending_reclamation'
-  /** Instead of what the plan's units buy, where the plan allows it. */
+  /** Who disabled it, also while it is deleted: restored it is disabled again. Missing in records of before this was noted, like null when it is not disabled. */
+  disabledBy?: Side | null
+  /** Who deleted it. */
+  deletedBy?: Side | null
+  /** Instead of what the plan's units buy, where the plan allows it; what whoever runs the service has given. */
   overrides: Partial<Limits>
   createdAtMs: number
   createdBy: string
@@ -28,6 +32,9 @@ export type InstanceRecord = {
   /** Which plan and how many units since when, oldest first: what it is metered by; 0 units while it is deleted. */
   history: { plan: string; capacityUnits: number; fromMs: number }[]
 }
+
+/** `service`: whoever runs the service; `instance`: the people of the instance itself. */
+export type Side = 'service' | 'instance'
 
 /** What an instance may use; 0 is none, null is no limit. */
 export type Limits = {

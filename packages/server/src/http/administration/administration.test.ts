@@ -67,7 +67,6 @@ test('an instance is renamed, resized, moved to another plan; what does not fit 
     assert.match(message(odd), /steps of 10/)
     assert.equal(odd.body.errors[0].target.name, 'capacity_units')
     const moved = await server.ask('PATCH', path, {
-      key,
       body: { plan: 'premium', capacity_units: 3, overrides: { sessions: 5 } },
     })
     assert.deepEqual([moved.body.plan, moved.body.limits.sessions, moved.body.limits.waiters], ['premium', 5, 3_000])
@@ -75,6 +74,64 @@ test('an instance is renamed, resized, moved to another plan; what does not fit 
       message(await server.ask('PATCH', path, { key, body: { plan: 'gold' } })),
       /there are: `premium`, `standard`/,
     )
+  })
+})
+
+test('limits of an instance’s own are the operator’s to give: its own people, whatever their role, cannot raise, lower or lift them', async () => {
+  await withServer(async server => {
+    const body = { name: 'red', plan: 'premium', capacity_units: 3 }
+    const { id } = (await server.ask('POST', '/v2/instances', { body })).body
+    const path = `/v2/instances/${id}`
+    const own = async (role: string) =>
+      (await server.ask('POST', '/v2/credentials', within(id, { body: { name: role, roles: [role] } }))).body.api_key
+    const keys = [await own('administrator'), await own('editor')]
+    const limits = async () => (await server.ask('GET', path)).body.limits
+    const before = await limits()
+    const wanted = [{ operations_per_second: 1_000_000 }, { sessions: null }, { sessions: 1 }, {}]
+    for (const key of keys)
+      for (const overrides of wanted) {
+        const refused = await server.ask('PATCH', path, { key, body: { overrides, capacity_units: 4 } })
+        assert.deepEqual(code(refused), [403, 'forbidden'])
+        assert.equal(refused.body.errors[0].target.name, 'overrides')
+      }
+    assert.deepEqual(await limits(), before, 'nothing of it is done')
+    const resized = await server.ask('PATCH', path, { key: keys[0], body: { capacity_units: 4 } })
+    assert.equal(resized.body.limits.sessions, 800, 'a size is paid for')
+    const keyOf = async (role: string) =>
+      (await server.ask('POST', '/v2/credentials', { body: { name: role, roles: [role] } })).body.api_key
+    const given = await server.ask('PATCH', path, { key: await keyOf('editor'), body: { overrides: { sessions: 7 } } })
+    assert.equal(given.body.limits.sessions, 7, 'an editor of `default` runs the service')
+    await server.ask('PATCH', path, { key: keys[0], body: { plan: 'standard', capacity_units: 10 } })
+    const back = await server.ask('PATCH', path, { key: keys[0], body: { plan: 'premium', capacity_units: 1 } })
+    assert.equal(back.body.limits.sessions, 7, 'nor by a plan in between')
+  })
+})
+
+test('what the operator has disabled or deleted the operator opens; what its own people have, they open too', async () => {
+  await withServer(async server => {
+    const { id, key } = await team(server, 'red')
+    const verb = (name: string, options: Ask = {}, method = 'POST') =>
+      server.ask(method, `/v2/instances/${id}${name}`, options)
+    assert.deepEqual(
+      [(await verb('/disable', { key })).body.closed_by, (await verb('/enable', { key })).body.state],
+      ['instance', 'active'],
+    )
+    assert.equal((await verb('/disable')).body.closed_by, 'service')
+    const refused = await verb('/enable', { key })
+    assert.deepEqual([...code(refused), refused.body.errors[0].reason], [403, 'forbidden', 'instance_disabled'])
+    assert.deepEqual(code(await verb('', { key }, 'DELETE')), [403, 'forbidden'])
+    assert.deepEqual(code(await acquire(server, 'a', { key })), [403, 'forbidden'])
+    assert.equal((await verb('', {}, 'DELETE')).body.state, 'pending_reclamation')
+    for (const name of ['/restore', '/reclaim']) assert.deepEqual(code(await verb(name, { key })), [403, 'forbidden'])
+    assert.equal((await verb('/restore')).body.state, 'disabled')
+    assert.equal((await verb('/enable')).body.closed_by, undefined)
+    assert.equal((await verb('', { key }, 'DELETE')).body.closed_by, 'instance')
+    assert.deepEqual(code(await acquire(server, 'a', { key })), [403, 'forbidden'])
+    assert.equal((await verb('/restore', { key })).body.state, 'active')
+    assert.equal((await acquire(server, 'a', { key })).status, 200)
+    await verb('', { key }, 'DELETE')
+    assert.equal((await verb('/reclaim', { key })).status, 204)
+    assert.equal((await verb('', {}, 'GET')).status, 404)
   })
 })
 

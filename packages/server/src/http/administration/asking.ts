@@ -4,7 +4,7 @@ import { type AdministrationOptions, type By, misfit, recordsIn } from '../../ad
 import { groupSubject } from '../../policies/compiled.ts'
 import type { Misfit } from '../../policies/fitness.ts'
 import { builtInRole, roleIdOf } from '../../policies/roles.ts'
-import { keyWithin } from '../../registry/records.ts'
+import { keyWithin, type Side } from '../../registry/records.ts'
 import type { Call } from '../call.ts'
 import { pageOf, pageOptions } from '../pages.ts'
 import { type Deed, decide, denial } from '../permission.ts'
@@ -33,6 +33,12 @@ async function isIn({ caller, doors, trace }: Asking, deed: Deed): Promise<boole
   const decision = await decide(doors, caller, deed)
   if (decision.isUnknown) throw denial(doors, caller, { deed, decision, trace })
   return decision.permitted
+}
+
+/** As who the caller does it: whoever may do it in `default` runs the service, in whichever instance it is done. */
+export async function sideOf({ caller, doors }: Pick<Call, 'doors' | 'caller'>, action: Action): Promise<Side> {
+  const { permitted } = await decide(doors, caller, { action, lock: null, instance: SERVICE_INSTANCE })
+  return permitted ? 'service' : 'instance'
 }
 
 type Paged = Pick<Call, 'request'> & { query: { limit?: number; start?: string } }

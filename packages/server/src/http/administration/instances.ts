@@ -1,12 +1,17 @@
 /** `/v2/instances` and `/v2/plans`. */
 import { toCamel } from '@holdfast/protocol/casing'
+import { errors } from '@holdfast/protocol/errors'
+import type { Action } from '@holdfast/protocol/operation'
 import { v2 } from '@holdfast/protocol/v2'
-import { known } from '../../administration/administration.ts'
+import { type AdministrationOptions, type By, known } from '../../administration/administration.ts'
 import * as instances from '../../administration/instances.ts'
+import * as lifecycle from '../../administration/lifecycle.ts'
 import { putPlan as put } from '../../administration/permissions.ts'
 import type { InstanceRecord } from '../../registry/records.ts'
 import { answer, type Call, route } from '../call.ts'
-import { administrationOf, byOf, mayIn, pageOfRecords } from './asking.ts'
+import { note } from '../permission.ts'
+import { Refused } from '../reply.ts'
+import { administrationOf, byOf, mayIn, pageOfRecords, sideOf } from './asking.ts'
 import { wireInstance, wirePlan } from './views.ts'
 
 const listPlans = route(v2.listPlans, async call => {
@@ -38,6 +43,7 @@ const getInstance = route(v2.getInstance, async call =>
 )
 
 const patchInstance = route(v2.patchInstance, async call => {
+  if (call.body.overrides !== undefined) await refuseOverrides(call)
   const change = toCamel(call.body)
   const record = await instances.updateInstance(administrationOf(call), byOf(call), call.params.instance, change)
   return answer(200, view(call, record))
@@ -45,18 +51,37 @@ const patchInstance = route(v2.patchInstance, async call => {
 
 type Naming = Pick<Call, 'caller' | 'doors' | 'trace'> & { params: { instance: string } }
 
-/** What is done with an instance by naming it, and answered with how it is then. */
-const verb = (act: typeof instances.enableInstance) => async (call: Naming) =>
-  answer(200, view(call, await act(administrationOf(call), byOf(call), call.params.instance)))
+/** A tenant that gave itself limits would use what it does not pay for: they are whoever runs the service's to give (decision 0127). @throws {Refused} */
+async function refuseOverrides(call: Naming): Promise<void> {
+  const action = 'instance.update'
+  if ((await sideOf(call, action)) === 'service') return
+  const { caller, doors, params, trace } = call
+  const reason =
+    'Limits of an instance’s own are given by whoever runs the service: `overrides` need `instance.update` in `default`. Change the number of capacity units instead.'
+  const deed = { action, lock: null, instance: params.instance } as const
+  note(doors, caller, { deed, trace, reason, status: errors.forbidden.status })
+  throw new Refused({ code: 'forbidden', message: reason, target: { type: 'field', name: 'overrides' } })
+}
 
-const enableInstance = route(v2.enableInstance, verb(instances.enableInstance))
-const disableInstance = route(v2.disableInstance, verb(instances.disableInstance))
-const deleteInstance = route(v2.deleteInstance, verb(instances.deleteInstance))
-const restoreInstance = route(v2.restoreInstance, verb(instances.restoreInstance))
+type Act = (options: AdministrationOptions, by: By, closing: lifecycle.Closing) => Promise<InstanceRecord>
+
+async function closingOf(call: Naming, action: Action): Promise<lifecycle.Closing> {
+  return { id: call.params.instance, side: await sideOf(call, action) }
+}
+
+/** What is done with an instance by naming it, and answered with how it is then. */
+const verb = (action: Action, act: Act) => async (call: Naming) =>
+  answer(200, view(call, await act(administrationOf(call), byOf(call), await closingOf(call, action))))
+
+const enableInstance = route(v2.enableInstance, verb(v2.enableInstance.action, lifecycle.enableInstance))
+const disableInstance = route(v2.disableInstance, verb(v2.disableInstance.action, lifecycle.disableInstance))
+const deleteInstance = route(v2.deleteInstance, verb(v2.deleteInstance.action, lifecycle.deleteInstance))
+const restoreInstance = route(v2.restoreInstance, verb(v2.restoreInstance.action, lifecycle.restoreInstance))
 
 const reclaimInstance = route(v2.reclaimInstance, async call => {
   const { forget } = call.doors.administration
-  await instances.reclaimInstance(administrationOf(call), byOf(call), { id: call.params.instance, forget })
+  const closing = await closingOf(call, v2.reclaimInstance.action)
+  await lifecycle.reclaimInstance(administrationOf(call), byOf(call), { ...closing, forget })
   return answer(204, null)
 })
 

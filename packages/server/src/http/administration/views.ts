@@ -8,6 +8,7 @@ import type {
   RoleView,
   WireConditions,
 } from '@holdfast/protocol/v2-administration-schemas'
+import { closerOf } from '../../administration/lifecycle.ts'
 import { limitsOf } from '../../instances/plans.ts'
 import { builtInRoles } from '../../policies/roles.ts'
 import type {
@@ -35,6 +36,7 @@ const nothing: Limits = {
 }
 
 export function wireInstance(record: InstanceRecord, plan: PlanRecord | null): InstanceView {
+  const closed_by = closerOf(record)
   return {
     id: record.id,
     name: record.name,
@@ -44,6 +46,7 @@ export function wireInstance(record: InstanceRecord, plan: PlanRecord | null): I
     capacity_units: record.capacityUnits,
     region: record.region,
     state: record.state,
+    ...(closed_by === null ? {} : { closed_by }),
     overrides: spelled(record.overrides),
     limits: spelled(plan ? limitsOf(record, plan) : nothing),
     created_at: timeOf(record.createdAtMs),
