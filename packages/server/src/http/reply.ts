@@ -7,6 +7,12 @@ import { timestamp } from './views.ts'
 const RETRY_AFTER_SECONDS = 1
 
 export function refused(refusal: Refusal): WireError {
+  const error = errorOf(refusal)
+  if (refusal.waitedMs !== undefined) error.waited_ms = refusal.waitedMs
+  return error
+}
+
+function errorOf(refusal: Refusal): WireError {
   switch (refusal.code) {
     case 'lock_held':
       return heldError(refusal.reason, refusal.held)

@@ -1,24 +1,30 @@
 /** What a waiter is told when its wait has ended, from the entry that ended it. */
 import type { Moment } from './draft.ts'
-import type { Entry, Reply } from './model.ts'
+import type { Entry, Gone, Reply } from './model.ts'
 import { grantedReply, lost } from './requests.ts'
 import { grantOf, type State } from './state.ts'
 import { heldView, reasonNotFree } from './views.ts'
 
+type Ended = Extract<Entry, { record: 'wait' }>
+type WaitAnswer = Exclude<Reply, { ok: 'queued' }>
+
 /** `entry` is a removed `wait` record with its `gone`, applied to the state. The answer is what is true now, not what was. */
-export function waitAnswer(
-  state: State,
-  entry: Extract<Entry, { record: 'wait' }>,
-  moment: Moment,
-): Exclude<Reply, { ok: 'queued' }> {
-  const { gone, why } = entry
+export function waitAnswer(state: State, entry: Ended, moment: Moment): WaitAnswer {
+  const { gone } = entry
   if (!gone) throw new Error('a wait has ended without its waiter')
+  const waitedMs = Math.max(0, Math.floor(moment.now - gone.waiter.sinceMs))
+  const answer = answerTo(state, { ...entry, gone }, { ...moment, waitedMs })
+  return answer.ok ? answer : { ...answer, waitedMs }
+}
+
+function answerTo(state: State, entry: Ended & { gone: Gone }, moment: Moment & { waitedMs: number }): WaitAnswer {
+  const { gone, why } = entry
   const { waiter, grants } = gone
   if (grants) {
     // Granted and ended within one batch: the holder must not hear of the first without the second.
     const ended = grants.find(grant => grantOf(state.locks.get(grant.lock), grant.token)?.session !== waiter.session)
     if (ended) return lost(state, ended.token)
-    return grantedReply({ state, now: moment.now }, waiter.session, grants, moment.now - waiter.sinceMs)
+    return grantedReply({ state, now: moment.now }, waiter.session, grants, moment.waitedMs)
   }
   if (gone.refusal) return gone.refusal
   switch (why?.reason) {

@@ -140,7 +140,9 @@ test('a bounded wait ends in time, a cancelled one at once, and neither leaves a
   world.pass(499)
   assert.equal(told(world, timed), null)
   world.pass(1)
-  assert.equal(refused(told(world, timed)!), 'lock_held timeout')
+  const ended = told(world, timed)!
+  assert.equal(refused(ended), 'lock_held timeout')
+  assert(ended.ok === false && ended.waitedMs === 500, 'it says how long the wait was')
   world.do({ type: 'cancel', by, session: c, cancels: 7, request: null })
   assert.equal(refused(told(world, cancelled)!), 'lock_held cancelled')
   assert.equal(world.state.tickets.size, 0)

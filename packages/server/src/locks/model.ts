@@ -13,6 +13,7 @@
  * never runs faster than real time; so what is counted on it ends late, never early. `at` is wall time, a label.
  */
 import type { LostReason } from '@holdfast/protocol/errors'
+import type { MergePatch } from '@holdfast/protocol/merge-patch'
 import type { Cycle, Entry } from './entries.ts'
 
 export type * from './entries.ts'
@@ -211,7 +212,15 @@ export type Command = Asker &
     | { type: 'abandon'; ticket: number }
     | { type: 'transfer'; session: string; lock: string; token: number; toSession: string; request: RequestId | null }
     | { type: 'write_value'; session: string; lock: string; token: number; value: string; request: RequestId | null }
-    | { type: 'configure'; lock: string; fields: ConfigFields; replaces: boolean; ifVersion: number | '*' | null }
+    | {
+        type: 'configure'
+        lock: string
+        fields: ConfigFields
+        /** Merged into the labels that are there, where `fields` has none. */
+        labelsPatch?: MergePatch<Labels>
+        replaces: boolean
+        ifVersion: number | '*' | null
+      }
     | { type: 'delete_lock'; lock: string; ifVersion: number | '*' | null }
     /** Ends grants of others: all of the lock's, or the one named. `now` waives belief exclusion (SAFETY P14). */
     | { type: 'force_release'; lock: string; token: number | null; reason: string; now: boolean }
@@ -302,7 +311,8 @@ export type Held = {
   lock: string
 }
 
-export type Refusal =
+/** `waitedMs`: it came at the end of a wait, which lasted so long. */
+export type Refusal = { waitedMs?: number } & (
   | { ok: false; code: 'lock_held'; held: Held | null; reason: 'held' | 'delayed' | 'timeout' | 'cancelled' | 'queued' }
   | { ok: false; code: 'lock_lost'; reason: LostReason }
   | { ok: false; code: 'deadlock'; cycle: Cycle }
@@ -316,6 +326,7 @@ export type Refusal =
   | { ok: false; code: 'precondition_failed' }
   | { ok: false; code: 'storage_full' }
   | { ok: false; code: 'invalid_request'; field: string; message: string }
+)
 
 export type Reply =
   | Refusal

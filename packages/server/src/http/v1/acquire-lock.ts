@@ -7,6 +7,7 @@ import { askCounted } from '../acquiring.ts'
 import { answer, askerOf, type Call, nowAt, route } from '../call.ts'
 import { invalid } from '../reply.ts'
 import { timestamp } from '../views.ts'
+import { inSeconds } from './refusals.ts'
 import { seconds, v1Promise } from './views.ts'
 
 type Body = BodyOf<typeof v1.acquireLock>
@@ -16,7 +17,7 @@ export const acquireLock = route(v1.acquireLock, async call => {
   const { body } = call
   const preempt = body.preempt ? 'graceful' : 'never'
   const command = { ...askerOf(call), ...commandOf(name, body, { preempt, key: keyOf(call, name, body) }) }
-  const reply = await askCounted(call, command, { waits: command.waitMs !== 0 })
+  const reply = await inSeconds(askCounted(call, command, { waits: command.waitMs !== 0 }))
   const [grant] = reply.grants
   if (!grant) throw new Error('granted without a grant')
   return answer(200, {

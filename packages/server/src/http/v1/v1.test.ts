@@ -56,6 +56,17 @@ test('a held lock answers who holds it, since when and how many wait', async () 
   })
 })
 
+test('a wait that ends without the lock says how long it was', async () => {
+  await withServer(async server => {
+    await acquire(server, 'a')
+    const [waited, tried] = [await acquire(server, 'a', { wait_seconds: 1 }), await acquire(server, 'a')]
+    const [error] = waited.body.errors
+    assert.deepEqual([waited.status, error.reason, error.waited_ms], [409, 'timeout', undefined])
+    assert.ok(error.waited_seconds >= 1)
+    assert.equal(tried.body.errors[0].waited_seconds, undefined)
+  })
+})
+
 test('a wait ends with the grant when the holder releases, and tokens grow', async () => {
   await withServer(async server => {
     const first = await acquire(server, 'a')

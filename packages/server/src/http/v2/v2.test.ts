@@ -92,6 +92,24 @@ test('a repeat under the same request id gets the same grant, and a repeated rel
   })
 })
 
+test('a wait that ends without the lock says how long it was, of one lock or of several', async () => {
+  await withServer(async server => {
+    const [one, two] = [await server.openSession(), await server.openSession()]
+    await acquire(server, one, 'a')
+    const body = { wait_ms: 20 }
+    const waited = [
+      await acquire(server, two, 'a', body),
+      await server.ask('POST', '/v2/elections/a/campaign', { session: two.handle, body: { ...body, value: 'v' } }),
+      await server.ask('POST', '/v2/acquire', { session: two.handle, body: { ...body, locks: [{ name: 'a' }] } }),
+    ]
+    for (const { body } of waited) {
+      assert.equal(body.errors[0].reason, 'timeout')
+      assert.ok(body.errors[0].waited_ms >= 20)
+    }
+    assert.equal((await acquire(server, two, 'a')).body.errors[0].waited_ms, undefined, 'a try does not wait')
+  })
+})
+
 test('a request id that has been used with another body is refused, whichever way it is asked', async () => {
   await withServer(async server => {
     const session = await server.openSession()

@@ -1,0 +1,14 @@
+/** The details of a refusal, as `/v1` has them: in seconds. */
+import { Refused } from '../reply.ts'
+import { seconds } from './views.ts'
+
+/** Rejects as `asked` does. */
+export async function inSeconds<Reply>(asked: Promise<Reply>): Promise<Reply> {
+  try {
+    return await asked
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    const { waited_ms, ...wire } = error.wire
+    throw new Refused(typeof waited_ms === 'number' ? { ...wire, waited_seconds: seconds(waited_ms) } : wire)
+  }
+}
