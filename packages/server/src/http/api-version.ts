@@ -1,6 +1,6 @@
 /** The header that picks a dated minor version. There is one so far, so any date from then until today means it. */
 import type { IncomingHttpHeaders } from 'node:http'
-import { Refused } from './reply.ts'
+import { invalid, type Refused } from './reply.ts'
 
 /** The day of the first version. */
 const OLDEST = '2026-11-01'
@@ -9,20 +9,22 @@ const DATE_PATTERN = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/
 
 export type ApiVersion = { header: 'API-Version' | 'IBM-API-Version'; version: string }
 
-/** @throws {Refused} for a version that is malformed, too old or not yet there. */
-export function apiVersion(headers: IncomingHttpHeaders, wallMs: number): ApiVersion {
-  const header =
-    headers['api-version'] === undefined && headers['ibm-api-version'] !== undefined ? 'IBM-API-Version' : 'API-Version'
-  const given = headers['api-version'] ?? headers['ibm-api-version']
-  if (given === undefined) return { header, version: NEWEST }
+/** Of whoever names none. */
+export const newestVersion: ApiVersion = { header: 'API-Version', version: NEWEST }
+
+/** What the reply says; or why there is no such version: it is malformed, too old or not yet there, or two are asked for. */
+export function apiVersion(headers: IncomingHttpHeaders, wallMs: number): ApiVersion | Refused {
+  const { 'api-version': own, 'ibm-api-version': alias } = headers
+  const given = own ?? alias
+  if (given === undefined) return newestVersion
+  const header = own === undefined ? 'IBM-API-Version' : 'API-Version'
+  if (alias !== undefined && alias !== given)
+    return invalid('header', { name: header, message: '`API-Version` and `IBM-API-Version` name two versions.' })
   const version = String(given)
   const today = new Date(wallMs).toISOString().slice(0, 10)
   if (isDate(version) && version >= OLDEST && version <= today) return { header, version }
-  throw new Refused({
-    code: 'invalid_request',
-    message: `\`${header}\` must be a date (YYYY-MM-DD) from ${OLDEST} to today, ${today}, or be left out.`,
-    target: { type: 'header', name: header },
-  })
+  const message = `\`${header}\` must be a date (YYYY-MM-DD) from ${OLDEST} to today, ${today}, or be left out.`
+  return invalid('header', { name: header, message })
 }
 
 function isDate(text: string): boolean {

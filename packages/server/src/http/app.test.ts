@@ -303,6 +303,17 @@ test('a version is a date from the first one to today', async () => {
     for (const version of ['2026-10-31', tomorrow, 'yesterday', '2026-11-31', '2026-1-1', '', '20261121']) {
       assert.deepEqual(first(await send({ 'api-version': version })), invalid, version)
     }
+    const both = (version: string) => send({ 'api-version': today, 'ibm-api-version': version })
+    assert.equal((await both(today)).headers['api-version'], today)
+    assert.deepEqual(first(await both('2026-11-01')), invalid)
+    // Whoever is turned away is told too.
+    const headers = { 'api-version': today }
+    const stranger = await server.ask('GET', '/v1/locks', { key: null, headers })
+    assert.deepEqual([stranger.status, stranger.headers['api-version']], [401, today])
+    const lost = await send({ ...headers, 'holdfast-instance': 'nowhere' })
+    assert.deepEqual([lost.status, lost.headers['api-version']], [404, today])
+    const unversioned = await server.ask('GET', '/v1/locks', { key: null, headers: { 'api-version': 'yesterday' } })
+    assert.deepEqual([unversioned.status, unversioned.headers['api-version']], [401, undefined])
   })
 })
 

@@ -125,9 +125,11 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
     const path = pathOf(request.raw.url ?? '')
     if (!/^\/v[0-9]+\//.test(path) || /^\/v[12]\/openapi\.json$/.test(path))
       return tooLong(path) ?? dryRunRefusal(request.headers)
+    // Said to whoever is refused, too.
+    const unknownVersion = versioned(doors, request, reply)
     const admitted = whenKnown(
       identify(doors, request),
-      () => tooLong(path) ?? dryRunRefusal(request.headers) ?? versioned(doors, request, reply),
+      () => tooLong(path) ?? dryRunRefusal(request.headers) ?? unknownVersion,
     )
     return admitted instanceof Promise ? admitted.catch(errorOf) : admitted
   } catch (error) {
@@ -150,9 +152,12 @@ function tooLong(path: string): Refusal {
   return path.length > PATH_BYTES_MAX ? refuse('path_too_long') : undefined
 }
 
-function versioned(doors: Doors, request: FastifyRequest, reply: FastifyReply): undefined {
-  const { header, version } = apiVersion(request.headers, doors.clock.wallMs())
-  reply.header(header, version)
+/** Sets the version on the reply, or says why there is no such one. */
+function versioned(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refusal {
+  const asked = apiVersion(request.headers, doors.clock.wallMs())
+  if (asked instanceof Refused) return asked
+  reply.header(asked.header, asked.version)
+  return undefined
 }
 
 function errorOf(error: unknown): Error {

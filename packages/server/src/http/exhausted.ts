@@ -12,7 +12,7 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { WireError } from '@holdfast/protocol/errors'
-import { apiVersion } from './api-version.ts'
+import { newestVersion } from './api-version.ts'
 import type { Doors } from './doors.ts'
 import { headersOf } from './reply.ts'
 import { requestIds } from './request-ids.ts'
@@ -110,7 +110,6 @@ type Early = { request: IncomingMessage; response: ServerResponse; error: WireEr
 
 function refuseEarly({ clock, random, telemetry }: Doors, { request, response, error, beganMs }: Early): void {
   const { headers } = request
-  const { header, version } = apiVersion(headers, clock.wallMs())
   const { trace, correlation, traceparent } = requestIds(headers, random)
   const body = JSON.stringify({ trace, errors: [error] })
   response.writeHead(429, {
@@ -118,7 +117,7 @@ function refuseEarly({ clock, random, telemetry }: Doors, { request, response, e
     'content-length': Buffer.byteLength(body),
     'x-request-id': trace,
     ...(correlation !== undefined && { 'x-correlation-id': correlation }),
-    [header]: version,
+    [newestVersion.header]: newestVersion.version,
     ...headersOf(error, clock.wallMs()),
   })
   response.end(body)
