@@ -126,6 +126,16 @@ export const labels = Type.Record(
     description: `At most ${limits.LABELS_MAX} short pairs of text that say what this is.`,
   },
 )
+/** As many taken away as there can be, and as many put in their place. */
+export const labelsPatch = Type.Record(
+  Type.String({ pattern: LABEL_KEY }),
+  Type.Union([Type.String({ maxLength: limits.LABEL_VALUE_CHARS_MAX, pattern: LINE }), Type.Null()]),
+  {
+    maxProperties: 2 * limits.LABELS_MAX,
+    additionalProperties: false,
+    description: 'Merged into the labels that are there; null takes one away.',
+  },
+)
 /** Opaque to the service; the doors check its size and that no key is `__proto__`. */
 export const metadata = Type.Record(Type.String(), Type.Unknown(), {
   maxProperties: 64,

@@ -86,7 +86,7 @@ const patchLock = operation({
   path: '/v2/locks/{name}',
   action: 'lock.create',
   summary: 'Change some settings of a lock',
-  description: 'A merge patch: null takes a setting away, what is left out stays.',
+  description: 'A merge patch (RFC 7386): null takes a setting or a label away, what is left out stays.',
   errors: ['precondition_failed', 'quota_exceeded', 'storage_full'],
   headers: [ifMatchHeader],
   params: s.nameParams,

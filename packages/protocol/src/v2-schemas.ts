@@ -30,10 +30,11 @@ export const lockConfiguration = s.closed({
   labels: s.optional(configuration.labels),
 })
 
-const orNull = <Schema extends (typeof configuration)[keyof typeof configuration]>(schema: Schema) =>
-  s.optional(Type.Union([schema, Type.Null()]))
+const orNull = <Schema extends (typeof configuration)[keyof typeof configuration] | typeof s.labelsPatch>(
+  schema: Schema,
+) => s.optional(Type.Union([schema, Type.Null()]))
 
-/** A merge patch: null takes a setting away. */
+/** A merge patch: null takes a setting or a label away. */
 export const lockPatch = s.closed({
   description: orNull(configuration.description),
   default_ttl_ms: orNull(configuration.default_ttl_ms),
@@ -44,7 +45,7 @@ export const lockPatch = s.closed({
   min_hold_ms: orNull(configuration.min_hold_ms),
   limit: orNull(configuration.limit),
   queue_max: orNull(configuration.queue_max),
-  labels: orNull(configuration.labels),
+  labels: orNull(s.labelsPatch),
 })
 
 /** A grant as everybody may see it. */

@@ -1,10 +1,11 @@
 /** What operators do: configure, end by force, freeze, and look. Every change carries its reason into the log. */
-import { FREEZES_MAX } from '@holdfast/protocol/limits'
+import { FREEZES_MAX, LABELS_MAX } from '@holdfast/protocol/limits'
+import { mergePatch } from '@holdfast/protocol/merge-patch'
 import { compilePattern, matches as matchesName } from '@holdfast/protocol/patterns'
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
-import type { Command, Config, LockView, Reply } from './model.ts'
+import type { Command, Config, Labels, LockView, Reply } from './model.ts'
 import { configOverQuota } from './quota.ts'
 import { grantOf, liveSession } from './state.ts'
 import { heldView, lockView, waiterView } from './views.ts'
@@ -31,10 +32,12 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   const misfit = limitMisfit(lock, command)
   if (misfit) return misfit
-  const fields = command.replaces || !before ? empty : before
+  const fields = { ...(command.replaces || !before ? empty : before), ...command.fields }
+  if (command.labelsPatch) fields.labels = mergePatch(fields.labels ?? {}, command.labelsPatch)
+  const labelled = labelsMisfit(fields.labels)
+  if (labelled) return labelled
   const config: Config = {
     ...fields,
-    ...command.fields,
     lock: command.lock,
     version: draft.number(),
     createdAt: before?.createdAt ?? draft.at,
@@ -63,6 +66,13 @@ function limitMisfit(lock: Lock | undefined, command: Of<'configure'>): (Reply &
     field: 'limit',
     message: 'The lock is in use as an ordinary lock; it cannot become a semaphore now.',
   }
+}
+
+/** What is merged can be too much though neither part was. */
+function labelsMisfit(labels: Labels | null): (Reply & { ok: false }) | null {
+  if (Object.keys(labels ?? {}).length <= LABELS_MAX) return null
+  const message = `A lock has at most ${LABELS_MAX} labels; take some away with null.`
+  return { ok: false, code: 'invalid_request', field: 'labels', message }
 }
 
 /** Forgets the configuration and the value of a lock that nobody holds or waits for. */

@@ -1,24 +1,33 @@
 /** PUT and PATCH of a lock: the same fields, and what is left out means two things. */
-import type { lockPatch } from '@holdfast/protocol/v2-schemas'
+import type { lockConfiguration, lockPatch } from '@holdfast/protocol/v2-schemas'
 import type { Static } from 'typebox'
-import type { ConfigFields } from '../../locks/model.ts'
+import type { Command, ConfigFields } from '../../locks/model.ts'
 import { ask, askerOf, type Call, nowAt } from '../call.ts'
 import { etagHeaders, ifMatch } from '../etag.ts'
 import { wireLock } from '../views.ts'
 
 type Patch = Static<typeof lockPatch>
+type Put = Static<typeof lockConfiguration>
+type Configure = Extract<Command, { type: 'configure' }>
 
-export async function configure(call: Call, patch: Patch, { replaces }: { replaces: boolean }) {
+/** What the body leaves out goes back to its default. */
+export function put(call: Call, { labels, ...rest }: Put) {
+  const fields = fieldsOf(rest)
+  if (labels) fields.labels = labels
+  return configure(call, { fields, replaces: true })
+}
+
+/** A merge patch. */
+export function patch(call: Call, { labels, ...rest }: Patch) {
+  const fields = fieldsOf(rest)
+  if (labels === null) fields.labels = null
+  return configure(call, { fields, replaces: false, ...(labels && { labelsPatch: labels }) })
+}
+
+async function configure(call: Call, change: Pick<Configure, 'fields' | 'labelsPatch' | 'replaces'>) {
   const { name } = call.params as { name: string } // of both operations
   const ifVersion = ifMatch(call.request.headers['if-match'])
-  const command = {
-    ...askerOf(call),
-    type: 'configure',
-    lock: name,
-    fields: fieldsOf(patch),
-    replaces,
-    ifVersion,
-  } as const
+  const command = { ...askerOf(call), type: 'configure', lock: name, ...change, ifVersion } as const
   const { isNew, lock } = await ask(call, command, 'configured')
   return {
     status: isNew ? (201 as const) : (200 as const),
@@ -27,7 +36,7 @@ export async function configure(call: Call, patch: Patch, { replaces }: { replac
   }
 }
 
-function fieldsOf(patch: Patch): ConfigFields {
+function fieldsOf(patch: Omit<Patch, 'labels'>): ConfigFields {
   const fields: ConfigFields = {}
   if (patch.description !== undefined) fields.description = patch.description
   if (patch.default_ttl_ms !== undefined) fields.defaultTtlMs = patch.default_ttl_ms
@@ -38,6 +47,5 @@ function fieldsOf(patch: Patch): ConfigFields {
   if (patch.min_hold_ms !== undefined) fields.minHoldMs = patch.min_hold_ms
   if (patch.limit !== undefined) fields.limit = patch.limit
   if (patch.queue_max !== undefined) fields.queueMax = patch.queue_max
-  if (patch.labels !== undefined) fields.labels = patch.labels
   return fields
 }

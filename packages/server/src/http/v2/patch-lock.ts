@@ -1,5 +1,5 @@
 import { v2 } from '@holdfast/protocol/v2'
 import { route } from '../call.ts'
-import { configure } from './configuration.ts'
+import { patch } from './configuration.ts'
 
-export const patchLock = route(v2.patchLock, call => configure(call, call.body, { replaces: false }))
+export const patchLock = route(v2.patchLock, call => patch(call, call.body))

@@ -1,5 +1,5 @@
 import { v2 } from '@holdfast/protocol/v2'
 import { route } from '../call.ts'
-import { configure } from './configuration.ts'
+import { put } from './configuration.ts'
 
-export const putLock = route(v2.putLock, call => configure(call, call.body, { replaces: true }))
+export const putLock = route(v2.putLock, call => put(call, call.body))
