@@ -70,6 +70,11 @@ export const verbs: readonly Verb[] = [
   { name: 'plan', summary: 'the plans, and what they cost', load: () => import('./commands/plan.ts') },
   { name: 'resource', summary: 'the verbs of `ibmcloud resource`', load: () => import('./commands/resource.ts') },
   {
+    name: 'iam',
+    summary: 'the verbs of `ibmcloud iam`, for policies and keys',
+    load: () => import('./commands/iam.ts'),
+  },
+  {
     name: 'completion',
     summary: 'print a completion script for your shell',
     load: () => import('./commands/completion.ts'),

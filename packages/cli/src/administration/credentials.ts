@@ -26,7 +26,10 @@ export function allCredentials(rest: Rest): Promise<CredentialView[]> {
 
 /** By id, or by name: of those that rotations have left under one name the newest. */
 export async function findCredential(rest: Rest, named: string): Promise<CredentialView> {
-  const all = await allCredentials(rest)
+  return credentialOf(await allCredentials(rest), named)
+}
+
+export function credentialOf(all: readonly CredentialView[], named: string): CredentialView {
   const byId = all.find(({ id }) => id === named)
   const byName = all.filter(({ name, replacedBy }) => name === named && replacedBy === undefined)
   const active = byName.filter(({ state }) => state === 'active')
@@ -47,9 +50,8 @@ export async function withOlder(rest: Rest, found: CredentialView, named: string
   return [found, ...(await allCredentials(rest)).filter(isOlder)]
 }
 
-/** The secret goes to standard output, once; what to do with it is said beside it. */
-export function printNewCredential(made: NewCredential, { json = false }: { json?: boolean }): void {
-  if (json) return printJson(made)
+/** For people. The secret goes to standard output, once; what to do with it is said beside it. */
+export function printNewCredential(made: NewCredential): void {
   const { credential, apiKey, url } = made
   printLine(
     facts([
@@ -64,7 +66,7 @@ export function printNewCredential(made: NewCredential, { json = false }: { json
   note('the key is shown this once; keep it where secrets are kept')
 }
 
-export function printCredential(credential: CredentialView, { json = false }: { json?: boolean }): void {
+export function printCredential(credential: CredentialView, { json = false }: { json?: boolean } = {}): void {
   if (json) return printJson(credential)
   printLine(
     facts([
@@ -83,7 +85,7 @@ export function printCredential(credential: CredentialView, { json = false }: { 
   )
 }
 
-export function printCredentials(credentials: CredentialView[], { json = false }: { json?: boolean }): void {
+export function printCredentials(credentials: CredentialView[], { json = false }: { json?: boolean } = {}): void {
   if (json) return printJson({ credentials })
   if (credentials.length === 0) return note('there are no credentials; `holdfast credential create` makes one')
   const rows = credentials.map(({ id, name, roles, state, expiresAt, lastUsedAt }) => [

@@ -6,3 +6,8 @@ export const several = (value: string, before: string[] = []): string[] => [...b
 export function subjectOf(text: string): string {
   return /^k-[0-9a-z]+$/.test(text) ? `key:${text}` : text
 }
+
+/** People write roles as IBM's pages do, `Writer`; ids are in lower case. The CRN of a role goes as it is. */
+export function roleNamed(text: string): string {
+  return text.startsWith('crn:') ? text : text.toLowerCase()
+}

@@ -8,10 +8,10 @@ import {
   type NewCredential,
   printCredential,
   printCredentials,
-  printNewCredential,
   withOlder,
 } from '../administration/credentials.ts'
-import { several } from '../administration/options.ts'
+import { roleNamed, several } from '../administration/options.ts'
+import { showNewCredential } from '../administration/service-keys.ts'
 import { wallMs } from '../clock.ts'
 import { parseDuration } from '../duration.ts'
 import { note } from '../output.ts'
@@ -36,8 +36,10 @@ export function define(program: Command): void {
     .option('--group <group>', 'a group that it is of, for policies; may be said more than once', several)
     .option('--expires <duration>', 'when it ends, like 90d (default: when it is revoked)', parseDuration)
     .action(async (name: string, { role = ['writer'], group = [], expires, ...options }: Creating) => {
-      const body = { name, roles: role, groups: group, ...(expires === undefined ? {} : { expiresAt: after(expires) }) }
-      printNewCredential(await restOf(options).call<NewCredential>('POST', '/v2/credentials', { body }), options)
+      const rest = restOf(options)
+      const ends = expires === undefined ? {} : { expiresAt: after(expires) }
+      const body = { name, roles: role.map(roleNamed), groups: group, ...ends }
+      await showNewCredential(rest, await rest.call<NewCredential>('POST', '/v2/credentials', { body }), options)
     })
   withAccess(credential.command('list'))
     .description('List the keys of the instance, without their secrets.')
@@ -55,10 +57,9 @@ export function define(program: Command): void {
     .action(async (named: string, { overlap, ...options }: AccessOptions & { overlap: number }) => {
       const rest = restOf(options)
       const { id } = await findCredential(rest, named)
-      printNewCredential(
-        await rest.call<NewCredential>('POST', `/v2/credentials/${id}/rotate`, { body: { overlapMs: overlap } }),
-        options,
-      )
+      const body = { overlapMs: overlap }
+      const made = await rest.call<NewCredential>('POST', `/v2/credentials/${id}/rotate`, { body })
+      await showNewCredential(rest, made, options)
     })
   withAccess(credential.command('revoke'))
     .description(

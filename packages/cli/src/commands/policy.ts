@@ -2,29 +2,14 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
-import { several, subjectOf } from '../administration/options.ts'
+import { roleNamed, several, subjectOf } from '../administration/options.ts'
 import { allOf } from '../administration/pages.ts'
+import { conditionsText, type PolicyView, printPolicy } from '../administration/policies.ts'
 import { parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
-import { facts, labelsText, note, paint, printJson, printLine, safe, table } from '../output.ts'
+import { note, paint, printJson, printLine, safe, table } from '../output.ts'
 import { restOf } from '../rest.ts'
 
-type Conditions = {
-  maxTtlMs?: number
-  maxPriority?: number
-  preempt?: string
-  hours?: { days?: number[]; from: string; to: string }
-  sources?: string[]
-  labels?: Record<string, string>
-}
-type PolicyView = {
-  id: string
-  description: string
-  subjects: string[]
-  roles: string[]
-  locks: string[]
-  conditions: Conditions
-}
 type Decision = { permitted: boolean; why: string; lookedAt: { policy: string; matches: boolean; why: string }[] }
 type Creating = AccessOptions & {
   id?: string
@@ -70,7 +55,7 @@ export function define(program: Command): void {
     .description('Look at a policy.')
     .argument('<policy>', 'its id')
     .action(async (id: string, options: AccessOptions) =>
-      print(await restOf(options).call<PolicyView>('GET', `/v2/policies/${encodeURIComponent(id)}`), options),
+      printPolicy(await restOf(options).call<PolicyView>('GET', `/v2/policies/${encodeURIComponent(id)}`), options),
     )
   withAccess(policy.command('delete'))
     .description('Delete a policy. In force within seconds, on open connections too.')
@@ -105,7 +90,7 @@ function defineCreate(policy: Command): void {
         options.id === undefined
           ? await rest.call<PolicyView>('POST', '/v2/policies', { body })
           : await rest.call<PolicyView>('PUT', `/v2/policies/${encodeURIComponent(options.id)}`, { body })
-      print(made, options)
+      printPolicy(made, options)
     })
 }
 
@@ -155,7 +140,7 @@ function bodyOf(options: Creating): object {
     hours: hours === undefined ? undefined : { from, to },
     sources: source,
   })
-  return defined({ subjects: subject.map(subjectOf), roles: role, locks: lock, description, conditions })
+  return defined({ subjects: subject.map(subjectOf), roles: role.map(roleNamed), locks: lock, description, conditions })
 }
 
 function fromFile(file: string): object {
@@ -172,31 +157,4 @@ function fromFile(file: string): object {
 
 function defined(fields: Record<string, unknown>): object {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
-}
-
-function print(view: PolicyView, { json = false }: { json?: boolean }): void {
-  if (json) return printJson(view)
-  printLine(
-    facts([
-      ['id', view.id],
-      ['description', safe(view.description)],
-      ['who', view.subjects.map(safe).join(' ')],
-      ['roles', view.roles.join(' ')],
-      ['locks', view.locks.map(safe).join(' ')],
-      ['conditions', conditionsText(view.conditions)],
-    ]),
-  )
-}
-
-function conditionsText({ maxTtlMs, maxPriority, preempt, hours, sources, labels }: Conditions): string {
-  return [
-    maxTtlMs === undefined ? '' : `ttl ≤ ${maxTtlMs} ms`,
-    maxPriority === undefined ? '' : `priority ≤ ${maxPriority}`,
-    preempt === undefined ? '' : `preempt ≤ ${preempt}`,
-    hours === undefined ? '' : `${hours.from}–${hours.to} UTC${hours.days ? ` on days ${hours.days.join(',')}` : ''}`,
-    sources === undefined ? '' : `from ${sources.map(safe).join(' ')}`,
-    labelsText(labels),
-  ]
-    .filter(text => text !== '')
-    .join(', ')
 }

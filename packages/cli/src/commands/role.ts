@@ -1,6 +1,7 @@
 /** `holdfast role …`: sets of actions under a name. */
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
+import { roleNamed } from '../administration/options.ts'
 import { allOf } from '../administration/pages.ts'
 import { note, printJson, printLine, safe, table } from '../output.ts'
 import { restOf } from '../rest.ts'
@@ -34,7 +35,9 @@ export function define(program: Command): void {
     .option('--title <text>', 'what people call it')
     .action(async (id: string, actions: string[], { title, ...options }: AccessOptions & { title?: string }) => {
       const body = { actions, ...(title === undefined ? {} : { title }) }
-      const put = await restOf(options).call<RoleView>('PUT', `/v2/roles/${id}`, { body })
+      const put = await restOf(options).call<RoleView>('PUT', `/v2/roles/${encodeURIComponent(roleNamed(id))}`, {
+        body,
+      })
       if (options.json) printJson(put)
       else note(`${put.id} permits ${put.actions.join(' ')}`)
     })
@@ -42,7 +45,7 @@ export function define(program: Command): void {
     .description('Delete a role. Policies that name it grant nothing by it any more.')
     .argument('<role>', 'its id')
     .action(async (id: string, options: AccessOptions) => {
-      await restOf(options).call('DELETE', `/v2/roles/${encodeURIComponent(id)}`)
+      await restOf(options).call('DELETE', `/v2/roles/${encodeURIComponent(roleNamed(id))}`)
       if (!options.json) note(`deleted ${safe(id)}`)
     })
 }
