@@ -16,6 +16,8 @@ const identitySchema = Type.Object(
     apikey: Type.Optional(Type.String({ minLength: 16, maxLength: 256 })),
     /** What compute resources of this trusted profile show. */
     cr_tokens: Type.Optional(Type.Array(text)),
+    /** The `iam_id`s of those who may assume this trusted profile. */
+    assumed_by: Type.Optional(Type.Array(text)),
   },
   closed,
 )
@@ -73,6 +75,7 @@ export const exampleIdentities: Account = {
       iam_id: 'iam-Profile-5ca1ab1e-aaaa-4bbb-8ccc-ddddeeeeffff',
       name: 'batch',
       cr_tokens: ['emulator-cr-token-of-batch'],
+      assumed_by: ['IBMid-270000ALICE'],
     },
     {
       iam_id: `crn-crn:v1:bluemix:public:resource-controller::a/${exampleAccount}::resource-broker:0b5e55ed-0000-4000-8000-000000000001`,

@@ -30,14 +30,22 @@ type Json = any
 async function ask(
   method: string,
   path: string,
-  { form, body, token }: { form?: Record<string, string>; body?: unknown; token?: string } = {},
+  {
+    form,
+    body,
+    token,
+    ifMatch,
+  }: { form?: Record<string, string>; body?: unknown; token?: string; ifMatch?: string } = {},
 ) {
   const sent = form ? new URLSearchParams(form) : body === undefined ? null : JSON.stringify(body)
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  const headers = {
+    ...(token !== undefined && { authorization: `Bearer ${token}` }),
+    ...(ifMatch !== undefined && { 'if-match': ifMatch }),
+  }
   const response = await fetch(`${emulator.url}${path}`, { method, headers, body: sent })
   const text = await response.text()
   const answer: Json = text === '' ? null : JSON.parse(text)
-  return { status: response.status, body: answer }
+  return { status: response.status, body: answer, etag: response.headers.get('etag') ?? '' }
 }
 
 const tokenFor = async (apikey = 'emulator-key-of-orders-only-for-tests'): Promise<string> =>
@@ -91,6 +99,25 @@ test('a trusted profile gets a token for what its compute resources show, a serv
   const service = await ask('POST', '/identity/token', { form: { ...form, access_token: await tokenFor() } })
   const claims = (await verify(service.body.access_token)).payload
   assert.deepEqual([claims.iam_id, claims.sub_type], [crn, 'CRN'])
+})
+
+test('whom a trusted profile names may assume it with a token of their own, and nobody else', async () => {
+  const assume = 'urn:ibm:params:oauth:grant-type:assume'
+  const asked = async (apikey: string, more: Record<string, string>) =>
+    ask('POST', '/identity/token', { form: { grant_type: assume, access_token: await tokenFor(apikey), ...more } })
+  const batch = 'iam-Profile-5ca1ab1e-aaaa-4bbb-8ccc-ddddeeeeffff'
+  const alice = 'emulator-key-of-alice-only-for-tests'
+  for (const profile of [{ profile_id: batch }, { profile_name: 'batch' }]) {
+    const { payload } = await verify((await asked(alice, profile)).body.access_token)
+    assert.deepEqual([payload.iam_id, payload.sub_type, payload.grant_type], [batch, 'Profile', assume])
+  }
+  assert.equal((await asked(alice, { profile_name: 'orders' })).status, 400)
+  assert.equal((await asked(alice, {})).status, 400)
+  assert.equal((await asked('emulator-key-of-bob-only-for-tests', { profile_id: batch })).status, 400)
+  const form = { grant_type: assume, access_token: 'x', profile_id: batch }
+  assert.equal((await ask('POST', '/identity/token', { form })).status, 401)
+  const { grant_types_supported } = (await ask('GET', '/identity/.well-known/openid-configuration')).body
+  assert.ok(grant_types_supported.includes(assume))
 })
 
 test('after a rotation both keys are there, after a withdrawal only the new one', async () => {
@@ -163,6 +190,73 @@ test('the decision point permits what a policy grants and nothing else', async (
   assert.equal((await ask('DELETE', `/v2/policies/${made.body.id}`, { token })).status, 204)
   assert.equal((await ask('DELETE', `/v2/policies/${made.body.id}`, { token })).status, 404)
   assert.deepEqual(await decisions(token, asked), Array(8).fill(false))
+})
+
+test('the last segment of a CRN is percent-encoded, as audit events have it; one that was sent as it is means the same', async () => {
+  const token = await tokenFor()
+  const granted = policy(bob, 'Writer', [['resource', 'stringEquals', 'orders/1:ü %']])
+  const { id } = (await ask('POST', '/v2/policies', { body: granted, token })).body
+  const ofCrn = (name: string) => ({
+    ...question(bob, 'acquire', ''),
+    resource: { crn: `crn:v1:bluemix:public:go-etcd-lock:eu-de:a/x:i-1:lock:${name}` },
+  })
+  const names = ['orders%2F1%3A%C3%BC%20%25', 'orders/1:ü %', 'orders%2F1', 'orders%252F1%3A%C3%BC%20%25']
+  assert.deepEqual(await decisions(token, names.map(ofCrn)), [true, true, false, false])
+  assert.equal((await ask('DELETE', `/v2/policies/${id}`, { token })).status, 204)
+})
+
+test('who replaces a policy says which state of it was meant', async () => {
+  const token = await tokenFor()
+  const first = policy(bob, 'Reader', [['resource', 'stringEquals', 'replaced']])
+  const made = await ask('POST', '/v2/policies', { body: first, token })
+  const path = `/v2/policies/${made.body.id}`
+  const body = policy(bob, 'Writer', [['resource', 'stringEquals', 'replaced']])
+  assert.equal((await ask('PUT', '/v2/policies/policy-none', { body, token, ifMatch: made.etag })).status, 404)
+  assert.equal((await ask('PUT', path, { body, token })).status, 400)
+  assert.equal((await ask('PUT', path, { body, token, ifMatch: '"other"' })).status, 412)
+  assert.deepEqual(await decisions(token, [question(bob, 'acquire', 'replaced')]), [false])
+  assert.match(made.etag, /^"[0-9a-z]{16,}"$/)
+  const put = await ask('PUT', path, { body, token, ifMatch: made.etag })
+  assert.deepEqual([put.status, put.body], [200, { id: made.body.id, ...body }])
+  assert.equal((await ask('PUT', path, { body: first, token, ifMatch: made.etag })).status, 412)
+  const read = await ask('GET', path, { token })
+  assert.deepEqual([read.body, read.etag], [put.body, put.etag])
+  assert.deepEqual(await decisions(token, [question(bob, 'acquire', 'replaced')]), [true])
+  assert.equal((await ask('PATCH', path, { body, token })).status, 405)
+  assert.equal((await ask('DELETE', path, { token })).status, 204)
+  assert.equal((await ask('GET', path, { token })).status, 404)
+})
+
+test('a role of the account permits what it says until it is changed', async () => {
+  const token = await tokenFor()
+  const fields = { display_name: 'Breaker', actions: ['go-etcd-lock.lock.force-release'] }
+  const role = { ...fields, name: 'Breaker', account_id: exampleIdentities.account, service_name: 'go-etcd-lock' }
+  const made = await ask('POST', '/v2/roles', { body: role, token })
+  const crn = `crn:v1:bluemix:public:iam::a/${exampleIdentities.account}::customRole:Breaker`
+  assert.deepEqual([made.status, made.body], [201, { id: made.body.id, ...role, crn }])
+  assert.equal((await ask('POST', '/v2/roles', { body: role, token })).status, 409)
+  const refused = [{ ...role, name: 'lower' }, { ...role, actions: ['*'] }, { ...role, account_id: 'other' }, fields]
+  for (const body of refused) assert.equal((await ask('POST', '/v2/roles', { body, token })).status, 400)
+  const granted = policy(bob, 'Reader', [['resource', 'stringEquals', 'broken']])
+  granted.control.grant.roles = [{ role_id: crn }]
+  const { id } = (await ask('POST', '/v2/policies', { body: granted, token })).body
+  const asked = [question(bob, 'force-release', 'broken'), question(bob, 'preempt', 'broken')]
+  assert.deepEqual(await decisions(token, asked), [true, false])
+  const path = `/v2/roles/${made.body.id}`
+  const body = { ...fields, actions: ['go-etcd-lock.lock.preempt'] }
+  assert.equal((await ask('PUT', path, { body, token })).status, 400)
+  const put = await ask('PUT', path, { body, token, ifMatch: made.etag })
+  assert.deepEqual([put.status, put.body], [200, { ...made.body, ...body }])
+  assert.deepEqual(await decisions(token, asked), [false, true])
+  const all = (await ask('GET', '/v2/roles', { token })).body
+  assert.deepEqual(all.custom_roles, [put.body])
+  assert.deepEqual(
+    all.service_roles.map(({ display_name }: Json) => display_name),
+    ['Reader', 'Writer', 'Manager'],
+  )
+  assert.equal((await ask('GET', '/v2/roles')).status, 401)
+  for (const one of [path, `/v2/policies/${id}`]) assert.equal((await ask('DELETE', one, { token })).status, 204)
+  assert.deepEqual(await decisions(token, asked), [false, false])
 })
 
 test('without a token of the emulator nobody asks, and what it does not understand it does not take', async () => {

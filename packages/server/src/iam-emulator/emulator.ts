@@ -7,23 +7,21 @@ import type { AddressInfo } from 'node:net'
 import { Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { Clock } from '../clock.ts'
-import { type Random, randomHex } from '../random.ts'
+import type { Random } from '../random.ts'
 import type { Account, EmulatedIdentity } from './accounts.ts'
-import { isPermitted, type Policy, policySchema, type Question, questionSchema, serviceRoles } from './policies.ts'
+import { Administration } from './administration.ts'
+import { type Answer, okay, Refusal } from './answer.ts'
+import { isPermitted, type Question, questionSchema } from './policies.ts'
 import { Signing, TOKEN_SECONDS } from './signing.ts'
 
 /** A form with a token in it, or some hundred questions. */
 const BODY_BYTES_MAX = 256 * 1024
 const QUESTIONS_MAX = 1_000
-const POLICIES_MAX = 10_000
 const GRANT = 'urn:ibm:params:oauth:grant-type:'
 
 export type EmulatorOptions = { account: Account; listen: { host: string; port: number }; clock: Clock; random: Random }
 
-const checkPolicy = Compile(policySchema)
 const checkQuestions = Compile(Type.Array(questionSchema, { minItems: 1, maxItems: QUESTIONS_MAX }))
-
-type Answer = { status: number; body: unknown }
 
 /** @throws Error when told to listen beyond this machine. */
 export async function startIamEmulator({ account, listen, clock, random }: EmulatorOptions): Promise<IamEmulator> {
@@ -51,8 +49,7 @@ export class IamEmulator {
   readonly signing: Signing
   readonly #server: Server
   readonly #clock: Clock
-  readonly #random: Random
-  readonly #policies = new Map<string, Policy>()
+  readonly #administration: Administration
   /** How often the keys have been asked for: what tests of caching look at. */
   keySetRequests = 0
 
@@ -63,8 +60,7 @@ export class IamEmulator {
     this.account = account
     this.signing = signing
     this.#clock = clock
-    this.#random = random
-    for (const policy of account.policies ?? []) this.#add(policy)
+    this.#administration = new Administration({ account, random })
     server.on('request', (request, response) => void this.#serve(request, response))
   }
 
@@ -89,7 +85,8 @@ export class IamEmulator {
       answer =
         error instanceof Refusal ? error.answer : { status: 500, body: { errorMessage: 'a bug of the emulator' } }
     }
-    response.writeHead(answer.status, { 'content-type': 'application/json', 'cache-control': 'no-store' })
+    const etag = answer.etag === undefined ? {} : { etag: answer.etag }
+    response.writeHead(answer.status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...etag })
     response.end(answer.body === null ? '' : JSON.stringify(answer.body))
   }
 
@@ -109,8 +106,7 @@ export class IamEmulator {
       case 'POST /v2/authz':
         return this.#decide(request)
       default:
-        if (/^\/v2\/policies(\/[^/]+)?$/.test(pathname)) return this.#administer(request, pathname.split('/')[3])
-        throw new Refusal(404, 'not_found', 'The emulator does not know this path.')
+        return this.#administer(request, pathname)
     }
   }
 
@@ -119,7 +115,7 @@ export class IamEmulator {
       issuer: this.issuer,
       token_endpoint: `${this.issuer}/token`,
       jwks_uri: `${this.issuer}/keys`,
-      grant_types_supported: ['apikey', 'cr-token', 'iam-authz'].map(name => GRANT + name),
+      grant_types_supported: ['apikey', 'cr-token', 'assume', 'iam-authz'].map(name => GRANT + name),
       response_types_supported: ['cloud_iam'],
       subject_types_supported: ['public'],
       id_token_signing_alg_values_supported: ['RS256'],
@@ -153,14 +149,14 @@ export class IamEmulator {
       case `${GRANT}cr-token`:
         found = identities.find(
           ({ iam_id, name, cr_tokens }) =>
-            [iam_id, name].includes(given('profile_id') ?? given('profile_name') ?? '') &&
-            cr_tokens?.includes(given('cr_token') ?? ''),
+            [iam_id, name].includes(profileOf(form)) && cr_tokens?.includes(given('cr_token') ?? ''),
         )
         if (!found) throw new Refusal(400, 'BXNIM0439E', 'The compute resource token does not belong to that profile.')
         return found
+      case `${GRANT}assume`:
+        return this.#assumed(await this.#bearer(given('access_token')), profileOf(form))
       case `${GRANT}iam-authz`:
-        if ((await this.signing.verify(given('access_token') ?? '')) === null)
-          throw new Refusal(401, 'BXNIM0408E', 'Provided token is invalid.')
+        await this.#bearer(given('access_token'))
         found = identities.find(({ iam_id }) => iam_id.startsWith('crn-') && iam_id === given('desired_iam_id'))
         if (!found) throw new Refusal(400, 'BXNIM0513E', 'There is no such CRN in the emulator.')
         return found
@@ -169,13 +165,29 @@ export class IamEmulator {
     }
   }
 
+  /** The `iam_id` of a token from here. */
+  async #bearer(token: string | null): Promise<string> {
+    const iamId = await this.signing.verify(token ?? '')
+    if (iamId !== null) return iamId
+    throw new Refusal(401, 'BXNIM0408E', 'Provided token is invalid.')
+  }
+
+  /** Who may, says the profile. */
+  #assumed(by: string, profile: string): EmulatedIdentity {
+    const found = this.account.identities.find(
+      ({ iam_id, name, assumed_by }) => [iam_id, name].includes(profile) && assumed_by?.includes(by),
+    )
+    if (found) return found
+    throw new Refusal(400, 'BXNIM0439E', 'This identity may not assume that profile.')
+  }
+
   async #decide(request: IncomingMessage): Promise<Answer> {
     await this.#admit(request)
     const questions = jsonOf(await bodyOf(request))
     if (!checkQuestions.Check(questions))
       throw new Refusal(400, 'invalid_body', `The body must be 1 to ${QUESTIONS_MAX} questions.`)
-    const roles = { ...serviceRoles, ...this.account.roles }
-    const decisionOf = (question: Question) => isPermitted(this.#policies.values(), roles, question)
+    const [policies, roles] = [this.#administration.policies(), this.#administration.roles()]
+    const decisionOf = (question: Question) => isPermitted(policies, roles, question)
     const responses = questions.map(question => ({
       status: '200',
       authorizationDecision: { permitted: decisionOf(question) },
@@ -183,25 +195,13 @@ export class IamEmulator {
     return okay({ responses })
   }
 
-  async #administer(request: IncomingMessage, id: string | undefined): Promise<Answer> {
-    await this.#admit(request)
-    if (request.method === 'POST' && id === undefined) {
-      const policy = jsonOf(await bodyOf(request))
-      if (!checkPolicy.Check(policy)) {
-        const [first] = checkPolicy.Errors(policy)
-        throw new Refusal(
-          400,
-          'invalid_body',
-          `${first?.instancePath || 'The body'} ${first?.message ?? 'is not valid'}.`,
-        )
-      }
-      if (this.#policies.size >= POLICIES_MAX) throw new Refusal(409, 'limit', 'There are too many policies.')
-      return { status: 201, body: { id: this.#add(policy), ...policy } }
-    }
-    if (request.method === 'GET' && id === undefined)
-      return okay({ policies: [...this.#policies].map(([policyId, policy]) => ({ id: policyId, ...policy })) })
-    if (request.method === 'DELETE' && id !== undefined && this.#policies.delete(id)) return { status: 204, body: null }
-    throw new Refusal(404, 'not_found', 'There is no such policy.')
+  async #administer(request: IncomingMessage, path: string): Promise<Answer> {
+    if (/^\/v2\/(policies|roles)(\/|$)/.test(path)) await this.#admit(request)
+    const { method = '', headers } = request
+    const body = async () => jsonOf(await bodyOf(request))
+    const answer = await this.#administration.answer({ method, path, ifMatch: headers['if-match'], body })
+    if (answer) return answer
+    throw new Refusal(404, 'not_found', 'The emulator does not know this path.')
   }
 
   /** Whoever has a token from here. */
@@ -210,24 +210,10 @@ export class IamEmulator {
     if ((await this.signing.verify(token)) === null)
       throw new Refusal(401, 'invalid_token', 'A token of this emulator is needed: Authorization: Bearer …')
   }
-
-  #add(policy: Policy): string {
-    const id = `policy-${randomHex(this.#random, 8)}`
-    this.#policies.set(id, policy)
-    return id
-  }
 }
 
-class Refusal extends Error {
-  readonly answer: Answer
-  constructor(status: number, errorCode: string, errorMessage: string) {
-    super(errorMessage)
-    this.answer = { status, body: { errorCode, errorMessage, context: {} } }
-  }
-}
-
-function okay(body: unknown): Answer {
-  return { status: 200, body }
+function profileOf(form: URLSearchParams): string {
+  return form.get('profile_id') || form.get('profile_name') || ''
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {

@@ -90,13 +90,25 @@ export function isPermitted(
   return false
 }
 
-/** `crn:v1:bluemix:public:SERVICE:REGION:a/ACCOUNT:INSTANCE:TYPE:RESOURCE`; the last part may hold colons. */
+/**
+ * `crn:v1:bluemix:public:SERVICE:REGION:a/ACCOUNT:INSTANCE:TYPE:RESOURCE`. The last part is percent-encoded (ECOSYSTEM 1.1), as policies do not have it;
+ * one that was sent as it is may hold colons.
+ */
 function attributesOfCrn(crn: string): Record<string, string> {
   const [, , , , serviceName = '', region = '', scope = '', serviceInstance = '', resourceType = '', ...rest] =
     crn.split(':')
   const accountId = scope.startsWith('a/') ? scope.slice(2) : ''
-  const parts = { serviceName, region, accountId, serviceInstance, resourceType, resource: rest.join(':') }
+  const parts = { serviceName, region, accountId, serviceInstance, resourceType, resource: decoded(rest.join(':')) }
   return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== ''))
+}
+
+/** What is no encoding stands for itself: nothing is permitted by a guess that could not be granted by name. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 function fits(operator: 'stringEquals' | 'stringMatch', wanted: string, given: string | undefined): boolean {
