@@ -26,6 +26,7 @@ export const hello = s.closed({
   ),
   instance: s.optional(s.instanceId),
   session: s.optional(s.lockId),
+  resume: s.optional(s.lockId),
   ttl_ms: s.optional(s.ttlMs),
   labels: s.optional(s.labels),
 })

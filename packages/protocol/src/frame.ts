@@ -3,7 +3,7 @@
  * and one parse serve many operations. Types only: free of dependencies, so that the library can load it anywhere.
  *
  * The rules, once:
- * - The first message of a connection is `hello`: it opens a session, or resumes one with `session: "<id>.<secret>"`.
+ * - The first message of a connection is `hello`: it opens a session, or resumes one with `session: "<id>.<secret>"` (or `resume`).
  *   The answer is `welcome`, or a `reply` with `id: 0` and an error, after which the server closes.
  * - Every request has an `id`, a positive integer that only grows within the session, over reconnects too. It **is** the request
  *   id: a repeat (after a reconnect) does not act twice, is attached to the wait it began, and is answered with what is true now.
@@ -58,6 +58,8 @@ export type ClientHello = {
   instance?: string
   /** `<id>.<secret>` of the session to resume. */
   session?: string
+  /** Another word for `session`. */
+  resume?: string
   ttl_ms?: number
   labels?: Record<string, string>
 }

@@ -214,8 +214,15 @@ test('a lost connection loses nothing: resume lists the grants, and a repeat und
     await client.until(() => client.messages.find(({ type }) => type === 'queued'))
     client.socket.terminate()
 
+    const session = `${welcome.session.id}.${welcome.session.secret}`
+    for (const hello of [{ resume: session }, { resume: session, session }]) {
+      const other = new Client(server.url)
+      const { session, grants } = await other.hello(hello)
+      assert.deepEqual([session.id, grants.length], [welcome.session.id, 1])
+      other.socket.terminate()
+    }
     const again = new Client(server.url)
-    const resumed = await again.hello({ session: `${welcome.session.id}.${welcome.session.secret}` })
+    const resumed = await again.hello({ session })
     assert.equal(resumed.session.id, welcome.session.id)
     assert.deepEqual(
       resumed.grants.map((one: Json) => [one.name, one.token, one.request_id]),
@@ -236,6 +243,8 @@ test('a hello that is not valid is answered under id 0, and the connection close
       [{ type: 'acquire', id: 1, name: 'a' }, 'invalid_request'],
       [{ type: 'hello', ttl_ms: 1 }, 'invalid_request'],
       [{ type: 'hello', session: 's-1.wrong' }, 'unauthenticated'],
+      [{ type: 'hello', resume: 's-1.wrong' }, 'unauthenticated'],
+      [{ type: 'hello', session: 's-1.wrong', resume: 's-2.wrong' }, 'invalid_request'],
     ]
     for (const [hello, code] of cases) {
       const client = new Client(server.url)

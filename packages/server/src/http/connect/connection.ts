@@ -23,7 +23,7 @@ import { timestamp, wireGrant } from '../views.ts'
 import { checkMessage, misfitError } from './checking.ts'
 import { commandOf } from './commands.ts'
 import { Deadlines } from './deadlines.ts'
-import { type Arrived, greeterOf, helloCommand, welcomeOf, wireErrorOf } from './greeting.ts'
+import { type Arrived, greeterOf, helloCommand, inOneWord, twoSessions, welcomeOf, wireErrorOf } from './greeting.ts'
 import { Outbox } from './outbox.ts'
 import { Pending } from './pending.ts'
 import { mayStay, messageRefusal } from './permitting.ts'
@@ -171,10 +171,12 @@ export class Connection {
 
   #hello(message: unknown): void {
     if (!checkHello.accepts(message)) return this.#reject(misfitError(checkHello.misfit(message)))
+    const hello = inOneWord(message)
+    if (!hello) return this.#reject(misfitError(twoSessions))
     this.#state = 'greeting'
     const failed = (error: unknown) => this.#reject(wireErrorOf(error))
     try {
-      const greeted = whenKnown(greeterOf(this.#doors, message, this.#arrived), caller => this.#greet(message, caller))
+      const greeted = whenKnown(greeterOf(this.#doors, hello, this.#arrived), caller => this.#greet(hello, caller))
       if (greeted instanceof Promise) greeted.catch(failed)
     } catch (error) {
       failed(error)

@@ -32,6 +32,14 @@ export function greeterOf(
 }
 
 /** null: the secret of the session to resume is wrong. */
+export const twoSessions = { name: 'resume', message: '`resume` and `session` say the same: send one of them.' }
+
+/** `resume` is another word for `session`; nobody after this needs to know. null: they name two. */
+export function inOneWord({ resume, ...hello }: ClientHello): ClientHello | null {
+  if (resume === undefined) return hello
+  return (hello.session ?? resume) === resume ? { ...hello, session: resume } : null
+}
+
 export function helloCommand(doors: Doors, message: ClientHello, caller: Caller): Command | null {
   const by = caller.subject
   if (message.session === undefined) {
