@@ -24,14 +24,14 @@ export type Arrived = {
 export function greeterOf(
   doors: Doors,
   { authorization, instance }: ClientHello,
-  { caller, presented, named }: Arrived,
+  { caller, presented, named, trace }: Arrived,
 ): Caller | null | Promise<Caller | null> {
-  if (!caller && authorization !== undefined) return callerOf(doors, { ...presented, authorization }, instance ?? named)
+  if (!caller && authorization !== undefined)
+    return callerOf(doors, { ...presented, authorization }, { named: instance ?? named, trace })
   if (!caller || instance === undefined) return caller
   return entered(doors, caller.identity, { named: instance, address: caller.address })
 }
 
-/** null: the secret of the session to resume is wrong. */
 export const twoSessions = { name: 'resume', message: '`resume` and `session` say the same: send one of them.' }
 
 /** `resume` is another word for `session`; nobody after this needs to know. null: they name two. */
@@ -40,6 +40,7 @@ export function inOneWord({ resume, ...hello }: ClientHello): ClientHello | null
   return (hello.session ?? resume) === resume ? { ...hello, session: resume } : null
 }
 
+/** null: the secret of the session to resume is wrong. */
 export function helloCommand(doors: Doors, message: ClientHello, caller: Caller): Command | null {
   const by = caller.subject
   if (message.session === undefined) {
