@@ -132,4 +132,16 @@ export const identityBugs: readonly Bug[] = [
       name: 'raw keys are off beside an issuer of IBM Cloud IAM, and wherever it is said',
     },
   },
+  {
+    id: 'stolen-key-without-a-name',
+    rules: ['V6'],
+    does: 'The use of a key that was revoked is noted without the name of the key: nobody learns that it was stolen.',
+    file: 'packages/server/src/auth/stranger.ts',
+    find: 'target: `credential/${parsed.id}`,',
+    replace: "target: 'credential',",
+    test: {
+      file: 'packages/server/src/http/strangers.test.ts',
+      name: 'whoever goes on using a revoked key is in the trail by its name, whichever door they try',
+    },
+  },
 ]

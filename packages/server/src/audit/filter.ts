@@ -3,7 +3,10 @@ import type { AuditRecord, Outcome } from './record.ts'
 
 export type AuditFilter = {
   instance: string
-  /** Beside those of the instance, records that concern no instance: for who looks after the service. */
+  /**
+   * Beside those of the instance, for who looks after the service: records that concern no instance; what became of instances, those too that are gone;
+   * and who presented what proves nobody, whosever key it was.
+   */
   includesService?: boolean
   lock?: string
   /** What names of locks start with. */
@@ -22,13 +25,17 @@ export const CLOCK_SLACK_MS = 60_000
 
 export function accepts(filter: AuditFilter, record: AuditRecord, atMs: number): boolean {
   const { instance, includesService, lock, prefix, subject, action, outcome, sinceMs, untilMs } = filter
-  if (record.instance === undefined ? !includesService : record.instance !== instance) return false
+  if (record.instance !== instance && !(includesService && isOfService(record))) return false
   if (lock !== undefined && !concerns(record.target, lock)) return false
   if (prefix !== undefined && !isUnder(record.target, prefix)) return false
   if (subject !== undefined && record.subject !== subject && record.affected !== subject) return false
   if (action !== undefined && record.action !== action) return false
   if (outcome !== undefined && record.outcome !== outcome) return false
   return (sinceMs === undefined || atMs >= sinceMs) && (untilMs === undefined || atMs < untilMs)
+}
+
+function isOfService({ instance, action }: AuditRecord): boolean {
+  return instance === undefined || action === 'authenticate' || action.startsWith('instance.')
 }
 
 /** A freeze of a prefix concerns every lock under it. */

@@ -95,9 +95,13 @@ export class ApiKeys {
 /** Whoever may make keys for one instance must not make one that passes for the operator, for everybody, or for a group. */
 const reserved = /^(root$|\*|group:)/
 
+export function subjectOf({ id, subject }: CredentialRecord): string {
+  return reserved.test(subject) ? `key:${id}` : subject
+}
+
 function identityOf(record: CredentialRecord): Identity {
   return Object.freeze({
-    subject: reserved.test(record.subject) ? `key:${record.id}` : record.subject,
+    subject: subjectOf(record),
     groups: record.groups.map(group => (group.startsWith('group:') ? group : `group:${group}`)),
     kind: 'key',
     credential: record.id,

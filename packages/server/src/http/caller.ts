@@ -8,6 +8,7 @@ import { type Block, isWithin, plainAddress } from '../policies/addresses.ts'
 import type { Doors } from './doors.ts'
 import { endedRefusal, isStale } from './ended.ts'
 import { invalid, Refused, refuse } from './reply.ts'
+import { noteStranger } from './strangers.ts'
 
 export type Caller = {
   /** Replaced when the credential's record changes while a stream is open. */
@@ -56,18 +57,25 @@ export function addressOf({ peer, forwarded }: { peer: string; forwarded: string
   return address
 }
 
+type Asked = {
+  /** What `Holdfast-Instance` says. */
+  named: string | string[] | undefined
+  trace: string
+}
+
 /**
- * null: nobody is proved. Throws or rejects when the instance that is named may not be entered, which answers like one that is not there.
- * `named` is what `Holdfast-Instance` says.
+ * null: nobody is proved, which is noted if something was presented. Throws or rejects when the instance that is named may not be entered, which answers like one that is not there.
  */
 export function callerOf(
   doors: Doors,
   presented: Presented,
-  named: string | string[] | undefined,
+  { named, trace }: Asked,
 ): Caller | null | Promise<Caller | null> {
-  return whenKnown(doors.authenticate(presented), identity =>
-    identity ? entered(doors, identity, { named, address: presented.address }) : null,
-  )
+  return whenKnown(doors.authenticate(presented), identity => {
+    if (identity) return entered(doors, identity, { named, address: presented.address })
+    noteStranger(doors, presented, trace)
+    return null
+  })
 }
 
 /** The same for who has proved it already, and names the instance later. */

@@ -121,13 +121,6 @@ export function note(
   })
 }
 
-/** Something was presented, and proved nobody. */
-export function noteStranger({ registry }: Doors, address: string, trace: string): void {
-  const [action, reason] = ['authenticate', 'What was presented proves nobody.']
-  const { status } = errors.unauthenticated
-  registry.note({ by: '', from: address, action, instance: null, target: '', outcome: 'denied', status, reason, trace })
-}
-
 function targetOf({ lock, under, isPrefix, instance }: Deed, caller: Caller): string {
   if (under !== undefined || (isPrefix && lock !== null)) return `locks/${under ?? lock}*`
   return lock === null ? `instance/${instance ?? caller.instance}` : `lock/${lock}`

@@ -8,7 +8,6 @@ import { callerOf, presentedBy, whenKnown } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { dryRunRefusal } from '../dry-run.ts'
 import { foreignOrigin } from '../origins.ts'
-import { noteStranger } from '../permission.ts'
 import { failed, headersOf, Refused } from '../reply.ts'
 import { requestIds } from '../request-ids.ts'
 import { Connection, closeCodes } from './connection.ts'
@@ -68,11 +67,8 @@ export class Connections {
     try {
       const presented = presentedBy(request, this.#doors)
       const named = request.headers['holdfast-instance']
-      const greeted = whenKnown(callerOf(this.#doors, presented, named), caller => {
-        if (presented.authorization !== undefined && !caller) {
-          noteStranger(this.#doors, presented.address, trace)
-          return turnAway(socket, 'unauthenticated', trace)
-        }
+      const greeted = whenKnown(callerOf(this.#doors, presented, { named, trace }), caller => {
+        if (presented.authorization !== undefined && !caller) return turnAway(socket, 'unauthenticated', trace)
         this.#let(request, { socket, head }, { caller, presented, named, trace })
       })
       if (greeted instanceof Promise) greeted.catch(turnedAway)
