@@ -92,15 +92,20 @@ const heldMessages = {
   queued: 'Others are before you in line.',
 } as const
 
+const ownMessage =
+  'Your own session holds the lock: release that grant first (a shared one does not become exclusive), or enter it once more with `reentrant: true`.'
+
 function heldError(reason: keyof typeof heldMessages, held: Held | null): WireError {
   const error: WireError = { code: 'lock_held', message: heldMessages[reason], reason }
   if (!held) return error
+  if (held.isOwn && reason === 'held') error.message = ownMessage
   error.lock = held.lock
-  error.holder = held.holder
-  error.since = timestamp(held.at)
+  if (held.holder !== null) error.holder = held.holder
+  if (held.at !== null) error.since = timestamp(held.at)
   if (held.labels !== null) error.labels = held.labels
   error.queue_length = held.queueLength
-  if (held.estimateMs !== null) error.estimate_ms = Math.round(held.estimateMs)
+  if (held.estimateMs !== null) error.estimate_ms = held.estimateMs
+  if (held.delayedMs !== null) error.delayed_ms = held.delayedMs
   return error
 }
 

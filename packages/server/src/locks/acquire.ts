@@ -14,7 +14,7 @@ import type { Draft } from './draft.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
 import { remember } from './memory.ts'
-import type { Acquire, Claim, Refusal, Reply, Session, Waiter } from './model.ts'
+import type { Acquire, Claim, Held, Refusal, Reply, Session, Waiter } from './model.ts'
 import { canGrantAtOnce, covers, limitOf, rankOf } from './queue.ts'
 import { grantOverQuota, waitOverQuota } from './quota.ts'
 import {
@@ -78,7 +78,8 @@ function repeat(draft: Draft, command: Acquire): Reply | null {
     )
   if (did?.did === 'acquire') return repeatAcquire(draft, { ...command, session: command.session }, did.grants)
   // A cancel that overtook its acquire.
-  if (did?.did === 'cancel') return { ok: false, code: 'lock_held', reason: 'cancelled', held: null }
+  if (did?.did === 'cancel')
+    return { ok: false, code: 'lock_held', reason: 'cancelled', held: inTheWayOf(draft, command) }
   return did ? usedOtherwise : repeatWait(state, session, command)
 }
 
@@ -252,8 +253,12 @@ function held(draft: Draft, command: Acquire): Reply {
     ok: false,
     code: 'lock_held',
     reason: reasonNotFree(draft.state, command.claims),
-    held: heldView(draft.state, command.claims, draft.now),
+    held: inTheWayOf(draft, command),
   }
+}
+
+function inTheWayOf({ state, now }: Draft, { claims, session }: Acquire): Held {
+  return heldView(state, claims, { now, session: typeof session === 'string' ? session : null })
 }
 
 function enqueue(draft: Draft, command: Acquire, asked: Asked, rank: number): Reply {

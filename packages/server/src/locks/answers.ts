@@ -41,7 +41,12 @@ function answerTo(state: State, entry: Ended & { gone: Gone }, moment: Moment & 
           : why?.reason === 'timeout'
             ? 'timeout'
             : reasonNotFree(state, waiter.claims)
-      return { ok: false, code: 'lock_held', reason, held: heldView(state, waiter.claims, moment.now) }
+      return {
+        ok: false,
+        code: 'lock_held',
+        reason,
+        held: heldView(state, waiter.claims, { now: moment.now, session: waiter.session }),
+      }
     }
   }
 }

@@ -113,7 +113,7 @@ function rememberSingle(state: State, session: string, ending: Ending): void {
   endedSingles.young = new Map()
 }
 
-/** Called by those who end a grant while others wait, for the estimates. */
+/** Called by those who end a grant, for the estimates. */
 export function noteHold(lock: Lock, heldMs: number): void {
   lock.typicalHoldMs =
     lock.typicalHoldMs === null ? heldMs : lock.typicalHoldMs + HOLD_WEIGHT * (heldMs - lock.typicalHoldMs)

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
-import type { Command, GrantView, Reply } from './model.ts'
+import type { Command, GrantView, Held, Reply } from './model.ts'
 import { NUMBERS_PER_EPOCH, newState, nextNumber } from './state.ts'
 
 const by = 'test'
@@ -15,6 +15,15 @@ function granted(reply: Reply): GrantView {
 function refused(reply: Reply): string {
   assert(reply.ok === false, `expected a refusal, not ${JSON.stringify(reply)}`)
   return reply.code === 'lock_lost' || reply.code === 'lock_held' ? `${reply.code} ${reply.reason}` : reply.code
+}
+
+/** What the refusal says is in the way. */
+function inTheWay(reply: Reply): Held {
+  assert(
+    reply.ok === false && reply.code === 'lock_held' && reply.held,
+    `expected what is in the way, not ${JSON.stringify(reply)}`,
+  )
+  return reply.held
 }
 
 const release = ({ session, lock, token }: GrantView): Command => ({
@@ -189,4 +198,43 @@ test('a request id that released, passed on or wrote something is not good for a
   assert.equal(write(z, 'new').ok, true)
   assert.equal(refused(write(z, 'newer')), 'invalid_request')
   assert.equal(refused(write(w, 'new')), 'invalid_request')
+})
+
+test('a refusal says which lock is in the way, and what is known of it, whoever is there', () => {
+  const world = new World()
+  const [a, b, c] = [world.open(1_000), world.open(60_000), world.open(60_000)]
+  granted(world.do(acquireOf(a, [claimOf('x', { lockDelayMs: 700 })])))
+  world.pass(1_100)
+  const delayed = inTheWay(world.do(acquireOf(b, ['free', 'x'])))
+  assert.deepEqual([delayed.lock, delayed.holder, delayed.queueLength, delayed.isOwn], ['x', null, 0, false])
+  assert(delayed.delayedMs !== null && delayed.delayedMs > 0 && delayed.delayedMs <= 700)
+  assert.equal(delayed.estimateMs, delayed.delayedMs)
+  assert.equal(world.do(acquireOf(b, ['x'], { request: 1, waitMs: null })).ok, 'queued')
+  assert.equal(inTheWay(world.do(acquireOf(c, ['x']))).queueLength, 1)
+  world.do({ type: 'cancel', by, session: c, cancels: 9, request: null })
+  const cancelled = inTheWay(world.do(acquireOf(c, ['x'], { request: 9 })))
+  assert.deepEqual([cancelled.lock, cancelled.queueLength], ['x', 1])
+})
+
+test('how long one would wait is judged by how long the lock was held before, contended or not', () => {
+  const world = new World()
+  const [a, b] = [world.open(60_000), world.open(60_000)]
+  const first = granted(world.do(acquireOf(a, ['x'])))
+  assert.equal(inTheWay(world.do(acquireOf(b, ['x']))).estimateMs, null, 'nothing is known yet')
+  world.now += 900
+  world.do(release(first))
+  granted(world.do(acquireOf(a, ['x'])))
+  world.now += 200
+  assert.equal(inTheWay(world.do(acquireOf(b, ['x']))).estimateMs, 700)
+})
+
+test('a session is told when it is in its own way', () => {
+  const world = new World()
+  const [a, b] = [world.open(), world.open()]
+  const shared = (session: string) => acquireOf(session, [claimOf('x', { mode: 'shared' })])
+  granted(world.do(shared(a)))
+  assert.equal(inTheWay(world.do(acquireOf(a, ['x']))).isOwn, true)
+  assert.equal(inTheWay(world.do(acquireOf(b, ['x']))).isOwn, false)
+  granted(world.do(shared(b)))
+  assert.equal(inTheWay(world.do(acquireOf(a, ['x']))).isOwn, false, 'somebody else holds it too')
 })

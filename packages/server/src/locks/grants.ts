@@ -132,7 +132,7 @@ export type Ended = {
 /** Ends one grant. Those who wait are served by a `pump` of the lock, which is the caller's to make. */
 export function endGrant(draft: Draft, grant: Grant, ended: Ended): void {
   const lock = draft.state.locks.get(grant.lock)
-  if (lock && lock.queue.length > 0) noteHold(lock, draft.now - grant.sinceMs)
+  if (lock) noteHold(lock, draft.now - grant.sinceMs)
   const isOwnDoing = ended.type === 'released' || ended.type === 'session_closed' || ended.type === 'expired'
   const change = isOwnDoing || ended.type === 'transferred' ? 0 : draft.change(grant.session)
   // Who released it himself needs no telling.

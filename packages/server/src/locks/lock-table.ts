@@ -53,11 +53,10 @@ export class LockTable {
     return lock
   }
 
-  /** The lock is free: nothing is known of it any more. */
+  /** The lock is free: nothing is known of it any more, but for how long it is held when it is. */
   free(lock: Lock): void {
     if (lock.isUnused) return
     lock.isUnused = true
-    lock.typicalHoldMs = null
     this.#unused++
     if (lock.isInRing) return
     const place = this.#next++ % this.#unusedMax

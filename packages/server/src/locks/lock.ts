@@ -20,7 +20,7 @@ export class Lock {
   queue: Waiter[] = none
   config: Config | null = null
   value: Value | null = null
-  /** Moving average of how long grants lasted, while the lock has been contended: for estimates. */
+  /** Moving average of how long grants lasted, for estimates: of the time since this server decides, and the table has not forgotten the lock. */
   typicalHoldMs: number | null = null
   /** Free, and kept by the table for a while all the same; nobody else sees it then. */
   isUnused = false

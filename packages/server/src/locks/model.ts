@@ -302,13 +302,18 @@ export type LockView = {
 /** Time that this reply confers: the session lives at least `ttlMs` from the reading made for this very request. */
 export type Confers = { ttlMs: number; changes: number }
 
+/** What is in the way. `holder`, `at` and `labels` are those of one who holds it; null: nobody does. */
 export type Held = {
-  holder: string
-  at: number
+  lock: string
+  holder: string | null
+  at: number | null
   labels: Labels | null
   queueLength: number
   estimateMs: number | null
-  lock: string
+  /** Until when an end keeps others out, from now. */
+  delayedMs: number | null
+  /** Nobody holds it but the session that asks. */
+  isOwn: boolean
 }
 
 /** `waitedMs`: it came at the end of a wait, which lasted so long. */

@@ -82,7 +82,8 @@ export function deleteLock(draft: Draft, command: Of<'delete_lock'>): Reply {
   if (!matches(lock.config, command.ifVersion)) return { ok: false, code: 'precondition_failed' }
   if (lock.grants.length > 0 || lock.queue.length > 0 || lock.delays.length > 0) {
     const reason = lock.grants.length > 0 ? 'held' : lock.queue.length > 0 ? 'queued' : 'delayed'
-    return { ok: false, code: 'lock_held', reason, held: heldView(draft.state, [{ lock: command.lock }], draft.now) }
+    const held = heldView(draft.state, [{ lock: command.lock }], { now: draft.now, session: null })
+    return { ok: false, code: 'lock_held', reason, held }
   }
   const { config, value } = lock
   if (value)

@@ -55,7 +55,6 @@ export function lockView(state: State, name: string, now: number): LockView | nu
   const lock = state.locks.get(name)
   if (!lock) return null
   const freeze = freezeOf(state, name)
-  const delayedMs = lock.delays.reduce((most, delay) => Math.max(most, delayEndMs(state, delay) - now), 0)
   const isHeld = lock.grants.length > 0
   return {
     lock: name,
@@ -66,35 +65,56 @@ export function lockView(state: State, name: string, now: number): LockView | nu
     config: lock.config,
     value: lock.value,
     freeze,
-    delayedMs: lock.delays.length > 0 ? Math.ceil(delayedMs) : null,
+    delayedMs: delayedMsOf(state, lock, now),
     typicalHoldMs: lock.typicalHoldMs === null ? null : Math.round(lock.typicalHoldMs),
   }
 }
 
-/** Who is in the way, for the refusal: the error that people see most. */
-export function heldView(state: State, claims: readonly { lock: string }[], now: number): Held | null {
+/** Until the last of what ended grants still occupy is free; null: there is nothing. */
+function delayedMsOf(state: State, lock: Lock, now: number): number | null {
+  if (lock.delays.length === 0) return null
+  return Math.ceil(lock.delays.reduce((most, delay) => Math.max(most, delayEndMs(state, delay) - now), 0))
+}
+
+type Viewer = { now: number; session: string | null }
+
+/** What is in the way, for the refusal: the error that people see most. `session`: who asks. */
+export function heldView(state: State, claims: readonly { lock: string }[], { now, session }: Viewer): Held {
+  const lock = inTheWay(state, claims)
+  const grant = lock?.grants[0]
+  return {
+    lock: lock?.name ?? claims[0]?.lock ?? '',
+    holder: grant?.holder ?? null,
+    at: grant?.at ?? null,
+    labels: grant?.labels ?? null,
+    queueLength: lock?.queue.length ?? 0,
+    estimateMs: lock ? estimate(state, lock, now) : null,
+    delayedMs: lock ? delayedMsOf(state, lock, now) : null,
+    isOwn: lock !== null && lock.grants.length > 0 && lock.grants.every(held => held.session === session),
+  }
+}
+
+/** Of several the first that is held, else that is kept free, else that somebody waits for. */
+function inTheWay(state: State, claims: readonly { lock: string }[]): Lock | null {
+  let found: Lock | null = null
   for (const { lock: name } of claims) {
     const lock = state.locks.get(name)
-    const grant = lock?.grants[0]
-    if (!lock || !grant) continue
-    return {
-      lock: name,
-      holder: grant.holder,
-      at: grant.at,
-      labels: grant.labels,
-      queueLength: lock.queue.length,
-      estimateMs: estimate(lock, now),
-    }
+    if (!lock) continue
+    if (lock.grants.length > 0) return lock
+    if (!found || (found.delays.length === 0 && lock.delays.length > 0)) found = lock
   }
-  return null
+  return found
 }
 
 /** How long a newcomer would wait, judged by how long others held; null: nothing is known. */
-function estimate(lock: Lock, now: number): number | null {
-  const grant = lock.grants[0]
-  if (lock.typicalHoldMs === null || !grant) return null
-  const left = Math.max(0, lock.typicalHoldMs - (now - grant.sinceMs))
-  return Math.round(left + lock.queue.length * lock.typicalHoldMs)
+function estimate(state: State, lock: Lock, now: number): number | null {
+  const [grant] = lock.grants
+  const { typicalHoldMs } = lock
+  const delayedMs = delayedMsOf(state, lock, now)
+  if (!grant && lock.queue.length === 0) return delayedMs
+  if (typicalHoldMs === null) return null
+  const leftMs = grant ? Math.max(0, typicalHoldMs - (now - grant.sinceMs)) : (delayedMs ?? 0)
+  return Math.round(leftMs + lock.queue.length * typicalHoldMs)
 }
 
 /** Why the claims cannot be granted at once, when nobody holds them. */

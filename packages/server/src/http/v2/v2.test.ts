@@ -92,6 +92,22 @@ test('a repeat under the same request id gets the same grant, and a repeated rel
   })
 })
 
+test('a refused session hears that it holds the lock itself, and others what keeps them out', async () => {
+  await withServer(async server => {
+    const [one, two] = [await server.openSession(), await server.openSession()]
+    await acquire(server, one, 'a', { lock_delay_ms: 60_000 })
+    const [own, other] = [await acquire(server, one, 'a'), await acquire(server, two, 'a')]
+    assert.match(own.body.errors[0].message, /^Your own session holds the lock: .*`reentrant: true`/)
+    assert.match(other.body.errors[0].message, /somebody else/)
+    await server.ask('POST', '/v2/locks/a/force-release', { body: { reason: 'stuck' } })
+    const [delayed] = (await acquire(server, two, 'a')).body.errors
+    assert.deepEqual([delayed.reason, delayed.lock, delayed.queue_length], ['delayed', 'a', 0])
+    assert.ok(delayed.delayed_ms > 0 && delayed.estimate_ms > 0)
+    const [v1] = (await server.ask('POST', '/v1/locks/a/acquire', { body: {} })).body.errors
+    assert.ok(v1.delayed_seconds > 0 && v1.delayed_ms === undefined)
+  })
+})
+
 test('a wait that ends without the lock says how long it was, of one lock or of several', async () => {
   await withServer(async server => {
     const [one, two] = [await server.openSession(), await server.openSession()]
