@@ -137,8 +137,8 @@ export const identityBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'The use of a key that was revoked is noted without the name of the key: nobody learns that it was stolen.',
     file: 'packages/server/src/auth/stranger.ts',
-    find: 'target: `credential/${parsed.id}`,',
-    replace: "target: 'credential',",
+    find: '  const verdict = new ApiKeys(',
+    replace: '  return nobody\n  const verdict = new ApiKeys(',
     test: {
       file: 'packages/server/src/http/strangers.test.ts',
       name: 'whoever goes on using a revoked key is in the trail by its name, whichever door they try',
