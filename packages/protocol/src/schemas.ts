@@ -15,6 +15,11 @@ const LINE = '^[^\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]*$'
 const TEXT = '^[^\\ud800-\\udfff]*$'
 /** Ids and secrets of ours: they fit a header and a URL as they are. */
 const WORD = '^[A-Za-z0-9._~-]*$'
+/** What these let through, for people who have sent something else. */
+export const patternWords: Readonly<Record<string, string>> = {
+  [LINE]: 'without control characters such as line breaks and tabs',
+  [WORD]: 'out of letters, digits, `.`, `_`, `~` and `-`',
+}
 
 /** An object that refuses what it does not name. */
 export function closed<Properties extends TProperties>(properties: Properties, options: { description?: string } = {}) {
@@ -149,6 +154,15 @@ export const timestamp = Type.String({
   pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,3})?Z$',
   format: 'date-time',
   description: 'RFC 3339 in UTC. For people: no decision rests on it.',
+})
+
+/** In requests. A leap second is none: the clocks of computers leave it out. */
+export const givenTime = Type.String({
+  minLength: 20,
+  maxLength: 30,
+  pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\\.[0-9]{1,3})?Z$',
+  format: 'date-time',
+  description: 'RFC 3339 in UTC, such as `2026-11-01T12:00:00Z`.',
 })
 
 export const noFields = closed({})

@@ -69,8 +69,8 @@ const queryAudit = operation({
       Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-z.-]+$', description: 'Like `lock.acquire`.' }),
     ),
     outcome: s.optional(outcome),
-    since: s.optional(s.timestamp),
-    until: s.optional(s.timestamp),
+    since: s.optional(s.givenTime),
+    until: s.optional(s.givenTime),
     order: s.optional(Type.Enum(['newest', 'oldest'], { description: 'The newest first if nothing is said.' })),
     limit: s.optional(s.pageLimitQuery),
     start: s.optional(s.pageStart),
@@ -170,7 +170,7 @@ const showHeld = operation({
   summary: 'Who held a lock at some time, who waited, and how it went on',
   errors: [],
   params: s.nameParams,
-  query: s.closed({ at: s.timestamp }),
+  query: s.closed({ at: s.givenTime }),
   body: null,
   replies: {
     200: {

@@ -65,7 +65,7 @@ const freeze = operation({
   errors: ['quota_exceeded', 'storage_full'],
   params: s.noFields,
   query: s.noFields,
-  body: s.closed({ prefix: s.lockPrefix, until: s.timestamp, reason: s.reason }),
+  body: s.closed({ prefix: s.lockPrefix, until: s.givenTime, reason: s.reason }),
   bodyExample: { prefix: 'deploy/', until: '2027-01-02T08:00:00Z', reason: 'Holidays' },
   replies: { 201: { description: 'Frozen.', body: v.v2Freeze } },
 })

@@ -3,6 +3,7 @@
  * once, when first needed; what has passed is trusted from there on.
  */
 import { BODY_BYTES_MAX, LOCK_NAME_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX } from '@holdfast/protocol/limits'
+import { patternWords } from '@holdfast/protocol/schemas'
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 
@@ -43,6 +44,8 @@ type Json = {
   minItems?: number
   maxItems?: number
   maxProperties?: number
+  pattern?: string
+  format?: string
   description?: string
 }
 
@@ -71,6 +74,10 @@ function describe(schema: TSchema, errors: readonly SchemaError[], value: unknow
       name: 'body',
       message: `The body must be ${expectation(schema as Json)}${value === undefined ? '; there is none' : ''}.`,
     }
+  const own = errors.filter(({ instancePath }) => instancePath === deepest?.instancePath)
+  // It looks like a time, and is none.
+  if (own.every(({ keyword }) => keyword === 'format'))
+    return { name, message: `\`${name}\` is no time: there is no such day or hour.` }
   return { name, message: `\`${name}\` must be ${expectation(at(schema as Json, path))}.` }
 }
 
@@ -100,7 +107,7 @@ function expectation(schema: Json | undefined): string {
     case 'number':
       return `${schema.type === 'integer' ? 'a whole number' : 'a number'} from ${schema.minimum ?? '-∞'} to ${schema.maximum ?? '∞'}`
     case 'string':
-      return `well-formed text of ${schema.minLength ?? 0} to ${schema.maxLength ?? '∞'} characters${schema.description ? ` (${schema.description.replace(/\.$/, '')})` : ''}`
+      return text(schema)
     case 'array':
       return `a list of ${schema.minItems ?? 0} to ${schema.maxItems ?? '∞'} items`
     case 'boolean':
@@ -112,6 +119,14 @@ function expectation(schema: Json | undefined): string {
         ? 'an object'
         : `an object with at most ${schema.maxProperties} fields, as the reference says`
   }
+}
+
+function text({ minLength = 0, maxLength, pattern = '', format, description = '' }: Json): string {
+  if (format === 'date-time')
+    return 'a time in UTC as RFC 3339 has it, such as `2026-11-01T12:00:00Z`: with `Z` and no offset, and without leap seconds'
+  const words = patternWords[pattern]
+  const what = description === '' ? '' : ` (${description.replace(/\.$/, '')})`
+  return `well-formed text of ${minLength} to ${maxLength ?? '∞'} characters${words ? ` ${words}` : ''}${what}`
 }
 
 // ------------------------------------------------------------------ what counts bytes, which schemas cannot
