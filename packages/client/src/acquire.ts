@@ -24,7 +24,10 @@ export type AcquireOptions = {
   priority?: number
   /** Ask holders of lower priority to give way, or take the lock from them. Needs the permission. */
   preempt?: WirePreempt
-  /** The grant ends after this long even if its holder lives. */
+  /**
+   * The grant ends after this long even if its holder lives. As any end it is relied on with a margin: `signal` is aborted after 0.82 of it, less a
+   * guard of at most 250 ms (of 5,000 ms: 3,841), for the two clocks may be apart by a tenth each; `expiring` is told before.
+   */
   maxHoldMs?: number
   /** After an unclean end nobody gets the lock for this long. */
   lockDelayMs?: number

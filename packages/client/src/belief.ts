@@ -20,6 +20,8 @@ const GUARD_MS_MAX = 250
 const GUARD_OF_TTL = 1 / 20
 /** Below this part of its deadline a lock is at risk. */
 const RISK_PART = 1 / 3
+/** However long a longest hold, this is enough to finish in. */
+const WARNING_MS_MAX = 10_000
 
 export function guardMs(ttlMs: number): number {
   return Math.min(GUARD_MS_MAX, ttlMs * GUARD_OF_TTL)
@@ -41,6 +43,11 @@ export function endBeliefMs({
   waitedMs?: number
 }): number {
   return (waitedMs + endsInMs) * SURELY - guardMs(ttlMs)
+}
+
+/** How long before the end of a hold that is believed for so long its holder should hear of it. */
+export function warningMs(lastsMs: number): number {
+  return Math.max(0, Math.min(WARNING_MS_MAX, lastsMs * RISK_PART))
 }
 
 /** The later of two deadlines that are both proven, as seen from `now`. */

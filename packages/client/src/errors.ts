@@ -12,10 +12,13 @@ export { type ErrorCode, HoldfastError } from '@holdfast/protocol/errors'
  */
 export type LockLostReason = LostReason | 'connection' | 'released'
 
+/** Who asked the holder to give way, and why: an operator in their words, or a request of higher priority. */
+export type Notice = { by: string; reason: string }
+
 const lostSentences: Record<LockLostReason, string> = {
   expired:
     'its session was not renewed in time (a stalled process or machine); let the resource check the token, or use a longer ttlMs',
-  preempted: 'somebody with a higher priority took it; listen to `preempting` to finish in time',
+  preempted: 'a request of higher priority, or an operator, took it; listen to `preempting` to finish in time',
   forced: 'an operator ended it by force; its history says who and why',
   transferred: 'it was transferred to another session',
   session_closed: 'this connection has been closed',
@@ -31,13 +34,45 @@ export class LockLostError extends HoldfastError {
   readonly lock: string
   readonly token: number
   readonly reason: LockLostReason
-  constructor(lost: { lock: string; token: number; reason: LockLostReason }) {
-    super('lock_lost', `Lock ${quote(lost.lock)} (token ${lost.token}) is lost: ${lostSentences[lost.reason]}.`, {
-      details: lost,
+  /** What it was preempted for, where the holder was told; else null. */
+  readonly notice: Notice | null
+  constructor(lost: { lock: string; token: number; reason: LockLostReason; notice?: Notice | null }) {
+    const { lock, token, reason } = lost
+    const notice = reason === 'preempted' ? (lost.notice ?? null) : null
+    super('lock_lost', `Lock ${quote(lock)} (token ${token}) is lost: ${lostSentence(reason, notice)}.`, {
+      details: { lock, token, reason, ...(notice && { notice }) },
     })
-    this.lock = lost.lock
-    this.token = lost.token
-    this.reason = lost.reason
+    this.lock = lock
+    this.token = token
+    this.reason = reason
+    this.notice = notice
+  }
+}
+
+function lostSentence(reason: LockLostReason, notice: Notice | null): string {
+  if (!notice) return lostSentences[reason]
+  return `${notice.by} took it (${notice.reason}); listen to \`preempting\` to finish in time`
+}
+
+/** The lock is held, but not for as long as was asked of `assertHeld`: nothing is lost yet, and the effect must not begin. */
+export class HeldTooShortlyError extends HoldfastError {
+  override readonly name = 'HeldTooShortlyError'
+  declare readonly code: 'precondition_failed'
+  readonly lock: string
+  readonly token: number
+  /** For how long it can be relied on. */
+  readonly validForMs: number
+  /** For how long it was to be. */
+  readonly minMs: number
+  constructor(held: { lock: string; token: number; validForMs: number; minMs: number; why: string }) {
+    const { lock, token, minMs, why } = held
+    const validForMs = Math.floor(held.validForMs)
+    const message = `Lock ${quote(lock)} (token ${token}) is held, and can be relied on for ${validForMs} ms, not for ${minMs} ms: ${why}.`
+    super('precondition_failed', message, { details: { lock, token, validForMs, minMs } })
+    this.lock = lock
+    this.token = token
+    this.validForMs = validForMs
+    this.minMs = minMs
   }
 }
 

@@ -4,17 +4,20 @@
  */
 import type { WireGrant } from '@holdfast/protocol/frame'
 import { type Instant, remainingMs } from './clock.ts'
-import { LockLostError, type LockLostReason } from './errors.ts'
+import { LockLostError, type LockLostReason, type Notice } from './errors.ts'
 
-/** Somebody with a better claim is to have the lock: finish, and release before `graceMs` has passed. */
-export type Preempting = { by: string; reason: string; graceMs: number }
+/**
+ * Somebody with a better claim is to have the lock: finish, and release. `graceMs` is the service's; what of it can be relied on here, less what clocks
+ * may be apart, `validForMs()` knows when this is told.
+ */
+export type Preempting = Notice & { graceMs: number }
 
 export type LockEvents = {
   /** The holder is asked to give way. */
   preempting: Preempting
   /** Less than a third of the deadline remains, or a renewal failed: it may yet be saved. */
   atRisk: { validForMs: number }
-  /** The longest hold is nearly over. */
+  /** The longest hold is nearly over, as far as it can be relied on: for so long from now. Told once, when a third of it is left, or 10 s. */
   expiring: { endsInMs: number }
   /**
    * It is over; once, and last. What the listener returns is waited for before the service is told that this side knows: as long as the last
@@ -42,7 +45,12 @@ export class Holding {
   /** Believed no longer than this, whatever the session does; null: as long as the session. */
   limit: Instant | null = null
   lost: LockLostError | null = null
-  isUnderNotice = false
+  /** Who asked the holder to give way, and why; null: nobody has. */
+  notice: Notice | null = null
+  /** How long before the end of a longest hold its holder is told; 0: the end is not known. */
+  warnedBeforeMs = 0
+  /** The holder has been told that its longest hold is nearly over. */
+  isExpiring = false
   /** About to be given up by a transfer: not believed, but not lost until it has succeeded. */
   isSuspended = false
   #listeners: Set<Listener> | null = null
@@ -63,7 +71,7 @@ export class Holding {
 
   /** Why it is lost when its own limit has passed. */
   limitReason(): LockLostReason {
-    return this.isUnderNotice ? 'preempted' : 'max_hold'
+    return this.notice ? 'preempted' : 'max_hold'
   }
 
   listen<Name extends LockEventName>(name: Name, call: LockListener<Name>): () => void {
@@ -100,7 +108,7 @@ export class Holding {
   /** No longer held. Resolves when the work under it has stopped, as far as its listeners say; null: at once. */
   lose(reason: LockLostReason, failed: (error: unknown) => void): Promise<unknown> | null {
     if (this.lost) return null
-    this.lost = new LockLostError({ lock: this.name, token: this.token, reason })
+    this.lost = new LockLostError({ lock: this.name, token: this.token, reason, notice: this.notice })
     const promises = this.emit('lost', this.lost, failed)
     this.#listeners = null
     return promises.length === 0 ? null : Promise.all(promises)

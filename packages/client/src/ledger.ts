@@ -3,10 +3,10 @@
  * sends after a change corrects it. It acts on nobody: what it finds lost it says, and the session tells the server.
  */
 import type { WireGrant } from '@holdfast/protocol/frame'
-import { Belief, endBeliefMs, later } from './belief.ts'
-import { deadlineAfter, type Instant } from './clock.ts'
+import { Belief, beliefMs, endBeliefMs, later, warningMs } from './belief.ts'
+import { deadlineAfter, type Instant, remainingMs } from './clock.ts'
 import type { LockLostReason } from './errors.ts'
-import { Holding } from './holding.ts'
+import { Holding, type Preempting } from './holding.ts'
 
 /** When the request that brought a grant was sent, first and last, and how long it waited by the owner's account. */
 export type Arrival = { firstSentAt: Instant; sentAt: Instant; waitedMs: number; now: Instant }
@@ -76,6 +76,8 @@ export class Ledger {
     const plain = deadlineAfter(arrival.sentAt, endBeliefMs({ endsInMs, ttlMs }))
     const waited = deadlineAfter(arrival.firstSentAt, endBeliefMs({ endsInMs, ttlMs, waitedMs: arrival.waitedMs }))
     holding.limit = later(plain, waited, arrival.now)
+    // Of a hold whose end is known for the first time: later lists know it better, but warn no sooner.
+    holding.warnedBeforeMs ||= warningMs(holding.limitMs(arrival.now))
     this.#limited.add(holding)
   }
 
@@ -111,15 +113,46 @@ export class Ledger {
     return Math.min(this.belief.remainingMs(now), holding.limitMs(now))
   }
 
-  /** The holder is asked to give way; says so once for each notice. */
-  notice(holding: Holding, notice: { by: string; reason: string; graceMs: number }): void {
-    if (holding.isUnderNotice) return
-    holding.isUnderNotice = true
-    void holding.emit('preempting', notice, this.#failed)
+  /** What keeps it from being relied on for so long, in words. */
+  whyNoLonger({ notice, limit }: Holding, forMs: number): string {
+    if (notice) return `${notice.by} is to have it (${notice.reason})`
+    const mostMs = Math.floor(beliefMs({ ttlMs: this.belief.ttlMs }))
+    if (limit === null && forMs > mostMs)
+      return `with a ttlMs of ${this.belief.ttlMs} it never can be for more than ${mostMs} ms`
+    return limit === null ? 'it was not renewed for a while' : 'its longest hold is nearly over'
   }
 
+  /** The holder is asked to give way; says so once for each notice. What listeners are told, `limit` has heard before. */
+  notice(holding: Holding, { by, reason, graceMs }: Preempting): void {
+    if (holding.notice) return
+    holding.notice = { by, reason }
+    void holding.emit('preempting', { by, reason, graceMs }, this.#failed)
+  }
+
+  /**
+   * A push said so. It proves nothing of when the grace began, for it may have lain in the socket: it can only shorten what is believed, until the list of
+   * grants says more.
+   */
+  noticed(holding: Holding, notice: Preempting, now: Instant): void {
+    const limit = deadlineAfter(now, endBeliefMs({ endsInMs: notice.graceMs, ttlMs: this.belief.ttlMs }))
+    if (remainingMs(limit, now) < holding.limitMs(now)) {
+      holding.limit = limit
+      this.#limited.add(holding)
+    }
+    this.notice(holding, notice)
+  }
+
+  /** The longest hold is nearly over; told once. */
   expiring(holding: Holding, endsInMs: number): void {
-    void holding.emit('expiring', { endsInMs }, this.#failed)
+    if (holding.isExpiring) return
+    holding.isExpiring = true
+    void holding.emit('expiring', { endsInMs: Math.max(0, endsInMs) }, this.#failed)
+  }
+
+  /** How long until its holder should hear that the longest hold is nearly over. The service warns by its own count, which ends later than belief. */
+  #expiringInMs(holding: Holding, now: Instant): number {
+    if (holding.isExpiring || holding.notice) return Number.POSITIVE_INFINITY
+    return holding.limitMs(now) - holding.warnedBeforeMs
   }
 
   /**
@@ -163,7 +196,10 @@ export class Ledger {
     const lose = (holding: Holding, why: LockLostReason) => gone.push({ holding, unwinding: this.lose(holding, why) })
     const remainingMs = this.belief.remainingMs(now)
     if (remainingMs <= 0) for (const holding of [...this.holdings.values()]) lose(holding, reason)
-    for (const holding of [...this.#limited]) if (holding.limitMs(now) <= 0) lose(holding, holding.limitReason())
+    for (const holding of [...this.#limited]) {
+      if (holding.limitMs(now) <= 0) lose(holding, holding.limitReason())
+      else if (this.#expiringInMs(holding, now) <= 0) this.expiring(holding, holding.limitMs(now))
+    }
     if (remainingMs >= this.belief.riskMs()) this.#isAtRisk = false
     else this.warn(remainingMs)
     return gone
@@ -182,7 +218,7 @@ export class Ledger {
     if (this.holdings.size === 0) return Number.POSITIVE_INFINITY
     const remainingMs = this.belief.remainingMs(now)
     let dueMs = this.#isAtRisk ? remainingMs : Math.max(0, remainingMs - this.belief.riskMs())
-    for (const holding of this.#limited) dueMs = Math.min(dueMs, holding.limitMs(now))
+    for (const holding of this.#limited) dueMs = Math.min(dueMs, holding.limitMs(now), this.#expiringInMs(holding, now))
     return Math.max(0, dueMs)
   }
 }

@@ -59,7 +59,7 @@ export class LockSet implements AsyncDisposable, Iterable<Lock> {
       const grants = held.map(({ name, token }) => ({ name, token }))
       // The step is all or nothing: when one has ended meanwhile, the others are given up one by one.
       const settle = (error: HoldfastError) => {
-        if (error.code !== 'lock_lost') return reject(error)
+        if (error.code !== 'lock_lost' && error.code !== 'stale_token') return reject(error)
         this.#session.giveBack(grants)
         resolve()
       }

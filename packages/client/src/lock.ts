@@ -6,13 +6,16 @@
  * between the check and the effect. Pass `token` to what the lock protects, and let that refuse smaller tokens than it has seen.
  */
 import type { WireMode } from '@holdfast/protocol/frame'
-import { LockLostError } from './errors.ts'
+import { HeldTooShortlyError, HoldfastError, LockLostError } from './errors.ts'
 import type { Holding, LockEventName, LockListener } from './holding.ts'
 import { PlainRequest, ReleaseRequest } from './requests.ts'
 import type { Session } from './session.ts'
 
 /** What a resource can check with `POST /v2/locks/{lock}/validate`. `validUntil` is a label for people, not a promise. */
 export type Proof = { lock: string; token: number; session: string; validForMs: number; validUntil: string }
+
+/** To whom a lock can be handed. */
+export type Receiver = string | { sessionId(): Promise<string> }
 
 export type StoredValue = { value: string; token: number; writtenAt: string }
 
@@ -89,15 +92,19 @@ export class Lock implements AsyncDisposable {
   }
 
   /**
-   * Throws a `LockLostError` unless the lock is held for at least `minMs` more. To be called right before an effect, with the time
-   * that the effect takes. Reads the clock itself, so that a stall of the event loop is seen even before its timers have run.
+   * Throws a `LockLostError` unless the lock is held, and a `HeldTooShortlyError` when it is, but cannot be relied on for `minMs` more. To be
+   * called right before an effect, with the time that the effect takes. Reads the clock itself, so that a stall of the event loop is seen even before
+   * its timers have run.
    */
   assertHeld(minMs = 0): void {
     const { name: lock, token } = this.#holding
     if (this.#isReleased) throw new LockLostError({ lock, token, reason: 'released' })
     const remainingMs = this.#session.holdsForMs(this.#holding)
     if (this.#holding.lost) throw this.#holding.lost
-    if (remainingMs <= 0 || remainingMs < minMs) throw new LockLostError({ lock, token, reason: 'expired' })
+    if (remainingMs <= 0) throw new LockLostError({ lock, token, reason: 'expired' })
+    if (remainingMs >= minMs) return
+    const why = this.#session.ledger.whyNoLonger(this.#holding, minMs)
+    throw new HeldTooShortlyError({ lock, token, validForMs: remainingMs, minMs, why })
   }
 
   /** Calls back at each such event until the returned function is called. A listener added after the loss is not called. */
@@ -128,13 +135,17 @@ export class Lock implements AsyncDisposable {
 
   /**
    * Hands the lock to another session in one step, with nobody in between. It is not believed from the call on; when the service
-   * refuses, it is again. Returns the new token, which the receiver gets by `adopt(name)`.
+   * refuses, it is again. Returns the new token, which the receiver gets by `adopt(name)`. The receiver: what `connect` returned, or the id of a
+   * session, as its own process says it.
    */
-  async transfer(toSession: string): Promise<number> {
+  async transfer(receiver: Receiver): Promise<number> {
     this.assertHeld()
     const { name, token } = this.#holding
     this.#holding.isSuspended = true
     try {
+      const toSession = typeof receiver === 'string' ? receiver : await sessionIdOf(receiver)
+      // Connecting the receiver may have taken long.
+      if (this.#holding.lost) throw this.#holding.lost
       const reply = await this.#session.ask<{ token: number }>({
         id: 0,
         type: 'transfer',
@@ -180,6 +191,14 @@ export class Lock implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await releaseQuietly(this.#session, this)
   }
+}
+
+async function sessionIdOf(receiver: Exclude<Receiver, string>): Promise<string> {
+  // The types say so; from JavaScript it may be anything.
+  const id: unknown = await receiver?.sessionId?.()
+  if (typeof id === 'string') return id
+  const what = 'transfer() needs its receiver: what connect() returned, or the id of a session.'
+  throw new HoldfastError('invalid_request', what)
 }
 
 /** Releases; that the service does not answer is nobody's concern: the grant ends with its session. */

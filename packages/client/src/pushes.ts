@@ -1,5 +1,6 @@
 /** What the server says unasked. None of it confers time; all of it is said again by the list of grants, should it be lost on the way. */
 import type { ServerMessage } from '@holdfast/protocol/frame'
+import type { Instant } from './clock.ts'
 import { lostReason } from './errors.ts'
 import type { Ledger } from './ledger.ts'
 import type { SessionEvent } from './options.ts'
@@ -9,13 +10,13 @@ export type Push = Extract<ServerMessage, { type: 'lost' | 'preempting' | 'recei
 
 export function handlePush(
   push: Push,
-  session: { ledger: Ledger; renewal: Renewal; report(event: SessionEvent): void },
+  session: { ledger: Ledger; renewal: Renewal; now: Instant; report(event: SessionEvent): void },
 ): void {
-  const { ledger, renewal } = session
+  const { ledger, renewal, now } = session
   const holding = ledger.holdings.get(push.token)
   switch (push.type) {
     case 'expiring':
-      if (holding) ledger.expiring(holding, push.ends_in_ms)
+      if (holding) ledger.expiring(holding, Math.min(push.ends_in_ms, holding.limitMs(now)))
       return
     case 'lost':
       if (holding) void ledger.lose(holding, lostReason(push.reason))
@@ -23,7 +24,7 @@ export function handlePush(
       if (push.changes === ledger.belief.processedChanges + 1) ledger.belief.processedChanges = push.changes
       break
     case 'preempting':
-      if (holding) ledger.notice(holding, { by: push.by, reason: push.reason, graceMs: push.grace_ms })
+      if (holding) ledger.noticed(holding, { by: push.by, reason: push.reason, graceMs: push.grace_ms }, now)
       break
     case 'received':
       session.report({ type: 'received', lock: push.name, token: push.token })

@@ -134,8 +134,8 @@ export class ReleaseRequest extends Request {
 
   fail(error: HoldfastError): void {
     // Of a set nothing has been released then: its maker releases the others.
-    const isOver = error.code === 'not_found' || (error.code === 'lock_lost' && this.body.type === 'release')
-    if (isOver) this.#resolve()
+    const isEnded = error.code === 'lock_lost' || error.code === 'stale_token'
+    if (error.code === 'not_found' || (isEnded && this.body.type === 'release')) this.#resolve()
     else this.#reject(error)
   }
 }

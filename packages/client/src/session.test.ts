@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ClosedError, LockHeldError, LockLostError, TimeoutError, UnavailableError } from './errors.ts'
+import {
+  ClosedError,
+  HeldTooShortlyError,
+  LockHeldError,
+  LockLostError,
+  TimeoutError,
+  UnavailableError,
+} from './errors.ts'
 import { turn } from './testing/clock.ts'
 import { Script, wireGrant } from './testing/scripted.ts'
 
@@ -148,7 +155,7 @@ test('assertHeld sees a stall of the event loop before any timer has run', async
 test('assertHeld wants as much time as the effect takes', async () => {
   const { lock } = await holding()
   lock.assertHeld(12_000)
-  assert.throws(() => lock.assertHeld(12_500), LockLostError)
+  assert.throws(() => lock.assertHeld(12_500), HeldTooShortlyError)
   assert.ok(lock.isHeld)
 })
 

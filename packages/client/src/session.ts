@@ -237,7 +237,12 @@ export class Session {
       case 'lost':
       case 'received':
       case 'expiring':
-        return handlePush(message, { ledger: this.ledger, renewal: this.#renewal, report: event => this.report(event) })
+        return handlePush(message, {
+          ledger: this.ledger,
+          renewal: this.#renewal,
+          now,
+          report: event => this.report(event),
+        })
       case 'event':
       case 'reset':
       case 'ended':

@@ -5,6 +5,7 @@ const client = 'packages/client/src'
 const beliefTest = `${client}/belief.test.ts`
 const session = (name: string) => ({ file: `${client}/session.test.ts`, name })
 const trust = (name: string) => ({ file: `${client}/trust.test.ts`, name })
+const warnings = (name: string) => ({ file: `${client}/warnings.test.ts`, name })
 const late = (name: string) => ({ file: `${client}/late.test.ts`, name })
 const belief = (name: string) => ({ file: beliefTest, name })
 
@@ -44,6 +45,24 @@ export const clientBugs: readonly Bug[] = [
     find: 'if (holdings.some(holding => this.#session.ledger.remainingMs(holding, now) <= 0)) {',
     replace: 'if (false) {',
     test: session('after a stall a frame in the socket hands nothing out that may have ended'),
+  },
+  {
+    id: 'notice-told-before-it-counts',
+    rules: ['O6', 'I4'],
+    does: 'Who hears of a notice is told by `validForMs` to have the time it had before.',
+    file: `${client}/ledger.ts`,
+    find: '    if (remainingMs(limit, now) < holding.limitMs(now)) {',
+    replace: '    if (remainingMs(limit, now) < 0) {',
+    test: warnings('when a holder hears of a notice, what it may rely on is already shorter'),
+  },
+  {
+    id: 'notice-prolongs',
+    rules: ['O6', 'I4'],
+    does: 'A notice with a long grace takes the place of an end that comes sooner.',
+    file: `${client}/ledger.ts`,
+    find: '    if (remainingMs(limit, now) < holding.limitMs(now)) {',
+    replace: '    if (now !== null) {',
+    test: warnings('a notice shortens what is believed and never prolongs it'),
   },
   {
     id: 'counted-from-the-reply',
