@@ -268,7 +268,12 @@ for (const [index, operation] of allOperations.entries()) {
           team => only === 'forbidden' || untouched.includes(team) || !regrants.has(String(operation.action)),
         )
         const all = JSON.stringify(answered.headers) + answered.text
-        assertHidden(all, [...hidden.flatMap(team => hiddenFrom(asked.who, team)), ...secrets], () => about(asked))
+        // Who has the secret of a session speaks for it, and is shown what it is called.
+        const isOf = (team: Team) => asked.sent.headers['Holdfast-Session'] === team.session.handle
+        const texts = hidden.flatMap(team =>
+          hiddenFrom(asked.who, team).filter(text => !(isOf(team) && text.includes('-session-'))),
+        )
+        assertHidden(all, [...texts, ...secrets], () => about(asked))
         assertHidden(
           all,
           teams.flatMap(team => team.secrets),
