@@ -47,22 +47,34 @@ const many = <Item extends ReturnType<typeof text>>(item: Item, itemsMax: number
   Type.Array(item, { minItems: itemsMin, maxItems: itemsMax, uniqueItems: true })
 export const roles = many(roleName, limits.POLICY_ROLES_MAX)
 
-const limit = Type.Union([Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), Type.Null()], {
-  description: 'null: no limit.',
-})
-export const instanceLimits = s.closed({
-  operations_per_second: limit,
-  burst_operations: limit,
-  held_locks: limit,
-  sessions: limit,
-  waiters: limit,
-  watches: limit,
-  stored_bytes: limit,
-})
-export const overrides = Type.Partial(instanceLimits, {
+const amount = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const unlimited = Type.Literal('unlimited')
+const each = <Limit extends TSchema>(limit: Limit) =>
+  s.closed({
+    operations_per_second: limit,
+    burst_operations: limit,
+    held_locks: limit,
+    sessions: limit,
+    waiters: limit,
+    watches: limit,
+    stored_bytes: limit,
+  })
+export const instanceLimits = each(Type.Union([amount, Type.Null()], { description: 'null: no limit.' }))
+const some = {
   additionalProperties: false,
   description: 'Instead of what the units buy, where the plan allows it. Given by whoever runs the service.',
-})
+} as const
+export const overrides = Type.Partial(each(Type.Union([amount, unlimited])), some)
+/** Of a new instance: null is no limit, as in its limits. */
+export const newOverrides = Type.Partial(each(Type.Union([amount, unlimited, Type.Null()])), some)
+export const overridesPatch = Type.Union([
+  Type.Partial(each(Type.Union([amount, unlimited, Type.Null()])), {
+    ...some,
+    description:
+      'Merged into those that are there: null takes one away, so that its limit is again what the units buy.',
+  }),
+  Type.Null({ description: 'Takes all of them away.' }),
+])
 
 export const instanceView = s.closed({
   id: recordId,

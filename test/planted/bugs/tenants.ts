@@ -61,4 +61,16 @@ export const tenantBugs: readonly Bug[] = [
     replace: '  const visible = freezes.filter(({ prefix }) => prefix !== "" ||',
     test: byFuzz('v2 listFreezes', 8),
   },
+  {
+    id: 'null-lifts-a-limit',
+    rules: ['V6'],
+    does: 'In a merge patch null is kept instead of taking away: a limit that was to fall back to the plan is lifted altogether.',
+    file: 'packages/protocol/src/merge-patch.ts',
+    find: '    if (value === null) merged.delete(name)\n    else merged',
+    replace: '    merged',
+    test: {
+      file: `${server}/http/patches.test.ts`,
+      name: 'limits of an instance’s own are merged one by one: null takes one away, and is not without limit',
+    },
+  },
 ]

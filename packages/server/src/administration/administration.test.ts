@@ -242,7 +242,7 @@ test('limits that the service has given stay on the record over a plan without t
   const { id } = await createInstance(options, by, { name: 'x', plan: 'premium', overrides: { sessions: 5 } })
   await updateInstance(options, by, id, { plan: 'standard', capacityUnits: 10 })
   assert.deepEqual((await updateInstance(options, by, id, { plan: 'premium' })).overrides, { sessions: 5 })
-  assert.deepEqual((await updateInstance(options, by, id, { overrides: {} })).overrides, {})
+  assert.deepEqual((await updateInstance(options, by, id, { overrides: null })).overrides, {})
 })
 
 test('HISTORY_MAX changes of size are remembered, one more forgets the oldest', async () => {

@@ -1,10 +1,12 @@
 /** Instances: given to teams, renamed, resized. How they are closed and opened is in lifecycle.ts. */
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { CAPACITY_UNITS_MAX, INSTANCES_MAX } from '@holdfast/protocol/limits'
+import type { MergePatch } from '@holdfast/protocol/merge-patch'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { randomHex } from '../random.ts'
-import type { InstanceRecord, Limits, PlanRecord } from '../registry/records.ts'
+import type { InstanceRecord, PlanRecord } from '../registry/records.ts'
 import { type AdministrationOptions, type By, change, known, misfit, refuseBeyond } from './administration.ts'
+import { givenOverrides, patchedOverrides, type Said } from './overrides.ts'
 
 export type NewInstance = {
   name: string
@@ -12,7 +14,7 @@ export type NewInstance = {
   capacityUnits?: number
   region?: string
   account?: string
-  overrides?: Partial<Limits>
+  overrides?: { [Name in keyof Said]: Said[Name] | null }
 }
 
 /** An account that nobody has said: the service's own. */
@@ -41,7 +43,7 @@ export async function createInstance(
       capacityUnits,
       region,
       state: 'active',
-      overrides: overridesOf(plan, fields.overrides ?? {}),
+      overrides: givenOverrides(plan, fields.overrides ?? {}),
       createdAtMs: atMs,
       createdBy: by.subject,
       changedAtMs: atMs,
@@ -89,7 +91,12 @@ export async function ensureServiceInstance(
   )
 }
 
-export type InstanceChanges = { name?: string; plan?: string; capacityUnits?: number; overrides?: Partial<Limits> }
+export type InstanceChanges = {
+  name?: string
+  plan?: string
+  capacityUnits?: number
+  overrides?: MergePatch<Said> | null
+}
 
 /** Renames, resizes, moves to another plan: whatever is said. That `overrides` are whoever runs the service's to give has been seen to. */
 export function updateInstance(
@@ -114,7 +121,10 @@ export function updateInstance(
       plan: plan.id,
       capacityUnits,
       // On a plan without them they rest, and are in force again on one with them: who moves there and back has shed nothing that the operator said.
-      overrides: changes.overrides === undefined ? before.overrides : overridesOf(plan, changes.overrides),
+      overrides:
+        changes.overrides === undefined
+          ? before.overrides
+          : patchedOverrides(plan, { before: before.overrides, patch: changes.overrides }),
       history: isMetered ? since(options, { ...before, plan: plan.id }, capacityUnits) : before.history,
     }
   })
@@ -158,15 +168,6 @@ function unitsOf({ id, minUnits, stepUnits }: PlanRecord, units: number): number
     'capacity_units',
     `On the plan \`${id}\` an instance has ${minUnits} to ${CAPACITY_UNITS_MAX} capacity units${steps}; not ${units}.`,
   )
-}
-
-function overridesOf(plan: PlanRecord, overrides: Partial<Limits>): Partial<Limits> {
-  if (!plan.allowsOverrides && Object.keys(overrides).length > 0)
-    throw misfit(
-      'overrides',
-      `The plan \`${plan.id}\` has no limits of an instance’s own: change the number of capacity units instead.`,
-    )
-  return overrides
 }
 
 export function crnOf(

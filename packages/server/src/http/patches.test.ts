@@ -35,3 +35,42 @@ test('a lock has LABELS_MAX labels, however they are merged', async () => {
     assert.deepEqual(swapped.body.labels, many('b', LABELS_MAX))
   })
 })
+
+test('limits of an instance’s own are merged one by one: null takes one away, and is not without limit', async () => {
+  await withServer(async server => {
+    const body = { name: 'red', plan: 'premium', capacity_units: 1, overrides: { sessions: 5, watches: null } }
+    const made = (await server.ask('POST', '/v2/instances', { body })).body
+    assert.deepEqual([made.overrides, made.limits.watches], [{ sessions: 5, watches: 'unlimited' }, null])
+    const path = `/v2/instances/${made.id}`
+    const patch = (overrides: object | null) => server.ask('PATCH', path, { body: { overrides }, headers })
+    const { body: more } = await patch({ held_locks: 0, waiters: 'unlimited' })
+    assert.deepEqual(more.overrides, { sessions: 5, watches: 'unlimited', held_locks: 0, waiters: 'unlimited' })
+    assert.deepEqual([more.limits.held_locks, more.limits.waiters, more.limits.sessions], [0, null, 5])
+    const { body: fewer } = await patch({ held_locks: null, watches: null })
+    assert.deepEqual(fewer.overrides, { sessions: 5, waiters: 'unlimited' })
+    assert.deepEqual([fewer.limits.held_locks, fewer.limits.watches], [1_000, 50], 'what the unit buys')
+    assert.deepEqual((await patch(fewer.overrides)).body.overrides, fewer.overrides, 'what is read can be sent')
+    assert.deepEqual((await patch({})).body.overrides, fewer.overrides)
+    const { body: none } = await patch(null)
+    assert.deepEqual([none.overrides, none.limits.waiters], [{}, 1_000])
+    for (const wrong of [{ sessions: 'none' }, { sessions: -1 }, { locks: 1 }])
+      assert.deepEqual(code(await patch(wrong)), [400, 'invalid_request'], JSON.stringify(wrong))
+    for (const field of ['name', 'plan', 'capacity_units'])
+      assert.deepEqual(code(await server.ask('PATCH', path, { body: { [field]: null }, headers })), [
+        400,
+        'invalid_request',
+      ])
+  })
+})
+
+test('limits that rest on a plan without them can be taken away, and none be given', async () => {
+  await withServer(async server => {
+    const body = { name: 'red', plan: 'premium', capacity_units: 10, overrides: { sessions: 5, waiters: 6 } }
+    const path = `/v2/instances/${(await server.ask('POST', '/v2/instances', { body })).body.id}`
+    const patch = (change: object) => server.ask('PATCH', path, { body: change, headers })
+    assert.equal((await patch({ plan: 'standard' })).body.limits.sessions, 2_000)
+    assert.deepEqual(code(await patch({ overrides: { sessions: 7 } })), [400, 'invalid_request'])
+    assert.deepEqual((await patch({ overrides: { sessions: null } })).body.overrides, { waiters: 6 })
+    assert.equal((await patch({ plan: 'premium' })).body.limits.waiters, 6)
+  })
+})

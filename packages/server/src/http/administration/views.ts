@@ -9,6 +9,7 @@ import type {
   WireConditions,
 } from '@holdfast/protocol/v2-administration-schemas'
 import { closerOf } from '../../administration/lifecycle.ts'
+import { said } from '../../administration/overrides.ts'
 import { limitsOf } from '../../instances/plans.ts'
 import { builtInRoles } from '../../policies/roles.ts'
 import type {
@@ -47,7 +48,7 @@ export function wireInstance(record: InstanceRecord, plan: PlanRecord | null): I
     region: record.region,
     state: record.state,
     ...(closed_by === null ? {} : { closed_by }),
-    overrides: spelled(record.overrides),
+    overrides: spelled(said(record.overrides)),
     limits: spelled(plan ? limitsOf(record, plan) : nothing),
     created_at: timeOf(record.createdAtMs),
     created_by: record.createdBy,
