@@ -145,7 +145,7 @@ const releaseLock = operation({
   path: '/v2/locks/{name}/release',
   action: 'lock.release',
   summary: 'Release a lock',
-  errors: ['lock_lost'],
+  errors: ['lock_lost', 'stale_token'],
   headers: [sessionHeader],
   params: s.nameParams,
   query: s.noFields,

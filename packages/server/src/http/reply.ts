@@ -26,7 +26,10 @@ function errorOf(refusal: Refusal): WireError {
       return { code: 'frozen', message, until, by: refusal.by, reason: refusal.reason }
     }
     case 'stale_token':
-      return { code: 'stale_token', message: 'The token is not that of a current grant of this lock.' }
+      return {
+        code: 'stale_token',
+        message: 'The token names no current grant of this lock, or one of another session.',
+      }
     case 'queue_full':
       return {
         code: 'queue_full',

@@ -99,7 +99,7 @@ function repeatKey(draft: Draft, asked: { key: string; digest: string } | null):
   if (waiter)
     return { ok: 'queued', ticket: waiter.ticket, session: known.session, position: positionOf(draft.state, waiter) }
   const grant = session?.grants[0]
-  if (!grant) return lost(draft.state, null)
+  if (!grant) return lost(draft.state, known.session)
   draft.touches = known.session
   return grantedReply(draft, known.session, [grant], 0)
 }

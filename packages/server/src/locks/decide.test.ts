@@ -366,7 +366,7 @@ test('a set is granted whole or not at all, and waits without holding', () => {
     refused(
       world.do({ type: 'release', by, session: b, grants: [reply.grants[0]!, { lock: 'y', token: 1 }], request: null }),
     ),
-    'lock_lost expired',
+    'stale_token',
   )
   assert.equal(world.state.grantCount, 2, 'a release in part is refused whole')
   world.do({ type: 'release', by, session: b, grants: reply.grants, request: null })

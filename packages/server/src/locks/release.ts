@@ -12,7 +12,7 @@ type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 /** All of the named grants or, when one of them has been lost, none. A grant that is entered more than once is left once. */
 export function release(draft: Draft, command: Of<'release'>): Reply {
   const session = liveSession(draft.state, command.session)
-  if (!session) return { ok: false, code: 'not_found', what: 'session' }
+  if (!session) return lostWithSession(draft, command)
   draft.touches = command.session
   const { ttlMs, changes } = session.record
   const did = recall(session, command.request)
@@ -28,12 +28,23 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
   for (const { lock, token } of command.grants) {
     const grant = grantOf(draft.state.locks.get(lock), token)
     if (grant && grant.session === command.session) grants.push(grant)
-    // Released before: nothing to do, and true. Somebody else's, or ended otherwise: the holder must hear it.
-    else if (grant || endingOf(draft.state, token) !== 'released') return lost(draft.state, token)
+    else {
+      const ending = grant ? null : endingOf(draft.state, token)
+      // Somebody else's, or never given, or so long ago that nobody knows: nothing more is claimed than that.
+      if (ending === null) return { ok: false, code: 'stale_token' }
+      // Released before: nothing to do, and true. Ended otherwise: the holder must hear it.
+      if (ending !== 'released') return lost(draft.state, token)
+    }
   }
   const left = leaveAll(draft, grants, command)
   for (const grant of grants) pump(draft, grant.lock)
   return { ok: true, type: 'released', left, confers: { ttlMs, changes } }
+}
+
+/** The session has ended, and its grants with it: as long as that is remembered the holder hears how. */
+function lostWithSession(draft: Draft, { grants }: Of<'release'>): Reply {
+  const ended = grants.find(({ token }) => !['released', null].includes(endingOf(draft.state, token)))
+  return ended ? lost(draft.state, ended.token) : { ok: false, code: 'not_found', what: 'session' }
 }
 
 /** Returns how often the one that is entered most often still is. */

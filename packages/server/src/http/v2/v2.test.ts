@@ -126,6 +126,20 @@ test('a wait that ends without the lock says how long it was, of one lock or of 
   })
 })
 
+test('a release is told what is known: how the grant ended, or that the token is not of a grant of the session', async () => {
+  await withServer(async server => {
+    const [one, two] = [await server.openSession(), await server.openSession()]
+    const { token } = (await acquire(server, one, 'a')).body
+    const release = (session: TestSession, token: number) =>
+      server.ask('POST', '/v2/locks/a/release', { session: session.handle, body: { token } })
+    assert.deepEqual(code(await release(two, token)), [409, 'stale_token'])
+    assert.deepEqual(code(await release(one, 7)), [409, 'stale_token'])
+    await server.ask('DELETE', `/v2/sessions/${one.id}`, { session: one.handle })
+    const late = await release(one, token)
+    assert.deepEqual([...code(late), late.body.errors[0].reason], [409, 'lock_lost', 'session_closed'])
+  })
+})
+
 test('a request id that has been used with another body is refused, whichever way it is asked', async () => {
   await withServer(async server => {
     const session = await server.openSession()
