@@ -84,7 +84,9 @@ export const instanceView = s.closed({
   plan: recordId,
   capacity_units: s.count,
   region,
-  state: Type.Enum(['active', 'disabled', 'pending_reclamation']),
+  state: Type.Enum(['active', 'disabled', 'pending_reclamation', 'reclaimed'], {
+    description: '`pending_reclamation`: deleted, and can be restored; `reclaimed`: gone for good, for bills only.',
+  }),
   closed_by: s.optional(
     Type.Enum(['service', 'instance'], {
       description:

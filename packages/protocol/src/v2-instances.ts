@@ -1,6 +1,6 @@
 /** `/v2`: instances and plans. */
 import { Type } from 'typebox'
-import { type OperationFields, operation } from './operation.ts'
+import { ifMatchHeader, type OperationFields, operation } from './operation.ts'
 import * as s from './schemas.ts'
 import * as v from './v2-administration-schemas.ts'
 
@@ -43,8 +43,10 @@ const listInstances = operation({
   path: '/v2/instances',
   action: null,
   summary: 'List the instances that you may see',
+  description:
+    '`state=reclaimed` lists those that are gone for good, for two months, to those who run the service: their usage can still be asked for.',
   errors: [],
-  query: v.pageQuery,
+  query: s.closed({ ...v.pageQuery.properties, state: s.optional(v.instanceView.properties.state) }),
   replies: v.pageReply('instances', v.instanceView),
 })
 
@@ -100,7 +102,8 @@ const patchInstance = operation({
   summary: 'Rename or resize an instance, or change its plan',
   description:
     'A merge patch (RFC 7386). `overrides` are given by whoever runs the service: they need `instance.update` in `default`.',
-  errors: ['not_found'],
+  errors: ['not_found', 'precondition_failed'],
+  headers: [ifMatchHeader],
   body: s.closed({
     name: s.optional(v.recordName),
     plan: s.optional(v.recordId),

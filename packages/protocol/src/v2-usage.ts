@@ -28,10 +28,11 @@ const getUsage = operation({
   path: '/v2/usage',
   action: 'usage.read',
   summary: 'What the instance has used, and what that costs so far and by the end of the month',
-  description: `Times are cut at UTC hours, days or months; at most ${USAGE_ROWS_MAX} rows.`,
+  description: `Whoever runs the service may ask for another instance, and for two months for one that is gone for good. Times are cut at UTC hours, days or months; at most ${USAGE_ROWS_MAX} rows.`,
   errors: ['not_found'],
   params: s.noFields,
   query: s.closed({
+    instance: s.optional(s.instanceId),
     from: s.optional(s.timestamp),
     to: s.optional(s.timestamp),
     by: s.optional(

@@ -6,6 +6,7 @@ const quota = (name: string) => ({ file: `${src}/locks/quota.test.ts`, name })
 const admission = (name: string) => ({ file: `${src}/shards/admission.test.ts`, name })
 const meter = (name: string) => ({ file: `${src}/instances/meter.test.ts`, name })
 
+const exporter = (name: string) => ({ file: `${src}/instances/exporter.test.ts`, name })
 const administration = (name: string) => ({ file: `${src}/http/administration/administration.test.ts`, name })
 const lifecycle = (name: string) => ({ file: `${src}/administration/administration.test.ts`, name })
 
@@ -93,8 +94,8 @@ export const instanceBugs: readonly Bug[] = [
     rules: ['quota'],
     does: 'A tenant sheds the limits that the operator has given by moving to another plan and back.',
     file: `${src}/administration/instances.ts`,
-    find: 'changes.overrides === undefined ? before.overrides :',
-    replace: 'changes.overrides === undefined ? (plan.allowsOverrides ? before.overrides : {}) :',
+    find: '          ? before.overrides\n',
+    replace: '          ? (plan.allowsOverrides ? before.overrides : {})\n',
     test: lifecycle('limits that the service has given stay on the record over a plan without them'),
   },
   {
@@ -117,6 +118,51 @@ export const instanceBugs: readonly Bug[] = [
     replace: 'disabledBy: side',
     test: lifecycle(
       'whoever closed an instance opens it: what the service has disabled or deleted its own people neither open nor let go',
+    ),
+  },
+  {
+    id: 'gone-with-its-last-hours',
+    rules: ['metering'],
+    does: 'What is submitted is what the instances that still exist were provided: who deletes it for good pays nothing for its last hour.',
+    file: `${src}/instances/exporter.ts`,
+    find: "const gone = registry.all('reclaimed')[Symbol.iterator]()",
+    replace: 'const gone: Iterator<ReclaimedRecord> = [][Symbol.iterator]()',
+    test: exporter(
+      'what an instance was provided is submitted once though it is deleted for good within the hour, or its week ends',
+    ),
+  },
+  {
+    id: 'gone-without-remains',
+    rules: ['metering'],
+    does: 'Nothing stays of an instance that goes for good: its usage can be neither submitted nor asked for.',
+    file: `${src}/administration/lifecycle.ts`,
+    find: "{ kind: 'instance', id, value: null }, remainsOf(options, id)]",
+    replace: "{ kind: 'instance', id, value: null }]",
+    test: {
+      file: `${src}/administration/lifecycle.test.ts`,
+      name: 'in the commit in which an instance goes for good stays what it is metered by, and nothing else of it',
+    },
+  },
+  {
+    id: 'refused-and-dropped',
+    rules: ['metering'],
+    does: 'A record that the metering service refuses is forgotten.',
+    file: `${src}/instances/submitting.ts`,
+    find: 'writes: [own, ...(aside ? [aside] : [])],',
+    replace: 'writes: [own],',
+    test: exporter(
+      'what is refused is said once, holds up no other, is kept, and tried again after RETRY_MS_FIRST, then less often, at least every RETRY_MS_MAX',
+    ),
+  },
+  {
+    id: 'the-service-bills-itself',
+    rules: ['metering'],
+    does: 'What the instance `default` is provided is submitted too.',
+    file: `${src}/instances/unit-hours.ts`,
+    find: ' && plan !== UNMETERED_PLAN',
+    replace: '',
+    test: exporter(
+      'each closed hour of each instance is submitted once, by any number of servers, with what it was provided',
     ),
   },
 ]

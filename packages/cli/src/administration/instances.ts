@@ -28,6 +28,11 @@ export function allInstances(rest: Rest): Promise<InstanceView[]> {
   return allOf(rest, '/v2/instances', 'instances')
 }
 
+/** Those that are gone for good, for two months; for whoever runs the service. */
+export function reclaimedInstances(rest: Rest): Promise<InstanceView[]> {
+  return allOf(rest, '/v2/instances', 'instances', { state: 'reclaimed' })
+}
+
 /** By id or CRN, or by name where only one has it. */
 export async function findInstance(rest: Rest, named: string): Promise<InstanceView> {
   return instanceOf(await allInstances(rest), named)

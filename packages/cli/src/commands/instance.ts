@@ -8,6 +8,7 @@ import {
   instancePath,
   printInstance,
   printInstances,
+  reclaimedInstances,
 } from '../administration/instances.ts'
 import { parseCount } from '../duration.ts'
 import { note } from '../output.ts'
@@ -42,7 +43,11 @@ export function define(program: Command): void {
     })
   withAccess(instance.command('list'))
     .description('List the instances that you may see.')
-    .action(async (options: AccessOptions) => printInstances(await allInstances(restOf(options)), options))
+    .option('--reclaimed', 'those that are gone for good, for two months; for whoever runs the service')
+    .action(async ({ reclaimed, ...options }: AccessOptions & { reclaimed?: boolean }) => {
+      const rest = restOf(options)
+      printInstances(await (reclaimed ? reclaimedInstances(rest) : allInstances(rest)), options)
+    })
   withAccess(instance.command('show'))
     .description('Look at an instance: its plan, its limits, its state.')
     .argument('<instance>', 'id, CRN or name')

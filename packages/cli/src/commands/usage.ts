@@ -1,6 +1,7 @@
 /** `holdfast usage`: what an instance has used, and what that costs. */
 import { type Command, Option } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
+import { instanceOf, reclaimedInstances } from '../administration/instances.ts'
 import { printJson, printLine, table } from '../output.ts'
 import { restOf } from '../rest.ts'
 
@@ -19,7 +20,7 @@ type Usage = {
   usage: Row[]
   month: { start: string; capacityUnitHours: number; costUsd: number; forecastUsd: number }
 }
-type Options = AccessOptions & { from?: string; to?: string; by?: string; export?: 'ibm' }
+type Options = AccessOptions & { from?: string; to?: string; by?: string; export?: 'ibm'; reclaimed?: string }
 
 /** As IBM's metering service calls it. */
 const MEASURE = 'CAPACITY_UNIT_HOURS'
@@ -34,6 +35,7 @@ export function define(program: Command): void {
     .option('--from <time>', 'since when, like 2027-01-01T00:00:00Z (default: the beginning of the month)')
     .option('--to <time>', 'until when (default: now)')
     .addOption(new Option('--by <period>', 'how long a row is').choices(['hour', 'day', 'month']).default('day'))
+    .option('--reclaimed <instance>', 'of one that is gone for good, by id or name; for whoever runs the service')
     .addOption(new Option('--export <format>', 'print records for a metering service').choices(['ibm']))
     .action(usage)
   withAccess(command)
@@ -43,7 +45,10 @@ async function usage(options: Options): Promise<void> {
   const query = new URLSearchParams({ by: options.export ? 'hour' : (options.by ?? 'day') })
   if (options.from !== undefined) query.set('from', options.from)
   if (options.to !== undefined) query.set('to', options.to)
-  const found = await restOf(options).call<Usage>('GET', `/v2/usage?${query}`)
+  const rest = restOf(options)
+  if (options.reclaimed !== undefined)
+    query.set('instance', instanceOf(await reclaimedInstances(rest), options.reclaimed).id)
+  const found = await rest.call<Usage>('GET', `/v2/usage?${query}`)
   if (options.export) return printRecords(found)
   if (options.json) return printJson(found)
   const began = found.usage.findIndex(({ capacityUnitHours }) => capacityUnitHours > 0)

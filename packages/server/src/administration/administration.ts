@@ -33,6 +33,11 @@ export type Administration = AdministrationOptions & {
   explain(question: Question): Explanation
 }
 
+export type Expecting<Kept> = {
+  /** Called with the newest record, or null where there is none, when the change is decided. Throws if it is not what the caller has seen. */
+  expects?: (before: Kept | null) => void
+}
+
 export type Doing = {
   by: By
   action: string

@@ -4,8 +4,16 @@ import { CAPACITY_UNITS_MAX, INSTANCES_MAX } from '@holdfast/protocol/limits'
 import type { MergePatch } from '@holdfast/protocol/merge-patch'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { randomHex } from '../random.ts'
-import type { InstanceRecord, PlanRecord } from '../registry/records.ts'
-import { type AdministrationOptions, type By, change, known, misfit, refuseBeyond } from './administration.ts'
+import { type InstanceRecord, type PlanRecord, UNMETERED_PLAN } from '../registry/records.ts'
+import {
+  type AdministrationOptions,
+  type By,
+  change,
+  type Expecting,
+  known,
+  misfit,
+  refuseBeyond,
+} from './administration.ts'
 import { givenOverrides, patchedOverrides, type Said } from './overrides.ts'
 
 export type NewInstance = {
@@ -16,6 +24,9 @@ export type NewInstance = {
   account?: string
   overrides?: { [Name in keyof Said]: Said[Name] | null }
 }
+
+/** Instances that are gone for good and may still have to be billed: every server knows them all, at some 600 bytes each. That is 800 that go in a day. */
+export const RECLAIMED_MAX = 50_000
 
 /** An account that nobody has said: the service's own. */
 const OWN_ACCOUNT = 'holdfast'
@@ -32,6 +43,8 @@ export async function createInstance(
   const account = fields.account ?? OWN_ACCOUNT
   await change(options, { by, action: 'instance.create', instance: id, target: `instance/${id}`, status: 201 }, () => {
     refuseBeyond([...registry.all('instance')].length, { limit: 'instances', max: INSTANCES_MAX })
+    // Each of them leaves something for two months when it goes.
+    refuseBeyond([...registry.all('reclaimed')].length, { limit: 'reclaimed_instances', max: RECLAIMED_MAX })
     const plan = offeredPlan(options, fields.plan)
     const capacityUnits = unitsOf(plan, fields.capacityUnits ?? Math.max(plan.minUnits, plan.stepUnits))
     const record: InstanceRecord = {
@@ -58,9 +71,6 @@ export async function createInstance(
 /** Changes of plan or size that are kept, so that the record keeps fitting; who changes that often is metered by the newest. */
 export const HISTORY_MAX = 500
 
-/** What the service's own instance is on: without limits and without a price. */
-const SERVICE_PLAN = 'unmetered'
-
 /** Makes the record of the instance that is always there, if it is not. */
 export async function ensureServiceInstance(
   options: Pick<AdministrationOptions, 'registry' | 'clock' | 'serviceName' | 'region'>,
@@ -73,7 +83,7 @@ export async function ensureServiceInstance(
     name: SERVICE_INSTANCE,
     crn: crnOf(options, { id: SERVICE_INSTANCE, region, account: OWN_ACCOUNT }),
     account: OWN_ACCOUNT,
-    plan: SERVICE_PLAN,
+    plan: UNMETERED_PLAN,
     capacityUnits: 1,
     region,
     state: 'active',
@@ -82,7 +92,7 @@ export async function ensureServiceInstance(
     createdBy: 'service',
     changedAtMs: fromMs,
     reclaimAtMs: null,
-    history: [{ plan: SERVICE_PLAN, capacityUnits: 1, fromMs }],
+    history: [{ plan: UNMETERED_PLAN, capacityUnits: 1, fromMs }],
   }
   const by: By = { subject: 'service', from: '', trace: '' }
   await change(options, { by, action: 'instance.create', instance: record.id, target: `instance/${record.id}` }, () =>
@@ -96,7 +106,7 @@ export type InstanceChanges = {
   plan?: string
   capacityUnits?: number
   overrides?: MergePatch<Said> | null
-}
+} & Expecting<InstanceRecord>
 
 /** Renames, resizes, moves to another plan: whatever is said. That `overrides` are whoever runs the service's to give has been seen to. */
 export function updateInstance(
@@ -106,6 +116,7 @@ export function updateInstance(
   changes: InstanceChanges,
 ): Promise<InstanceRecord> {
   return edit(options, { by, action: 'instance.update', id }, before => {
+    changes.expects?.(before)
     const plan =
       changes.plan === undefined || changes.plan === before.plan
         ? known(options, 'plan', before.plan)

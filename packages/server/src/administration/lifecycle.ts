@@ -82,7 +82,10 @@ export function restoreInstance(
 
 type Reclaiming = Closing & { forget(instance: string): Promise<void> }
 
-/** For good. What its locks are in the shards goes by `forget`, before the record does: a crash between leaves the record, and it is done again. */
+/**
+ * For good. What its locks are in the shards goes by `forget`, before the record does: a crash between leaves the record, and it is done again. By what
+ * it is metered stays, in the commit in which the record goes: hours that are not submitted yet are submitted, and its usage can be asked for.
+ */
 export async function reclaimInstance(
   options: AdministrationOptions,
   by: By,
@@ -104,13 +107,36 @@ export async function reclaimInstance(
     await change(options, { by, action, instance: id, target: `instance/${id}`, status: 204 }, () => {
       refuseUndeleted()
       const some = belongings(options, id).slice(0, BELONGINGS_AT_ONCE)
-      return isLast ? [...some, { kind: 'instance', id, value: null }] : some
+      return isLast ? [...some, { kind: 'instance', id, value: null }, remainsOf(options, id)] : some
     })
     if (isLast) return
   }
 }
 
 const BELONGINGS_AT_ONCE = 100
+
+/** A month is closed on the 2nd of the next (ECOSYSTEM 1.9): whenever in a month it goes, it is there until that is over. */
+export const REMAINS_KEPT_MS = 62 * 24 * 60 * 60 * 1000
+
+function remainsOf(options: AdministrationOptions, id: string): Put {
+  const record = known(options, 'instance', id)
+  const value = { ...record, overrides: {}, state: 'reclaimed', reclaimedAtMs: options.clock.wallMs() } as const
+  return { kind: 'reclaimed', id, value }
+}
+
+/** What is left of instances for longer than is kept goes too. */
+export async function forgetRemains(options: AdministrationOptions, by: By): Promise<void> {
+  const due = () => {
+    const sinceMs = options.clock.wallMs() - REMAINS_KEPT_MS
+    return [...options.registry.all('reclaimed')].filter(({ reclaimedAtMs }) => reclaimedAtMs <= sinceMs)
+  }
+  while (due().length > 0)
+    await change(options, { by, action: 'instance.forget', instance: null, target: 'instance/*' }, () =>
+      due()
+        .slice(0, BELONGINGS_AT_ONCE)
+        .map(({ id }): Put => ({ kind: 'reclaimed', id, value: null })),
+    )
+}
 
 function belongings({ registry }: AdministrationOptions, instance: string): Put[] {
   const puts: Put[] = []

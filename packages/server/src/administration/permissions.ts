@@ -7,6 +7,7 @@ import {
   type AdministrationOptions,
   type By,
   change,
+  type Expecting,
   known,
   knownIn,
   newId,
@@ -47,12 +48,18 @@ export type PolicyFields = Omit<PolicyRecord, 'id' | 'instance'>
 export async function putPolicy(
   options: AdministrationOptions,
   by: By,
-  { instance, id = newId(options, 'p'), fields }: { instance: string; id?: string; fields: PolicyFields },
+  {
+    instance,
+    id = newId(options, 'p'),
+    fields,
+    expects,
+  }: { instance: string; id?: string; fields: PolicyFields } & Expecting<PolicyRecord>,
 ): Promise<PolicyRecord> {
   const stored = keyWithin(instance, id)
   await change(options, { by, action: 'policy.write', instance, target: `policy/${id}` }, () => {
-    if (!options.registry.get('policy', stored))
-      refuseBeyond(recordsIn(options, 'policy', instance).length, { limit: 'policies', max: POLICIES_MAX })
+    const before = options.registry.get('policy', stored)
+    expects?.(before)
+    if (!before) refuseBeyond(recordsIn(options, 'policy', instance).length, { limit: 'policies', max: POLICIES_MAX })
     return [{ kind: 'policy', id: stored, value: { id, instance, ...fields } }]
   })
   return knownIn(options, 'policy', { instance, id })
@@ -61,10 +68,11 @@ export async function putPolicy(
 export async function deletePolicy(
   options: AdministrationOptions,
   by: By,
-  { instance, id }: { instance: string; id: string },
+  { instance, id, expects }: { instance: string; id: string } & Expecting<PolicyRecord>,
 ): Promise<void> {
   await change(options, { by, action: 'policy.delete', instance, target: `policy/${id}`, status: 204 }, () => {
-    knownIn(options, 'policy', { instance, id })
+    const before = knownIn(options, 'policy', { instance, id })
+    expects?.(before)
     return [{ kind: 'policy', id: keyWithin(instance, id), value: null }]
   })
 }

@@ -1,7 +1,7 @@
-/** Instances whose week is over go for good. Each server looks now and then; of several that do one is first, and to do it twice is to do it once. */
+/** Instances whose week is over go for good, and two months later what was left of them for bills. Each server looks now and then; of several that do one is first, and to do it twice is to do it once. */
 import type { Cancel, Clock } from '../clock.ts'
 import type { Administration, By } from './administration.ts'
-import { dueForReclamation, reclaimInstance } from './lifecycle.ts'
+import { dueForReclamation, forgetRemains, reclaimInstance } from './lifecycle.ts'
 
 const LOOK_MS = 60 * 60 * 1000
 const by: By = { subject: 'service', from: '', trace: '' }
@@ -39,5 +39,6 @@ export class Reclaimer {
         this.#failed(error)
       }
     }
+    await forgetRemains(this.#administration, by).catch(this.#failed)
   }
 }

@@ -5,15 +5,19 @@
  * Two steps, so that neither a crash nor a change of server loses or alters an hour. First the hour is put into a spool in the store, in one commit
  * with the cursor that says up to which hour and instance this has been done; from then on its figures are fixed, whatever becomes of the instance
  * or its plan. Then what lies in the spool is submitted, and taken out when it has been accepted. An answer that was lost is followed by the same
- * records with the same times, by which the receiver knows them.
+ * records with the same times, by which the receiver knows them (submitting.ts).
+ *
+ * An instance that is gone for good is spooled like the others: what it is metered by stays in the registry, in the commit in which it goes.
  */
 import type { Cancel, Clock } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
+import type { InstanceRecord, ReclaimedRecord } from '../registry/records.ts'
 import { hourOf } from './counts.ts'
 import { planOf } from './plans.ts'
 import type { UsageRecord } from './submission.ts'
+import { type Submit, Submitter } from './submitting.ts'
 import { HOUR_MS, metered, unitHours } from './unit-hours.ts'
 
 export const MEASURE = 'CAPACITY_UNIT_HOURS'
@@ -23,9 +27,6 @@ const CLOSED_AFTER_MS = 60_000
 const LOOK_MS = 60_000
 /** Records of one submission, and of one record of the spool. */
 export const RECORDS_PER_SUBMISSION_MAX = 100
-
-/** Sends them; says of each, in order, whether it has been accepted. Rejects when nothing is known. */
-export type Submit = (records: readonly UsageRecord[]) => Promise<readonly boolean[]>
 
 export type ExportConfig = { submit: Submit }
 
@@ -45,12 +46,14 @@ type Cursor = { hourMs: number; after: string }
 
 export class Exporter {
   readonly #options: ExporterOptions
+  readonly #submitter: Submitter
   #cancelTimer: Cancel = () => undefined
   #running: Promise<void> | null = null
   #isOver = false
 
   constructor(options: ExporterOptions) {
     this.#options = options
+    this.#submitter = new Submitter({ ...options, submit: options.config.submit })
   }
 
   start(): void {
@@ -70,6 +73,7 @@ export class Exporter {
   /** What is on its way is not waited for: it is sent again by whoever comes next. */
   close(): void {
     this.#isOver = true
+    this.#submitter.close()
     this.#cancelTimer()
   }
 
@@ -77,7 +81,7 @@ export class Exporter {
     if (!this.#options.isTurn()) return
     try {
       while (!this.#isOver && (await this.#spool()));
-      await this.#submitAll()
+      await this.#submitter.run()
     } catch (error) {
       if (!this.#isOver) this.#options.alarm('usage could not be submitted now', error)
     }
@@ -90,7 +94,9 @@ export class Exporter {
 
   /** Puts the next instances of the next closed hour into the spool. Returns whether there may be more. */
   async #spool(): Promise<boolean> {
-    const { engine, clock } = this.#options
+    const { engine, clock, registry } = this.#options
+    // What is known of instances must be younger than the end of the hour.
+    if (!registry.isFresh) return false
     const pair = await engine.read(this.#keys.cursor)
     // Whoever turns this on is billed from then on.
     const cursor = pair ? decodeCursor(pair) : { hourMs: hourOf(clock.wallMs()), after: '' }
@@ -118,7 +124,7 @@ export class Exporter {
     const { registry } = this.#options
     const records: UsageRecord[] = []
     let last = after
-    for (const instance of registry.all('instance')) {
+    for (const instance of meteredIn(registry)) {
       if (instance.id <= after) continue
       if (records.length >= RECORDS_PER_SUBMISSION_MAX) return { records, last, more: true }
       last = instance.id
@@ -137,46 +143,22 @@ export class Exporter {
     return { records, last, more: false }
   }
 
-  async #submitAll(): Promise<void> {
-    const { engine } = this.#options
-    for (let after = this.#keys.spool; ; ) {
-      const { pairs, more } = await engine.list({ prefix: this.#keys.spool, limit: 100, after })
-      for (const pair of pairs) {
-        if (this.#isOver) return
-        await this.#submitOne(pair)
-      }
-      if (!more) return
-      after = pairs.at(-1)?.key ?? after
-    }
-  }
-
-  /** What has been accepted leaves the spool; the rest stays for the next time. */
-  async #submitOne({ key, value, modRevision }: KeyValue): Promise<void> {
-    const { engine, clock, config, alarm } = this.#options
-    // Written by this code, under a check.
-    const { records } = decodeRecord(value) as { records: UsageRecord[] }
-    const accepted = await config.submit(records)
-    if (this.#isOver) return
-    const rest = records.filter((_, index) => accepted[index] !== true)
-    if (rest.length > 0) alarm(`${rest.length} of ${records.length} records of usage were not accepted`, null)
-    if (rest.length === records.length) return
-    const bytes = encodeRecord({ records: rest })
-    await commitKnown({
-      engine,
-      clock,
-      checks: [{ key, modRevision }],
-      writes: [rest.length > 0 ? { key, value: bytes } : { key, delete: true }],
-      // If somebody else has changed it, they were accepted twice, which does no harm.
-      passedAt: ([found]) => (found ? (Buffer.compare(found.value, bytes) === 0 ? found.modRevision : null) : 0),
-      onUnknown: error => this.#unknown('it is not known yet whether submitted usage was noted', error),
-    })
-  }
-
   #unknown(what: string, error: unknown): void {
     // The store is being closed.
     if (this.#isOver) throw error
     this.#options.alarm(what, error)
   }
+}
+
+/** Those that there are and those that are gone for good, in the order of their ids: also while one becomes the other. */
+function* meteredIn(registry: Registry): Iterable<InstanceRecord | ReclaimedRecord> {
+  const gone = registry.all('reclaimed')[Symbol.iterator]()
+  let next = gone.next()
+  for (const instance of registry.all('instance')) {
+    for (; !next.done && next.value.id < instance.id; next = gone.next()) yield next.value
+    yield instance
+  }
+  for (; !next.done; next = gone.next()) yield next.value
 }
 
 function decodeCursor({ value }: KeyValue): Cursor {

@@ -3,7 +3,7 @@
  * says why these figures. Prices are data of the plan records and are read by nobody but usage reports and the catalogue.
  */
 import type { Registry } from '../registry/port.ts'
-import { type InstanceRecord, type Limits, noLimits, type PlanRecord } from '../registry/records.ts'
+import { type InstanceRecord, type Limits, noLimits, type PlanRecord, UNMETERED_PLAN } from '../registry/records.ts'
 
 export const capacityUnit: Limits = {
   operationsPerSecond: 100,
@@ -42,7 +42,7 @@ export const defaultPlans: readonly PlanRecord[] = [
     state: 'offered',
   },
   {
-    id: 'unmetered',
+    id: UNMETERED_PLAN,
     title: 'Unmetered',
     description: 'Of the instance that every server has: no limits and no price.',
     priceUsd: 0,
@@ -57,7 +57,10 @@ export const defaultPlans: readonly PlanRecord[] = [
 ]
 
 /** What the units buy, and what the instance has instead where its plan allows that. */
-export function limitsOf({ capacityUnits, overrides }: InstanceRecord, plan: PlanRecord): Limits {
+export function limitsOf(
+  { capacityUnits, overrides }: Pick<InstanceRecord, 'capacityUnits' | 'overrides'>,
+  plan: PlanRecord,
+): Limits {
   // Beyond that numbers are no longer exact, and the wire does not take them; nobody has as much.
   const times = (one: number | null) => (one === null ? null : Math.min(one * capacityUnits, Number.MAX_SAFE_INTEGER))
   const { unit } = plan

@@ -1,6 +1,6 @@
 /** One submission to IBM's metering service: what is sent, and what its answer says of each record. */
 import type { Clock } from '../clock.ts'
-import type { Submit } from './exporter.ts'
+import { type Outcome, RefusedWhole, type Submit } from './submitting.ts'
 
 export type UsageRecord = {
   resource_instance_id: string
@@ -27,6 +27,12 @@ const TIMEOUT_MS = 30_000
 export const ANSWER_BYTES_MAX = 1024 * 1024
 /** Of a record: made, or there already from a submission whose answer was lost. */
 const acceptedStatus: ReadonlySet<unknown> = new Set([200, 201, 202, 409])
+/** What is no word about the record: it came too early, too often or too slowly. */
+const passingStatus: ReadonlySet<number> = new Set([408, 425, 429])
+/** A submission that is not understood, for the sake of one of its records or of all. Other refusals (401, 403, 404 …) are about who asks, and where. */
+const wholeStatus: ReadonlySet<number> = new Set([400, 413, 422])
+/** Of what the service says of a refusal: it goes into the log. */
+const WHY_CHARS_MAX = 300
 
 export function submitTo(service: MeteringService): Submit {
   return async records => {
@@ -42,8 +48,10 @@ export function submitTo(service: MeteringService): Submit {
         signal: abort.signal,
       })
       const text = await textOf(response)
-      if (response.status !== 202) throw new Error(`the metering service answered ${response.status}`)
-      return statusesOf(text).map(status => acceptedStatus.has(status))
+      const { status } = response
+      if (wholeStatus.has(status)) throw new RefusedWhole(`${status} ${text}`.slice(0, WHY_CHARS_MAX))
+      if (status !== 202) throw new Error(`the metering service answered ${status}`)
+      return outcomesOf(text)
     } finally {
       cancel()
     }
@@ -62,10 +70,17 @@ async function textOf(response: Response): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-/** `{resources: [{status, …}]}`, a status for each record in their order. */
-function statusesOf(text: string): unknown[] {
+/** `{resources: [{status, code?, message?}]}`, a status for each record in their order. */
+function outcomesOf(text: string): Outcome[] {
   const answer: unknown = JSON.parse(text)
   const { resources } = (answer ?? {}) as { resources?: unknown } // looked at right below
   if (!Array.isArray(resources)) throw new Error('the metering service answered without a status for each record')
-  return resources.map(resource => (resource as { status?: unknown } | null)?.status)
+  return resources.map((resource: unknown): Outcome => {
+    const { status, code, message } = (resource ?? {}) as Record<string, unknown> // of any type, and treated so
+    if (acceptedStatus.has(status)) return { type: 'accepted' }
+    if (typeof status !== 'number' || status < 400 || status > 499 || passingStatus.has(status))
+      return { type: 'unknown' }
+    const why = [status, code, message].filter(part => part !== undefined).join(' ')
+    return { type: 'refused', why: why.slice(0, WHY_CHARS_MAX) }
+  })
 }

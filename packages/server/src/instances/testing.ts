@@ -1,4 +1,5 @@
 /** For the tests of this room. */
+import { instanceRecord } from '../registry/testing.ts'
 import { keys, type TestEngine } from '../shards/testing.ts'
 import type { MeterOptions } from './meter.ts'
 
@@ -11,3 +12,11 @@ export function readFrom(engine: TestEngine): MeterOptions['read'] {
       .filter(({ seq }) => seq >= from)
   }
 }
+
+/** Of `FakeClock`. */
+export const startMs = Date.UTC(2030, 0, 1)
+export const instance = (id: string, plan: string, capacityUnits: number, fromMs = startMs) => ({
+  kind: 'instance' as const,
+  id,
+  value: instanceRecord({ id, plan, capacityUnits, history: [{ plan, capacityUnits, fromMs }] }),
+})

@@ -3,9 +3,10 @@
  * computes it, however often, and nothing of it can be lost or counted twice. Counted in units × ms, whole numbers, and divided once.
  *
  * Metered is what was provided, whether it was used or not (ECOSYSTEM 1.9): at least the plan's minimum, in whole steps, from the making of the
- * instance until its deletion; a disabled instance too. A deleted one has 0 units in its history until it is restored.
+ * instance until its deletion; a disabled instance too. A deleted one has 0 units in its history until it is restored. Nothing is metered on the plan
+ * `unmetered`.
  */
-import type { InstanceRecord, PlanRecord } from '../registry/records.ts'
+import { type InstanceRecord, type PlanRecord, UNMETERED_PLAN } from '../registry/records.ts'
 
 export const HOUR_MS = 60 * 60 * 1000
 
@@ -30,7 +31,7 @@ export function metered(
     const untilMs = Math.min(span.toMs, history[index + 1]?.fromMs ?? span.toMs)
     const ms = untilMs - Math.max(fromMs, span.fromMs)
     const units = meteredUnits(plans(plan), capacityUnits)
-    if (ms > 0 && units > 0) found.set(plan, (found.get(plan) ?? 0) + ms * units)
+    if (ms > 0 && units > 0 && plan !== UNMETERED_PLAN) found.set(plan, (found.get(plan) ?? 0) + ms * units)
   })
   return [...found].map(([plan, unitMs]) => ({ plan, unitMs }))
 }

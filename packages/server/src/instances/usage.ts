@@ -5,7 +5,7 @@ import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
-import type { InstanceRecord } from '../registry/records.ts'
+import { type InstanceRecord, type ReclaimedRecord, UNMETERED_PLAN } from '../registry/records.ts'
 import { keysUnder } from '../shards/keys.ts'
 import { decodeMeta } from '../shards/meta.ts'
 import { shardOf } from '../shards/router.ts'
@@ -17,7 +17,8 @@ export type Span = { fromMs: number; toMs: number }
 export type Period = 'hour' | 'day' | 'month'
 export type UsageRow = Span & { unitHours: number; costUsd: number; operations: Counts }
 export type UsageReport = {
-  instance: InstanceRecord
+  /** Also one that is gone for good, for as long as something of it is kept. */
+  instance: InstanceRecord | ReclaimedRecord
   rows: UsageRow[]
   month: Span & { unitHours: number; costUsd: number; forecastUsd: number }
 }
@@ -37,7 +38,8 @@ export async function usageOf(
   asked: Partial<Span> & { by?: Period },
 ): Promise<UsageReport> {
   const { clock, registry } = options
-  const record = registry.get('instance', instance) ?? (instance === SERVICE_INSTANCE ? ownInstance : null)
+  const own = instance === SERVICE_INSTANCE ? ownInstance : null
+  const record = registry.get('instance', instance) ?? registry.get('reclaimed', instance) ?? own
   if (!record) throw new HoldfastError('not_found', `There is no instance \`${instance}\`.`)
   const nowMs = clock.wallMs()
   const month = periodOf(nowMs, 'month')
@@ -60,7 +62,7 @@ function isIn(hourMs: number, { fromMs, toMs }: Span, firstMs: number): boolean 
   return hourMs < toMs && (hourMs >= fromMs || fromMs === firstMs)
 }
 
-function monthOf(record: InstanceRecord, plans: Plans, month: Span, nowMs: number): UsageReport['month'] {
+function monthOf(record: UsageReport['instance'], plans: Plans, month: Span, nowMs: number): UsageReport['month'] {
   const soFar = metered(record, plans, { ...month, toMs: nowMs })
   const whole = metered(record, plans, month)
   const cost = (parts: Metered[]) => rounded(costUsd(parts, plans))
@@ -128,7 +130,7 @@ const ownInstance: InstanceRecord = {
   name: SERVICE_INSTANCE,
   crn: '',
   account: '',
-  plan: 'unmetered',
+  plan: UNMETERED_PLAN,
   capacityUnits: 1,
   region: '',
   state: 'active',

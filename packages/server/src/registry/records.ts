@@ -33,6 +33,12 @@ export type InstanceRecord = {
   history: { plan: string; capacityUnits: number; fromMs: number }[]
 }
 
+/** What is kept of an instance that is gone for good, for as long as it may still have to be billed or asked about: by its history it is metered. */
+export type ReclaimedRecord = Omit<InstanceRecord, 'state'> & { state: 'reclaimed'; reclaimedAtMs: number }
+
+/** What is provided on it is not metered: of the instance that every server has. */
+export const UNMETERED_PLAN = 'unmetered'
+
 /** `service`: whoever runs the service; `instance`: the people of the instance itself. */
 export type Side = 'service' | 'instance'
 
@@ -137,12 +143,33 @@ export type PolicyRecord = {
   conditions: Conditions
 }
 
+/** The public half of a key that a server signs tokens with; the other half is in that server's memory and nowhere else (decision 0127). */
+export type SignerRecord = {
+  /** `kid` of the tokens. */
+  id: string
+  /** Of an RSA key, as a JWK has them. */
+  n: string
+  e: string
+  createdAtMs: number
+  /** From then on no token of it is good, whatever it says of itself. */
+  endsAtMs: number
+}
+
 export type Records = {
   instance: InstanceRecord
+  reclaimed: ReclaimedRecord
   plan: PlanRecord
   credential: CredentialRecord
   role: RoleRecord
   policy: PolicyRecord
+  signer: SignerRecord
 }
 export type Kind = keyof Records
-export const kinds = ['instance', 'plan', 'credential', 'role', 'policy'] as const satisfies readonly Kind[]
+export const kinds = [
+  'instance',
+  'reclaimed',
+  'plan',
+  'credential',
+  'role',
+  'policy',
+] as const satisfies readonly Kind[]

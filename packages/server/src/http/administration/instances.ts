@@ -7,8 +7,9 @@ import { type AdministrationOptions, type By, known } from '../../administration
 import * as instances from '../../administration/instances.ts'
 import * as lifecycle from '../../administration/lifecycle.ts'
 import { putPlan as put } from '../../administration/permissions.ts'
-import type { InstanceRecord } from '../../registry/records.ts'
+import type { InstanceRecord, ReclaimedRecord } from '../../registry/records.ts'
 import { answer, type Call, route } from '../call.ts'
+import { expecting, shown } from '../etag.ts'
 import { note } from '../permission.ts'
 import { Refused } from '../reply.ts'
 import { administrationOf, byOf, mayIn, pageOfRecords, sideOf } from './asking.ts'
@@ -24,29 +25,34 @@ const putPlan = route(v2.putPlan, async call => {
   return answer(200, wirePlan(plan))
 })
 
-/** Only what may be seen is listed; whoever may see none has an empty list. */
+/** Only what may be seen is listed; whoever may see none has an empty list. What is gone for good is to be seen in `default` alone. */
 const listInstances = route(v2.listInstances, async call => {
-  const visible: InstanceRecord[] = []
-  for (const record of administrationOf(call).registry.all('instance'))
-    if (await mayIn(call, record.id, 'instance.read')) visible.push(record)
+  const { registry } = administrationOf(call)
+  const { state } = call.query
+  const records = state === 'reclaimed' ? registry.all('reclaimed') : registry.all('instance')
+  const visible: (InstanceRecord | ReclaimedRecord)[] = []
+  for (const record of records)
+    if ((state ?? record.state) === record.state && (await mayIn(call, record.id, 'instance.read')))
+      visible.push(record)
   const { rows, ...page } = pageOfRecords(call, visible)
   return answer(200, { instances: rows.map(record => view(call, record)), ...page })
 })
 
 const createInstance = route(v2.createInstance, async call => {
   const record = await instances.createInstance(administrationOf(call), byOf(call), toCamel(call.body))
-  return answer(201, view(call, record))
+  return shown(201, view(call, record))
 })
 
 const getInstance = route(v2.getInstance, async call =>
-  answer(200, view(call, known(administrationOf(call), 'instance', call.params.instance))),
+  shown(200, view(call, known(administrationOf(call), 'instance', call.params.instance))),
 )
 
 const patchInstance = route(v2.patchInstance, async call => {
   if (call.body.overrides !== undefined) await refuseOverrides(call)
-  const change = toCamel(call.body)
+  const expected = expecting(call.request.headers['if-match'], (before: InstanceRecord) => view(call, before))
+  const change = { ...toCamel(call.body), ...expected }
   const record = await instances.updateInstance(administrationOf(call), byOf(call), call.params.instance, change)
-  return answer(200, view(call, record))
+  return shown(200, view(call, record))
 })
 
 type Naming = Pick<Call, 'caller' | 'doors' | 'trace'> & { params: { instance: string } }
@@ -71,7 +77,7 @@ async function closingOf(call: Naming, action: Action): Promise<lifecycle.Closin
 
 /** What is done with an instance by naming it, and answered with how it is then. */
 const verb = (action: Action, act: Act) => async (call: Naming) =>
-  answer(200, view(call, await act(administrationOf(call), byOf(call), await closingOf(call, action))))
+  shown(200, view(call, await act(administrationOf(call), byOf(call), await closingOf(call, action))))
 
 const enableInstance = route(v2.enableInstance, verb(v2.enableInstance.action, lifecycle.enableInstance))
 const disableInstance = route(v2.disableInstance, verb(v2.disableInstance.action, lifecycle.disableInstance))
@@ -85,7 +91,7 @@ const reclaimInstance = route(v2.reclaimInstance, async call => {
   return answer(204, null)
 })
 
-function view(call: Pick<Call, 'doors'>, record: InstanceRecord) {
+function view(call: Pick<Call, 'doors'>, record: InstanceRecord | ReclaimedRecord) {
   return wireInstance(record, call.doors.administration.registry.get('plan', record.plan))
 }
 

@@ -19,6 +19,7 @@ import type {
   Limits,
   PlanRecord,
   PolicyRecord,
+  ReclaimedRecord,
   RoleRecord,
 } from '../../registry/records.ts'
 
@@ -36,8 +37,8 @@ const nothing: Limits = {
   storedBytes: 0,
 }
 
-export function wireInstance(record: InstanceRecord, plan: PlanRecord | null): InstanceView {
-  const closed_by = closerOf(record)
+export function wireInstance(record: InstanceRecord | ReclaimedRecord, plan: PlanRecord | null): InstanceView {
+  const closed_by = record.state === 'reclaimed' ? null : closerOf(record)
   return {
     id: record.id,
     name: record.name,

@@ -1,9 +1,15 @@
+import { errors } from '@holdfast/protocol/errors'
 import { v2 } from '@holdfast/protocol/v2'
-import { answer, route } from '../call.ts'
+import { mayIn } from '../administration/asking.ts'
+import { answer, type Call, route } from '../call.ts'
+import { note } from '../permission.ts'
+import { refuse } from '../reply.ts'
 import { timestamp } from '../views.ts'
 
-export const getUsage = route(v2.getUsage, async ({ caller, doors, query }) => {
-  const { instance, rows, month } = await doors.usage(caller.instance, {
+export const getUsage = route(v2.getUsage, async call => {
+  const { caller, doors, query } = call
+  if (query.instance !== undefined) await refuseForeign(call, query.instance)
+  const { instance, rows, month } = await doors.usage(query.instance ?? caller.instance, {
     ...(query.from !== undefined && { fromMs: Date.parse(query.from) }),
     ...(query.to !== undefined && { toMs: Date.parse(query.to) }),
     ...(query.by !== undefined && { by: query.by }),
@@ -30,3 +36,13 @@ export const getUsage = route(v2.getUsage, async ({ caller, doors, query }) => {
     },
   })
 })
+
+/** Another than the caller's own is for those who run the service, also when it is gone for good. It answers like one that is not there. @throws {Refused} */
+async function refuseForeign(call: Pick<Call, 'caller' | 'doors' | 'trace'>, instance: string): Promise<void> {
+  const { caller, doors, trace } = call
+  const action = 'usage.read'
+  if (instance === caller.instance || (await mayIn(call, instance, action))) return
+  const reason = `There is no instance \`${instance}\`.`
+  note(doors, caller, { deed: { action, lock: null, instance }, trace, reason, status: errors.not_found.status })
+  throw refuse('not_found', reason)
+}

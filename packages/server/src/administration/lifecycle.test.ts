@@ -1,0 +1,92 @@
+/** What is left of instances that are gone for good: for bills, for two months, and only so many. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { systemRandom } from '../random.ts'
+import type { Put } from '../registry/port.ts'
+import { noLimits } from '../registry/records.ts'
+import { instanceRecord, memoryRegistry } from '../registry/testing.ts'
+import { FakeClock } from '../shards/testing.ts'
+import type { AdministrationOptions, By } from './administration.ts'
+import { createInstance, RECLAIMED_MAX } from './instances.ts'
+import { deleteInstance, forgetRemains, REMAINS_KEPT_MS, reclaimInstance } from './lifecycle.ts'
+
+const by: By = { subject: 'root', from: '127.0.0.1', trace: 't-1' }
+
+function started() {
+  const clock = new FakeClock()
+  const registry = memoryRegistry({
+    kind: 'plan',
+    id: 'premium',
+    value: {
+      id: 'premium',
+      title: '',
+      description: '',
+      priceUsd: 0.2,
+      perUnits: 10,
+      minUnits: 1,
+      stepUnits: 1,
+      allowsOverrides: true,
+      unit: noLimits,
+      state: 'offered',
+    },
+  })
+  const named = { serviceName: 'go-etcd-lock', region: 'local' }
+  const options: AdministrationOptions = { registry, clock, random: systemRandom, ...named }
+  return { clock, registry, options }
+}
+
+const remains = (id: string, reclaimedAtMs: number): Put => ({
+  kind: 'reclaimed',
+  id,
+  value: { ...instanceRecord({ id }), state: 'reclaimed', reclaimedAtMs },
+})
+
+test('in the commit in which an instance goes for good stays what it is metered by, and nothing else of it', async () => {
+  const { clock, options, registry } = started()
+  const { id, crn } = await createInstance(options, by, { name: 'x', plan: 'premium', capacityUnits: 1_000 })
+  clock.pause(60_000)
+  await deleteInstance(options, by, { id, side: 'service' })
+  const { history } = registry.get('instance', id)!
+  const { seq } = registry
+  await reclaimInstance(options, by, { id, side: 'service', forget: async () => undefined })
+  const { links } = await registry.trail({ after: seq, limit: 10 })
+  assert.deepEqual(
+    links.map(({ writes }) => writes.map(({ kind, value }) => [kind, value === null])),
+    [
+      [
+        ['instance', true],
+        ['reclaimed', false],
+      ],
+    ],
+  )
+  const left = registry.get('reclaimed', id)
+  assert.deepEqual([left?.crn, left?.history, left?.reclaimedAtMs], [crn, history, clock.wallMs()])
+  assert.deepEqual(
+    history.map(({ capacityUnits }) => capacityUnits),
+    [1_000, 0],
+  )
+})
+
+test('it stays for REMAINS_KEPT_MS, however many there are', async () => {
+  const { clock, options, registry } = started()
+  const atMs = clock.wallMs()
+  registry.put(...Array.from({ length: 250 }, (_, index) => remains(`old-${index}`, atMs)), remains('young', atMs + 1))
+  clock.pause(REMAINS_KEPT_MS - 1)
+  await forgetRemains(options, by)
+  assert.equal([...registry.all('reclaimed')].length, 251)
+  clock.pause(1)
+  await forgetRemains(options, by)
+  assert.deepEqual(
+    [...registry.all('reclaimed')].map(({ id }) => id),
+    ['young'],
+  )
+})
+
+test('while RECLAIMED_MAX of them are kept no instance is made', async () => {
+  const { clock, options, registry } = started()
+  const atMs = clock.wallMs()
+  registry.put(...Array.from({ length: RECLAIMED_MAX - 1 }, (_, index) => remains(`r-${index}`, atMs)))
+  await createInstance(options, by, { name: 'x', plan: 'premium' })
+  registry.put(remains('last', atMs))
+  await assert.rejects(createInstance(options, by, { name: 'y', plan: 'premium' }), /as many as there may be/)
+})
