@@ -95,7 +95,9 @@ export function entered(
   if (named === undefined || named === identity.instance) return caller
   const question = { identity, instance, address, atMs: doors.clock.wallMs() }
   return whenKnown(isThere(doors, instance) && doors.permissions.mayEnter(question), mayEnter => {
-    if (!mayEnter) throw refuse('not_found', noSuchInstance)
+    // Whether somebody's instance has this name is nobody else's business.
+    if (!mayEnter)
+      throw refuse('not_found', `${noSuchInstance} \`Holdfast-Instance\` takes its id, not its name or CRN.`)
     return caller
   })
 }

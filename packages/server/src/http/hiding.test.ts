@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { GrantView, Refusal } from '../locks/model.ts'
+import { withServer } from '../testing.ts'
 import { visibleGrants, visibleWaiter, withoutHidden } from './hiding.ts'
 import { refused } from './reply.ts'
 
@@ -28,4 +29,19 @@ test('of a set of locks that somebody waits for, and of grants, those are shown 
   const grants: unknown = ['a1', 'b1'].map(lock => ({ lock }))
   // Only the name is looked at.
   assert.deepEqual(visibleGrants(grants as GrantView[], sees), [{ lock: 'a1' }])
+})
+
+test('an instance that is named by its name answers like one that nobody has, and says what names it', async () => {
+  await withServer(async server => {
+    const { id } = (await server.ask('POST', '/v2/instances', { body: { name: 'team1', plan: 'standard' } })).body
+    const named = (instance: string) => server.ask('GET', '/v1/locks', { headers: { 'holdfast-instance': instance } })
+    assert.equal((await named(id)).status, 200)
+    const { status, body } = await named('team1')
+    assert.equal(status, 404)
+    assert.equal(
+      body.errors[0].message,
+      'There is no such instance. `Holdfast-Instance` takes its id, not its name or CRN.',
+    )
+    assert.deepEqual((await named('team2')).body.errors, body.errors)
+  })
 })
