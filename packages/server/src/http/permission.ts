@@ -72,6 +72,11 @@ const anywhere: Decision = {
   isUnknown: true,
 }
 
+/** Whether it is certain that there is nothing in the instance that they could read: to be told so tells nothing of any name. */
+export function readsNothing(doors: Doors, caller: Caller): boolean {
+  return doors.permissions.patterns(questionOf(doors, caller, { action: 'lock.read', lock: null }))?.length === 0
+}
+
 /** Whether something is permitted that is only shown or left out. What would have to be fetched is left out. */
 export function sees(doors: Doors, caller: Caller, deed: Deed): boolean {
   const decision = decide(doors, caller, deed)

@@ -7,7 +7,7 @@ import type { Decision } from '../policies/port.ts'
 import type { Call } from './call.ts'
 import { instanceRefusal, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
-import { type Deed, decide, denial, note, sees } from './permission.ts'
+import { type Deed, decide, denial, note, readsNothing, sees } from './permission.ts'
 import { earlyDeeds } from './questions.ts'
 import { refuse } from './reply.ts'
 
@@ -46,8 +46,8 @@ function refuseEarly(doors: Doors, request: FastifyRequest, { deed, decision, op
     note(doors, caller, hidden)
     throw refuse('not_found', `There is no instance \`${deed.instance}\`.`)
   }
-  // In an instance that is closed nothing is hidden: it is said that it is closed.
-  if (operation.action !== 'lock.read' || instanceRefusal(doors, caller.instance))
+  // In an instance that is closed nothing is hidden: it is said that it is closed. Nor is anything to those who could read nothing.
+  if (operation.action !== 'lock.read' || instanceRefusal(doors, caller.instance) || readsNothing(doors, caller))
     throw denial(doors, caller, { deed, decision, trace })
   note(doors, caller, hidden)
   return true

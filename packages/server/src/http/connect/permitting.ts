@@ -4,7 +4,7 @@ import type { ClientHello, ClientRequest } from '@holdfast/protocol/frame'
 import { type Decision, type Verdict, verdictOf } from '../../policies/port.ts'
 import { type Caller, instanceRefusal, whenKnown } from '../caller.ts'
 import type { Doors } from '../doors.ts'
-import { type Deed, decide, denial, note } from '../permission.ts'
+import { type Deed, decide, denial, note, readsNothing } from '../permission.ts'
 import { refused } from '../reply.ts'
 import { actionOf } from './commands.ts'
 import { deedOf as watchDeed } from './watches.ts'
@@ -94,10 +94,11 @@ function refusalOfAll(
 
 type Denied = One & { decision: Decision }
 
-/** What may not be read answers like what is not there. */
+/** What may not be read answers like what is not there; who may read nothing at all is told that. */
 function refusal(doors: Doors, caller: Caller, { asked, deed, decision }: Denied): WireError {
   const { request, trace } = asked
-  if (deed.action !== 'lock.read' || decision.isUnknown || instanceRefusal(doors, caller.instance))
+  const isSaid = decision.isUnknown || instanceRefusal(doors, caller.instance) !== null
+  if (deed.action !== 'lock.read' || isSaid || readsNothing(doors, caller))
     return denial(doors, caller, { deed, decision, trace }).wire
   const absent = refused({ ok: false, code: 'not_found', what: request.type === 'value' ? 'value' : 'lock' })
   note(doors, caller, { deed, trace, reason: decision.why, status: 404 })
