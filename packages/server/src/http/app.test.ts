@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { BODY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX } from '@holdfast/protocol/limits'
 import type { OperationFields } from '@holdfast/protocol/operation'
 import { v1 } from '@holdfast/protocol/v1'
@@ -188,6 +189,12 @@ test('a body has the right type, size and form', async () => {
       assert.match(refused.body.errors[0].message, /not valid JSON/)
     }
     assert.match((await send(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]))).body.errors[0].message, /UTF-8/)
+    for (const encoding of ['gzip', 'br', 'identity, gzip']) {
+      const packed = await send(gzipSync('{}'), { 'content-encoding': encoding })
+      assert.deepEqual(first(packed), [415, 'unsupported_media_type'])
+      assert.deepEqual([packed.headers['accept-encoding'], /not compressed/.test(packed.text)], ['identity', true])
+    }
+    assert.equal((await send('{"holder":"y"}', { 'content-encoding': 'Identity' })).status, 409)
     const padded = (bytes: number) => `{"holder":"x"${' '.repeat(bytes - '{"holder":"x"}'.length)}}`
     assert.deepEqual(first(await send(padded(BODY_BYTES_MAX))), [409, 'lock_held'])
     assert.deepEqual(first(await send(padded(BODY_BYTES_MAX + 1))), [413, 'body_too_large'])

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from './app.ts'
 import type { Call, Route } from './call.ts'
 import { whenKnown } from './caller.ts'
+import { refuseEncoding } from './content-encoding.ts'
 import type { Doors } from './doors.ts'
 import { paramsOf, queryOf } from './names.ts'
 import { permitEarly, permitLate } from './permitting.ts'
@@ -24,9 +25,9 @@ function addOperation(app: App, doors: Doors, { operation, handle, absent }: Rou
   app.route({
     method: operation.method,
     url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
-    onRequest: (request, _reply, done) => {
+    onRequest: (request, reply, done) => {
       try {
-        const ready = whenKnown(prepare(request), known => {
+        const ready = whenKnown(prepare(request, reply), known => {
           prepared.set(request, known)
           done()
         })
@@ -72,7 +73,7 @@ function send(reply: FastifyReply, { status, body, headers }: Result): FastifyRe
 function preparation(
   doors: Doors,
   operation: OperationFields,
-): (request: FastifyRequest) => Prepared | Promise<Prepared> {
+): (request: FastifyRequest, reply: FastifyReply) => Prepared | Promise<Prepared> {
   const params = validator(operation.params)
   const query = validator(operation.query)
   const integers = new Set(
@@ -80,7 +81,7 @@ function preparation(
       .filter(isInteger)
       .map(([name]) => name),
   )
-  return request => {
+  return (request, reply) => {
     const url = request.raw.url ?? ''
     const inPath = paramsOf(operation.path, url)
     check(params, inPath)
@@ -88,6 +89,7 @@ function preparation(
     check(query, inQuery)
     return whenKnown(permitEarly(doors, request, { operation, url: { ...inQuery, ...inPath } }), isHidden => {
       refuseConditions(operation, request)
+      refuseEncoding(request, reply)
       return { params: inPath, query: inQuery, isHidden }
     })
   }
