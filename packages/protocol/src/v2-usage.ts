@@ -42,7 +42,8 @@ const getUsage = operation({
   body: null,
   replies: {
     200: {
-      description: 'From the beginning of this month until now, if nothing else is said.',
+      description:
+        'From the beginning of this month until now, if nothing else is said, and never from before the instance was made.',
       body: s.closed({
         instance: s.instanceId,
         crn: Type.String(),

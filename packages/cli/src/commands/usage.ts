@@ -51,18 +51,14 @@ async function usage(options: Options): Promise<void> {
   const found = await rest.call<Usage>('GET', `/v2/usage?${query}`)
   if (options.export) return printRecords(found)
   if (options.json) return printJson(found)
-  const began = found.usage.findIndex(({ capacityUnitHours }) => capacityUnitHours > 0)
-  // Before the instance was made there is nothing to show.
-  const rows = found.usage
-    .slice(Math.max(began, 0))
-    .map(({ start, capacityUnitHours, costUsd, operations }) => [
-      start.slice(0, options.by === 'hour' ? 16 : 10),
-      shown(capacityUnitHours),
-      `$${costUsd.toFixed(2)}`,
-      String(operations.granted ?? 0),
-      String(operations.queued ?? 0),
-      String(operations.expired ?? 0),
-    ])
+  const rows = found.usage.map(({ start, capacityUnitHours, costUsd, operations }) => [
+    start.slice(0, options.by === 'hour' ? 16 : 10),
+    shown(capacityUnitHours),
+    `$${costUsd.toFixed(2)}`,
+    String(operations.granted ?? 0),
+    String(operations.queued ?? 0),
+    String(operations.expired ?? 0),
+  ])
   printLine(table(['FROM', 'UNIT HOURS', 'COST', 'GRANTED', 'WAITED', 'EXPIRED'], rows))
   const { month } = found
   printLine(

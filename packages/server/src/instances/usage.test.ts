@@ -95,3 +95,32 @@ test('a new service offers its plans; those that are there stay as they are', as
   assert.equal(registry.get('plan', 'premium')?.priceUsd, 7)
   assert.equal(registry.seq, 1)
 })
+
+test('a report begins with the hour, day or month in which the instance was made, however early it is asked for', async () => {
+  const clock = new FakeClock()
+  const madeAtMs = startMs + 20 * DAY_MS + HOUR_MS / 2
+  clock.pause(madeAtMs + 5 * 60_000 - clock.wallMs())
+  const made = instance('a', 'standard', 10, madeAtMs)
+  const registry = memoryRegistry({ ...made, value: { ...made.value, createdAtMs: madeAtMs } })
+  const options = { engine: new TestEngine(), clock, root: 'test', registry }
+  const rows = async (asked: Parameters<typeof usageOf>[2]) => (await usageOf(options, 'a', asked)).rows
+  const hourMs = startMs + 20 * DAY_MS
+  const nowMs = clock.wallMs()
+  for (const asked of [{}, { fromMs: startMs - 400 * DAY_MS }, { fromMs: madeAtMs - 1 }]) {
+    const [first, ...more] = await rows({ by: 'hour', ...asked })
+    assert.deepEqual(more, [])
+    assert.deepEqual([first?.fromMs, first?.toMs], [Math.max(hourMs, asked.fromMs ?? 0), nowMs])
+    assert.ok((first?.unitHours ?? 0) > 0.8)
+  }
+  assert.deepEqual(
+    (await rows({})).map(({ fromMs }) => fromMs),
+    [hourMs],
+  )
+  assert.deepEqual(
+    (await rows({ by: 'month' })).map(({ fromMs }) => fromMs),
+    [startMs],
+  )
+  assert.deepEqual(await rows({ fromMs: startMs, toMs: hourMs }), [], 'all of it is before')
+  const later = { fromMs: nowMs, toMs: nowMs + 2 * HOUR_MS, by: 'hour' } as const
+  assert.equal((await rows(later)).length, 3)
+})

@@ -44,14 +44,18 @@ export async function usageOf(
   const nowMs = clock.wallMs()
   const month = periodOf(nowMs, 'month')
   const { fromMs = month.fromMs, toMs = nowMs, by = 'day' } = asked
-  const spans = cut({ fromMs, toMs }, by)
+  if (!(fromMs <= toMs)) throw misfit('from', '`from` must not be later than `to`.')
   const plans: Plans = id => planOf(registry, id)
   const hours = await countsOf(options, instance, { fromMs: hourOf(fromMs), toMs })
+  // Before that there is nothing to tell. What has been counted was there, whatever the record says.
+  const beganMs = Math.min(record.createdAtMs, hours[0]?.[0] ?? Number.POSITIVE_INFINITY)
+  const spans = cut({ fromMs: Math.max(fromMs, periodOf(beganMs, by).fromMs), toMs }, by)
+  const firstMs = spans[0]?.fromMs ?? toMs
   const rows = spans.map(span => {
     // Nothing has been used of the time that is yet to come.
     const parts = metered(record, plans, { ...span, toMs: Math.min(span.toMs, nowMs) })
     const operations: Counts = {}
-    for (const [hourMs, counts] of hours) if (isIn(hourMs, span, fromMs)) addCounts(operations, counts)
+    for (const [hourMs, counts] of hours) if (isIn(hourMs, span, firstMs)) addCounts(operations, counts)
     return { ...span, unitHours: unitHours(parts), costUsd: rounded(costUsd(parts, plans)), operations }
   })
   return { instance: record, rows, month: monthOf(record, plans, month, nowMs) }
@@ -84,7 +88,6 @@ export function periodOf(atMs: number, by: Period): Span {
 }
 
 function cut({ fromMs, toMs }: Span, by: Period): Span[] {
-  if (!(fromMs <= toMs)) throw misfit('from', '`from` must not be later than `to`.')
   const spans: Span[] = []
   for (let nextMs = fromMs; nextMs < toMs; ) {
     if (spans.length === USAGE_ROWS_MAX)
