@@ -82,6 +82,8 @@ export type OperationFields = {
    * else in `default`, whose administrators run the service; or in `default` alone.
    */
   scope?: 'named_instance' | 'service'
+  /** What is asked for outlives the instance: the root key may name one that is gone. */
+  reachesGone?: true
   /** Beyond those that every operation may answer. */
   errors: readonly ErrorCode[]
   params: TObject

@@ -49,9 +49,10 @@ const queryAudit = operation({
   method: 'GET',
   path: '/v2/audit',
   action: 'audit.read',
+  reachesGone: true,
   summary: 'What was done in the instance, by whom, to what, and what came of it',
   description:
-    'Lock changes and administration in one trail. It has no index: a page looks through a part of it, so it may have fewer records than asked for, or none, and still a `next`.',
+    'Lock changes and administration in one trail. It has no index: a page looks through a part of it, so it may have fewer records than asked for, or none, and still a `next`. The root key reads that of an instance that is gone, too, for as long as it is kept.',
   errors: [],
   params: s.noFields,
   query: s.closed({
@@ -81,6 +82,9 @@ const queryAudit = operation({
       description: 'A page of records.',
       body: s.closed({
         records: Type.Array(auditRecord),
+        instances: Type.Array(s.closed({ id: Type.String(), crn: Type.String() }), {
+          description: 'The cloud resource names of the instances that the records are of, as far as they are known.',
+        }),
         limit: s.pageLimit,
         first: s.pageLink,
         next: s.optional(s.nextLink),

@@ -122,4 +122,28 @@ export const policyBugs: readonly Bug[] = [
       name: 'a watch is cut off, to be resumed, at an event of which it is not known whether it may be seen',
     },
   },
+  {
+    id: 'policy-overwritten-unseen',
+    rules: ['V6'],
+    does: 'The `If-Match` of a policy is not looked at when it is written: what one administrator takes away comes back with the change of another.',
+    file: 'packages/server/src/administration/permissions.ts',
+    find: '    expects?.(before)\n    if (!before)',
+    replace: '    if (!before)',
+    test: {
+      file: 'packages/server/src/http/if-match.test.ts',
+      name: 'of two administrators who change the same policy the second is told that it has changed',
+    },
+  },
+  {
+    id: 'gone-for-everybody',
+    rules: ['V6'],
+    does: 'Whoever may read a trail somewhere enters instances that are gone, or that are not theirs.',
+    file: `${server}/http/caller.ts`,
+    find: "if (reachesGone && identity.kind === 'root') return caller",
+    replace: 'if (reachesGone) return caller',
+    test: {
+      file: `${server}/http/administration/gone.test.ts`,
+      name: 'what became of an instance that is gone is read by whoever runs the service, and by nobody else',
+    },
+  },
 ]

@@ -1,12 +1,14 @@
 /** The trail of what happened, for those who ask: archived, searched, checked. One for a server; each server answers for all shards. */
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { InstanceRecord } from '../registry/records.ts'
 import { registryKeysUnder } from '../registry/store.ts'
 import type { OpenArchive } from '../shards/archive.ts'
 import { type Keys, keysUnder } from '../shards/keys.ts'
 import { shardOf } from '../shards/router.ts'
 import { type ArchiveTelemetry, openArchive, type Retention } from './archive.ts'
 import { beginning, type ChainHead, type Checked, checkChain, type Progress } from './chain.ts'
+import { instancesInTrail } from './gone.ts'
 import { newestLinkOf, newestOf } from './heads.ts'
 import { type HeldAt, heldAt } from './held.ts'
 import { type HistoryQuery, type PastEvents, pastEvents, placeOf } from './history.ts'
@@ -38,6 +40,8 @@ export interface Audit {
   history(query: HistoryQuery): Promise<PastEvents>
   /** Whether it is the id of an event of this cluster, so that a page can begin there. */
   isEventId(id: string): boolean
+  /** What the registry last said of instances that it may have forgotten since, as far back as one look reaches. By their ids. */
+  instancesThatWere(ids: readonly string[]): Promise<Map<string, InstanceRecord>>
   heldAt(question: { instance: string; lock: string; atMs: number }): Promise<HeldAt>
   /** A part of the check of all chains. */
   check(from?: Progress, known?: readonly ChainHead[]): Promise<Checked>
@@ -81,6 +85,10 @@ export class StoredAudit implements Audit {
 
   isEventId(id: string): boolean {
     return placeOf(id, this.#known.clusterId.slice(0, CLUSTER_DIGITS)) !== null
+  }
+
+  instancesThatWere(ids: readonly string[]): Promise<Map<string, InstanceRecord>> {
+    return instancesInTrail({ engine: this.#engine, clock: this.#clock, keys: this.#registryKeys }, ids)
   }
 
   heldAt(question: { instance: string; lock: string; atMs: number }): Promise<HeldAt> {

@@ -104,7 +104,7 @@ async function linksFrom(engine: Engine, keys: RegistryKeys, from: number): Prom
 }
 
 /** Links are dense, so the page before one is found by counting. Newest first. */
-async function linksUpTo(engine: Engine, keys: RegistryKeys, upTo: number): Promise<Stored[]> {
+export async function linksUpTo(engine: Engine, keys: RegistryKeys, upTo: number): Promise<Stored[]> {
   if (upTo < 1) return []
   const links = await linksFrom(engine, keys, Math.max(1, upTo - PAGE_LINKS + 1))
   return links.filter(({ seq }) => seq <= upTo).reverse()

@@ -38,6 +38,9 @@ declare module 'fastify' {
     caller: Caller | null
     beganMs: number
   }
+  interface FastifyContextConfig {
+    reachesGone?: boolean
+  }
 }
 
 export type App = FastifyInstance<Server, IncomingMessage, ServerResponse>
@@ -140,7 +143,8 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
 /** Throws or rejects when nobody is proved, or the instance may not be entered. */
 function identify(doors: Doors, request: FastifyRequest): void | Promise<void> {
   const presented = presentedBy(request.raw, doors)
-  const asked = { named: request.headers['holdfast-instance'], trace: request.ids.trace }
+  const { reachesGone = false } = request.routeOptions.config
+  const asked = { named: request.headers['holdfast-instance'], trace: request.ids.trace, reachesGone }
   return whenKnown(callerOf(doors, presented, asked), caller => {
     if (!caller) throw refuse('unauthenticated')
     request.caller = caller

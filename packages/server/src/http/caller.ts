@@ -61,6 +61,8 @@ type Asked = {
   /** What `Holdfast-Instance` says. */
   named: string | string[] | undefined
   trace: string
+  /** Whether the root key may name an instance that is gone. */
+  reachesGone?: boolean
 }
 
 /**
@@ -69,10 +71,10 @@ type Asked = {
 export function callerOf(
   doors: Doors,
   presented: Presented,
-  { named, trace }: Asked,
+  { named, trace, reachesGone = false }: Asked,
 ): Caller | null | Promise<Caller | null> {
   return whenKnown(doors.authenticate(presented), identity => {
-    if (identity) return entered(doors, identity, { named, address: presented.address })
+    if (identity) return entered(doors, identity, { named, address: presented.address, reachesGone })
     noteStranger(doors, presented, trace)
     return null
   })
@@ -82,7 +84,7 @@ export function callerOf(
 export function entered(
   doors: Doors,
   identity: Identity,
-  { named, address }: { named: string | string[] | undefined; address: string },
+  { named, address, reachesGone = false }: Omit<Asked, 'trace'> & { address: string },
 ): Caller | Promise<Caller> {
   if (named !== undefined && (typeof named !== 'string' || !INSTANCE_PATTERN.test(named)))
     throw invalid('header', {
@@ -93,6 +95,7 @@ export function entered(
   if (isStale(identity, doors.registry)) throw endedRefusal('view_stale')
   const caller: Caller = { identity, subject: identity.subject, instance, address }
   if (named === undefined || named === identity.instance) return caller
+  if (reachesGone && identity.kind === 'root') return caller
   const question = { identity, instance, address, atMs: doors.clock.wallMs() }
   return whenKnown(isThere(doors, instance) && doors.permissions.mayEnter(question), mayEnter => {
     // Whether somebody's instance has this name is nobody else's business.

@@ -25,6 +25,7 @@ function addOperation(app: App, doors: Doors, { operation, handle, absent }: Rou
   app.route({
     method: operation.method,
     url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+    config: { reachesGone: operation.reachesGone ?? false },
     onRequest: (request, reply, done) => {
       try {
         const ready = whenKnown(prepare(request, reply), known => {

@@ -106,7 +106,11 @@ export class LocalDecisions implements DecisionPoint {
   #inactive({ kind }: Identity, instance: string, action: Action): Decision | null {
     const record = this.#registry.get('instance', instance)
     // The one that is always there need not have a record.
-    if (!record) return instance === SERVICE_INSTANCE ? null : denied('There is no such instance.')
+    if (!record) {
+      // The trail outlives its instance; whether there was one, whoever reads the trail finds out.
+      const isThere = instance === SERVICE_INSTANCE || (kind === 'root' && action === 'audit.read')
+      return isThere ? null : denied('There is no such instance.')
+    }
     if (record.state === 'active' || actionsWhile[record.state].has(action)) return null
     if (kind === 'root' && !tenantActions.has(action)) return null
     return denied(inactiveMessages[record.state])
