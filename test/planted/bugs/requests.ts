@@ -167,6 +167,15 @@ export const requestBugs: readonly Bug[] = [
     test: rowOf('the same request id has one effect, and is answered with what is true now'),
   },
   {
+    id: 'preempted-under-any-name',
+    rules: ['I15'],
+    does: 'A preemption is put down in the trail to the name that whoever asked gave himself: anybody can be made to have done it.',
+    file: `${locks}/preemption.ts`,
+    find: 'return subject ?? by',
+    replace: 'return subject === undefined ? by : by',
+    test: claim('a preemption is put down to the credential that asked, though time ends the grant and names are free'),
+  },
+  {
     id: 'request-id-for-another-lock',
     rules: ['P15'],
     does: 'A request id that has acquired one lock is answered with that grant when it asks for another: the client believes in what it does not hold.',

@@ -256,3 +256,37 @@ test('a release hears how its grant ended, also when the session has ended with 
   world.do({ type: 'force_release', by, lock: of_c.lock, token: null, reason: 'stuck', now: true })
   assert.equal(refused(world.do(release(of_c))), 'lock_lost forced')
 })
+
+test('a preemption is put down to the credential that asked, though time ends the grant and names are free', () => {
+  const world = new World()
+  const open = (subject: string, holder: string) => {
+    const reply = world.do({ type: 'open_session', by: subject, ttlMs: 60_000, labels: { holder } })
+    assert(reply.ok === true && reply.type === 'session')
+    return reply.session.id
+  }
+  const [low, high] = [open('ann', 'a job'), open('bob', 'ann')]
+  const graceful = { preempt: 'graceful', priority: 5, waitMs: null } as const
+  for (const [lock, preempt] of [
+    ['x', 'graceful'],
+    ['y', 'immediate'],
+  ] as const) {
+    const { token } = granted(world.do({ ...acquireOf(low, [lock]), by: 'ann' }))
+    assert.equal(world.do({ ...acquireOf(high, [lock], { ...graceful, preempt }), by: 'bob' }).ok, 'queued')
+    const notice = world.do({ type: 'show', by, lock })
+    if (preempt === 'graceful') {
+      assert(notice.ok === true && notice.type === 'lock')
+      assert.equal(notice.lock.grants[0]?.notice?.by, 'ann', 'the holder is told what the other calls itself')
+    }
+    world.now += 60_000
+    world.do({ type: 'end_hold', by: 'service', lock, token })
+    const entries = world.log
+      .flatMap(batch => batch.entries)
+      .filter(entry => entry.record === 'grant' && entry.lock === lock)
+    const told = entries.filter(({ type }) => type === 'preempting' || type === 'preempted')
+    assert.deepEqual(
+      told.map(({ type }) => type),
+      preempt === 'graceful' ? ['preempting', 'preempted'] : ['preempted'],
+    )
+    for (const { why } of told) assert.equal(why?.by, 'bob')
+  }
+})

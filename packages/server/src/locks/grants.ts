@@ -119,6 +119,8 @@ export type Ended = {
     'released' | 'expired' | 'preempted' | 'forced' | 'max_hold' | 'session_closed' | 'transferred'
   >
   reason?: string
+  /** Who caused it, when that is not who asks now. */
+  by?: string
   /** Neither asked for nor agreed to by the holder: the lock-delay applies. */
   isUnclean?: boolean
   /** On the shard's clock: until when the holder may go on believing, as it does not know. */
@@ -138,7 +140,7 @@ export function endGrant(draft: Draft, grant: Grant, ended: Ended): void {
   // Who released it himself needs no telling.
   const isClean = ended.type === 'released' || ended.type === 'session_closed'
   const why: Why = isClean ? { holder: grant.holder } : { holder: grant.holder, session: grant.session }
-  if (!isOwnDoing) why.by = draft.by
+  if (!isOwnDoing) why.by = ended.by ?? draft.by
   if (isClean && !ended.remembers) why.session = grant.session
   noteWhose(why, draft.state, grant.session, draft.from)
   if (ended.reason !== undefined) why.reason = ended.reason

@@ -56,8 +56,7 @@ export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
   const told: Why = { by: grant.holder, reason: 'transferred', session: command.toSession, change }
   const why = noteWhose(told, draft.state, command.toSession, undefined)
   draft.put({ type: 'granted', record: 'grant', lock: value.lock, token: value.token, value, why })
-  if (notice)
-    notify(draft, value, { by: notice.by, reason: notice.reason, graceMs: Math.max(0, notice.endsMs - draft.now) })
+  if (notice) notify(draft, value, { ...notice, graceMs: Math.max(0, notice.endsMs - draft.now) })
   remember(draft, command.session, command.request, { did: 'transfer', token: value.token })
   return { ok: true, type: 'transferred', token: value.token }
 }

@@ -48,7 +48,10 @@ export type Session = {
 }
 
 export type Notice = {
+  /** For people: what whoever asked for the lock calls itself. */
   by: string
+  /** Of the credential that asked, when that is not `by`; not there in old logs. */
+  subject?: string
   reason: string
   /** The grant ends here. */
   endsMs: number

@@ -6,9 +6,9 @@
  */
 import { GRACE_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { Draft } from './draft.ts'
-import { endGrant, pump } from './grants.ts'
+import { type Ended, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
-import type { Command, Grant, Preemption, Reply, Waiter, Why } from './model.ts'
+import type { Command, Grant, Notice, Preemption, Reply, Waiter, Why } from './model.ts'
 import { isCompatible } from './queue.ts'
 import { grantOf, liveSession } from './state.ts'
 import { noteWhose } from './whose.ts'
@@ -28,8 +28,9 @@ export function giveNotices(draft: Draft, waiter: Waiter): void {
     // Taking from some of those who block while others stay would cost them and help nobody.
     if (claim.mode !== 'permits' && below.length < lock.grants.filter(grant => blocks(grant, claim.mode)).length)
       continue
-    for (const grant of below)
-      notify(draft, grant, { by: waiter.holder, reason: `a request of priority ${waiter.priority}`, graceMs })
+    const subject = liveSession(draft.state, waiter.session)?.record.by ?? draft.by
+    const reason = `a request of priority ${waiter.priority}`
+    for (const grant of below) notify(draft, grant, { by: waiter.holder, subject, reason, graceMs })
   }
 }
 
@@ -43,23 +44,36 @@ function preemptionOf(lock: Lock, asked: Preemption): Preemption {
   return strength[permitted] < strength[asked] ? permitted : asked
 }
 
+type Warning = Cause & { graceMs: number }
+
 /** Puts the grant under notice, or shortens the notice it is under. Ends it if its time is over already. */
-export function notify(draft: Draft, grant: Grant, notice: { by: string; reason: string; graceMs: number }): void {
+export function notify(draft: Draft, grant: Grant, { graceMs, ...notice }: Warning): void {
   const minHoldMs = draft.state.locks.get(grant.lock)?.config?.minHoldMs ?? 0
-  const endsMs = Math.max(draft.now + notice.graceMs, grant.sinceMs + minHoldMs)
+  const endsMs = Math.max(draft.now + graceMs, grant.sinceMs + minHoldMs)
   if (grant.notice && grant.notice.endsMs <= endsMs) return
   const session = liveSession(draft.state, grant.session)
   // Its deadline as it stands now: whatever was promised before this notice does not reach beyond it.
   const promiseUntilMs = session?.deadlineMs ?? draft.now
   if (endsMs <= draft.now) {
-    endGrant(draft, grant, { type: 'preempted', reason: notice.reason, isUnclean: true, promiseUntilMs })
+    endGrant(draft, grant, { ...ending(notice), promiseUntilMs })
     return
   }
   const change = draft.change(grant.session)
-  const value: Grant = { ...grant, notice: { by: notice.by, reason: notice.reason, endsMs, promiseUntilMs, change } }
-  const told: Why = { by: notice.by, reason: notice.reason, session: grant.session, holder: grant.holder, change }
+  const value: Grant = { ...grant, notice: { ...notice, endsMs, promiseUntilMs, change } }
+  const told: Why = { by: causeOf(notice), reason: notice.reason, session: grant.session, holder: grant.holder, change }
   const why = noteWhose(told, draft.state, grant.session, draft.from)
   draft.put({ type: 'preempting', record: 'grant', lock: grant.lock, token: grant.token, value, why })
+}
+
+type Cause = Pick<Notice, 'by' | 'subject' | 'reason'>
+
+/** Not who happens to be served in the turn in which it comes to pass, nor the name that somebody gave himself. */
+function causeOf({ subject, by }: Cause): string {
+  return subject ?? by
+}
+
+function ending(notice: Cause): Ended {
+  return { type: 'preempted', by: causeOf(notice), reason: notice.reason, isUnclean: true }
 }
 
 /** When the grant ends by itself, on the shard's clock; null: only with its session. */
@@ -96,8 +110,8 @@ export function endHold(draft: Draft, command: Extract<Command, { type: 'end_hol
   if (!grant || endMs === null || endMs > draft.now) return { ok: true, type: 'done' }
   const { notice } = grant
   if (notice && notice.endsMs <= draft.now) {
-    const { promiseUntilMs, change, reason } = notice
-    endGrant(draft, grant, { type: 'preempted', reason, isUnclean: true, promiseUntilMs, change })
+    const { promiseUntilMs, change } = notice
+    endGrant(draft, grant, { ...ending(notice), promiseUntilMs, change })
   } else {
     // The holder was told when it was granted: every promise to it ends with the hold.
     endGrant(draft, grant, { type: 'max_hold', reason: 'max_hold', isUnclean: true })
