@@ -167,6 +167,18 @@ export const requestBugs: readonly Bug[] = [
     test: rowOf('the same request id has one effect, and is answered with what is true now'),
   },
   {
+    id: 'more-than-the-longest-hold',
+    rules: ['S2'],
+    does: 'A holder over `/v1` is promised its whole TTL, though a longest hold or a notice ends its grant before: the next one comes while it still goes by that.',
+    file: 'packages/server/src/http/v1/views.ts',
+    find: 'return endsInMs === null ? ttlMs : Math.min(ttlMs, endsInMs)',
+    replace: 'return endsInMs === null ? ttlMs : Math.max(ttlMs, 0)',
+    test: {
+      file: 'packages/server/src/http/v1/v1.test.ts',
+      name: 'no reply promises more than the longest hold or a notice leaves',
+    },
+  },
+  {
     id: 'preempted-under-any-name',
     rules: ['I15'],
     does: 'A preemption is put down in the trail to the name that whoever asked gave himself: anybody can be made to have done it.',
