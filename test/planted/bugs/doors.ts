@@ -87,11 +87,23 @@ export const doorBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'A request that asks to be tried only is carried out: a grant, or a lock that is deleted.',
     file: `${server}/http/app.ts`,
-    find: 'tooLong(path) ?? dryRunRefusal(request.headers) ?? versioned',
-    replace: 'tooLong(path) ?? versioned',
+    find: 'tooLong(path) ?? dryRunRefusal(request.headers) ?? unknownVersion',
+    replace: 'tooLong(path) ?? unknownVersion',
     test: {
       file: `${server}/http/refusals.test.ts`,
       name: 'a dry run is refused by every operation, and nothing has been done',
+    },
+  },
+  {
+    id: 'id-that-is-none-starts-from-now',
+    rules: ['I13'],
+    does: 'A stream that is resumed after an id that is no cursor begins with now: events are missing, and nobody is told.',
+    file: `${server}/http/sse.ts`,
+    find: '.test(id) ? id : NO_CURSOR',
+    replace: '.test(id) ? id : undefined',
+    test: {
+      file: `${server}/http/sse.test.ts`,
+      name: 'a cursor that is foreign, too old or none at all gets a reset with a new one',
     },
   },
 ]

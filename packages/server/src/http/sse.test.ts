@@ -129,10 +129,10 @@ test('a cursor that is foreign, too old or none at all gets a reset with a new o
   await withServer(async server => {
     for (const [index, id] of ['foreign-1', '0', 'a b', '"', 'x'.repeat(201)].entries()) {
       const reader = await Reader.open(server, '/v2/watch', { 'last-event-id': id })
+      await acquire(server, `a/${index}`)
       const [reset] = await reader.events(1)
       assert.equal(reset?.event, 'reset', id)
       assert.equal(reset?.data.cursor, reset?.id)
-      await acquire(server, `a/${index}`)
       assert.equal((await reader.events(2))[1]?.event, 'granted')
       reader.close()
     }
