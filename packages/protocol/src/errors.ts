@@ -40,7 +40,7 @@ export const errors = {
   precondition_failed: {
     status: 412,
     retry: false,
-    summary: 'The lock has changed since the `ETag` in `If-Match` was read.',
+    summary: 'It has changed since the `ETag` in `If-Match` was read, or is not there.',
   },
   body_too_large: { status: 413, retry: false, summary: 'The body is larger than the limit that the error names.' },
   path_too_long: { status: 414, retry: false, summary: 'The path is longer than 8,000 bytes.' },

@@ -149,5 +149,5 @@ export const instanceHeader = {
 export const ifMatchHeader = {
   name: 'If-Match',
   isRequired: false,
-  description: 'Only if the lock still has this `ETag`; `*`: only if it is configured.',
+  description: 'Only if it still has this `ETag`; `*`: only if it is there (of a lock: configured).',
 } as const satisfies HeaderFields

@@ -1,6 +1,6 @@
 /** `/v2`: who may do what. Credentials, roles, policies; and instances beside them. */
 import { Type } from 'typebox'
-import { actions, operation } from './operation.ts'
+import { actions, ifMatchHeader, operation } from './operation.ts'
 import * as s from './schemas.ts'
 import * as v from './v2-administration-schemas.ts'
 import { v2Instances } from './v2-instances.ts'
@@ -197,7 +197,8 @@ const putPolicy = operation({
   path: '/v2/policies/{id}',
   action: 'policy.write',
   summary: 'Make or replace a policy',
-  errors: ['quota_exceeded'],
+  errors: ['precondition_failed', 'quota_exceeded'],
+  headers: [ifMatchHeader],
   params: v.idParams,
   body: v.policyBody,
   replies: { 200: { description: 'The policy.', body: v.policyView } },
@@ -211,7 +212,8 @@ const deletePolicy = operation({
   path: '/v2/policies/{id}',
   action: 'policy.write',
   summary: 'Delete a policy',
-  errors: ['not_found'],
+  errors: ['not_found', 'precondition_failed'],
+  headers: [ifMatchHeader],
   params: v.idParams,
   replies: { 204: { description: 'Deleted.', body: null } },
 })

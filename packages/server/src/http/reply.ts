@@ -58,7 +58,7 @@ function errorOf(refusal: Refusal): WireError {
     case 'precondition_failed':
       return {
         code: 'precondition_failed',
-        message: 'The lock has changed since the `ETag` in `If-Match` was read.',
+        message: 'It has changed since the `ETag` in `If-Match` was read, or is not there.',
         target: { type: 'header', name: 'If-Match' },
       }
     case 'storage_full':

@@ -1,13 +1,15 @@
 /** `/v2/roles` and `/v2/policies`. */
 import { v2 } from '@holdfast/protocol/v2'
 import type { PolicyView } from '@holdfast/protocol/v2-administration-schemas'
-import { knownIn, misfit, recordsIn } from '../../administration/administration.ts'
+import { type Expecting, knownIn, misfit, recordsIn } from '../../administration/administration.ts'
 import * as permissions from '../../administration/permissions.ts'
 import { rootIdentity } from '../../auth/authenticator.ts'
 import type { Identity } from '../../auth/identity.ts'
 import { customRoleMisfit, policyMisfit } from '../../policies/fitness.ts'
 import { roleIdOf } from '../../policies/roles.ts'
+import type { PolicyRecord } from '../../registry/records.ts'
 import { answer, type Call, nowAt, route } from '../call.ts'
+import { expecting, shown } from '../etag.ts'
 import { administrationOf, byOf, isOwnRole, pageOfRecords, refuseGiving, refuseMisfit } from './asking.ts'
 import { conditionsFrom, wireBuiltInRoles, wirePolicy, wireRole } from './views.ts'
 
@@ -37,29 +39,34 @@ const listPolicies = route(v2.listPolicies, async call => {
   return answer(200, { policies: rows.map(wirePolicy), ...page })
 })
 
-const createPolicy = route(v2.createPolicy, async call => answer(201, await put(call, call.body)))
+const createPolicy = route(v2.createPolicy, async call => shown(201, await put(call, call.body)))
 
 const getPolicy = route(v2.getPolicy, async call =>
-  answer(200, wirePolicy(knownIn(administrationOf(call), 'policy', named(call)))),
+  shown(200, wirePolicy(knownIn(administrationOf(call), 'policy', named(call)))),
 )
 
-const putPolicy = route(v2.putPolicy, async call => answer(200, await put(call, call.body, call.params.id)))
+const putPolicy = route(v2.putPolicy, async call => {
+  const expected = expecting(call.request.headers['if-match'], wirePolicy)
+  return shown(200, await put(call, call.body, { id: call.params.id, ...expected }))
+})
 
 const deletePolicy = route(v2.deletePolicy, async call => {
-  await permissions.deletePolicy(administrationOf(call), byOf(call), named(call))
+  const expected = expecting(call.request.headers['if-match'], wirePolicy)
+  await permissions.deletePolicy(administrationOf(call), byOf(call), { ...named(call), ...expected })
   return answer(204, null)
 })
 
 type Body = Pick<PolicyView, 'subjects' | 'roles'> & Partial<Pick<PolicyView, 'description' | 'locks' | 'conditions'>>
+type To = { id?: string } & Expecting<PolicyRecord>
 
-async function put(asked: Pick<Call, 'doors' | 'caller' | 'trace'>, body: Body, id?: string): Promise<PolicyView> {
+async function put(asked: Pick<Call, 'doors' | 'caller' | 'trace'>, body: Body, to: To = {}): Promise<PolicyView> {
   const { subjects, roles, description = '', locks = ['*'], conditions = {} } = body
   const fields = { subjects, roles: roles.map(roleIdOf), description, locks, conditions: conditionsFrom(conditions) }
   refuseMisfit(policyMisfit(fields, isOwnRole(asked)))
   const record = await permissions.putPolicy(administrationOf(asked), byOf(asked), {
     instance: asked.caller.instance,
-    ...(id === undefined ? {} : { id }),
     fields,
+    ...to,
   })
   return wirePolicy(record)
 }
