@@ -86,8 +86,11 @@ test('packages import each other one way: cli → client → protocol, server �
   assert.deepEqual(wrong, [])
 })
 
+/** What the library loads of protocol: free of dependencies, for it runs in browsers. */
+const loaded = ['errors', 'casing', 'limits', 'frame', 'events', 'nearest']
+
 test('the library reaches no package but the dependency-free part of protocol, and nothing of Node', () => {
-  const permitted = ['errors', 'casing', 'limits', 'frame', 'events'].map(name => `@holdfast/protocol/${name}`)
+  const permitted = loaded.map(name => `@holdfast/protocol/${name}`)
   const wrong = sources
     .filter(name => name.startsWith('packages/client/src/') && !isTest(name))
     .flatMap(file =>
@@ -96,7 +99,7 @@ test('the library reaches no package but the dependency-free part of protocol, a
         .map(target => `${file} → ${target}`),
     )
   assert.deepEqual(wrong, [])
-  for (const name of ['errors', 'casing', 'limits', 'frame', 'events']) {
+  for (const name of loaded) {
     const outside = imports(`packages/protocol/src/${name}.ts`).filter(target => !target.startsWith('./'))
     assert.deepEqual(outside, [], `protocol/${name} must stay free of dependencies`)
   }

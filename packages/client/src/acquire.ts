@@ -12,6 +12,7 @@ import { type Instant, remainingMs } from './clock.ts'
 import { LockLostError } from './errors.ts'
 import type { Holding } from './holding.ts'
 import { Lock } from './lock.ts'
+import type { Names } from './option-names.ts'
 import { ANSWER_MS_MAX, type Body, Request, type SuccessReply } from './requests.ts'
 import type { Session } from './session.ts'
 
@@ -42,6 +43,20 @@ export type AcquireOptions = {
   onQueued?: (place: { position: number }) => void
 }
 
+export const acquireNames: Names<AcquireOptions> = {
+  waitMs: true,
+  signal: true,
+  priority: true,
+  preempt: true,
+  maxHoldMs: true,
+  lockDelayMs: true,
+  reentrant: true,
+  metadata: true,
+  labels: true,
+  within: true,
+  onQueued: true,
+}
+
 export type Claim = {
   name: string
   mode?: WireMode
@@ -49,6 +64,15 @@ export type Claim = {
   limit?: number
   maxHoldMs?: number
   lockDelayMs?: number
+}
+
+export const claimNames: Names<Claim> = {
+  name: true,
+  mode: true,
+  permits: true,
+  limit: true,
+  maxHoldMs: true,
+  lockDelayMs: true,
 }
 
 export type SingleClaim = Claim & { value?: string }

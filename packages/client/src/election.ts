@@ -5,6 +5,7 @@
 import { type AcquireOptions, acquire } from './acquire.ts'
 import type { LockLostError } from './errors.ts'
 import { type Lock, releaseQuietly } from './lock.ts'
+import { type Names, refuseUnknown } from './option-names.ts'
 import type { Rest } from './rest.ts'
 import type { Session } from './session.ts'
 import type { Leader } from './views.ts'
@@ -14,6 +15,17 @@ export type CampaignOptions = Pick<
   AcquireOptions,
   'waitMs' | 'signal' | 'priority' | 'preempt' | 'labels' | 'metadata' | 'maxHoldMs' | 'onQueued'
 >
+
+const campaignNames: Names<CampaignOptions> = {
+  waitMs: true,
+  signal: true,
+  priority: true,
+  preempt: true,
+  labels: true,
+  metadata: true,
+  maxHoldMs: true,
+  onQueued: true,
+}
 
 export class Leadership implements AsyncDisposable {
   /** The lock that is the leadership. */
@@ -68,6 +80,7 @@ export class Election {
 
   /** Stands for election with a value, and resolves when elected. Without `waitMs` it stands until then or until its `signal`. */
   async campaign(value: string, options: CampaignOptions = {}): Promise<Leadership> {
+    refuseUnknown('campaign()', options, campaignNames)
     return new Leadership(this.#session, await acquire(this.#session, { name: this.name, value }, options))
   }
 
@@ -80,7 +93,9 @@ export class Election {
    * Who leads: at first, and after each change of leader or value. Changes that follow closely may come as one, the last one is never
    * missed.
    */
-  async *observe({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<Leader | null> {
+  async *observe(options: { signal?: AbortSignal } = {}): AsyncGenerator<Leader | null> {
+    refuseUnknown('observe()', options, { signal: true })
+    const { signal } = options
     // Watched from before it is first read, so that no change falls between.
     const events = watch(this.#session, signal ? { name: this.name, signal } : { name: this.name })
     try {

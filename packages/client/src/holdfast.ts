@@ -1,22 +1,30 @@
 /** What `connect` returns: one session, and all that can be done with it. */
-import { type AcquireOptions, acquire, acquireSet, type Claim } from './acquire.ts'
+import { type AcquireOptions, acquire, acquireNames, acquireSet, type Claim, claimNames } from './acquire.ts'
 import { systemClock } from './clock.ts'
 import { withCredential } from './credential.ts'
 import { Election } from './election.ts'
 import { ClosedError, HoldfastError } from './errors.ts'
 import { Lock, readValue, type StoredValue } from './lock.ts'
 import { LockSet } from './lock-set.ts'
-import { NamedLock, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
+import { NamedLock, plainTryNames, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
 import { NavigatorLocks } from './navigator-locks.ts'
 import { type OnceOptions, type OnceResult, once, type Slot } from './once.ts'
-import { baseUrlsOf, type ConnectOptions, credentialOf, instanceOf, sessionOptionsOf } from './options.ts'
+import { refuseUnknown, unknownOption } from './option-names.ts'
+import {
+  baseUrlsOf,
+  type ConnectOptions,
+  checkConnectOptions,
+  credentialOf,
+  instanceOf,
+  sessionOptionsOf,
+} from './options.ts'
 import { systemRandom } from './random.ts'
 import { Rest } from './rest.ts'
 import { Session, type SessionParts } from './session.ts'
 import { platformTasks } from './task.ts'
 import { webSocketTransport } from './transport.ts'
 import type { QueueView } from './views.ts'
-import { type WatchItem, type WatchOptions, watch } from './watch.ts'
+import { type WatchItem, type WatchOptions, watch, watchNames } from './watch.ts'
 
 /**
  * Connects when something is first asked of it, and stays connected until it is closed: a process that should end by itself closes it, or
@@ -24,6 +32,7 @@ import { type WatchItem, type WatchOptions, watch } from './watch.ts'
  * each other may share it, for a lock that it holds is held against its own other requests too.
  */
 export function connect(options: ConnectOptions = {}, parts: Partial<SessionParts> = {}): Holdfast {
+  checkConnectOptions(options)
   const WebSocketClass = options.WebSocket ?? globalThis.WebSocket
   if (!parts.openTransport && typeof WebSocketClass !== 'function') {
     throw new HoldfastError(
@@ -70,17 +79,21 @@ export class Holdfast implements AsyncDisposable {
    * `DeadlockError`, a `FrozenError`, a `QueueFullError`, or what `signal` was aborted with.
    */
   acquire(name: string, options: AcquireOptions = {}): Promise<Lock> {
-    return acquire(this.#session, { name }, options)
+    const refusal = unknownOption('acquire()', options, acquireNames)
+    return refusal ? Promise.reject(refusal) : acquire(this.#session, { name }, options)
   }
 
   /** The lock if it is free, else null; never waits. */
   tryAcquire(name: string, options: TryOptions = {}): Promise<Lock | null> {
-    return tryAcquire(this.#session, { name }, options)
+    const refusal = unknownOption('tryAcquire()', options, plainTryNames)
+    return refusal ? Promise.reject(refusal) : tryAcquire(this.#session, { name }, options)
   }
 
   /** All of the locks in one step, or none; waits without holding any of them. */
   async acquireAll(claims: readonly (string | Claim)[], options: AcquireOptions = {}): Promise<LockSet> {
+    refuseUnknown('acquireAll()', options, acquireNames)
     const named = claims.map(claim => (typeof claim === 'string' ? { name: claim } : claim))
+    for (const claim of named) refuseUnknown('A claim of acquireAll()', claim, claimNames)
     return new LockSet(this.#session, await acquireSet(this.#session, named, options))
   }
 
@@ -115,6 +128,7 @@ export class Holdfast implements AsyncDisposable {
 
   /** At most `limit` permits are out at once; each has a slot number and a token of its own. All users of a name name the same limit. */
   semaphore(name: string, options: { limit?: number } = {}): NamedLock {
+    refuseUnknown('semaphore()', options, { limit: true })
     return new NamedLock(this.#session, { name, mode: 'permits', limit: options.limit })
   }
 
@@ -124,6 +138,7 @@ export class Holdfast implements AsyncDisposable {
 
   /** The events of locks as they happen. End it by leaving the loop, or by `signal`. */
   watch(options: WatchOptions = {}): AsyncIterableIterator<WatchItem> & AsyncDisposable {
+    refuseUnknown('watch()', options, watchNames)
     return watch(this.#session, options)
   }
 

@@ -1,6 +1,7 @@
 /** Tokens of IBM Cloud IAM, or of whoever speaks its token endpoint: an API key is exchanged for one that lasts an hour. */
 import { systemClock, timeoutSignal } from './clock.ts'
 import { HoldfastError } from './errors.ts'
+import { type Names, refuseUnknown } from './option-names.ts'
 
 export type IamOptions = {
   /** The API key of IBM Cloud. It is sent to the token endpoint only. */
@@ -10,6 +11,8 @@ export type IamOptions = {
   /** Another fetch than the platform's own. */
   fetch?: typeof fetch
 }
+
+const iamNames: Names<IamOptions> = { apiKey: true, url: true, fetch: true }
 
 const IAM_URL = 'https://iam.cloud.ibm.com/identity'
 const ANSWER_MS_MAX = 10_000
@@ -22,11 +25,9 @@ type Token = { text: string; untilMs: number }
  * For `connect({ apiKey: iamTokens({ apiKey }) })`: answers with a token that is good for now, and asks for another when its time comes. Rejects with
  * an `unavailable` or `unauthenticated` error; a token that is still good goes on being used when no other can be had.
  */
-export function iamTokens({
-  apiKey,
-  url = IAM_URL,
-  fetch: send = globalThis.fetch,
-}: IamOptions): () => Promise<string> {
+export function iamTokens(options: IamOptions): () => Promise<string> {
+  refuseUnknown('iamTokens()', options, iamNames)
+  const { apiKey, url = IAM_URL, fetch: send = globalThis.fetch } = options
   const clock = systemClock()
   let token: (Token & { endsMs: number }) | null = null
   let asking: Promise<string> | null = null

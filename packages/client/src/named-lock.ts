@@ -1,9 +1,10 @@
 /** One lock by its name and the way in which it is to be held: what `locks.shared`, `locks.exclusive` and `semaphore` answer. */
 import type { WireMode } from '@holdfast/protocol/frame'
-import { type AcquireOptions, acquire, type SingleClaim } from './acquire.ts'
+import { type AcquireOptions, acquire, acquireNames, type SingleClaim } from './acquire.ts'
 import { LockHeldError } from './errors.ts'
 import { type Lock, releaseQuietly } from './lock.ts'
 import { LockSet } from './lock-set.ts'
+import { type Names, unknownOption } from './option-names.ts'
 import type { Session } from './session.ts'
 
 export type NamedOptions = AcquireOptions & {
@@ -12,6 +13,12 @@ export type NamedOptions = AcquireOptions & {
 }
 
 export type TryOptions = Omit<NamedOptions, 'waitMs'>
+
+const namedNames: Names<NamedOptions> = { ...acquireNames, permits: true }
+const { waitMs: _neverWaits, ...tryNames } = acquireNames
+/** Of a lock by its plain name: permits are a semaphore's. */
+export const plainTryNames: Names<Omit<TryOptions, 'permits'>> = tryNames
+const namedTryNames: Names<TryOptions> = { ...tryNames, permits: true }
 
 export class NamedLock {
   readonly name: string
@@ -28,12 +35,14 @@ export class NamedLock {
 
   /** Waits in line until it is granted. */
   acquire(options: NamedOptions = {}): Promise<Lock> {
-    return acquire(this.#session, this.#claim(options), options)
+    const refusal = unknownOption('acquire()', options, this.#namesOf(namedNames, acquireNames))
+    return refusal ? Promise.reject(refusal) : acquire(this.#session, this.#claim(options), options)
   }
 
   /** null when somebody else's hold is in the way. */
   tryAcquire(options: TryOptions = {}): Promise<Lock | null> {
-    return tryAcquire(this.#session, this.#claim(options), options)
+    const refusal = unknownOption('tryAcquire()', options, this.#namesOf(namedTryNames, plainTryNames))
+    return refusal ? Promise.reject(refusal) : tryAcquire(this.#session, this.#claim(options), options)
   }
 
   using<Result>(routine: (lock: Lock) => Result): Promise<Awaited<Result>>
@@ -44,6 +53,11 @@ export class NamedLock {
     const { options, routine } =
       given.length === 1 ? { options: {}, routine: given[0] } : { options: given[0], routine: given[1] }
     return runHolding(this.#session, await this.acquire(options), routine)
+  }
+
+  /** Only a semaphore has permits. */
+  #namesOf<Semaphores, Others>(semaphores: Semaphores, others: Others): Semaphores | Others {
+    return this.#mode === 'permits' ? semaphores : others
   }
 
   #claim(options: NamedOptions): SingleClaim {

@@ -6,6 +6,7 @@
 import { type AcquireOptions, acquire } from './acquire.ts'
 import type { Lock } from './lock.ts'
 import { runHolding, tryAcquire } from './named-lock.ts'
+import { refuseUnknown } from './option-names.ts'
 import type { Rest } from './rest.ts'
 import type { Session } from './session.ts'
 
@@ -16,6 +17,7 @@ export type WebLock = {
   readonly token: number
 }
 
+/** What is not named here is ignored, as the standard has it. */
 export type WebLockOptions = {
   mode?: 'exclusive' | 'shared'
   /** Call back with null instead of waiting. */
@@ -68,7 +70,9 @@ export class NavigatorLocks {
   }
 
   /** Who holds and who waits, of the locks that may be seen. A snapshot lock by lock, not of one moment. */
-  async query({ prefix = '' }: { prefix?: string } = {}): Promise<WebLockSnapshot> {
+  async query(options: { prefix?: string } = {}): Promise<WebLockSnapshot> {
+    refuseUnknown('query()', options, { prefix: true })
+    const { prefix = '' } = options
     const snapshot: WebLockSnapshot = { held: [], pending: [] }
     for await (const lock of this.#rest.list({ prefix })) {
       for (const { mode, sessionId } of lock.holders)

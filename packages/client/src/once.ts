@@ -11,6 +11,7 @@ import { HoldfastError } from './errors.ts'
 import type { Lock } from './lock.ts'
 import { releaseQuietly } from './lock.ts'
 import { tryAcquire } from './named-lock.ts'
+import { type Names, refuseUnknown } from './option-names.ts'
 import type { Session } from './session.ts'
 
 /** Slots grow: numbers, or texts that sort (RFC 3339 in UTC does). One kind for one job. */
@@ -23,6 +24,8 @@ export type OnceOptions = {
   maxHoldMs?: number
 }
 
+const onceNames: Names<OnceOptions> = { waitMs: true, signal: true, maxHoldMs: true }
+
 export type OnceResult<Result> =
   | { ran: true; result: Result }
   /** `finished`: this slot, or a later one, has been run. `running`: somebody else is at it. */
@@ -33,6 +36,7 @@ export async function once<Result>(
   run: { job: string; slot: Slot; options: OnceOptions },
   routine: (lock: Lock) => Result,
 ): Promise<OnceResult<Awaited<Result>>> {
+  refuseUnknown('once()', run.options, onceNames)
   const { waitMs = 0, ...rest } = run.options
   const claim = { name: run.job }
   const lock = waitMs > 0 ? await acquire(session, claim, { ...rest, waitMs }) : await tryAcquire(session, claim, rest)

@@ -2,6 +2,7 @@
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { TTL_MS_DEFAULT, TTL_MS_MAX, TTL_MS_MIN } from '@holdfast/protocol/limits'
 import { type ApiKey, Credential } from './credential.ts'
+import { type Names, refuseUnknown } from './option-names.ts'
 import type { WebSocketClass } from './transport.ts'
 
 /** What happens to a connection, for logs and metrics. Nothing depends on its being heard. */
@@ -37,6 +38,24 @@ export type ConnectOptions = {
   /** Another WebSocket than the platform's own. */
   WebSocket?: WebSocketClass
   onEvent?: (event: SessionEvent) => void
+}
+
+const connectNames: Names<ConnectOptions> = {
+  url: true,
+  apiKey: true,
+  instance: true,
+  ttlMs: true,
+  name: true,
+  labels: true,
+  connectTimeoutMs: true,
+  fetch: true,
+  WebSocket: true,
+  onEvent: true,
+}
+
+/** Throws when one of them is not known. */
+export function checkConnectOptions(options: ConnectOptions): void {
+  refuseUnknown('connect()', options, connectNames)
 }
 
 export type SessionOptions = {

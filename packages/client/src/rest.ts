@@ -6,6 +6,7 @@ import { unreachable } from './connection.ts'
 import type { Credential } from './credential.ts'
 import { errorOf, HoldfastError, hasCode, UnavailableError } from './errors.ts'
 import type { StoredValue } from './lock.ts'
+import { refuseUnknown } from './option-names.ts'
 import type {
   EndedGrants,
   Freeze,
@@ -123,7 +124,9 @@ export class Rest {
   }
 
   /** All locks under the prefix that are configured or in use, by name, page after page. */
-  async *list({ prefix }: { prefix?: string } = {}): AsyncGenerator<LockView> {
+  async *list(options: { prefix?: string } = {}): AsyncGenerator<LockView> {
+    refuseUnknown('list()', options, { prefix: true })
+    const { prefix } = options
     let start: string | undefined
     do {
       const query = { prefix: prefix === '' ? undefined : prefix, limit: PAGE_LIMIT, start }
@@ -134,10 +137,9 @@ export class Rest {
   }
 
   /** What has happened to the lock, newest first, as far as it is kept. */
-  async *history(
-    name: string,
-    { limit = Number.POSITIVE_INFINITY }: { limit?: number } = {},
-  ): AsyncGenerator<LockEvent> {
+  async *history(name: string, options: { limit?: number } = {}): AsyncGenerator<LockEvent> {
+    refuseUnknown('history()', options, { limit: true })
+    const { limit = Number.POSITIVE_INFINITY } = options
     let start: string | undefined
     let left = limit
     do {
@@ -191,7 +193,9 @@ export class Rest {
   }
 
   /** Lets nobody acquire what begins with the prefix until then. Who holds, holds on. */
-  freeze(prefix: string, { until, reason }: { until: Date; reason: string }): Promise<Freeze> {
+  async freeze(prefix: string, options: { until: Date; reason: string }): Promise<Freeze> {
+    refuseUnknown('freeze()', options, { until: true, reason: true })
+    const { until, reason } = options
     return this.call('POST', '/v2/freezes', { body: { prefix, until: until.toISOString(), reason } })
   }
 

@@ -6,6 +6,7 @@ import { toCamel } from '@holdfast/protocol/casing'
 import type { HoldfastError, WireError } from '@holdfast/protocol/errors'
 import type { ClientRequest } from '@holdfast/protocol/frame'
 import { errorOf } from './errors.ts'
+import type { Names } from './option-names.ts'
 import { PlainRequest } from './requests.ts'
 import type { Session, Watcher, WatchMessage } from './session.ts'
 import type { LockEvent } from './views.ts'
@@ -20,6 +21,8 @@ export type WatchOptions = {
   /** Ends the iteration; it returns without an error. */
   signal?: AbortSignal
 }
+
+export const watchNames: Names<WatchOptions> = { prefix: true, name: true, after: true, signal: true }
 
 /** Events have been missed: look at the locks afresh. The next event comes after `cursor`. */
 export type WatchReset = { type: 'reset'; cursor: string }

@@ -1,5 +1,8 @@
 /** The text of a setting → its value, or a sentence that says what it should be. */
+import { distance } from '@holdfast/protocol/nearest'
 import { KEY_CHARS_MIN } from '../auth/key-file.ts'
+
+export { distance }
 
 /** Beyond that no supervisor waits for a process to end. */
 export const DRAIN_READY_MS_MAX = 120_000
@@ -14,20 +17,6 @@ export class ConfigError extends Error {
 export function unknownSetting(given: string, known: readonly string[], where = ''): ConfigError {
   const nearest = [...known].sort((one, other) => distance(given, one) - distance(given, other))[0]
   return new ConfigError(`There is no setting \`${given}\`${where}. Did you mean \`${nearest}\`?`)
-}
-
-/** Levenshtein's: how many letters must be changed, added or taken away. */
-export function distance(one: string, other: string): number {
-  let above = Array.from({ length: other.length + 1 }, (_, column) => column)
-  for (let row = 1; row <= one.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= other.length; column++) {
-      const replaced = above[column - 1]! + (one[row - 1] === other[column - 1] ? 0 : 1)
-      current.push(Math.min(replaced, above[column]! + 1, current[column - 1]! + 1))
-    }
-    above = current
-  }
-  return above[other.length]!
 }
 
 export function listenOf(text: string): { host: string; port: number } {
