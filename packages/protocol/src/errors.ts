@@ -37,6 +37,11 @@ export const errors = {
     summary: 'An operator has frozen the lock; the error says until when, by whom and why.',
   },
   stale_token: { status: 409, retry: false, summary: 'The token is not that of a current grant of this lock.' },
+  already_exists: {
+    status: 409,
+    retry: false,
+    summary: 'There is one of that name already; the error says which.',
+  },
   precondition_failed: {
     status: 412,
     retry: false,

@@ -61,14 +61,16 @@ const createInstance = operation({
   action: 'instance.create',
   scope: 'service',
   summary: 'Give a team an instance of its own',
-  description: 'Its locks, credentials, policies, limits and trail are nobody else’s.',
-  errors: ['quota_exceeded'],
+  description:
+    'Its locks, credentials, policies, limits and trail are nobody else’s. An account has one instance of a name, deleted ones that can be restored among them, unless another is asked for by `allow_same_name`.',
+  errors: ['already_exists', 'quota_exceeded'],
   body: s.closed({
     name: v.recordName,
     plan: v.recordId,
     capacity_units: s.optional(v.capacityUnits),
     region: s.optional(v.region),
     account: s.optional(v.account),
+    allow_same_name: s.optional(Type.Boolean({ description: 'Also if the account has one of that name already.' })),
     overrides: s.optional(v.newOverrides),
   }),
   bodyExample: { name: 'payments', plan: 'standard', capacity_units: 20 },

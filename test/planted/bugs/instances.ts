@@ -165,4 +165,15 @@ export const instanceBugs: readonly Bug[] = [
       'each closed hour of each instance is submitted once, by any number of servers, with what it was provided',
     ),
   },
+  {
+    id: 'made-twice',
+    rules: ['metering'],
+    does: 'The same create twice makes two instances of one name: both are billed, and neither is found by it.',
+    file: `${src}/administration/instances.ts`,
+    find: '    if (!fields.allowSameName) refuseSameName(options, { name: fields.name, account })\n',
+    replace: '',
+    test: lifecycle(
+      'an account has one instance of a name, unless another is asked for; one that can be restored is one of them',
+    ),
+  },
 ]

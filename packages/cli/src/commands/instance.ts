@@ -19,6 +19,7 @@ type Fields = {
   capacityUnits?: number | undefined
   region?: string
   account?: string
+  allowSameName?: boolean
   name?: string
 }
 
@@ -37,8 +38,10 @@ export function define(program: Command): void {
     .option('--capacity-units <n>', 'how much it may use (default: the least of the plan)', parseCount)
     .option('--region <region>', 'where it is, for people and bills')
     .option('--account <account>', 'whose account it is billed to')
-    .action(async (name: string, { plan, capacityUnits, region, account, ...options }: AccessOptions & Fields) => {
-      const body = { name, plan, capacityUnits, region, account }
+    .option('--allow-same-name', 'make another if there is one of that name already')
+    .action(async (name: string, { allowSameName, ...options }: AccessOptions & Fields) => {
+      const { plan, capacityUnits, region, account } = options
+      const body = { name, plan, capacityUnits, region, account, allowSameName }
       printInstance(await restOf(options).call<InstanceView>('POST', '/v2/instances', { body }), options)
     })
   withAccess(instance.command('list'))

@@ -119,6 +119,22 @@ test('an instance has a CRN, units of its plan, and a history that it is metered
   assert.equal(resized.name, 'pay')
 })
 
+test('an account has one instance of a name, unless another is asked for; one that can be restored is one of them', async () => {
+  const { options, registry } = await started()
+  const fields = { name: 'payments', plan: 'standard' }
+  const again = () => createInstance(options, by, fields)
+  const made = await Promise.allSettled([again(), again(), again()])
+  assert.deepEqual(made.map(({ status }) => status).sort(), ['fulfilled', 'rejected', 'rejected'], 'at one moment')
+  const [{ id = '' } = {}] = [...registry.all('instance')]
+  await assert.rejects(again(), refused(new RegExp(`already_exists.*${id}`)))
+  await deleteInstance(options, by, asService(id))
+  await assert.rejects(again(), refused(/already_exists.*restored/))
+  await createInstance(options, by, { ...fields, account: 'another' })
+  await createInstance(options, by, { ...fields, allowSameName: true })
+  await reclaimInstance(options, by, { ...asService(id), forget: async () => undefined })
+  assert.equal([...registry.all('instance')].length, 2)
+})
+
 test('units below, between and beyond the steps of the plan are refused, with what was expected', async () => {
   const { options } = await started()
   for (const units of [1, 9, 11, 25, CAPACITY_UNITS_MAX + 10])
@@ -128,7 +144,7 @@ test('units below, between and beyond the steps of the plan are refused, with wh
     )
   for (const units of [10, 20, CAPACITY_UNITS_MAX])
     assert.equal(
-      (await createInstance(options, by, { name: 'x', plan: 'standard', capacityUnits: units })).capacityUnits,
+      (await createInstance(options, by, { name: `x-${units}`, plan: 'standard', capacityUnits: units })).capacityUnits,
       units,
     )
   await assert.rejects(
@@ -359,7 +375,7 @@ test('of each kind there may be as many as its limit says, and not one more', as
       () => putRole(options, by, { instance: 'a', id: `${Math.random()}`.slice(2), title: '', actions: ['lock.read'] }),
     ],
     ['plans', () => putPlan(options, by, plan(`p${Math.random()}`.slice(3)))],
-    ['instances', () => createInstance(options, by, { name: 'x', plan: 'standard' })],
+    ['instances', () => createInstance(options, by, { name: 'last', plan: 'standard' })],
   ]
   for (const [limit, make] of makers) {
     await make()

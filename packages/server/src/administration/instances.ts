@@ -22,6 +22,7 @@ export type NewInstance = {
   capacityUnits?: number
   region?: string
   account?: string
+  allowSameName?: boolean
   overrides?: { [Name in keyof Said]: Said[Name] | null }
 }
 
@@ -45,6 +46,7 @@ export async function createInstance(
     refuseBeyond([...registry.all('instance')].length, { limit: 'instances', max: INSTANCES_MAX })
     // Each of them leaves something for two months when it goes.
     refuseBeyond([...registry.all('reclaimed')].length, { limit: 'reclaimed_instances', max: RECLAIMED_MAX })
+    if (!fields.allowSameName) refuseSameName(options, { name: fields.name, account })
     const plan = offeredPlan(options, fields.plan)
     const capacityUnits = unitsOf(plan, fields.capacityUnits ?? Math.max(plan.minUnits, plan.stepUnits))
     const record: InstanceRecord = {
@@ -161,6 +163,16 @@ export async function edit(
     return [{ kind: 'instance', id, value }]
   })
   return known(options, 'instance', id)
+}
+
+/** A create that is repeated because its answer was lost would otherwise be a second instance, billed like the first, and neither found by its name. */
+function refuseSameName({ registry }: AdministrationOptions, asked: { name: string; account: string }): void {
+  for (const { id, name, account, state } of registry.all('instance')) {
+    if (name !== asked.name || account !== asked.account) continue
+    const isDeleted = state === 'pending_reclamation' ? ', which is deleted and can be restored' : ''
+    const message = `There is an instance \`${name}\` already: \`${id}\`${isDeleted}. Another of that name is made with \`allow_same_name\`.`
+    throw new HoldfastError('already_exists', message, { details: { instance: id } })
+  }
 }
 
 function offeredPlan(options: AdministrationOptions, id: string): PlanRecord {

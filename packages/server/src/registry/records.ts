@@ -10,7 +10,7 @@ import type { Action } from '@holdfast/protocol/operation'
 export type InstanceRecord = {
   /** What the shards know it by; `default` is the one that is always there. */
   id: string
-  /** For people; not unique. */
+  /** For people; of one account mostly only one has it. */
   name: string
   crn: string
   account: string
@@ -172,4 +172,5 @@ export const kinds = [
   'credential',
   'role',
   'policy',
+  'signer',
 ] as const satisfies readonly Kind[]

@@ -56,6 +56,18 @@ test('two teams get an instance and a key in one call each; the same name is two
   })
 })
 
+test('the same create a second time is told which instance there is already, and makes none', async () => {
+  await withServer(async server => {
+    const body = { name: 'payments', plan: 'standard' }
+    const { id } = (await server.ask('POST', '/v2/instances', { body })).body
+    const again = await server.ask('POST', '/v2/instances', { body })
+    assert.deepEqual([...code(again), again.body.errors[0].instance], [409, 'already_exists', id])
+    assert.equal((await server.ask('GET', '/v2/instances')).body.instances.length, 2, 'it and `default`')
+    const another = await server.ask('POST', '/v2/instances', { body: { ...body, allow_same_name: true } })
+    assert.equal(another.status, 201)
+  })
+})
+
 test('an instance is renamed, resized, moved to another plan; what does not fit is told what would', async () => {
   await withServer(async server => {
     const { id, key } = await team(server, 'red')
