@@ -171,6 +171,19 @@ export const released = s.closed({
 
 export const grantName = s.closed({ name: s.lockName, token: s.token })
 export const grantNames = Type.Array(grantName, { minItems: 1, maxItems: limits.SESSION_LOCKS_MAX })
+/** As an acquire of several answers them: beside name and token they say nothing that counts. */
+export const shownGrants = Type.Array(
+  s.closed({
+    ...s.grant.properties,
+    mode: s.optional(s.mode),
+    slots: s.optional(Type.Array(s.count, { maxItems: limits.PERMITS_MAX })),
+    holder: s.optional(s.description),
+    acquired_at: s.optional(s.timestamp),
+    notice: s.optional(s.closed({ by: s.description, reason: s.description })),
+    request_id: s.optional(Type.Union([s.requestId, Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })])),
+  }),
+  { minItems: 1, maxItems: limits.SESSION_LOCKS_MAX },
+)
 export const endedGrants = s.closed({
   ended: Type.Array(s.closed({ name: s.lockName, token: s.token, holder: Type.String() })),
 })

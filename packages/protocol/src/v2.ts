@@ -51,11 +51,12 @@ const releaseAll = operation({
   path: '/v2/release',
   action: 'lock.release',
   summary: 'Release several grants in one step',
+  description: 'All of them or, when one has been lost, none. They may be given as `acquire` has answered them.',
   errors: ['lock_lost', 'stale_token'],
   headers: [sessionHeader],
   params: s.noFields,
   query: s.noFields,
-  body: s.closed({ grants: v.grantNames, request_id: requestId }),
+  body: s.closed({ grants: v.shownGrants, request_id: requestId }),
   replies: { 200: { description: 'Released.', body: v.released } },
 })
 

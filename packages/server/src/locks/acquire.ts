@@ -136,7 +136,8 @@ function misfitOf(lock: Lock | undefined, claim: Claim): Refusal | null {
     if (present === 'permits' || lock?.config?.limit) {
       return invalid('mode', `\`${claim.lock}\` is a semaphore: acquire it with \`mode: "permits"\`.`)
     }
-    return null
+    if (claim.permits === 1 && claim.limit === 0) return null
+    return invalid(claim.limit === 0 ? 'permits' : 'limit', 'Permits and their limit are for `mode: "permits"` only.')
   }
   if (present && present !== 'permits')
     return invalid('mode', `\`${claim.lock}\` is in use as an ordinary lock, not as a semaphore.`)

@@ -73,8 +73,9 @@ export function commandOf(message: ShardRequest, session: string, { by }: Asker)
   }
 }
 
+/** Whoever names permits or their limit means a semaphore. */
 export function claimOf(claim: WireClaim): Claim {
-  const mode = claim.mode ?? 'exclusive'
+  const mode = claim.mode ?? (claim.permits === undefined && claim.limit === undefined ? 'exclusive' : 'permits')
   return {
     lock: claim.name,
     mode,

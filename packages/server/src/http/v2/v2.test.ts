@@ -108,6 +108,39 @@ test('a refused session hears that it holds the lock itself, and others what kee
   })
 })
 
+test('what was acquired as a set can be given back as it was answered', async () => {
+  await withServer(async server => {
+    const { handle: session } = await server.openSession({ labels: { holder: '' } })
+    const locks = [
+      { name: 'a', max_hold_ms: 60_000 },
+      { name: 's', permits: 2, limit: 3 },
+    ]
+    const { body } = await server.ask('POST', '/v2/acquire', {
+      session,
+      body: { locks, metadata: { n: 1 }, request_id: 'r' },
+    })
+    const released = await server.ask('POST', '/v2/release', { session, body: { grants: body.grants } })
+    assert.deepEqual([released.status, released.body.released], [200, true])
+    const strange = { ...body.grants[0], nonsense: 1 }
+    assert.equal((await server.ask('POST', '/v2/release', { session, body: { grants: [strange] } })).status, 400)
+  })
+})
+
+test('whoever names permits means a semaphore, and of another mode there are none', async () => {
+  await withServer(async server => {
+    const [one, two] = [await server.openSession(), await server.openSession()]
+    const first = await acquire(server, one, 's', { permits: 2, limit: 3 })
+    assert.deepEqual([first.body.mode, first.body.permits], ['permits', 2])
+    assert.equal((await acquire(server, two, 's', { limit: 3 })).body.permits, 1)
+    for (const body of [
+      { mode: 'exclusive', permits: 2 },
+      { mode: 'shared', limit: 3 },
+    ])
+      assert.deepEqual(code(await acquire(server, one, 'a', body)), [400, 'invalid_request'])
+    assert.equal((await acquire(server, one, 'a', { mode: 'exclusive', permits: 1 })).status, 200)
+  })
+})
+
 test('a wait that ends without the lock says how long it was, of one lock or of several', async () => {
   await withServer(async server => {
     const [one, two] = [await server.openSession(), await server.openSession()]
