@@ -114,7 +114,7 @@ async function next(shards: Shards, tokens: readonly number[]): Promise<void> {
   if (!opened.ok || opened.type !== 'session') throw new Violation('I16: no session can be opened')
   const granted = await submit(shards, {
     ...{ type: 'acquire', by: 'crash', session: opened.session.id, request: 1, waitMs: 0, priority: 0 },
-    claims: [{ lock: 'next', mode: 'exclusive', permits: 1, limit: 1, maxHoldMs: null, lockDelayMs: null }],
+    claims: [{ lock: 'next', mode: 'exclusive', permits: 1, limit: 0, maxHoldMs: null, lockDelayMs: null }],
     ...{ preempt: 'never', isReentrant: false, task: '', labels: null, metadata: null, value: null },
   })
   if (!granted.ok || granted.type !== 'granted') throw new Violation('I16: a lock that nobody holds is not granted')

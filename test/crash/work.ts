@@ -149,7 +149,7 @@ async function hold(port: Shards, session: string, lock: string, value: string |
     type: 'acquire',
     by: 'crash',
     session,
-    claims: [{ lock, mode: 'exclusive', permits: 1, limit: 1, maxHoldMs: null, lockDelayMs: null }],
+    claims: [{ lock, mode: 'exclusive', permits: 1, limit: 0, maxHoldMs: null, lockDelayMs: null }],
     waitMs: null,
     priority: 0,
     preempt: 'never',

@@ -339,7 +339,7 @@ export function acquireOf(
     type: 'acquire',
     by: 'test',
     session,
-    claims: [{ lock, mode: 'exclusive', permits: 1, limit: 1, maxHoldMs: null, lockDelayMs: null }],
+    claims: [{ lock, mode: 'exclusive', permits: 1, limit: 0, maxHoldMs: null, lockDelayMs: null }],
     waitMs: options.waitMs ?? (options.waitMs === null ? null : 0),
     priority: 0,
     preempt: 'never',
