@@ -59,7 +59,7 @@ after(async () => {
 })
 
 test(`${KILLS} times kill -9 under load: every event that a watcher saw is in the trail exactly once, and in the sink`, async () => {
-  const holdfast = connect({ url: server.url, apiKey: rootKey, sessionTtlMs: 30_000 } as never)
+  const holdfast = connect({ url: server.url, apiKey: rootKey })
   const seen: LockEvent[] = []
   const over = new AbortController()
   const watching = (async () => {
@@ -148,10 +148,15 @@ test('each command of the page works', async () => {
     if (typed.includes('verify')) assert.match(stdout, /none of them touched/)
     if (/export >/.test(typed)) assert.match(stderr, /\d+ records; head [0-9a-f]{64}/)
   }
-  const cadf = readFileSync(join(folder.path, 'trail.cadf'), 'utf8').trim().split('\n')
-  assert.ok(
-    cadf.every(line => (JSON.parse(line) as { observer: { name: string } }).observer.name === 'ActivityTracker'),
-  )
+  const answer = await fetch(`${server.url}/v2/instances/default`, { headers: { authorization: `Bearer ${rootKey}` } })
+  const { crn } = (await answer.json()) as { crn: string }
+  const text = readFileSync(join(folder.path, 'trail.cadf'), 'utf8').trim()
+  for (const line of text.split('\n')) {
+    const event = JSON.parse(line) as { observer: { name: string }; logSourceCRN: string; target: { id: string } }
+    assert.deepEqual([event.observer.name, event.logSourceCRN], ['ActivityTracker', crn])
+    assert.ok(event.target.id.startsWith(crn.slice(0, -2)), event.target.id)
+    assert.doesNotMatch(line, /:""/)
+  }
 })
 
 test('each flag and metric of the page is one', async () => {

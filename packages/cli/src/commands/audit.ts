@@ -10,6 +10,7 @@ import { note, paint, printJson, printLine, safe } from '../output.ts'
 import { restOf } from '../rest.ts'
 import { cadfOf } from '../trail/cadf.ts'
 import { Chained, checkLines } from '../trail/chained.ts'
+import { Crns } from '../trail/crn.ts'
 import type { WireRecord } from '../trail/record.ts'
 
 type Asked = AccessOptions & {
@@ -22,9 +23,10 @@ type Asked = AccessOptions & {
   until?: string
 }
 type Listing = Asked & { limit: number; oldest?: boolean }
-type Exporting = Asked & { format: 'jsonl' | 'cadf'; crn?: string; service: string }
+type Exporting = Asked & { format: 'jsonl' | 'cadf'; crn?: string; service?: string }
 type Head = { chain: string; seq: number; hash: string }
 type Problem = { chain: string; seq: number; kind: string; message: string }
+type Page = { records: object[]; instances: { id: string; crn: string }[]; next?: { start: string } }
 type Verifying = AccessOptions & { head?: string; heads?: string }
 
 const LISTED_DEFAULT = 50
@@ -55,8 +57,8 @@ export function define(program: Command): void {
         .choices(['jsonl', 'cadf'])
         .default('jsonl'),
     )
-    .option('--crn <crn>', 'the service instance’s CRN in CADF events (default: made of the instance’s id)')
-    .option('--service <name>', 'the service’s name in CADF events', 'go-etcd-lock')
+    .option('--crn <crn>', 'the service instance’s CRN in CADF events (default: as the service says)')
+    .option('--service <name>', 'the service’s name in CADF events (default: as the CRN says)')
     .action(exported)
   const verify = audit
     .command('verify')
@@ -92,13 +94,14 @@ export function parseTime(text: string): string {
   return time.toISOString()
 }
 
-async function* recordsOf(options: Asked, order: 'oldest' | 'newest'): AsyncGenerator<WireRecord> {
+async function* recordsOf(options: Asked, order: 'oldest' | 'newest', crns = new Crns()): AsyncGenerator<WireRecord> {
   const { lock, prefix, subject, action, outcome, since, until } = options
   const rest = restOf(options)
   let start: string | undefined
   do {
     const query = { lock, lock_prefix: prefix, subject, action, outcome, since, until, order, limit: PAGE_LIMIT, start }
-    const page: { records: object[]; next?: { start: string } } = await rest.call('GET', '/v2/audit', { query })
+    const page: Page = await rest.call('GET', '/v2/audit', { query })
+    crns.learn(page.instances)
     // As the wire has it: an export is what was answered.
     for (const record of page.records) yield toSnake(record) as WireRecord
     start = page.next?.start
@@ -129,26 +132,19 @@ function lineOf({ at, action, outcome, subject, from, target, token, holder, rea
 
 async function exported(options: Exporting): Promise<void> {
   const chained = new Chained()
-  const { format, lock, prefix, subject, action, outcome, since, until } = options
-  const crn = options.crn ?? (await crnOf(options))
+  const { format, service, lock, prefix, subject, action, outcome, since, until } = options
+  const crns = new Crns(options.crn)
+  const cadf = { crns, host: new URL(urlOf(options)).hostname, ...(service !== undefined && { service }) }
   if (format === 'jsonl')
     printLine(chained.begin({ of: urlOf(options), lock, prefix, subject, action, outcome, since, until }))
   let count = 0
-  for await (const record of recordsOf(options, 'oldest')) {
+  for await (const record of recordsOf(options, 'oldest', crns)) {
     count++
-    printLine(
-      format === 'jsonl' ? chained.record(record) : JSON.stringify(cadfOf(record, { crn, service: options.service })),
-    )
+    printLine(format === 'jsonl' ? chained.record(record) : JSON.stringify(cadfOf(record, cadf)))
   }
   if (format === 'cadf') return note(`${count} records`)
   printLine(chained.end())
   note(`${count} records; head ${chained.head}`)
-}
-
-/** Where the instance has none that is known, one is made of its id. */
-async function crnOf(options: Exporting): Promise<string> {
-  const { instance } = await restOf(options).whoami()
-  return `crn:v1:bluemix:public:${options.service}:local:a/local:${instance}::`
 }
 
 async function verified(file: string | undefined, options: Verifying): Promise<void> {

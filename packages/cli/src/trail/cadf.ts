@@ -1,13 +1,20 @@
-/** Records as CADF events, as IBM Cloud's Activity Tracker takes them (ECOSYSTEM 1.7). */
+/**
+ * Records as CADF events, as IBM Cloud's Activity Tracker takes them (ECOSYSTEM 1.7). The initiator is whoever asked, never the session or the holder that it
+ * befell: those are data of the request. What the trail does not know (resource groups, user agents) is left out.
+ */
 import { STATUS_CODES } from 'node:http'
 import { isIP } from 'node:net'
+import { type Crns, targetCrn } from './crn.ts'
+import { initiatorOf } from './initiator.ts'
 import type { WireRecord } from './record.ts'
 
 export type CadfOptions = {
-  /** Of the service instance: `crn:v1:bluemix:public:go-etcd-lock:us-south:a/ACC:GUID::`. */
-  crn: string
-  /** In the catalogue. */
-  service: string
+  /** Of the instances that the records are of. */
+  crns: Crns
+  /** In the catalogue; undefined: as the CRN of the instance says. */
+  service?: string
+  /** Where the service listens. */
+  host: string
 }
 
 /** What acts on data; all else is management. */
@@ -16,22 +23,30 @@ const dataActions =
 const criticalCodes = [401, 403, 503, 507]
 const warningCodes = [400, 409, 424, 500, 502, 504]
 
-export function cadfOf(record: WireRecord, { crn, service }: CadfOptions): object {
+export function cadfOf(record: WireRecord, { crns, host, ...options }: CadfOptions): object {
   const isSuccess = record.outcome === 'success'
+  const crn = crns.of(record.instance)
+  const service = options.service ?? (crn.split(':')[4] || 'go-etcd-lock')
   const verb = record.action.split('.').slice(1).join(' ') || record.action
   const [kind = '', name = ''] = split(record.target)
   const code = record.status ?? (isSuccess ? 200 : 403)
   const outcome = isSuccess ? 'success' : 'failure'
+  const words = [verb, kind, name, isSuccess ? '' : `[${outcome}]`].filter(word => word !== '')
   return {
     eventTime: timeOf(record.at),
     action: `${service}.${record.action}`,
     outcome,
     severity: severityOf(record, code),
-    message: `${titleOf(service)}: ${verb} ${kind} ${name}${isSuccess ? '' : ` [${outcome}]`}`,
+    message: `${titleOf(service)}: ${words.join(' ')}`,
     id: record.id,
     ...(record.request_id !== undefined && { correlationId: record.request_id }),
-    initiator: initiatorOf(record),
-    target: { id: targetCrn(crn, kind, name), name, typeURI: `${service}/${kind}` },
+    initiator: { ...initiatorOf(record, { crn, service }), ...hostOf(record.from) },
+    target: {
+      id: targetCrn(kind === 'instance' ? crns.of(name) : crn, kind, name),
+      name: name || (kind === 'prefix' ? '*' : 'unknown'),
+      typeURI: `${service}/${kind === 'credential' ? 'resource-key' : kind}`,
+      host: { address: host },
+    },
     observer: { name: 'ActivityTracker' },
     reason: {
       reasonCode: code,
@@ -66,38 +81,17 @@ function titleOf(service: string): string {
   )
 }
 
-function initiatorOf({ subject, holder, session, from }: WireRecord): object {
-  const type = typeOf(subject)
-  const initiator = {
-    id: subject.replace(/^iam:/, ''),
-    name: holder ?? subject,
-    ...(session !== undefined && { authnId: session }),
-    typeURI: type.uri,
-    credential: { type: type.credential },
-  }
-  if (from === undefined) return initiator
+function hostOf(from: string | undefined): object {
+  if (from === undefined || from === '') return {}
   const version = isIP(from)
-  const addressType = version === 0 ? {} : { addressType: `IPv${version}` }
-  return { ...initiator, host: { address: from, ...addressType } }
+  return { host: { address: from, ...(version !== 0 && { addressType: `IPv${version}` }) } }
 }
 
-function typeOf(subject: string): { uri: string; credential: string } {
-  if (/^iam:iam-ServiceId-/.test(subject)) return { uri: 'service/security/account/serviceid', credential: 'token' }
-  if (/^(iam|oidc):/.test(subject)) return { uri: 'service/security/account/user', credential: 'token' }
-  if (/^cert:/.test(subject)) return { uri: 'service/security/client/certificateid', credential: 'certificate' }
-  if (/^key:/.test(subject)) return { uri: 'service/security/account/serviceid', credential: 'apikey-serviceid' }
-  return { uri: 'service/security/clientid', credential: 'apikey' }
-}
-
-/** The last two segments name the resource; each is encoded as in a URL. */
-function targetCrn(crn: string, kind: string, name: string): string {
-  const instance = crn.split(':').slice(0, 8).join(':')
-  return `${instance}:${kind}:${encodeURIComponent(name)}`
-}
-
-function requestDataOf({ reason, outcome, affected }: WireRecord): object {
+function requestDataOf({ reason, outcome, affected, session, holder }: WireRecord): object {
   return {
     ...(outcome === 'success' && reason !== undefined && { reason }),
+    ...(session !== undefined && { session }),
+    ...(holder !== undefined && { holder }),
     ...(affected !== undefined && { affected }),
   }
 }

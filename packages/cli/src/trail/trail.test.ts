@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cadfOf } from './cadf.ts'
 import { Chained, checkLines } from './chained.ts'
 import type { WireRecord } from './record.ts'
 
@@ -52,78 +51,4 @@ test('an export that was written anew has another head than the one that was kep
   const forged = written(9)
   assert.deepEqual((await checkLines(forged.lines)).problems, [])
   assert.equal((await checkLines(forged.lines, head)).problems.length, 1)
-})
-
-const crn = 'crn:v1:bluemix:public:go-etcd-lock:us-south:a/ACC:GUID::'
-const cadf = (more: Partial<WireRecord>) =>
-  cadfOf(record('i-1', more), { crn, service: 'go-etcd-lock' }) as Record<string, never>
-
-test('a record becomes the CADF event of the page, field by field', () => {
-  const event = cadf({
-    outcome: 'denied',
-    status: 409,
-    reason: 'It is held.',
-    from: '10.0.0.1',
-    request_id: 'req',
-    session: 's-1',
-    holder: 'ann',
-  })
-  assert.deepEqual(event, {
-    eventTime: '2026-11-21T06:30:33.12+0000',
-    action: 'go-etcd-lock.lock.acquire',
-    outcome: 'failure',
-    severity: 'warning',
-    message: 'Go Etcd Lock: acquire lock orders/a b [failure]',
-    id: 'i-1',
-    correlationId: 'req',
-    initiator: {
-      id: 'IBMid-1',
-      name: 'ann',
-      authnId: 's-1',
-      typeURI: 'service/security/account/user',
-      credential: { type: 'token' },
-      host: { address: '10.0.0.1', addressType: 'IPv4' },
-    },
-    target: {
-      id: 'crn:v1:bluemix:public:go-etcd-lock:us-south:a/ACC:GUID:lock:orders%2Fa%20b',
-      name: 'orders/a b',
-      typeURI: 'go-etcd-lock/lock',
-    },
-    observer: { name: 'ActivityTracker' },
-    reason: { reasonCode: 409, reasonType: 'Conflict', reasonForFailure: 'It is held.' },
-    logSourceCRN: crn,
-    saveServiceCopy: true,
-    dataEvent: true,
-    requestData: {},
-    responseData: {},
-  })
-})
-
-test('the severity follows the code, and what deletes or changes credentials is critical', () => {
-  for (const [status, severity] of [
-    [401, 'critical'],
-    [403, 'critical'],
-    [503, 'critical'],
-    [507, 'critical'],
-    [400, 'warning'],
-    [500, 'warning'],
-    [404, 'normal'],
-  ] as const)
-    assert.equal(cadf({ outcome: 'failure', status }).severity, severity)
-  assert.equal(cadf({}).severity, 'normal')
-  for (const action of ['lock.delete', 'credential.create', 'credential.revoke', 'instance.delete'])
-    assert.equal(cadf({ action }).severity, 'critical')
-})
-
-test('what concerns data is told from management, and who from how it was proved', () => {
-  for (const action of ['lock.acquire', 'lock.release', 'session.open']) assert.equal(cadf({ action }).dataEvent, true)
-  for (const action of ['lock.force-release', 'lock.freeze', 'policy.write', 'instance.create'])
-    assert.equal(cadf({ action }).dataEvent, false)
-  const initiator = (subject: string) =>
-    // As the schema of CADF has it.
-    cadf({ subject }).initiator as unknown as { typeURI: string; credential: { type: string } }
-  assert.equal(initiator('iam:iam-ServiceId-1').typeURI, 'service/security/account/serviceid')
-  assert.equal(initiator('cert:ann').credential.type, 'certificate')
-  assert.equal(initiator('root').typeURI, 'service/security/clientid')
-  assert.equal('host' in (cadf({}).initiator ?? {}), false)
 })
