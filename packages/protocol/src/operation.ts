@@ -149,5 +149,5 @@ export const instanceHeader = {
 export const ifMatchHeader = {
   name: 'If-Match',
   isRequired: false,
-  description: 'Only if it still has this `ETag`; `*`: only if it is there (of a lock: configured).',
+  description: 'Only if it still has this `ETag`, or one of several; `*`: only if it is there (of a lock: configured).',
 } as const satisfies HeaderFields

@@ -1,7 +1,7 @@
 /** Entity tags: of a lock the version of its configuration, of what is administered what is shown of it. */
 import { createHash } from 'node:crypto'
 import type { Expecting } from '../administration/administration.ts'
-import type { LockView } from '../locks/model.ts'
+import type { IfVersion, LockView } from '../locks/model.ts'
 import { answer } from './call.ts'
 import { invalid, Refused, refused } from './reply.ts'
 
@@ -16,16 +16,20 @@ export function etagHeaders(lock: LockView): Record<string, string> {
   return lock.config ? { etag: etagOf(lock.config.version) } : {}
 }
 
-/** A tag that no version has: what is well-formed but not ours matches nothing. */
-const NO_VERSION = -1
-
 /** @throws {Refused} when the header is malformed. */
-export function ifMatch(header: string | undefined): number | '*' | null {
-  const tag = tagIn(header)
-  if (tag === null || tag === '*') return tag
+export function ifMatch(header: string | undefined): IfVersion {
+  const tags = tagsIn(header)
+  if (tags === null || tags === '*') return tags
+  // What is well-formed but not ours matches nothing.
+  const versions = tags.map(versionOf).filter(version => version !== null)
+  // Servers from before there were lists understand a single one.
+  return versions.length === 1 ? versions[0]! : versions
+}
+
+/** The comparison is strong: a weak tag is no version. */
+function versionOf(tag: string): number | null {
   const version = Number.parseInt(tag.slice(1, -1), 36)
-  // The comparison is strong: a weak tag matches nothing.
-  return Number.isSafeInteger(version) && etagOf(version) === tag ? version : NO_VERSION
+  return Number.isSafeInteger(version) && etagOf(version) === tag ? version : null
 }
 
 /** Of 128 bits; with fewer digits only by chance, and then padded. */
@@ -47,17 +51,26 @@ export function shown<const Status extends number, const Shown extends object>(s
 
 /** What a change of a record expects to find, by its `If-Match`; `show` is how the record is answered. @throws {Refused} when it is malformed. */
 export function expecting<Kept>(header: string | undefined, show: (record: Kept) => object): Expecting<Kept> {
-  const tag = tagIn(header)
-  if (tag === null) return {}
+  const tags = tagsIn(header)
+  if (tags === null) return {}
   return {
     expects(before) {
-      if (before === null || (tag !== '*' && tag !== etagOfShown(show(before))))
+      if (before === null || (tags !== '*' && !tags.includes(etagOfShown(show(before)))))
         throw new Refused(refused({ ok: false, code: 'precondition_failed' }))
     },
   }
 }
 
-function tagIn(header: string | undefined): string | null {
-  if (header === undefined || header === '*' || /^(W\/)?"[\x21\x23-\x7e]*"$/.test(header)) return header ?? null
-  throw invalid('header', { name: 'If-Match', message: '`If-Match` must be one `ETag`, in quotes, or `*`.' })
+/** A comma may stand in a tag too. */
+const TAG = /(?:W\/)?"[\x21\x23-\x7e]*"/g
+/** In place of a tag; no header can hold it. */
+const MARK = '\0'
+
+/** Several are a list with commas, in which members may be empty (RFC 9110, 5.6.1). */
+function tagsIn(header: string | undefined): readonly string[] | '*' | null {
+  if (header === undefined || header === '*') return header ?? null
+  const members = header.replaceAll(TAG, MARK).split(',')
+  const tags = header.match(TAG)
+  if (tags && members.every(member => ['', MARK].includes(member.trim()))) return tags
+  throw invalid('header', { name: 'If-Match', message: '`If-Match` must be `ETag`s, in quotes, or `*`.' })
 }

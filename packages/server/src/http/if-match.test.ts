@@ -24,11 +24,22 @@ async function twoAdministrators(
   const now = await server.ask('GET', path)
   assert.deepEqual([now.body, tagOf(now)], [won.body, tagOf(won)], 'nothing of the second is done')
   assert.notEqual(tagOf(now), tagOf(read))
-  for (const tag of [`W/${tagOf(now)}`, '"0000000000000000"'])
+  const other = '"0000000000000000"'
+  for (const tag of [`W/${tagOf(now)}`, other, `${other}, W/${tagOf(now)}`, `"${tagOf(now).slice(1, -1)},", ${other}`])
     assert.deepEqual(code(await write(fields[0], tag)), failed)
-  assert.deepEqual(code(await write(fields[0], 'unquoted')), [400, 'invalid_request'])
+  for (const tag of [
+    'unquoted',
+    `*, ${tagOf(now)}`,
+    `${tagOf(now)} ${other}`,
+    `${tagOf(now)}, unquoted`,
+    `${tagOf(now)}"`,
+    ',',
+    '',
+  ])
+    assert.deepEqual(code(await write(fields[0], tag)), [400, 'invalid_request'], tag)
   const again = await write(fields[1], tagOf(now))
   assert.equal(again.status, 200)
+  assert.equal((await write(fields[0], `"a,b" ,${other},, ${tagOf(again)}`)).status, 200, 'one of several')
   assert.equal((await write(fields[0], '*')).status, 200, 'whatever it is')
   assert.equal((await server.ask(method, path, { body: fields[1] })).status, 200, 'who does not ask is not held up')
   return tagOf(await server.ask('GET', path))
@@ -63,5 +74,18 @@ test('of two administrators who change the same instance the second is told that
     assert.deepEqual(code(await server.ask('PATCH', path, { body: {}, headers: { 'if-match': tag } })), failed)
     const late = { body: { name: 'late' }, headers: { 'if-match': tagOf(disabled) } }
     assert.equal((await server.ask('PATCH', path, late)).body.name, 'late')
+  })
+})
+
+test('of two who change the same configuration of a lock the second is told that it has changed', async () => {
+  await withServer(async server => {
+    await server.ask('PUT', '/v2/locks/a', { body: { description: 'x' } })
+    const fields: [object, object] = [{ description: 'one' }, { description: 'two' }]
+    const tag = await twoAdministrators(server, { method: 'PUT', path: '/v2/locks/a', fields })
+    const remove = (tagged: string) => server.ask('DELETE', '/v2/locks/a', { headers: { 'if-match': tagged } })
+    const before = `"${(Number.parseInt(tag.slice(1, -1), 36) - 1).toString(36).padStart(16, '0')}"`
+    assert.deepEqual(code(await remove(`${before}, "b"`)), failed)
+    assert.equal((await remove(`${before}, ${tag}`)).status, 204)
+    assert.deepEqual(code(await server.ask('PUT', '/v2/locks/a', { body: {}, headers: { 'if-match': tag } })), failed)
   })
 })

@@ -199,6 +199,9 @@ export type Acquire = {
 
 export type ConfigFields = Partial<Omit<Config, 'lock' | 'version' | 'createdAt' | 'changedAt'>>
 
+/** Which version is meant to be there, or one of which; `*`: any; null: whatever there is. */
+export type IfVersion = number | readonly number[] | '*' | null
+
 export type Command = Asker &
   (
     | ({ type: 'open_session' } & NewSession)
@@ -222,9 +225,9 @@ export type Command = Asker &
         /** Merged into the labels that are there, where `fields` has none. */
         labelsPatch?: MergePatch<Labels>
         replaces: boolean
-        ifVersion: number | '*' | null
+        ifVersion: IfVersion
       }
-    | { type: 'delete_lock'; lock: string; ifVersion: number | '*' | null }
+    | { type: 'delete_lock'; lock: string; ifVersion: IfVersion }
     /** Ends grants of others: all of the lock's, or the one named. `now` waives belief exclusion (SAFETY P14). */
     | { type: 'force_release'; lock: string; token: number | null; reason: string; now: boolean }
     | { type: 'preempt'; lock: string; token: number | null; reason: string; graceMs: number }

@@ -5,7 +5,7 @@ import { compilePattern, matches as matchesName } from '@holdfast/protocol/patte
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
-import type { Command, Config, Labels, LockView, Reply } from './model.ts'
+import type { Command, Config, IfVersion, Labels, LockView, Reply } from './model.ts'
 import { configOverQuota } from './quota.ts'
 import { grantOf, liveSession } from './state.ts'
 import { heldView, lockView, waiterView } from './views.ts'
@@ -52,9 +52,10 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
   return { ok: true, type: 'configured', isNew: before === null, lock: view }
 }
 
-function matches(config: Config | null, ifVersion: number | '*' | null): boolean {
+function matches(config: Config | null, ifVersion: IfVersion): boolean {
   if (ifVersion === null) return true
-  return ifVersion === '*' ? config !== null : config?.version === ifVersion
+  if (config === null || ifVersion === '*') return config !== null
+  return typeof ifVersion === 'number' ? config.version === ifVersion : ifVersion.includes(config.version)
 }
 
 function limitMisfit(lock: Lock | undefined, command: Of<'configure'>): (Reply & { ok: false }) | null {
