@@ -104,7 +104,7 @@ const patchInstance = operation({
   summary: 'Rename or resize an instance, or change its plan',
   description:
     'A merge patch (RFC 7386). `overrides` are given by whoever runs the service: they need `instance.update` in `default`.',
-  errors: ['not_found', 'precondition_failed'],
+  errors: ['not_found', 'precondition_failed', 'quota_exceeded'],
   headers: [ifMatchHeader],
   body: s.closed({
     name: s.optional(v.recordName),
@@ -159,7 +159,7 @@ const restoreInstance = operation({
   summary: 'Take a deleted instance back',
   description:
     'As it was, and disabled if it was disabled. One that whoever runs the service has deleted is restored by them only.',
-  errors: ['not_found'],
+  errors: ['not_found', 'quota_exceeded'],
   replies: { 200: instanceReply('As it was before it was deleted.') },
 })
 

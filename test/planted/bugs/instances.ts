@@ -176,4 +176,16 @@ export const instanceBugs: readonly Bug[] = [
       'an account has one instance of a name, unless another is asked for; one that can be restored is one of them',
     ),
   },
+  {
+    id: 'history-shed-by-changes',
+    rules: ['metering'],
+    does: 'Many changes of size in a row wipe out what was provided before them: an hour of a large instance costs nothing.',
+    file: `${src}/administration/instances.ts`,
+    find: ' && (next[1]?.fromMs ?? nowMs) <= nowMs - HISTORY_KEPT_MS',
+    replace: '',
+    test: {
+      file: `${src}/administration/lifecycle.test.ts`,
+      name: 'HISTORY_MAX changes of size are remembered, the last place being for a deletion; what is younger than HISTORY_KEPT_MS is not forgotten',
+    },
+  },
 ]

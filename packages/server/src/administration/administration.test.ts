@@ -19,7 +19,7 @@ import { openRegistry } from '../registry/registry.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { AdministrationOptions, By } from './administration.ts'
 import { createCredential, deleteCredential, revokeCredential, rotateCredential } from './credentials.ts'
-import { createInstance, HISTORY_MAX, updateInstance } from './instances.ts'
+import { createInstance, updateInstance } from './instances.ts'
 import {
   deleteInstance,
   disableInstance,
@@ -259,17 +259,6 @@ test('limits that the service has given stay on the record over a plan without t
   await updateInstance(options, by, id, { plan: 'standard', capacityUnits: 10 })
   assert.deepEqual((await updateInstance(options, by, id, { plan: 'premium' })).overrides, { sessions: 5 })
   assert.deepEqual((await updateInstance(options, by, id, { overrides: null })).overrides, {})
-})
-
-test('HISTORY_MAX changes of size are remembered, one more forgets the oldest', async () => {
-  const { options } = await started()
-  const { id } = await createInstance(options, by, { name: 'x', plan: 'premium' })
-  let last = await updateInstance(options, by, id, { capacityUnits: 2 })
-  for (let units = 3; units <= HISTORY_MAX; units++)
-    last = await updateInstance(options, by, id, { capacityUnits: units })
-  assert.deepEqual([last.history.length, last.history[0]?.capacityUnits], [HISTORY_MAX, 1])
-  last = await updateInstance(options, by, id, { capacityUnits: HISTORY_MAX + 1 })
-  assert.deepEqual([last.history.length, last.history[0]?.capacityUnits], [HISTORY_MAX, 2])
 })
 
 test('the service’s own instance is neither disabled nor deleted', async () => {

@@ -70,8 +70,10 @@ export async function createInstance(
   return known(options, 'instance', id)
 }
 
-/** Changes of plan or size that are kept, so that the record keeps fitting; who changes that often is metered by the newest. */
+/** Changes of plan, size or state that are kept, so that the record keeps fitting. */
 export const HISTORY_MAX = 500
+/** What is forgotten must have been submitted long ago: hours are, two minutes after their end, unless nobody serves. One change in twenty minutes goes on for ever. */
+export const HISTORY_KEPT_MS = 7 * 24 * 60 * 60 * 1000
 
 /** Makes the record of the instance that is always there, if it is not. */
 export async function ensureServiceInstance(
@@ -143,13 +145,27 @@ export function updateInstance(
   })
 }
 
-/** From now on it is metered by so many units of its plan. */
+/**
+ * From now on it is metered by so many units of its plan. Nothing is forgotten that may still have to be submitted: whoever changes more often is
+ * refused, else many changes would wipe out what was provided before them. A deletion (0 units) is never refused: one place is left for it.
+ */
 export function since(
   { clock }: AdministrationOptions,
   { history, plan }: InstanceRecord,
   capacityUnits: number,
 ): InstanceRecord['history'] {
-  return [...history, { plan, capacityUnits, fromMs: clock.wallMs() }].slice(-HISTORY_MAX)
+  const nowMs = clock.wallMs()
+  const next = [...history, { plan, capacityUnits, fromMs: nowMs }]
+  const max = capacityUnits === 0 ? HISTORY_MAX : HISTORY_MAX - 1
+  // Each ended when the one after it began.
+  while (next.length > max && (next[1]?.fromMs ?? nowMs) <= nowMs - HISTORY_KEPT_MS) next.shift()
+  if (next.length > max && capacityUnits > 0)
+    throw new HoldfastError(
+      'quota_exceeded',
+      `Its plan, size or state has been changed ${max} times, and what is younger than a week is not forgotten: it can be deleted, but not changed or restored before that.`,
+      { details: { limit: 'changes_of_size', max } },
+    )
+  return next
 }
 
 /** One change of its record, in the trail under the name of what was done. */

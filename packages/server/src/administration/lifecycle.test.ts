@@ -1,4 +1,4 @@
-/** What is left of instances that are gone for good: for bills, for two months, and only so many. */
+/** What bills need: the history of an instance, and what is left of those that are gone for good. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemRandom } from '../random.ts'
@@ -7,8 +7,8 @@ import { noLimits } from '../registry/records.ts'
 import { instanceRecord, memoryRegistry } from '../registry/testing.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { AdministrationOptions, By } from './administration.ts'
-import { createInstance, RECLAIMED_MAX } from './instances.ts'
-import { deleteInstance, forgetRemains, REMAINS_KEPT_MS, reclaimInstance } from './lifecycle.ts'
+import { createInstance, HISTORY_KEPT_MS, HISTORY_MAX, RECLAIMED_MAX, updateInstance } from './instances.ts'
+import { deleteInstance, forgetRemains, REMAINS_KEPT_MS, reclaimInstance, restoreInstance } from './lifecycle.ts'
 
 const by: By = { subject: 'root', from: '127.0.0.1', trace: 't-1' }
 
@@ -89,4 +89,32 @@ test('while RECLAIMED_MAX of them are kept no instance is made', async () => {
   await createInstance(options, by, { name: 'x', plan: 'premium' })
   registry.put(remains('last', atMs))
   await assert.rejects(createInstance(options, by, { name: 'y', plan: 'premium' }), /as many as there may be/)
+})
+
+test('HISTORY_MAX changes of size are remembered, the last place being for a deletion; what is younger than HISTORY_KEPT_MS is not forgotten', async () => {
+  const { clock, options, registry } = started()
+  const { id } = await createInstance(options, by, { name: 'x', plan: 'premium', capacityUnits: 1_000 })
+  const service = { id, side: 'service' } as const
+  clock.pause(60_000)
+  const resize = (units: number) => updateInstance(options, by, id, { capacityUnits: units })
+  for (let units = 2; units < HISTORY_MAX; units++) await resize(units)
+  const history = () => registry.get('instance', id)!.history
+  assert.deepEqual([history().length, history()[0]?.capacityUnits], [HISTORY_MAX - 1, 1_000])
+  await assert.rejects(resize(1), { code: 'quota_exceeded' })
+  await updateInstance(options, by, id, { name: 'y' })
+  await deleteInstance(options, by, service)
+  assert.deepEqual([history().length, history()[0]?.capacityUnits], [HISTORY_MAX, 1_000])
+  await assert.rejects(restoreInstance(options, by, service), { code: 'quota_exceeded' })
+  clock.pause(HISTORY_KEPT_MS - 1)
+  await assert.rejects(restoreInstance(options, by, service), { code: 'quota_exceeded' })
+  clock.pause(1)
+  await restoreInstance(options, by, service)
+  await resize(1)
+  assert.equal(history().length, HISTORY_MAX - 1)
+  assert.deepEqual(
+    history()
+      .slice(-2)
+      .map(({ capacityUnits }) => capacityUnits),
+    [HISTORY_MAX - 1, 1],
+  )
 })
