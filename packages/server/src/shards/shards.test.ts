@@ -14,7 +14,7 @@ const claim = (lock: string) => ({
   lock,
   mode: 'exclusive' as const,
   permits: 1,
-  limit: 1,
+  limit: 0,
   maxHoldMs: null,
   lockDelayMs: null,
 })
