@@ -5,6 +5,7 @@ const auth = 'packages/server/src/auth'
 const tokens = (name: string) => ({ file: `${auth}/tokens.test.ts`, name })
 const keys = (name: string) => ({ file: `${auth}/api-keys.test.ts`, name })
 const limits = (name: string) => ({ file: `${auth}/login-limits.test.ts`, name })
+const ownTokens = (name: string) => ({ file: `${auth}/own-tokens.test.ts`, name })
 const whole = (name: string) => ({ file: `${auth}/authenticator.test.ts`, name })
 
 export const identityBugs: readonly Bug[] = [
@@ -78,7 +79,7 @@ export const identityBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'A revoked key goes on opening.',
     file: `${auth}/api-keys.ts`,
-    find: "if (record.state !== 'active') return ended",
+    find: "    if (state !== 'active') return ended\n",
     replace: '',
     test: keys('a revoked key has ended at once, and whoever has not its secret does not learn that'),
   },
@@ -143,5 +144,25 @@ export const identityBugs: readonly Bug[] = [
       file: 'packages/server/src/http/strangers.test.ts',
       name: 'whoever goes on using a revoked key is in the trail by its name, whichever door they try',
     },
+  },
+  {
+    id: 'token-outlives-its-key',
+    rules: ['V6'],
+    does: 'A token of our own goes on being good when the key that it was given for has been revoked.',
+    file: `${auth}/own-tokens.ts`,
+    find: "    if (verdict.is !== 'valid') return refused\n    const { identity } = verdict\n",
+    replace:
+      "    if (verdict.is !== 'valid') return last ? { is: 'valid', identity: last.made } : refused\n    const { identity } = verdict\n",
+    test: ownTokens('a token ends with its key: revoked, expired or deleted, from the next request on'),
+  },
+  {
+    id: 'own-token-for-any-key',
+    rules: ['V6'],
+    does: 'What a token of our own says is believed, whoever signed it.',
+    file: `${auth}/own-tokens.ts`,
+    find: '      if (error instanceof joseErrors.JOSEError) return wrong\n      throw error\n',
+    replace:
+      '      return this.#standing({ credential: String(decodeJwt(text).credential), kid, expiresAtMs: endOf(text), last: null })\n',
+    test: ownTokens('what nobody here has signed, or has signed for something else, is no token of ours'),
   },
 ]

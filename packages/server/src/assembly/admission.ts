@@ -58,6 +58,7 @@ export class Admission {
       rootKey,
       config: { issuers, acceptsRawKeys, acceptsCertificates: clientAuthoritiesFile !== null },
       clock,
+      random,
       storeLastUses: uses => registry.recordUses(new Map(uses.map(({ credential, atMs }) => [credential, atMs]))),
       warn: (message, fields) => telemetry.warned(message, fields),
     })
@@ -85,11 +86,12 @@ export class Admission {
   /** What the doors need of it. */
   get doors(): Pick<
     Doors,
-    'administration' | 'authenticate' | 'permissions' | 'registry' | 'standing' | 'trustedProxies'
+    'administration' | 'authenticate' | 'ownTokens' | 'permissions' | 'registry' | 'standing' | 'trustedProxies'
   > {
     return {
       administration: this.#administration,
       authenticate: this.#authenticator.authenticate,
+      ownTokens: this.#authenticator.ownTokens,
       permissions: this.#permissions,
       registry: this.#registry,
       standing: this.#standing,

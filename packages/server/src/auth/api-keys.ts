@@ -75,10 +75,20 @@ export class ApiKeys {
     const known = record && this.#knownOf(record)
     const isRight = this.#work.isEqual(this.#work.digest(secret), known?.hash ?? this.#nobody)
     if (!record || !known || !isRight) return wrong
-    if (record.state !== 'active') return ended
+    return this.#verdictOn(record, known.valid)
+  }
+
+  /** For who has shown the secret before, and holds a token for it: what has become of the key since. */
+  standing(id: string): KeyVerdict {
+    const record = this.#registry.get('credential', id)
+    const known = record && this.#knownOf(record)
+    return record && known ? this.#verdictOn(record, known.valid) : ended
+  }
+
+  #verdictOn({ state, expiresAtMs }: CredentialRecord, valid: KeyVerdict): KeyVerdict {
+    if (state !== 'active') return ended
     // After a rotation the old key goes on until it expires: `replacedBy` says only what came after it.
-    if (record.expiresAtMs !== null && record.expiresAtMs <= this.#clock.wallMs()) return ended
-    return known.valid
+    return expiresAtMs !== null && expiresAtMs <= this.#clock.wallMs() ? ended : valid
   }
 
   #knownOf(record: CredentialRecord): { hash: Buffer; valid: KeyVerdict } | null {

@@ -60,6 +60,7 @@ function open(more: Partial<AuthenticatorConfig> = {}): Opened {
     rootKey: ROOT,
     config: { issuers: [ibm], acceptsRawKeys: true, acceptsCertificates: false, ...more },
     clock,
+    random: systemRandom,
     storeLastUses: given => void uses.push(...given),
     warn: (message, fields) => said.push({ message, ...fields }),
   })
@@ -105,6 +106,7 @@ test('the root key opens as ever, as bearer and as password, whatever it looks l
       rootKey,
       config,
       clock,
+      random: systemRandom,
       storeLastUses: () => undefined,
       warn: () => undefined,
     }

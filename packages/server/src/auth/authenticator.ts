@@ -5,6 +5,7 @@
  */
 import { timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../clock.ts'
+import type { Random } from '../random.ts'
 import type { Registry } from '../registry/port.ts'
 import { ApiKeys, parseKey } from './api-keys.ts'
 import { keyOf } from './authorization.ts'
@@ -12,6 +13,7 @@ import type { Authenticate, ClientCertificate, Identity, Presented } from './ide
 import type { IssuerConfig } from './issuer.ts'
 import { type LastUse, LastUses } from './last-uses.ts'
 import { LoginLimits } from './login-limits.ts'
+import { type OwnToken, OwnTokens } from './own-tokens.ts'
 import { digestOf } from './secrets.ts'
 import { Tokens } from './tokens.ts'
 
@@ -24,18 +26,28 @@ export type AuthenticatorConfig = {
 }
 
 export type AuthenticatorOptions = {
-  registry: Pick<Registry, 'get'>
+  registry: Pick<Registry, 'get' | 'all' | 'change' | 'onChange'>
   rootKey: string
   config: AuthenticatorConfig
   clock: Clock
+  random: Random
   /** Called at most once a minute with what was used since. */
   storeLastUses: (uses: readonly LastUse[]) => void | Promise<void>
   /** Never given a secret. */
   warn: (message: string, fields: Record<string, unknown>) => void
 }
 
+/** Our own token endpoint, behind the same limits on guessing. */
+export type TokenExchange = {
+  /** null: nobody's key. The root key is none, and is never exchanged. Whether raw keys open anything does not matter here: this is what they are for then. */
+  exchange(asked: { apiKey: string; address: string; issuer: string }): Promise<OwnToken | null>
+  /** What the tokens are signed with, as a JWK set. */
+  keySet(): { keys: object[] }
+}
+
 export type Authenticator = {
   authenticate: Authenticate
+  ownTokens: TokenExchange
   /** Hands on what credentials were last used, and fetches no more keys. */
   close(): Promise<void>
 }
@@ -54,12 +66,14 @@ export const rootIdentity: Identity = Object.freeze({
 
 /** Begins to fetch the keys of the issuers. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { registry, rootKey, config, clock, storeLastUses, warn } = options
+  const { registry, rootKey, config, clock, random, storeLastUses, warn } = options
+  const keys = new ApiKeys({ registry, clock })
   const parts: Parts = {
     config,
     clock,
     root: digestOf(rootKey),
-    keys: new ApiKeys({ registry, clock }),
+    keys,
+    ownTokens: new OwnTokens({ registry, keys, clock, random }),
     tokens: new Tokens({ issuers: config.issuers, clock, warn }),
     limits: new LoginLimits({
       clock,
@@ -69,6 +83,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   }
   return {
     authenticate: presented => authenticate(parts, presented),
+    ownTokens: { exchange: asked => exchange(parts, asked), keySet: () => parts.ownTokens.keySet() },
     async close() {
       parts.tokens.close()
       await parts.uses.close()
@@ -81,6 +96,7 @@ type Parts = {
   clock: Clock
   root: Buffer
   keys: ApiKeys
+  ownTokens: OwnTokens
   tokens: Tokens
   limits: LoginLimits
   uses: LastUses
@@ -106,10 +122,25 @@ function authenticate(parts: Parts, { authorization, address, certificate }: Pre
 type Judged = { text: string; parsed: { id: string; secret: string } | null; digest: Buffer }
 
 /** A preset root key may look like anything, so it is compared first. */
-function judge({ root, keys, tokens, config }: Parts, { text, parsed, digest }: Judged): Verdict | Promise<Verdict> {
+function judge(
+  { root, keys, ownTokens, tokens, config }: Parts,
+  { text, parsed, digest }: Judged,
+): Verdict | Promise<Verdict> {
   if (timingSafeEqual(digest, root)) return { is: 'valid', identity: rootIdentity }
   if (parsed !== null) return config.acceptsRawKeys ? keys.verify(parsed) : { is: 'refused' }
+  if (OwnTokens.isForm(text)) return ownTokens.verify(text, digest)
   return Tokens.isForm(text) ? tokens.verify(text, digest) : { is: 'wrong' }
+}
+
+async function exchange(
+  parts: Parts,
+  { apiKey, address, issuer }: { apiKey: string; address: string; issuer: string },
+): Promise<OwnToken | null> {
+  const parsed = parseKey(apiKey)
+  const login: Login = { address, key: parsed?.id ?? null, digest: digestOf(apiKey) }
+  parts.limits.check(login)
+  const identity = concluded(parts, login, parsed === null ? { is: 'wrong' } : parts.keys.verify(parsed))
+  return identity && parts.ownTokens.mint(identity, issuer)
 }
 
 /** A key that has ended, and a token that has expired, are no guesses: a program that goes on using one must not shut out its neighbours. */

@@ -12,6 +12,7 @@ import { type Caller, callerOf, presentedBy, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { dryRunRefusal } from './dry-run.ts'
 import { turnAwayExhausted } from './exhausted.ts'
+import { addIdentity } from './identity.ts'
 import { pathOf, withoutSlash } from './names.ts'
 import { foreignOrigin, preflightHeaders } from './origins.ts'
 import { failed, headersOf, Refused, refuse } from './reply.ts'
@@ -99,6 +100,7 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   readBodies(app)
   addOperations(app, doors, routes)
   addService(app, doors)
+  addIdentity(app, doors)
   return app
 }
 

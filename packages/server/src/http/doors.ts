@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Administration } from '../administration/administration.ts'
 import type { Audit } from '../audit/audit.ts'
+import type { TokenExchange } from '../auth/authenticator.ts'
 import type { Authenticate } from '../auth/identity.ts'
 import type { SessionSecrets } from '../auth/secrets.ts'
 import type { Clock } from '../clock.ts'
@@ -24,6 +25,8 @@ export type PeerDoor = { path: string; accept(request: IncomingMessage, socket: 
 export type Doors = {
   shards: Shards
   authenticate: Authenticate
+  /** Our own token endpoint. */
+  ownTokens: TokenExchange
   /** Who may do what. */
   permissions: DecisionPoint
   registry: Registry

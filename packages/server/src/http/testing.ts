@@ -74,6 +74,7 @@ export async function withDoors(act: (test: TestDoors) => Promise<void>, options
   const doors: Doors = {
     shards,
     authenticate: ({ authorization }) => people.get(authorization?.replace('Bearer ', '') ?? '') ?? null,
+    ownTokens: untouched(),
     permissions: options.permissions ?? decisions,
     registry,
     standing,

@@ -81,6 +81,7 @@ function connected(clock: Clock = systemClock) {
   const doors: Doors = {
     shards,
     authenticate: () => rootIdentity,
+    ownTokens: untouched(),
     permissions: new LocalDecisions(registry),
     registry,
     standing: new Standing({ registry, clock }),
