@@ -14,8 +14,8 @@ import type { Draft } from './draft.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
 import { remember } from './memory.ts'
-import type { Acquire, Claim, Held, Refusal, Reply, Session, Waiter } from './model.ts'
-import { canGrantAtOnce, covers, limitOf, rankOf } from './queue.ts'
+import type { Acquire, Claim, Held, Refusal, Reply, Session, Waiter, Why } from './model.ts'
+import { canGrantAtOnce, covers, limitOf, queuesWith, rankOf } from './queue.ts'
 import { grantOverQuota, waitOverQuota } from './quota.ts'
 import {
   grantedReply,
@@ -282,7 +282,8 @@ function enqueue(draft: Draft, command: Acquire, asked: Asked, rank: number): Re
     value: command.value,
   }
   const locks = command.claims.map(claim => claim.lock)
-  const why = noteWhose({ by: draft.by }, draft.state, asked.id, draft.from)
+  const why: Why = noteWhose({ by: draft.by }, draft.state, asked.id, draft.from)
+  why.queue = queuesWith(draft.state, waiter, 1)
   draft.put({ type: 'queued', record: 'wait', ticket: waiter.ticket, locks, value: waiter, why })
   noteOrder(draft, { session: asked.id, task: command.task, claims: command.claims })
   const cycle = breakDeadlocks(draft, waiter)

@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
+import { eventsOf } from './events.ts'
 import type { Command, GrantView, Held, Reply } from './model.ts'
 import { NUMBERS_PER_EPOCH, newState, nextNumber } from './state.ts'
 
@@ -289,4 +290,28 @@ test('a preemption is put down to the credential that asked, though time ends th
     )
     for (const { why } of told) assert.equal(why?.by, 'bob')
   }
+})
+
+test('who comes into a line or leaves it tells how long it is then, for each of its locks', () => {
+  const world = new World()
+  const [a, b, c, d] = [world.open(), world.open(), world.open(), world.open()]
+  const held = granted(world.do(acquireOf(a, ['x'])))
+  world.do(acquireOf(b, ['x'], { waitMs: null }))
+  world.do(acquireOf(c, ['y', 'x'], { waitMs: null }))
+  world.do(acquireOf(d, ['x'], { waitMs: 50 }))
+  world.pass(60)
+  world.do(release(held))
+  const events = world.log.flatMap(batch => batch.entries.flatMap(entry => [...eventsOf(entry)]))
+  const lengths = events.filter(({ queueLength }) => queueLength !== undefined)
+  assert.deepEqual(
+    lengths.map(({ type, lock, queueLength }) => [type, lock, queueLength]),
+    [
+      ['queued', 'x', 1],
+      ['queued', 'y', 1],
+      ['queued', 'x', 2],
+      ['queued', 'x', 3],
+      ['dequeued', 'x', 2],
+      ['dequeued', 'x', 1],
+    ],
+  )
 })

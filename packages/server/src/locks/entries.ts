@@ -48,6 +48,8 @@ export type Happening =
 export type Why = {
   /** Subject of the credential, or the session, that caused it. */
   by?: string
+  /** Subject of whoever asked for it, where `by` is what they call themselves, or the time that it took to come true. */
+  asker?: string
   reason?: string
   /** Id of the REST request in which it happened. */
   trace?: string
@@ -58,6 +60,8 @@ export type Why = {
   /** Address of whoever caused it: of the request, else that the session was opened from. */
   from?: string
   cycle?: Cycle
+  /** Of a place in line that has been taken or left: how many wait for each of its locks now. Not there in old logs. */
+  queue?: number[]
   /** Of the grant that ended: the session's `changes` after it. */
   change?: number
 }

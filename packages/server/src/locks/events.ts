@@ -32,9 +32,12 @@ export type EventBody = {
   holder: string | undefined
   by: string | undefined
   reason: string | undefined
+  /** Of `queued` and `dequeued`. */
+  queueLength: number | undefined
 }
 
 const none: readonly EventBody[] = []
+const unheld = { token: undefined, holder: undefined, queueLength: undefined }
 
 /** One event for each lock that the entry concerns; none for entries that only keep the books. */
 export function eventsOf(entry: Entry): readonly EventBody[] {
@@ -45,20 +48,21 @@ export function eventsOf(entry: Entry): readonly EventBody[] {
   switch (entry.record) {
     case 'grant': {
       const holder = entry.value?.holder ?? entry.why?.holder
-      return [{ type, lock: entry.lock, token: entry.token, holder, by, reason }]
+      return [{ type, lock: entry.lock, token: entry.token, holder, by, reason, queueLength: undefined }]
     }
     case 'wait': {
       const holder = entry.value?.holder ?? entry.why?.holder ?? entry.gone?.waiter.holder
-      return entry.locks.map(lock => ({ type, lock, token: undefined, holder, by, reason }))
+      const queue = entry.why?.queue
+      return entry.locks.map((lock, place) => {
+        return { type, lock, token: undefined, holder, by, reason, queueLength: queue?.[place] }
+      })
     }
     case 'delay':
     case 'value':
     case 'config':
-      return [{ type, lock: entry.lock, token: undefined, holder: undefined, by, reason }]
+      return [{ ...unheld, type, lock: entry.lock, by, reason }]
     case 'freeze':
-      return [
-        { type, lock: entry.prefix, token: undefined, holder: undefined, by, reason: entry.value ? reason : 'thawed' },
-      ]
+      return [{ ...unheld, type, lock: entry.prefix, by, reason: entry.value ? reason : 'thawed' }]
     default:
       return none
   }

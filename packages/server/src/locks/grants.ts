@@ -27,7 +27,7 @@ import {
   writtenIn,
 } from './model.ts'
 import { giveNotices } from './preemption.ts'
-import { canGrantWaiter, freeSlots, limitOf } from './queue.ts'
+import { canGrantWaiter, freeSlots, limitOf, queuesWith } from './queue.ts'
 import { turnOverQuota } from './quota.ts'
 import { liveSession, type State } from './state.ts'
 import { noteWhose } from './whose.ts'
@@ -200,6 +200,7 @@ export function endDelay(draft: Draft, delay: Delay, options: { now: boolean } =
 function dequeue(draft: Draft, waiter: Waiter, why: Why): Gone {
   const locks = waiter.claims.map(claim => claim.lock)
   const gone: Gone = { waiter, grants: null }
+  why.queue = queuesWith(draft.state, waiter, -1)
   draft.put({ type: 'dequeued', record: 'wait', ticket: waiter.ticket, locks, value: null, why, gone })
   return gone
 }

@@ -82,3 +82,8 @@ export function canGrantWaiter(state: State, waiter: Waiter): boolean {
     return lock?.queue[0] === waiter && isCompatible(lock, claim)
   })
 }
+
+/** How many wait for each of the waiter's locks, once it has come (1) or gone (-1). */
+export function queuesWith(state: State, waiter: Waiter, change: 1 | -1): number[] {
+  return waiter.claims.map(({ lock }) => (state.locks.get(lock)?.queue.length ?? 0) + change)
+}

@@ -197,12 +197,13 @@ export class Feed {
   }
 
   #event(kept: Kept): LockEvent {
-    const { type, lock, token, holder, by, reason } = kept.body
+    const { type, lock, token, holder, by, reason, queueLength } = kept.body
     const event: LockEvent = { id: this.#cursor(kept), at: new Date(kept.at).toISOString(), type, lock }
     if (token !== undefined) event.token = token
     if (holder !== undefined) event.holder = holder
     if (by !== undefined) event.by = by
     if (reason !== undefined) event.reason = reason
+    if (queueLength !== undefined) event.queue_length = queueLength
     return event
   }
 

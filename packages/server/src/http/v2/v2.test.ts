@@ -108,6 +108,23 @@ test('a refused session hears that it holds the lock itself, and others what kee
   })
 })
 
+test('events of the line say how long it is', async () => {
+  await withServer(async server => {
+    const [one, two] = [await server.openSession(), await server.openSession()]
+    await acquire(server, one, 'a')
+    await acquire(server, two, 'a', { wait_ms: 20 })
+    const { events } = (await server.ask('GET', '/v2/locks/a/history')).body
+    assert.deepEqual(
+      events.map((event: { type: string; queue_length?: number }) => [event.type, event.queue_length]),
+      [
+        ['dequeued', 0],
+        ['queued', 1],
+        ['granted', undefined],
+      ],
+    )
+  })
+})
+
 test('what was acquired as a set can be given back as it was answered', async () => {
   await withServer(async server => {
     const { handle: session } = await server.openSession({ labels: { holder: '' } })
