@@ -34,7 +34,7 @@ function id(request: RequestId | null): string {
 
 /** The usual ones by hand, in the order of their fields; nothing is cut off, for that would copy what has been put together so far. */
 function whyText(why: Why): string {
-  if (why.trace !== undefined || why.asker !== undefined || why.cycle !== undefined) return text(why)
+  if (why.trace !== undefined || why.cycle !== undefined) return text(why)
   let all = ''
   if (why.by !== undefined) all = `{"by":${quote(why.by)}`
   if (why.reason !== undefined) all += `${all === '' ? '{' : ','}"reason":${quote(why.reason)}`

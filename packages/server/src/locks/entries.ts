@@ -48,8 +48,6 @@ export type Happening =
 export type Why = {
   /** Subject of the credential, or the session, that caused it. */
   by?: string
-  /** Subject of whoever asked for it, where `by` is what they call themselves, or the time that it took to come true. */
-  asker?: string
   reason?: string
   /** Id of the REST request in which it happened. */
   trace?: string

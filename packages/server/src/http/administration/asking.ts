@@ -36,9 +36,8 @@ async function isIn({ caller, doors, trace }: Asking, deed: Deed): Promise<boole
 }
 
 /** As who the caller does it: whoever may do it in `default` runs the service, in whichever instance it is done. */
-export async function sideOf({ caller, doors }: Pick<Call, 'doors' | 'caller'>, action: Action): Promise<Side> {
-  const { permitted } = await decide(doors, caller, { action, lock: null, instance: SERVICE_INSTANCE })
-  return permitted ? 'service' : 'instance'
+export async function sideOf(call: Asking, action: Action): Promise<Side> {
+  return (await isIn(call, { action, lock: null, instance: SERVICE_INSTANCE })) ? 'service' : 'instance'
 }
 
 type Paged = Pick<Call, 'request'> & { query: { limit?: number; start?: string } }
