@@ -27,12 +27,15 @@ const oid = {
 
 export class Authority {
   readonly #name: string
+  readonly #hasKeyIds: boolean
   readonly #keys = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   /** PEM. */
   readonly certificate: string
 
-  constructor(name: string) {
+  /** Without ids of keys in its certificates, issuers are known by their names alone. */
+  constructor(name: string, { hasKeyIds = true }: { hasKeyIds?: boolean } = {}) {
     this.#name = name
+    this.#hasKeyIds = hasKeyIds
     const extensions = [
       extension(oid.basicConstraints, der(SEQUENCE, boolean(true)), true),
       // Signs certificates and lists of revoked ones.
@@ -71,7 +74,7 @@ export class Authority {
       der(SEQUENCE, time(now - HOUR_MS), time(now + DAY_MS)),
       distinguishedName(subject),
       spki,
-      der(0xa3, der(SEQUENCE, ...extensions, ...ids)),
+      der(0xa3, der(SEQUENCE, ...extensions, ...(this.#hasKeyIds ? ids : []))),
     )
     const signature = sign('sha256', toSign, this.#keys.privateKey)
     const whole = der(SEQUENCE, toSign, der(SEQUENCE, identifier(oid.ecdsaWithSha256)), bitString(signature, 0))

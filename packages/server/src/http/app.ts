@@ -289,19 +289,25 @@ const clientErrors: Record<string, { status: string; code: ErrorCode }> = {
   ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', code: 'invalid_request' },
 }
 
+/** The socket of a failure that never became a request; of TLS, with what was wrong with the certificate of the client. */
+type Unread = { writable: boolean; authorizationError?: unknown; end(text: string): void; destroy(): void }
+
+/**
+ * Node takes what OpenSSL noted of the signature of a client's certificate for a failure of the connection, though a certificate that is not good is
+ * let pass here (decision 0095). It cannot be read on, but whoever it is can be told.
+ */
+function unreadMessage(nodeCode: string, { authorizationError }: Unread): string {
+  if (/^ERR_O?SSL_/.test(nodeCode) && authorizationError)
+    return 'The client certificate names an authority of this service as its issuer, but was not signed by it. Show another, or none beside another credential.'
+  return 'This is not a well-formed HTTP request, or it took too long to arrive.'
+}
+
 /** What cannot be read as HTTP never becomes a request. */
-function turnAway(
-  nodeCode: string,
-  socket: { writable: boolean; end(text: string): void; destroy(): void },
-  doors: Doors,
-): void {
+function turnAway(nodeCode: string, socket: Unread, doors: Doors): void {
   if (nodeCode === 'ECONNRESET' || !socket.writable) return socket.destroy()
   const { status, code } = clientErrors[nodeCode] ?? { status: '400 Bad Request', code: 'invalid_request' as const }
   const { trace } = requestIds({}, doors.random)
-  const message =
-    code === 'invalid_request'
-      ? 'This is not a well-formed HTTP request, or it took too long to arrive.'
-      : errors[code].summary
+  const message = code === 'invalid_request' ? unreadMessage(nodeCode, socket) : errors[code].summary
   const body = JSON.stringify({ trace, errors: [{ code, message }] })
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${trace}\r\nconnection: close\r\n\r\n${body}`,

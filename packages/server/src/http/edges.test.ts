@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { AUTHORIZATION_CHARS_MAX, CONNECTIONS_MAX, TOKEN_CHARS_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
 import { WebSocket } from 'ws'
+import { Authority, type Pair } from '../../../../test/harness/certificates.ts'
 import { ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 import { WatchCount } from './watch-count.ts'
 
@@ -144,5 +146,35 @@ test('both doors take a credential of the same length, and not one of a characte
       socket.terminate()
     }
     await withServer(act, { env: { HOLDFAST_ROOT_KEY: key } })
+  }
+})
+
+test('a client certificate of an authority that only has the name of ours is let pass, or refused in words that say so', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-tls-'))
+  t.after(() => rmSync(directory, { recursive: true }))
+  const file = (name: string, text: string) => {
+    writeFileSync(join(directory, name), text)
+    return join(directory, name)
+  }
+  const statusWith = async (url: string, { certificate: cert, key }: Pair) => {
+    const headers = { authorization: `Bearer ${ROOT_KEY}` }
+    const tls = { rejectUnauthorized: false, agent: false, maxVersion: 'TLSv1.2', cert, key } as const
+    const [response] = await once(get(`${url}/v2/whoami`, { ...tls, headers }), 'response')
+    return { status: response.statusCode, body: await text(response) }
+  }
+  for (const hasKeyIds of [true, false]) {
+    const ours = new Authority('clients', { hasKeyIds })
+    const own = ours.issue('holdfast')
+    const args = ['--tls-cert', file('cert.pem', own.certificate), '--tls-key', file('key.pem', own.key)]
+    const act = async ({ url }: TestServer) => {
+      for (const good of [ours, new Authority('strangers')])
+        assert.equal((await statusWith(url, good.issue('worker'))).status, 200)
+      const { status, body } = await statusWith(url, new Authority('clients', { hasKeyIds }).issue('worker'))
+      // With ids of its keys, as authorities have them (RFC 5280), it is known for another at once; else Node ends the connection.
+      if (hasKeyIds) return assert.equal(status, 200)
+      assert.equal(status, 400, 'Node has been mended: let the words go')
+      assert.match(body, /client certificate .* was not signed by it/)
+    }
+    await withServer(act, { args: [...args, '--client-ca', file('ca.pem', ours.certificate)] })
   }
 })
