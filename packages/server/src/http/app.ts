@@ -297,7 +297,7 @@ type Unread = { writable: boolean; authorizationError?: unknown; end(text: strin
  * let pass here (decision 0095). It cannot be read on, but whoever it is can be told.
  */
 function unreadMessage(nodeCode: string, { authorizationError }: Unread): string {
-  if (/^ERR_O?SSL_/.test(nodeCode) && authorizationError)
+  if (/^ERR_O?SSL_/.test(nodeCode) && authorizationError === 'CERT_SIGNATURE_FAILURE')
     return 'The client certificate names an authority of this service as its issuer, but was not signed by it. Show another, or none beside another credential.'
   return 'This is not a well-formed HTTP request, or it took too long to arrive.'
 }
