@@ -26,7 +26,7 @@ export type AdministrationOptions = {
 /** What the doors need besides. */
 export type Administration = AdministrationOptions & {
   /** Ends all that the instance has in the shards. May be asked again. */
-  forget(instance: string): Promise<void>
+  forget(instance: string, by: By): Promise<void>
   /** Wall time; null: never, as far as is known. */
   lastUsedAtMs(credential: string): Promise<number | null>
   /** By our own roles and policies, also where a remote decision point decides. */

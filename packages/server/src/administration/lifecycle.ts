@@ -80,7 +80,7 @@ export function restoreInstance(
   })
 }
 
-type Reclaiming = Closing & { forget(instance: string): Promise<void> }
+type Reclaiming = Closing & { forget(instance: string, by: By): Promise<void> }
 
 /**
  * For good. What its locks are in the shards goes by `forget`, before the record does: a crash between leaves the record, and it is done again. By what
@@ -99,7 +99,7 @@ export async function reclaimInstance(
     refuseOthers(options, { by, action, side }, record)
   }
   refuseUndeleted()
-  await forget(id)
+  await forget(id, by)
   // A change holds so many; an instance may have more.
   for (;;) {
     const puts = belongings(options, id)

@@ -73,7 +73,7 @@ export class Admission {
       random,
       serviceName: config.serviceName,
       region: config.location,
-      forget: instance => forgetInstance(shards, instance),
+      forget: (instance, by) => forgetInstance(shards, instance, by),
       lastUsedAtMs: credential => registry.lastUsedAtMs(credential),
       explain: question => explain(decisions, question),
     }
