@@ -38,7 +38,8 @@ type Place = { server: Server; ask: Ask }
 type Team = { id: string; within: ReturnType<typeof asked> }
 
 async function makeInstance(overrides: object = {}): Promise<Team> {
-  const { id } = await asked(first.ask)('POST', '/v2/instances', { name: 'team', plan: 'premium', overrides })
+  const body = { name: 'team', plan: 'premium', overrides, allow_same_name: true }
+  const { id } = await asked(first.ask)('POST', '/v2/instances', body)
   return { id: String(id), within: asked(first.ask, { 'holdfast-instance': String(id) }) }
 }
 
