@@ -11,6 +11,13 @@ export function parseDuration(text: string): number {
   throw new InvalidArgumentError(`Say a number and its unit, like 500ms, 30s, 5m, 2h or 1d; not \`${text}\`.`)
 }
 
+/** In seconds, for what counts in whole ones: a part of one is refused, for it would be rounded to what was not said. */
+export function parseSeconds(text: string): number {
+  const seconds = parseDuration(text) / 1_000
+  if (Number.isInteger(seconds)) return seconds
+  throw new InvalidArgumentError(`This counts in whole seconds: say ${Math.ceil(seconds)}s, not \`${text}\`.`)
+}
+
 export function parseCount(text: string): number {
   if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text)
   throw new InvalidArgumentError(`Say a whole number from 1 on, not \`${text}\`.`)

@@ -1,10 +1,9 @@
 /** `holdfast`: finds the verb, loads its code, and turns whatever goes wrong into a sentence and an exit code. */
-import { HoldfastError } from '@holdfast/client'
-import { Command, CommanderError } from 'commander'
-import { CommandFailure, exitCodeOf, exitCodes } from './exit.ts'
+import { Command } from 'commander'
+import { exitCodes } from './exit.ts'
+import { report } from './failure.ts'
 import { separateCommand } from './holding.ts'
 import { nameInstance } from './named-instance.ts'
-import { note } from './output.ts'
 import { verbs } from './verbs.ts'
 
 const epilogue = `
@@ -12,7 +11,7 @@ The service is found by $HOLDFAST_URL (default http://127.0.0.1:7420), the API k
 ./data/root.key beside a server that was started here. With $HOLDFAST_IAM_API_KEY it is exchanged for tokens of IBM Cloud IAM, or of $HOLDFAST_IAM_URL.
 
 Exit codes: 120 not acquired, 121 lock lost, 122 preempted, 123 service unreachable, 124 wrong usage, 125 internal error;
-\`run\` and \`elect\` otherwise pass on that of their command.`
+\`run\` and \`elect\` otherwise pass on that of their command. With --json an error is one JSON object on standard error.`
 
 /** Sets `process.exitCode`; never throws. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -22,11 +21,16 @@ export async function main(args: readonly string[]): Promise<void> {
       process.exit('code' in error && error.code === 'EPIPE' ? 0 : exitCodes.internal),
     )
   }
+  let asJson = asksForJson(args)
   try {
     const program = await programFor(args[0])
-    await program.parseAsync(separated(program, args), { from: 'user' })
+    const words = separated(program, args)
+    asJson = asksForJson(words)
+    // What is wrong is then said once, by `report`.
+    if (asJson) for (const command of allOf(program)) command.configureOutput({ writeErr: () => undefined })
+    await program.parseAsync(words, { from: 'user' })
   } catch (error) {
-    process.exitCode = report(error)
+    process.exitCode = report(error, { asJson })
   }
 }
 
@@ -55,14 +59,14 @@ function separated(program: Command, [name = '', ...rest]: readonly string[]): s
   return name === '' ? rest : [name, ...rest]
 }
 
-function report(error: unknown): number {
-  if (error instanceof CommanderError) {
-    // Help and version are no mistakes; for the others commander has said what is wrong.
-    return error.exitCode === 0 || error.code === 'commander.helpDisplayed' ? 0 : exitCodes.usage
-  }
-  if (error instanceof HoldfastError || error instanceof CommandFailure) note(error.message)
-  else note(`a bug, please report it: ${error instanceof Error ? error.stack : String(error)}`)
-  return exitCodeOf(error)
+function allOf(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allOf)]
+}
+
+/** Whether what we say should be JSON; what stands behind `--` is not said to us. */
+function asksForJson(words: readonly string[]): boolean {
+  const end = words.indexOf('--')
+  return (end < 0 ? words : words.slice(0, end)).includes('--json')
 }
 
 if (import.meta.main) await main(process.argv.slice(2))

@@ -20,6 +20,11 @@ export function note(text: string): void {
   process.stderr.write(`holdfast: ${text}\n`)
 }
 
+/** The same for programs: one JSON document a line, in snake_case. */
+export function noteJson(value: unknown): void {
+  process.stderr.write(`${JSON.stringify(toSnake(value))}\n`)
+}
+
 /** One JSON document in snake_case, as the API writes it. */
 export function printJson(value: unknown): void {
   printLine(JSON.stringify(toSnake(value), null, 2))

@@ -16,8 +16,3 @@ export function restOf(options: AccessOptions): Rest {
 export function lockPath(name: string, what: string): string {
   return `/v1/locks/${encodeURIComponent(name)}/${what}`
 }
-
-/** v1 counts in seconds. */
-export function wholeSeconds(ms: number): number {
-  return Math.ceil(ms / 1_000)
-}

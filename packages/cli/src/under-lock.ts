@@ -13,7 +13,7 @@ import type { Lock } from '@holdfast/client'
 import { every, monotonicMs, wallMs } from './clock.ts'
 import { exitCodes } from './exit.ts'
 import { ProcessGroup } from './group.ts'
-import { note } from './output.ts'
+import type { Tell } from './holding-events.ts'
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const
 /** Of a full deadline: when less is left, the group is told to stop. */
@@ -29,18 +29,22 @@ const LEFTOVER_MS_MAX = 5_000
 type Stop = 'lost' | 'preempted'
 
 /** Returns the exit code. Throws only when the command could not be started; the lock is the caller's to release. */
-export async function runUnderLock(lock: Lock, command: readonly string[]): Promise<number> {
+export async function runUnderLock(lock: Lock, command: readonly string[], tell: Tell): Promise<number> {
   const fullMs = lock.validForMs()
+  const { name, token, mode, waitedMs } = lock
+  tell({ event: 'acquired', lock: name, token, mode, waitedMs, validForMs: Math.floor(fullMs) })
   // Before the command exists: a signal must never end this process and leave the command behind.
   const signals = new Signals()
   try {
     const group = await ProcessGroup.start(command, environmentOf(lock, fullMs))
     signals.forwardTo(group)
-    const guard = new Guard(lock, group, fullMs)
+    const guard = new Guard({ lock, group, fullMs, tell })
     try {
       const code = await group.ended
       await endLeftovers(group)
-      return guard.stopped === null ? code : exitCodes[guard.stopped]
+      const exitCode = guard.stopped === null ? code : exitCodes[guard.stopped]
+      tell({ event: 'ended', lock: name, token, reason: guard.stopped ?? 'done', exitCode })
+      return exitCode
     } finally {
       guard.end()
     }
@@ -102,12 +106,14 @@ class Guard {
   readonly #group: ProcessGroup
   readonly #stopMs: number
   readonly #ends: (() => void)[]
+  readonly #tell: Tell
   /** While nobody has said otherwise: until then the lock was promised to this side. */
   #promisedUntilMs: number
   #isEndedByOthers = false
 
-  constructor(lock: Lock, group: ProcessGroup, fullMs: number) {
+  constructor({ lock, group, fullMs, tell }: { lock: Lock; group: ProcessGroup; fullMs: number; tell: Tell }) {
     this.#lock = lock
+    this.#tell = tell
     this.#group = group
     this.#stopMs = Math.min(STOP_MS_MAX, fullMs * STOP_PART)
     this.#promisedUntilMs = monotonicMs() + fullMs
@@ -139,7 +145,8 @@ class Guard {
   #stop(why: Stop, message: string): void {
     if (this.stopped !== null) return
     this.stopped = why
-    note(`stopping the command: ${message}`)
+    const { name, token } = this.#lock
+    this.#tell({ event: 'stopping', lock: name, token, reason: why, message })
     this.#group.signal('SIGTERM')
   }
 

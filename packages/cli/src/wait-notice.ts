@@ -1,11 +1,13 @@
 /**
  * What is seen of a wait. On a terminal one line says whom it waits for and at which place in line, and is kept up to date until the wait is
- * over, and then gone. Elsewhere (a pipe, a log of a build) one line says so when the wait begins. With `--quiet` nothing does.
+ * over, and then gone. Elsewhere (a pipe, a log of a build) one line says so when the wait begins. With `--json` that line is
+ * an object. With `--quiet` nothing does.
  */
 import type { Holdfast, LockView, QueueView } from '@holdfast/client'
 import { every } from './clock.ts'
 import { age } from './describe.ts'
 import { formatDuration } from './duration.ts'
+import { tellOf } from './holding-events.ts'
 import { safe } from './output.ts'
 
 /** How often the line is brought up to date: people count seconds. */
@@ -23,8 +25,11 @@ type Stream = { write(text: string): unknown; isTTY?: boolean; columns?: number 
 /** Who holds and who waits, and which session is ours. */
 type Look = () => Promise<{ queue: QueueView; session: string }>
 
-export function noticeOf(holdfast: Holdfast, name: string, { quiet }: { quiet?: boolean }): WaitNotice {
+export function noticeOf(holdfast: Holdfast, name: string, options: { quiet?: boolean; json?: boolean }): WaitNotice {
+  const { quiet, json } = options
   if (quiet) return { queued: () => {}, end: () => {} }
+  const tell = tellOf({ json: true })
+  if (json) return { queued: ({ position }) => tell({ event: 'waiting', lock: name, position }), end: () => {} }
   const look = async () => ({ queue: await holdfast.why(name), session: await holdfast.sessionId() })
   return new WaitLine({ name, look, stream: process.stderr })
 }

@@ -171,10 +171,12 @@ export function errorOf(wire: WireError, lock = ''): HoldfastError {
   if (target !== undefined) details.target = target
   const sentence = `${lock === '' ? '' : `Lock ${quote(lock)}: `}${message}`
   switch (code) {
-    case 'lock_held':
+    case 'lock_held': {
+      const held = `${sentence}${heldBy(details)}`
       return details.reason === 'timeout'
-        ? new TimeoutError(lock, sentence, details)
-        : new LockHeldError(lock, sentence, details)
+        ? new TimeoutError(lock, held, details)
+        : new LockHeldError(lock, held, details)
+    }
     case 'lock_lost':
       return new LockLostError({ lock, token: number(details.token) ?? 0, reason: lostReason(details.reason) })
     case 'deadlock':
@@ -190,6 +192,14 @@ export function errorOf(wire: WireError, lock = ''): HoldfastError {
     default:
       return new HoldfastError(code, sentence, { details })
   }
+}
+
+/** Who has it, where the service says so. */
+function heldBy({ holder, since, queueLength }: Record<string, unknown>): string {
+  if (typeof holder !== 'string') return ''
+  const waiting = number(queueLength) ?? 0
+  const line = waiting === 0 ? '' : `; ${waiting} ${waiting === 1 ? 'waits' : 'wait'} in line`
+  return ` The holder is ${quote(holder)}${typeof since === 'string' ? `, since ${since}` : ''}${line}.`
 }
 
 /** A reason of the wire; what is not known is told as what it most likely is. */

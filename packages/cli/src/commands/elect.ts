@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseDuration, parsePriority } from '../duration.ts'
 import { acquireUntilSignal } from '../holding.ts'
+import { tellOf } from '../holding-events.ts'
 import { runUnderLock } from '../under-lock.ts'
 import { noticeOf } from '../wait-notice.ts'
 
@@ -27,6 +28,7 @@ export function define(program: Command): void {
       process.exitCode = await elect(name, words, options)
     })
   withAccess(command, { hasJson: false })
+  command.option('--json', 'tell what becomes of the lock, and errors, as JSON lines on standard error')
 }
 
 async function elect(name: string, words: readonly string[], options: ElectOptions): Promise<number> {
@@ -42,7 +44,7 @@ async function elect(name: string, words: readonly string[], options: ElectOptio
       )
       if (typeof leadership === 'number') return leadership
       await using held = leadership
-      return await runUnderLock(held.lock, words)
+      return await runUnderLock(held.lock, words, tellOf(options))
     },
     options.ttl === undefined ? {} : { ttlMs: options.ttl },
   )

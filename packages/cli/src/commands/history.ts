@@ -9,8 +9,11 @@ import { restOf } from '../rest.ts'
 import { parseTime } from './audit.ts'
 
 const EVENTS_DEFAULT = 50
+/** Few round trips, small bodies. */
+const PAGE_LIMIT = 200
 
-type Options = AccessOptions & { limit: number; at?: string }
+type Options = AccessOptions & { limit: number; start?: string; at?: string }
+type Next = { href: string; start: string }
 type Holder = {
   token: number
   mode: string
@@ -30,6 +33,7 @@ export function define(program: Command): void {
     .description('What has happened to a lock, newest first, as far as it is kept; or who held it at some time.')
     .argument('<name>', 'the lock')
     .option('--limit <n>', 'how many events', parseCount, EVENTS_DEFAULT)
+    .option('--start <cursor>', 'go on there: what `next.start` of --json said')
     .option(
       '--at <time>',
       'who held it then, for how long, who waited, how it ended; like 2026-11-21T06:00:00Z',
@@ -42,11 +46,28 @@ export function define(program: Command): void {
 }
 
 async function history(name: string, options: Options): Promise<void> {
-  const events: LockEvent[] = []
-  for await (const event of restOf(options).history(name, { limit: options.limit })) events.push(event)
-  if (options.json) return printJson({ events })
+  const { events, next } = await eventsOf(name, options)
+  if (options.json) return printJson({ events, ...(next && { next }) })
   if (events.length === 0) note('nothing is known of it')
   for (const event of events) printLine(eventLine(event))
+  if (next) note(`there is more: --limit, or --start ${next.start}`)
+}
+
+/** Page after page, until there are as many as were asked for; `next` is where the rest begins. */
+async function eventsOf(name: string, options: Options): Promise<{ events: LockEvent[]; next: Next | undefined }> {
+  const rest = restOf(options)
+  const path = `/v2/locks/${encodeURIComponent(name)}/history`
+  const events: LockEvent[] = []
+  let next: Next | undefined
+  let { start } = options
+  do {
+    const query = { limit: Math.min(PAGE_LIMIT, options.limit - events.length), start }
+    const page: { events: LockEvent[]; next?: Next } = await rest.call('GET', path, { query, lock: name })
+    events.push(...page.events)
+    next = page.next
+    start = next?.start
+  } while (next && events.length < options.limit)
+  return { events, next }
 }
 
 async function heldAt(name: string, options: Options): Promise<void> {

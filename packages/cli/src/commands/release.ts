@@ -1,9 +1,9 @@
 /** `holdfast release NAME LOCK_ID`. */
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
-import { lockIdOf } from '../lock-id.ts'
+import { callWithLockId, lockIdOf } from '../lock-id.ts'
 import { printJson } from '../output.ts'
-import { lockPath, restOf } from '../rest.ts'
+import { restOf } from '../rest.ts'
 
 export function define(program: Command): void {
   const command = program
@@ -13,10 +13,8 @@ export function define(program: Command): void {
     .argument('<name>', 'the lock')
     .argument('<lock_id>', 'what `acquire` printed; - reads it from standard input')
     .action(async (name: string, lockId: string, options: AccessOptions) => {
-      const released = await restOf(options).call('POST', lockPath(name, 'release'), {
-        body: { lockId: lockIdOf(lockId) },
-        lock: name,
-      })
+      const body = { lockId: lockIdOf(lockId) }
+      const released = await callWithLockId(restOf(options), { name, verb: 'release', body })
       if (options.json) printJson(released)
     })
   withAccess(command)

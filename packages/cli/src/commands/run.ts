@@ -5,6 +5,7 @@ import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseCount, parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { acquireUntilSignal } from '../holding.ts'
+import { tellOf } from '../holding-events.ts'
 import { runUnderLock } from '../under-lock.ts'
 import { noticeOf } from '../wait-notice.ts'
 
@@ -73,6 +74,7 @@ export function define(program: Command): void {
       process.exitCode = await run(name, words, options)
     })
   withAccess(command, { hasJson: false })
+  command.option('--json', 'tell what becomes of the lock, and errors, as JSON lines on standard error')
 }
 
 async function run(name: string, words: readonly string[], options: RunOptions): Promise<number> {
@@ -88,7 +90,7 @@ async function run(name: string, words: readonly string[], options: RunOptions):
       )
       if (typeof lock === 'number') return lock
       await using held = lock
-      return await runUnderLock(held, words)
+      return await runUnderLock(held, words, tellOf(options))
     },
     connection,
   )
