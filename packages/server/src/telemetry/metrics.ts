@@ -83,6 +83,11 @@ export function createMetrics(registry: Registry) {
       help: 'Times that the event loop stood still, or the process was paused.',
       registers,
     }),
+    inversions: new Counter({
+      name: 'holdfast_lock_order_inversions_total',
+      help: 'Times that a lock was taken while holding another, after others had taken the two the other way round: a deadlock that has not happened yet.',
+      registers,
+    }),
     beats: new Counter({
       name: 'holdfast_beats_total',
       help: 'Proofs of life of this server.',

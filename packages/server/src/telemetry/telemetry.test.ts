@@ -53,3 +53,17 @@ test('the cause of an error is logged under the request id', () => {
   assert.deepEqual([entry.trace, entry.err.message], ['trace-7', 'the cause'])
   telemetry.close()
 })
+
+test('an order of locks that contradicts an earlier one is counted, and logged with both names', async () => {
+  const { collect, text } = collector()
+  const telemetry = createTelemetry(config, () => [], collect)
+  const report = { type: 'lock_order', first: 'accounts/b', second: 'accounts/a', session: 's-1' } as const
+  telemetry.shards.report({ instance: 'team', report })
+  const { report: type, instance, first, second, session } = JSON.parse(text())
+  assert.deepEqual(
+    [type, instance, first, second, session],
+    ['lock_order', 'team', 'accounts/b', 'accounts/a', undefined],
+  )
+  assert.match(await telemetry.exposition(), /^holdfast_lock_order_inversions_total 1$/m)
+  telemetry.close()
+})

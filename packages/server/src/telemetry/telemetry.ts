@@ -147,7 +147,11 @@ function shardTelemetry(
     commitUnknown: ({ what, attempt, error }) =>
       safely(() => log.warn({ what, attempt, err: error }, 'commit with unknown outcome')),
     dropped: ({ shard, reason, error }) => safely(() => log.error({ shard, reason, err: error }, 'state dropped')),
-    report: ({ report }) => safely(() => log.warn({ report: report.type }, 'locks are taken in different orders')),
+    report: ({ instance, report: { type, first, second } }) =>
+      safely(() => {
+        metrics.inversions.inc()
+        log.warn({ report: type, instance, first, second }, 'locks are taken in different orders')
+      }),
     loopStalled: ({ ms }) =>
       safely(() => {
         metrics.stalls.inc()
