@@ -202,7 +202,7 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I15'],
     does: 'The entry of a forced end does not say by whom.',
     file: `${locks}/grants.ts`,
-    find: 'if (!isOwnDoing) why.by = draft.by',
+    find: 'if (!isOwnDoing) why.by = ended.by ?? draft.by',
     replace: '',
     test: claim('an end that the holder did not ask for is logged with who and why'),
   },

@@ -36,7 +36,7 @@ export const tenantBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'The trail shows what was done in other instances too.',
     file: `${server}/audit/filter.ts`,
-    find: '  if (record.instance === undefined ? !includesService : record.instance !== instance) return false\n',
+    find: '  if (record.instance !== instance && !(includesService && isOfService(record))) return false\n',
     replace: '  if (record.instance === undefined && !includesService) return false\n',
     test: byFuzz('v2 queryAudit'),
   },
