@@ -81,8 +81,8 @@ export const registryBugs: readonly Bug[] = [
     rules: ['A3'],
     does: 'Who may make keys can make one that may do everything.',
     file: asking,
-    find: 'if (roles.every(role => own.has(roleIdOf(role)))) return',
-    replace: 'if (own.size > 0) return',
+    find: '  if (hasAll(call, given)) return\n',
+    replace: "  if (given !== null) return\n",
     test: { file: restTest, name: 'nobody gives roles that they do not have, unless they may grant anything' },
   },
 ]

@@ -1,7 +1,7 @@
 /**
  * The life of an instance: disabled and enabled, deleted, restored within a week, and gone for good.
  *
- * Two sides may close one: whoever runs the service, and its own people. **Whoever closed it opens it** (decision 0127): what the service has closed its
+ * Two sides may close one: whoever runs the service, and its own people. **Whoever closed it opens it** (decision 0132): what the service has closed its
  * people cannot open, delete further or take back; what its people have closed the service opens too.
  */
 import { errors, HoldfastError } from '@holdfast/protocol/errors'

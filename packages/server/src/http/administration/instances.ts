@@ -57,7 +57,7 @@ const patchInstance = route(v2.patchInstance, async call => {
 
 type Naming = Pick<Call, 'caller' | 'doors' | 'trace'> & { params: { instance: string } }
 
-/** A tenant that gave itself limits would use what it does not pay for: they are whoever runs the service's to give (decision 0127). @throws {Refused} */
+/** A tenant that gave itself limits would use what it does not pay for: they are whoever runs the service's to give (decision 0132). @throws {Refused} */
 async function refuseOverrides(call: Naming): Promise<void> {
   const action = 'instance.update'
   if ((await sideOf(call, action)) === 'service') return
