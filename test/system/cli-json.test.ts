@@ -81,6 +81,12 @@ test('run --json and elect --json tell what becomes of the lock, and standard ou
   assert.equal((await run('run', 'job', '--', 'echo', '--json')).stdout, '--json\n')
 })
 
+test('what prints JSON in any case takes --json too', async () => {
+  const { code, stdout } = await run('audit', 'head', '--json')
+  assert.equal(code, 0)
+  assert.ok(Array.isArray(JSON.parse(stdout).heads))
+})
+
 test('run --json tells of its wait, and of being stopped', async () => {
   const lock = await holdfast.acquire('wanted')
   const waiting = startCli(['run', '--json', 'wanted', '--', 'sh', '-c', 'echo started; exec sleep 100'], {

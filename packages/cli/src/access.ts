@@ -15,8 +15,8 @@ const ROOT_KEY_FILE = 'data/root.key'
 const CONNECT_MS_MAX = 5_000
 
 /** Adds the options; returns the command. */
-export function withAccess(command: Command, { hasJson } = { hasJson: true }): Command {
-  command
+export function withAccess(command: Command, { json } = { json: 'print JSON' }): Command {
+  return command
     .option('--url <url>', `where the service listens (default: $HOLDFAST_URL, else ${URL_DEFAULT})`)
     .option('--api-key-file <file>', `file with the API key (default: $HOLDFAST_API_KEY, else ./${ROOT_KEY_FILE})`)
     .option(
@@ -27,7 +27,7 @@ export function withAccess(command: Command, { hasJson } = { hasJson: true }): C
       '--instance <id>',
       'which instance, by id or name, for a key that is not of one (default: $HOLDFAST_INSTANCE)',
     )
-  return hasJson ? command.option('--json', 'print JSON') : command
+    .option('--json', json)
 }
 
 export function urlOf(options: AccessOptions): string {

@@ -72,7 +72,7 @@ export function define(program: Command): void {
     .command('head')
     .description('The newest hash of each chain, as JSON: keep it elsewhere.')
     .action(heads)
-  withAccess(head, { hasJson: false })
+  withAccess(head)
 }
 
 function withFilter(command: Command): Command {

@@ -27,8 +27,7 @@ export function define(program: Command): void {
     .action(async (name: string, words: string[], options: ElectOptions) => {
       process.exitCode = await elect(name, words, options)
     })
-  withAccess(command, { hasJson: false })
-  command.option('--json', 'tell what becomes of the lock, and errors, as JSON lines on standard error')
+  withAccess(command, { json: 'tell what becomes of the lock, and errors, as JSON lines on standard error' })
 }
 
 async function elect(name: string, words: readonly string[], options: ElectOptions): Promise<number> {

@@ -73,8 +73,7 @@ export function define(program: Command): void {
     .action(async (name: string, words: string[], options: RunOptions) => {
       process.exitCode = await run(name, words, options)
     })
-  withAccess(command, { hasJson: false })
-  command.option('--json', 'tell what becomes of the lock, and errors, as JSON lines on standard error')
+  withAccess(command, { json: 'tell what becomes of the lock, and errors, as JSON lines on standard error' })
 }
 
 async function run(name: string, words: readonly string[], options: RunOptions): Promise<number> {
