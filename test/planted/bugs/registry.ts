@@ -82,7 +82,7 @@ export const registryBugs: readonly Bug[] = [
     does: 'Who may make keys can make one that may do everything.',
     file: asking,
     find: '  if (hasAll(call, given)) return\n',
-    replace: "  if (given !== null) return\n",
+    replace: '  if (given !== null) return\n',
     test: { file: restTest, name: 'nobody gives roles that they do not have, unless they may grant anything' },
   },
 ]
