@@ -123,7 +123,7 @@ function lineOf({ at, action, outcome, subject, from, target, token, holder, rea
   const details = [
     outcome === 'success' ? '' : paint('red', outcome),
     token === undefined ? '' : `token ${token}`,
-    `by ${safe(subject)}${from === undefined ? '' : ` from ${safe(from)}`}`,
+    `by ${subject === '' ? 'somebody unknown' : safe(subject)}${from === undefined ? '' : ` from ${safe(from)}`}`,
     holder === undefined ? '' : `as ${safe(holder)}`,
     reason === undefined ? '' : `(${safe(reason)})`,
   ]
