@@ -38,7 +38,7 @@ type Place = { server: Server; ask: Ask }
 type Team = { id: string; within: ReturnType<typeof asked> }
 
 async function makeInstance(overrides: object = {}): Promise<Team> {
-  const body = { name: 'team', plan: 'premium', overrides, allow_same_name: true }
+  const body = { name: 'team', plan: 'premium', overrides }
   const { id } = await asked(first.ask)('POST', '/v2/instances', body)
   return { id: String(id), within: asked(first.ask, { 'holdfast-instance': String(id) }) }
 }

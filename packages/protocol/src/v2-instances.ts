@@ -62,7 +62,7 @@ const createInstance = operation({
   scope: 'service',
   summary: 'Give a team an instance of its own',
   description:
-    'Its locks, credentials, policies, limits and trail are nobody else’s. An account has one instance of a name, deleted ones that can be restored among them, unless another is asked for by `allow_same_name`.',
+    'Its locks, credentials, policies, limits and trail are nobody else’s. Names are for people: several instances may have one, unless `unique_name` is asked for; deleted ones that can be restored count.',
   errors: ['already_exists', 'quota_exceeded'],
   body: s.closed({
     name: v.recordName,
@@ -70,7 +70,9 @@ const createInstance = operation({
     capacity_units: s.optional(v.capacityUnits),
     region: s.optional(v.region),
     account: s.optional(v.account),
-    allow_same_name: s.optional(Type.Boolean({ description: 'Also if the account has one of that name already.' })),
+    unique_name: s.optional(
+      Type.Boolean({ description: 'Refuse it (`already_exists`) if the account has one of that name already.' }),
+    ),
     overrides: s.optional(v.newOverrides),
   }),
   bodyExample: { name: 'payments', plan: 'standard', capacity_units: 20 },

@@ -170,7 +170,7 @@ export const instanceBugs: readonly Bug[] = [
     rules: ['metering'],
     does: 'The same create twice makes two instances of one name: both are billed, and neither is found by it.',
     file: `${src}/administration/instances.ts`,
-    find: '    if (!fields.allowSameName) refuseSameName(options, { name: fields.name, account })\n',
+    find: '    if (fields.uniqueName) refuseSameName(options, { name: fields.name, account })\n',
     replace: '',
     test: lifecycle(
       'an account has one instance of a name, unless another is asked for; one that can be restored is one of them',

@@ -41,7 +41,7 @@ export function define(program: Command): void {
     .option('--allow-same-name', 'make another if there is one of that name already')
     .action(async (name: string, { allowSameName, ...options }: AccessOptions & Fields) => {
       const { plan, capacityUnits, region, account } = options
-      const body = { name, plan, capacityUnits, region, account, allowSameName }
+      const body = { name, plan, capacityUnits, region, account, uniqueName: allowSameName !== true }
       printInstance(await restOf(options).call<InstanceView>('POST', '/v2/instances', { body }), options)
     })
   withAccess(instance.command('list'))

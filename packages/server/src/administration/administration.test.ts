@@ -119,9 +119,9 @@ test('an instance has a CRN, units of its plan, and a history that it is metered
   assert.equal(resized.name, 'pay')
 })
 
-test('an account has one instance of a name, unless another is asked for; one that can be restored is one of them', async () => {
+test('who asks for a name that is unique in the account gets it or is refused; one that can be restored is one of them', async () => {
   const { options, registry } = await started()
-  const fields = { name: 'payments', plan: 'standard' }
+  const fields = { name: 'payments', plan: 'standard', uniqueName: true }
   const again = () => createInstance(options, by, fields)
   const made = await Promise.allSettled([again(), again(), again()])
   assert.deepEqual(made.map(({ status }) => status).sort(), ['fulfilled', 'rejected', 'rejected'], 'at one moment')
@@ -130,7 +130,7 @@ test('an account has one instance of a name, unless another is asked for; one th
   await deleteInstance(options, by, asService(id))
   await assert.rejects(again(), refused(/already_exists.*restored/))
   await createInstance(options, by, { ...fields, account: 'another' })
-  await createInstance(options, by, { ...fields, allowSameName: true })
+  await createInstance(options, by, { ...fields, uniqueName: false })
   await reclaimInstance(options, by, { ...asService(id), forget: async () => undefined })
   assert.equal([...registry.all('instance')].length, 2)
 })

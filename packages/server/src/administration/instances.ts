@@ -22,7 +22,7 @@ export type NewInstance = {
   capacityUnits?: number
   region?: string
   account?: string
-  allowSameName?: boolean
+  uniqueName?: boolean
   overrides?: { [Name in keyof Said]: Said[Name] | null }
 }
 
@@ -46,7 +46,7 @@ export async function createInstance(
     refuseBeyond([...registry.all('instance')].length, { limit: 'instances', max: INSTANCES_MAX })
     // Each of them leaves something for two months when it goes.
     refuseBeyond([...registry.all('reclaimed')].length, { limit: 'reclaimed_instances', max: RECLAIMED_MAX })
-    if (!fields.allowSameName) refuseSameName(options, { name: fields.name, account })
+    if (fields.uniqueName) refuseSameName(options, { name: fields.name, account })
     const plan = offeredPlan(options, fields.plan)
     const capacityUnits = unitsOf(plan, fields.capacityUnits ?? Math.max(plan.minUnits, plan.stepUnits))
     const record: InstanceRecord = {
@@ -186,7 +186,7 @@ function refuseSameName({ registry }: AdministrationOptions, asked: { name: stri
   for (const { id, name, account, state } of registry.all('instance')) {
     if (name !== asked.name || account !== asked.account) continue
     const isDeleted = state === 'pending_reclamation' ? ', which is deleted and can be restored' : ''
-    const message = `There is an instance \`${name}\` already: \`${id}\`${isDeleted}. Another of that name is made with \`allow_same_name\`.`
+    const message = `There is an instance \`${name}\` already: \`${id}\`${isDeleted}. Another of that name is made without \`unique_name\`, or with \`--allow-same-name\`.`
     throw new HoldfastError('already_exists', message, { details: { instance: id } })
   }
 }
