@@ -173,7 +173,7 @@ export const instanceBugs: readonly Bug[] = [
     find: '    if (fields.uniqueName) refuseSameName(options, { name: fields.name, account })\n',
     replace: '',
     test: lifecycle(
-      'an account has one instance of a name, unless another is asked for; one that can be restored is one of them',
+      'who asks for a name that is unique in the account gets it or is refused; one that can be restored is one of them',
     ),
   },
   {
