@@ -23,6 +23,8 @@ const RUN_MS_MAX = 5 * 60_000
 const HEAL_MS = 90_000
 /** The longest session is over in this, after a change of owner too. */
 const QUIET_MS = 60_000
+/** Nothing new in the log for so long: it has been read, too. */
+const REST_MS = 1_500
 
 export type Figures = {
   /** Calls of the library by those who work, those beyond the plan's number (releases of what was held then) included. */
@@ -281,9 +283,19 @@ export class World {
     return this.schedule.run({ untilMs: this.schedule.nowMs + ms, isOver: () => false })
   }
 
+  /** What watchers are to have read has been written for a while: what was handed over may be taken up, and given back, long after all else. */
+  async #passUntilQuiet(): Promise<void> {
+    const endMs = this.schedule.nowMs + QUIET_MS
+    let before = -1
+    while (this.log.counts.entries !== before && this.schedule.nowMs < endMs) {
+      before = this.log.counts.entries
+      await this.#pass(REST_MS)
+    }
+  }
+
   /** Everybody leaves; then nothing is left. */
   async #rest(): Promise<void> {
-    await this.#pass(3_000)
+    await this.#passUntilQuiet()
     let compared = 0
     for (const { client, seen } of this.#watchers)
       compared += this.events.compare(client.options.instance, seen, { isAtRest: true })
