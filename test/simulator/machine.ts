@@ -20,6 +20,8 @@ export class Machine {
   readonly rate: number
   #state: 'running' | 'stopped' | 'dead' = 'running'
   #suspendedMs = 0
+  /** What came while it was stopped, and has not been looked at yet. */
+  #behind = 0
   #wallStepMs = 0
   #waiting: Record<Kind, (() => void)[]> = { timer: [], arrival: [], poll: [] }
   readonly #startedMs: number
@@ -84,7 +86,13 @@ export class Machine {
       ['poll', poll],
     ]
     for (const [kind, calls] of due)
-      for (const call of calls) this.schedule.at(this.schedule.nowMs, () => this.#do(kind, call))
+      for (const call of calls) {
+        this.#behind++
+        this.schedule.at(this.schedule.nowMs, () => {
+          this.#behind--
+          this.#run(kind, call)
+        })
+      }
   }
 
   stepWall(ms: number): void {
@@ -123,6 +131,12 @@ export class Machine {
   }
 
   #do(kind: Kind, call: () => void): void {
+    // What came while it was stopped lies before what comes now, as in a socket.
+    if (kind === 'arrival' && this.#behind > 0) this.schedule.at(this.schedule.nowMs, () => this.#run(kind, call))
+    else this.#run(kind, call)
+  }
+
+  #run(kind: Kind, call: () => void): void {
     if (this.#state === 'running') call()
     else if (this.#state === 'stopped') this.#waiting[kind].push(call)
   }
