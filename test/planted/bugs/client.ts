@@ -175,11 +175,11 @@ export const clientBugs: readonly Bug[] = [
   {
     id: 'notice-not-counted',
     rules: ['P14', 'O6', 'I4'],
-    does: 'A grant under notice is believed as long as its session.',
+    does: 'The end of a grant that a list of grants tells is not counted: it is believed as long as its session.',
     file: `${client}/ledger.ts`,
     find: '    holding.limit = later(plain, waited, arrival.now)\n',
     replace: '',
-    test: session('a notice reaches the holder once, and limits its belief to the grace'),
+    test: session('a longest hold ends belief although the session is renewed'),
   },
   {
     id: 'asked-again-under-a-new-id',
