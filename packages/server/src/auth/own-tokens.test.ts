@@ -118,13 +118,22 @@ test('what nobody here has signed, or has signed for something else, is no token
   const forged = [
     await new SignJWT(claims).setProtectedHeader(header).sign(privateKey),
     `${head}.${part({ ...claims, credential: 'k-2' })}.${signature}`,
+    `${head}.${body}.${signature.slice(0, -4)}AAAA`,
+    `${head}.${body}.`,
+  ]
+  for (const wrong of forged) {
+    assert.equal(await one.ask(wrong), 'wrong')
+    assert.equal((await one.tokens.verify(wrong, digestOf(wrong))).is, 'wrong')
+  }
+  const otherwise = [
     `${part({ ...header, alg: 'none' })}.${body}.`,
     `${symmetric}.${createHmac('sha256', n).update(symmetric).digest('base64url')}`,
-    `${head}.${body}.${signature.slice(0, -4)}AAAA`,
+    `${part({ alg: 'RS256', kid: 'other' })}.${body}.${signature}`,
   ]
-  for (const wrong of forged) assert.equal(await one.ask(wrong), 'wrong')
-  for (const foreign of ['', 'ey', 'a.b.c', `${part({ alg: 'RS256', kid: 'other' })}.${body}.${signature}`])
+  for (const foreign of ['', 'ey', 'a.b.c', ...otherwise]) {
     assert.equal(await one.ask(foreign), 'none of ours')
+    assert.equal((await one.tokens.verify(foreign, digestOf(foreign))).is, 'wrong', 'nor would it be valid as one')
+  }
 })
 
 test('a token may be quicker than the record of its key, which is waited for, but not for ever', async () => {

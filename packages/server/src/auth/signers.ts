@@ -30,6 +30,10 @@ export const SIGNER_WAIT_MS = 1_500
 /** Tokens that wait for the record of their key; of more, it is as if there were none. */
 export const SIGNER_WAITS_MAX = 100
 const NAME_BYTES = 12
+/** Of the names of all our keys. */
+export const SIGNER_PREFIX = 'holdfast-'
+
+const NAME = new RegExp(`^${SIGNER_PREFIX}[0-9a-f]{${2 * NAME_BYTES}}$`)
 
 export type Signer = { kid: string; privateKey: KeyObject }
 type Own = Signer & { untilMs: number }
@@ -54,7 +58,7 @@ export class Signers {
 
   /** Whether a token that names its key like this claims to be one of ours. */
   static isName(kid: string | undefined): kid is string {
-    return kid !== undefined && /^holdfast-[0-9a-f]{24}$/.test(kid)
+    return kid !== undefined && NAME.test(kid)
   }
 
   /** The key to sign with now; known to the other servers in a moment. Rejects with `unavailable` when it cannot be made known. */
@@ -90,7 +94,7 @@ export class Signers {
   async #make(): Promise<Own> {
     const { registry, clock, random } = this.#options
     const pair = await promisify(generateKeyPair)('rsa', { modulusLength: RSA_BITS })
-    const kid = `holdfast-${randomHex(random, NAME_BYTES)}`
+    const kid = `${SIGNER_PREFIX}${randomHex(random, NAME_BYTES)}`
     const { n = '', e = '' } = pair.publicKey.export({ format: 'jwk' })
     const createdAtMs = clock.wallMs()
     const untilMs = createdAtMs + SIGNING_MS

@@ -158,8 +158,7 @@ export function headersOf(
 ): Record<string, string> {
   if (code === 'unauthenticated') return { 'www-authenticate': 'Bearer realm="holdfast", Basic realm="holdfast"' }
   // The Handbook asks for it with 429; clients wait for as long as it says at 503 too.
-  if (errors[code].status === 503) return { 'retry-after': String(RETRY_AFTER_SECONDS) }
-  if (errors[code].status !== 429) return {}
+  if (errors[code].status !== 429 && errors[code].status !== 503) return {}
   const seconds =
     typeof retry_after_ms === 'number' ? Math.max(1, Math.ceil(retry_after_ms / 1000)) : RETRY_AFTER_SECONDS
   const headers = { 'retry-after': String(seconds) }

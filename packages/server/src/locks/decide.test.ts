@@ -240,25 +240,20 @@ function lostWithDelay(): { world: World; a: string; ticket: number } {
   return { world, a, ticket }
 }
 
-test('a lock-delay ends in its time when the holder has said before that it knows of its loss', () => {
-  const { world, a, ticket } = lostWithDelay()
-  world.pass(100)
-  world.do({ type: 'renew', by, session: a, seenChanges: 1 })
-  world.pass(199)
-  assert.equal(told(world, ticket), null)
-  world.pass(1)
-  assert.equal(told(world, ticket)?.ok, true)
-})
-
-test('a lock-delay ends in its time when the session of the holder has ended before', () => {
-  const { world, a, ticket } = lostWithDelay()
-  world.pass(100)
-  world.do({ type: 'close_session', by, session: a })
-  world.pass(199)
-  assert.equal(told(world, ticket), null)
-  world.pass(1)
-  assert.equal(told(world, ticket)?.ok, true)
-})
+const promisesEnded: [string, (session: string) => Command][] = [
+  ['the holder has said before that it knows of its loss', session => ({ type: 'renew', by, session, seenChanges: 1 })],
+  ['the session of the holder has ended before', session => ({ type: 'close_session', by, session })],
+]
+for (const [how, end] of promisesEnded)
+  test(`a lock-delay ends in its time when ${how}`, () => {
+    const { world, a, ticket } = lostWithDelay()
+    world.pass(100)
+    world.do(end(a))
+    world.pass(199)
+    assert.equal(told(world, ticket), null)
+    world.pass(1)
+    assert.equal(told(world, ticket)?.ok, true)
+  })
 
 test('a lock-delay that is over leaves the promise in force', () => {
   const { world, a, ticket } = lostWithDelay()

@@ -82,14 +82,15 @@ type Viewer = { now: number; session: string | null }
 export function heldView(state: State, claims: readonly { lock: string }[], { now, session }: Viewer): Held {
   const lock = inTheWay(state, claims)
   const grant = lock?.grants[0]
+  const delayedMs = lock ? delayedMsOf(state, lock, now) : null
   return {
     lock: lock?.name ?? claims[0]?.lock ?? '',
     holder: grant?.holder ?? null,
     at: grant?.at ?? null,
     labels: grant?.labels ?? null,
     queueLength: lock?.queue.length ?? 0,
-    estimateMs: lock ? estimate(state, lock, now) : null,
-    delayedMs: lock ? delayedMsOf(state, lock, now) : null,
+    estimateMs: lock ? estimate(lock, { now, delayedMs }) : null,
+    delayedMs,
     isOwn: lock !== null && lock.grants.length > 0 && lock.grants.every(held => held.session === session),
   }
 }
@@ -107,10 +108,9 @@ function inTheWay(state: State, claims: readonly { lock: string }[]): Lock | nul
 }
 
 /** How long a newcomer would wait, judged by how long others held; null: nothing is known. */
-function estimate(state: State, lock: Lock, now: number): number | null {
+function estimate(lock: Lock, { now, delayedMs }: { now: number; delayedMs: number | null }): number | null {
   const [grant] = lock.grants
   const { typicalHoldMs } = lock
-  const delayedMs = delayedMsOf(state, lock, now)
   if (!grant && lock.queue.length === 0) return delayedMs
   if (typicalHoldMs === null) return null
   const leftMs = grant ? Math.max(0, typicalHoldMs - (now - grant.sinceMs)) : (delayedMs ?? 0)
