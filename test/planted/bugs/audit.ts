@@ -30,8 +30,8 @@ export const auditBugs: readonly Bug[] = [
     rules: ['I15'],
     does: 'What the cleaner asks for while a segment is being written is forgotten: the log is cleaned no more.',
     file: `${audit}/archive.ts`,
-    find: '    this.#isWoken = true\n    if (this.#isBusy) return\n',
-    replace: '    if (this.#isBusy) return\n    this.#isWoken = true\n',
+    find: '    this.#wantedBefore = before\n',
+    replace: '    if (!this.#isBusy) this.#wantedBefore = before\n',
     test: archive('the cleaner waits for the archive; when it works again, the cleaner goes on'),
   },
   {

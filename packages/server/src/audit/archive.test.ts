@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AUDIT_BYTES_MIN } from '../config/audit.ts'
 import { restart } from '../shards/testing.ts'
-import { PATIENCE_MS } from './archive.ts'
+import { PAGE_BATCHES, PATIENCE_MS } from './archive.ts'
 import { decodeIndex, SEGMENTS_MAX } from './archive-index.ts'
 import { decodeSegment, encodeSegment, SEGMENT_BYTES_MAX } from './segment.ts'
 import { type AuditWorld, allRecords, auditKeys, cycles, keys, logOf, settled, startAudited } from './testing.ts'
@@ -75,7 +75,9 @@ for (const isStrict of [false, true])
     // A commit of unknown outcome is asked about again and again; a failure is what reading gives.
     const { list } = world.engine
     world.engine.list = options =>
-      isBroken && options.limit === 96 ? Promise.reject(new Error('broken')) : list.call(world.engine, options)
+      isBroken && options.limit === PAGE_BATCHES
+        ? Promise.reject(new Error('broken'))
+        : list.call(world.engine, options)
     await cycles(world.server, 40)
     await world.clock.pass(PATIENCE_MS + 5_000)
     await cycles(world.server, 40)

@@ -56,8 +56,8 @@ export const PATIENCE_MS = 60_000
 const RETRY_MS = 2_000
 /** How often it is looked whether something has become too old, when nothing is being archived. */
 const LOOK_MS = 600_000
-/** Batches that are read at once: under load these are a segment, and a lonely client's are small. */
-const PAGE_BATCHES = 96
+/** Batches that are read at once. Turns come in between: a segment of small batches has a thousand, and whoever acquires meanwhile would wait for all of them. */
+export const PAGE_BATCHES = 32
 
 /** Begins where the archive of the shard ends. */
 export function openArchive(options: ArchiveOptions, shard: ArchivedShard): ShardArchive {
@@ -74,10 +74,11 @@ class Archive implements ShardArchive {
   #wantedBefore = 0
   /** What is below has been archived. */
   #safeBefore = 0
-  /** Appended since the last segment began to be gathered. */
+  /** Appended and not archived, as far as it is known. */
   #pendingBytes = 0
+  /** `#pendingBytes` is all that there is. */
+  #isCaughtUp = false
   #isBusy = false
-  #isWoken = false
   #isOver = false
   #failingSinceMs: number | null = null
   #cancelRetry: Cancel = () => undefined
@@ -120,9 +121,7 @@ class Archive implements ShardArchive {
   }
 
   #wake(): void {
-    if (this.#isOver) return
-    this.#isWoken = true
-    if (this.#isBusy) return
+    if (this.#isOver || this.#isBusy) return
     this.#isBusy = true
     this.#cancelRetry()
     this.#options.clock.afterPoll(() => void this.#run())
@@ -131,11 +130,8 @@ class Archive implements ShardArchive {
   /** Never rejects. */
   async #run(): Promise<void> {
     try {
-      // What is asked for while this is at it is not forgotten.
-      while (this.#isWoken && !this.#isOver) {
-        this.#isWoken = false
-        await this.#catchUp()
-      }
+      do await this.#step()
+      while (this.#isDue && !this.#isOver)
       this.#failingSinceMs = null
     } catch (error) {
       this.#failed(error)
@@ -143,18 +139,37 @@ class Archive implements ShardArchive {
     this.#isBusy = false
   }
 
-  async #catchUp(): Promise<void> {
+  /** Looked at when a step is done, so nothing that is asked for meanwhile is forgotten. */
+  get #isDue(): boolean {
+    return this.#isWanted || !this.#isCaughtUp || this.#pendingBytes >= SEGMENT_BYTES_MAX
+  }
+
+  get #isWanted(): boolean {
+    return this.#safeBefore < this.#wantedBefore
+  }
+
+  /** Writes the next segment; or finds that none is due, and drops what is too old. */
+  async #step(): Promise<void> {
     this.#index ??= await this.#readIndex()
-    this.#pendingBytes = 0
-    while (!this.#isOver) {
-      const gathered = await this.#gather(this.#index)
-      const isDue = gathered.isFull || this.#safeBefore < this.#wantedBefore
-      if (!isDue || gathered.pairs.length === 0 || this.#isOver) return this.#forget(this.#index)
+    const asked = this.#wantedBefore
+    const gathered = await this.#gather(this.#index)
+    if (this.#isOver) return
+    if (gathered.pairs.length > 0 && (gathered.isFull || this.#isWanted)) {
       await this.#write(this.#index, gathered)
+      this.#pendingBytes = Math.max(0, this.#pendingBytes - gathered.bytes)
       this.#shard.progressed()
-      // Turns come first.
-      await new Promise<void>(resolve => this.#options.clock.afterPoll(resolve))
+      return this.#others()
     }
+    this.#isCaughtUp = true
+    this.#pendingBytes = gathered.bytes
+    // Of what had been asked for nothing is there.
+    if (this.#wantedBefore === asked) this.#wantedBefore = 0
+    await this.#forget(this.#index)
+  }
+
+  /** Turns come first. */
+  #others(): Promise<void> {
+    return new Promise(resolve => this.#options.clock.afterPoll(resolve))
   }
 
   #failed(error: unknown): void {
@@ -163,6 +178,8 @@ class Archive implements ShardArchive {
     const { clock, telemetry } = this.#options
     this.#failingSinceMs ??= clock.hrtimeMs()
     this.#index = null
+    this.#pendingBytes = 0
+    this.#isCaughtUp = false
     telemetry.failed({ shard: this.#shard.shard, error })
     this.#cancelRetry = clock.after(RETRY_MS, () => {
       this.#wake()
@@ -204,8 +221,9 @@ class Archive implements ShardArchive {
         gathered.pairs.push(pair)
         gathered.bytes += bytes
       }
-      if (!page.more) return gathered
+      if (!page.more || this.#isOver) return gathered
       after = page.pairs.at(-1)?.key
+      await this.#others()
     }
   }
 

@@ -10,13 +10,15 @@ const VERSION = 1
 const LENGTH_BYTES = 4
 
 export function encodeSegment(batches: readonly Uint8Array[]): Buffer {
-  const parts: Uint8Array[] = [Buffer.from([VERSION])]
+  const segment = Buffer.allocUnsafe(batches.reduce((bytes, batch) => bytes + segmentBytesOf(batch), 1))
+  segment[0] = VERSION
+  let place = 1
   for (const batch of batches) {
-    const length = Buffer.alloc(LENGTH_BYTES)
-    length.writeUInt32BE(batch.byteLength)
-    parts.push(length, batch)
+    place = segment.writeUInt32BE(batch.byteLength, place)
+    segment.set(batch, place)
+    place += batch.byteLength
   }
-  return Buffer.concat(parts)
+  return segment
 }
 
 /** Bytes that the batch takes in a segment. */

@@ -30,7 +30,7 @@ import type { Served } from '../served/serve.ts'
 import { prepareDirectory, secureFiles } from './directory.ts'
 import { Holder } from './holder.ts'
 import { JOURNAL_BYTES, JOURNAL_BYTES_MIN, Journal } from './journal.ts'
-import { type Held, Layer, rangesOf, withinRange } from './overlay.ts'
+import { type Held, Layer, rangesOf, sortKeys, wantedBy, withinRange } from './overlay.ts'
 import { type Commits, type OwnWrite, recordBytesMax } from './record.ts'
 import { Tree } from './tree.ts'
 import { Watchers } from './watchers.ts'
@@ -347,10 +347,10 @@ class Lmdb implements LmdbEngine {
 
   /** In order, from both. */
   *#pairsOf({ prefix, after }: ListOptions): Generator<KeyValue> {
-    const isWanted = (key: string) => key.startsWith(prefix) && (after === undefined || compareKeys(key, after) > 0)
+    const isWanted = wantedBy({ prefix, after })
     const above = new Set(this.#recent.keysWithin(isWanted))
     for (const key of this.#settling?.keysWithin(isWanted) ?? []) above.add(key)
-    const waiting = [...above].sort(compareKeys)
+    const waiting = sortKeys([...above])
     let next = 0
     for (const stored of this.#tree.pairs({ prefix, after })) {
       for (; next < waiting.length && compareKeys(waiting[next]!, stored.key) <= 0; next++) {

@@ -48,6 +48,20 @@ export function withinRange(from: string, to: string): (key: string) => boolean 
   return key => compareKeys(from, key) <= 0 && compareKeys(key, to) < 0
 }
 
+/** Those of a listing. */
+export function wantedBy({ prefix, after }: { prefix: string; after?: string | undefined }): (key: string) => boolean {
+  if (after === undefined) return key => key.startsWith(prefix)
+  const isBehind = isBelowSurrogates(after)
+    ? (key: string) => key > after
+    : (key: string) => compareKeys(key, after) > 0
+  return key => isBehind(key) && key.startsWith(prefix)
+}
+
+/** In place. */
+export function sortKeys(keys: string[]): string[] {
+  return keys.every(isBelowSurrogates) ? keys.sort() : keys.sort(compareKeys)
+}
+
 export function rangesOf(writes: readonly Write[]): Extract<Write, { from: string }>[] {
   return writes.filter(write => 'from' in write)
 }
