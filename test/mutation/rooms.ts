@@ -12,7 +12,7 @@ export type Room = { name: string; files: string; without: readonly string[]; ro
 
 const server = 'packages/server/src'
 const shards = (...names: string[]) => names.map(name => `${server}/shards/${name}.test.ts`)
-const locks = ['recorded', 'serving', 'claims', 'decide', 'evicting', 'limits', 'lock-table', 'quota'].map(
+const locks = ['recorded', 'serving', 'claims', 'decide', 'repeats', 'evicting', 'limits', 'lock-table', 'quota'].map(
   name => `${server}/locks/${name}.test.ts`,
 )
 const core = 'test/simulation/core.test.ts'

@@ -4,8 +4,10 @@ import { test } from 'node:test'
 import { QUEUE_WAITERS_MAX, REENTRY_MAX, SESSION_LOCKS_MAX } from '@holdfast/protocol/limits'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 import { waitAnswer } from './answers.ts'
+import { apply } from './apply.ts'
 import { encodeEntry } from './encoding.ts'
 import type { Command, Entry, GrantView, Reply } from './model.ts'
+import { newState } from './state.ts'
 
 const by = 'test'
 
@@ -315,6 +317,89 @@ test('preemption: only by a higher priority, only as far as the lock permits, ne
   assert.deepEqual(last(world), ['queued', 'session_changed', 'preempting'])
   const [grant] = world.state.locks.get('min')!.grants
   assert.equal(grant?.notice?.endsMs, grant!.sinceMs + 1_000)
+})
+
+test('preemption takes from all who block, or from nobody; of a semaphore from those who rank below', () => {
+  const world = new World()
+  const shared = (session: string, lock: string, priority: number) =>
+    granted(world.do(acquireOf(session, [claimOf(lock, { mode: 'shared' })], { priority })))
+  const [a, b, c] = [world.open(60_000), world.open(60_000), world.open(60_000)]
+  shared(a, 'x', 1)
+  shared(b, 'x', 9)
+  queued(world.do(acquireOf(c, ['x'], { ...wait, priority: 5, preempt: 'graceful' })))
+  assert.deepEqual(last(world), ['queued'], 'one of them would stay')
+  const permits = (session: string, priority: number, fields = {}) =>
+    acquireOf(session, [claimOf('pool', { mode: 'permits', limit: 2 })], { priority, ...fields })
+  granted(world.do(permits(a, 1)))
+  granted(world.do(permits(b, 9)))
+  queued(world.do(permits(c, 5, { ...wait, preempt: 'graceful' })))
+  const noticed = world.state.locks.get('pool')!.grants.filter(({ notice }) => notice !== null)
+  assert.deepEqual(
+    noticed.map(({ session }) => session),
+    [a],
+  )
+})
+
+test('a transferred grant stays under its notice', () => {
+  const world = new World()
+  const [a, b, c] = [world.open(60_000), world.open(60_000), world.open(60_000)]
+  const { token } = granted(world.do(acquireOf(a, ['x'])))
+  queued(world.do(acquireOf(c, ['x'], { ...wait, priority: 5, preempt: 'graceful' })))
+  const endsMs = world.state.locks.get('x')!.grants[0]!.notice!.endsMs
+  assert.ok(endsMs > world.now)
+  world.pass(100)
+  assert.equal(world.do({ type: 'transfer', by, session: a, lock: 'x', token, toSession: b, request: 3 }).ok, true)
+  const [grant] = world.state.locks.get('x')!.grants
+  assert.deepEqual([grant!.session, grant!.notice?.endsMs], [b, endsMs])
+})
+
+test('a session that is full is handed nothing', () => {
+  const world = new World({ isJudged: false })
+  const [a, b] = [world.open(60_000), world.open(60_000)]
+  for (let index = 0; index < SESSION_LOCKS_MAX; index++) granted(world.do(acquireOf(b, [`held/${index}`])))
+  const { token } = granted(world.do(acquireOf(a, ['x'])))
+  const hand = () => world.do({ type: 'transfer', by, session: a, lock: 'x', token, toSession: b, request: null })
+  assert.equal(refused(hand()), 'quota_exceeded')
+  const [other] = world.state.sessions.get(b)!.grants
+  world.do({ type: 'release', by, session: b, grants: [other!], request: null })
+  assert.equal(hand().ok, true)
+})
+
+test('a larger limit serves those who wait', () => {
+  const world = new World()
+  const configure = (limit: number) =>
+    world.do({ type: 'configure', by, lock: 'pool', fields: { limit }, replaces: true, ifVersion: null })
+  assert.equal(configure(1).ok, true)
+  const one = () => acquireOf(world.open(60_000), [claimOf('pool', { mode: 'permits' })], wait)
+  granted(world.do(one()))
+  const ticket = queued(world.do(one()))
+  assert.equal(configure(2).ok, true)
+  granted(told(world, ticket)!)
+})
+
+test('who stood behind a waiter that a deadlock has cost its place is served', () => {
+  const world = new World()
+  const [a, b, c] = [world.open(60_000), world.open(60_000), world.open(60_000)]
+  granted(world.do(acquireOf(a, [claimOf('x', { mode: 'shared' })])))
+  granted(world.do(acquireOf(b, ['y'])))
+  const victim = queued(world.do(acquireOf(b, ['x'], wait)))
+  const behind = queued(world.do(acquireOf(c, [claimOf('x', { mode: 'shared' })], wait)))
+  queued(world.do(acquireOf(a, ['y'], { ...wait, priority: 5 })))
+  assert.equal(refused(told(world, victim)!), 'deadlock')
+  granted(told(world, behind)!)
+})
+
+test('the end of a grant alone tells that its number is taken', () => {
+  const world = new World()
+  const a = world.open()
+  const grant = granted(world.do(acquireOf(a, ['x'])))
+  world.do(release(grant))
+  // All that may be left of it in a log that was cleaned.
+  const end = world.log.flatMap(({ entries }) => entries).find(entry => entry.record === 'grant' && !entry.value)
+  const state = newState(1)
+  state.seq = 9
+  apply(state, end!)
+  assert.ok(state.lastNumber >= grant.token)
 })
 
 test('tokens validate while held, and never again', () => {
