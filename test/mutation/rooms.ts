@@ -12,9 +12,18 @@ export type Room = { name: string; files: string; without: readonly string[]; ro
 
 const server = 'packages/server/src'
 const shards = (...names: string[]) => names.map(name => `${server}/shards/${name}.test.ts`)
-const locks = ['recorded', 'serving', 'claims', 'decide', 'repeats', 'evicting', 'limits', 'lock-table', 'quota'].map(
-  name => `${server}/locks/${name}.test.ts`,
-)
+const locks = [
+  'recorded',
+  'serving',
+  'claims',
+  'decide',
+  'repeats',
+  'carry',
+  'evicting',
+  'limits',
+  'lock-table',
+  'quota',
+].map(name => `${server}/locks/${name}.test.ts`)
 const core = 'test/simulation/core.test.ts'
 
 export const rooms: readonly Room[] = [
