@@ -4,6 +4,7 @@
  */
 import type { Bug } from './bug.ts'
 import { auditBugs } from './bugs/audit.ts'
+import { brokerBugs } from './bugs/broker.ts'
 import { clientBugs } from './bugs/client.ts'
 import { coreBugs } from './bugs/core.ts'
 import { crashBugs } from './bugs/crashes.ts'
@@ -35,6 +36,7 @@ export const bugs: readonly Bug[] = [
   ...identityBugs,
   ...policyBugs,
   ...instanceBugs,
+  ...brokerBugs,
   ...auditBugs,
   ...tenantBugs,
   ...walkedBugs,

@@ -10,8 +10,8 @@ import { type Random, randomHex } from '../random.ts'
 import type { Deed, Put, Registry } from '../registry/port.ts'
 import { type Kind, keyWithin, type Records } from '../registry/records.ts'
 
-/** Who does it, for the trail. */
-export type By = { subject: string; from: string; trace: string }
+/** Who does it, for the trail. `why`: the reason of whatever has no other. */
+export type By = { subject: string; from: string; trace: string; why?: string }
 
 export type AdministrationOptions = {
   registry: Registry
@@ -57,8 +57,9 @@ export function change(
   return registry.change(deedOf(doing), decide)
 }
 
-export function deedOf({ by, action, instance, target, status = 200, reason = '' }: Doing): Deed {
-  const { subject, from, trace } = by
+export function deedOf({ by, action, instance, target, status = 200, reason: said }: Doing): Deed {
+  const { subject, from, trace, why = '' } = by
+  const reason = said || why
   return { by: subject, from, action, instance, target, outcome: 'success', status, reason, trace }
 }
 

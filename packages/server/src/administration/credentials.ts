@@ -101,6 +101,7 @@ export async function deleteCredential(
   })
 }
 
-function refuseMore(options: AdministrationOptions, instance: string): void {
+/** @throws {HoldfastError} `quota_exceeded` */
+export function refuseMore(options: AdministrationOptions, instance: string): void {
   refuseBeyond(recordsIn(options, 'credential', instance).length, { limit: 'credentials', max: CREDENTIALS_MAX })
 }

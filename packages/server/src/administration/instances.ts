@@ -32,13 +32,17 @@ export const RECLAIMED_MAX = 50_000
 /** An account that nobody has said: the service's own. */
 const OWN_ACCOUNT = 'holdfast'
 
+/** How a platform calls what it orders, and what that is here. `crn`: the platform's own; null: it has none. */
+export type Order = { id: string; orderedAs: string; crn: string | null }
+
 export async function createInstance(
   options: AdministrationOptions,
   by: By,
   fields: NewInstance,
+  order: Order | null = null,
 ): Promise<InstanceRecord> {
   const { registry, clock } = options
-  const id = guid(options)
+  const id = order?.id ?? guid(options)
   const atMs = clock.wallMs()
   const region = fields.region ?? options.region
   const account = fields.account ?? OWN_ACCOUNT
@@ -47,12 +51,14 @@ export async function createInstance(
     // Each of them leaves something for two months when it goes.
     refuseBeyond([...registry.all('reclaimed')].length, { limit: 'reclaimed_instances', max: RECLAIMED_MAX })
     if (fields.uniqueName) refuseSameName(options, { name: fields.name, account })
+    if (order && (registry.get('instance', id) ?? registry.get('reclaimed', id)))
+      throw new HoldfastError('already_exists', `There is or was an instance \`${id}\`.`, { details: { instance: id } })
     const plan = offeredPlan(options, fields.plan)
     const capacityUnits = unitsOf(plan, fields.capacityUnits ?? Math.max(plan.minUnits, plan.stepUnits))
     const record: InstanceRecord = {
       id,
       name: fields.name,
-      crn: crnOf(options, { id, region, account }),
+      crn: order?.crn ?? crnOf(options, { id, region, account }),
       account,
       plan: plan.id,
       capacityUnits,
@@ -63,6 +69,7 @@ export async function createInstance(
       createdBy: by.subject,
       changedAtMs: atMs,
       reclaimAtMs: null,
+      ...(order && { orderedAs: order.orderedAs }),
       history: [{ plan: plan.id, capacityUnits, fromMs: atMs }],
     }
     return [{ kind: 'instance', id, value: record }]

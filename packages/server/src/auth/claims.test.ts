@@ -80,6 +80,20 @@ test("a token of IBM's names users, service ids, trusted profiles and services b
   assert.equal(who({ sub: 'other', account }, { kind: 'ibm' }), null, 'without an IAM id')
 })
 
+test('a service of IBM’s that calls by its CRN is of the account in it, if its token says no other', () => {
+  const iam_id = 'crn-crn:v1:bluemix:public:resource-controller::a/a1::resource-broker:1'
+  const service = { iam_id, sub_type: 'CRN' }
+  const of = (claims: Claims, accounts: string[] | null = null) => who(claims, { kind: 'ibm', accounts })?.account
+  assert.equal(of(service), 'a1')
+  assert.equal(of(service, ['a1']), 'a1')
+  assert.equal(of(service, ['a2']), undefined)
+  assert.equal(of({ ...service, account: { bss: 'a2' } }), 'a2')
+  assert.equal(of({ ...service, account: { bss: 'a1', frozen: true } }), undefined)
+  for (const other of ['crn-crn:v1:bluemix:public:x:::::', 'crn-crn:v1:a/a1:::::::', 'IBMid-1', `x${iam_id}`])
+    assert.equal(of({ ...service, iam_id: other }), undefined, other)
+  assert.equal(of({ iam_id }), undefined, 'of no other kind of subject')
+})
+
 test('an account that is frozen, closed, foreign or not named lets nobody in', () => {
   const of = (account: unknown, accounts: string[] | null = null) =>
     who({ iam_id: 'IBMid-1', account }, { kind: 'ibm', accounts })?.account ?? null

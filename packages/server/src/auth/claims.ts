@@ -40,11 +40,20 @@ function subjectOf(claims: Claims, { kind, name, subjectClaim }: IssuerConfig): 
 
 /** An account that is frozen or was closed lets nobody in, nor does one that is not listed. */
 function accountOf(claims: Claims, { accounts }: IssuerConfig): string | null {
-  const { account } = claims
+  const account = claims.account === undefined ? accountInCrn(claims) : openAccount(claims.account)
+  return account !== null && (accounts === null || accounts.includes(account)) ? account : null
+}
+
+function openAccount(account: unknown): string | null {
   if (account === null || typeof account !== 'object') return null
   const { bss, valid, frozen } = account as Record<string, unknown> // each is looked at
-  if (typeof bss !== 'string' || bss === '' || valid === false || frozen === true) return null
-  return accounts === null || accounts.includes(bss) ? bss : null
+  return typeof bss !== 'string' || bss === '' || valid === false || frozen === true ? null : bss
+}
+
+/** Services of IBM's call each other by a CRN, whose scope is the account; their tokens may say no other (ECOSYSTEM 1.3). */
+function accountInCrn(claims: Claims): string | null {
+  if (claims.sub_type !== 'CRN') return null
+  return /^crn-crn:v1:(?:[^:]*:){4}a\/([^:]+):/.exec(textOf(claims, 'iam_id') ?? '')?.[1] ?? null
 }
 
 /** With the issuer's name before them, so that no issuer can put anybody into another's groups. */

@@ -3,23 +3,26 @@
  * the path, path and method, permission, headers and body. Whatever goes wrong on the way leaves as the error container.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { type ErrorCode, errors, HoldfastError, type WireError } from '@holdfast/protocol/errors'
+import { type ErrorCode, errors, type WireError } from '@holdfast/protocol/errors'
 import { BODY_BYTES_MAX, CONNECTIONS_MAX } from '@holdfast/protocol/limits'
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { apiVersion } from './api-version.ts'
+import { addBroker, isOfBroker } from './broker/index.ts'
+import { sendRefusal } from './broker/refusal.ts'
 import type { Route } from './call.ts'
 import { type Caller, callerOf, presentedBy, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { dryRunRefusal } from './dry-run.ts'
 import { turnAwayExhausted } from './exhausted.ts'
 import { addIdentity } from './identity.ts'
-import { pathOf, withoutSlash } from './names.ts'
+import { matches, pathOf, withoutSlash } from './names.ts'
 import { foreignOrigin, preflightHeaders } from './origins.ts'
-import { failed, headersOf, Refused, refuse } from './reply.ts'
+import { headersOf, Refused, refuse } from './reply.ts'
 import { type RequestIds, requestIds } from './request-ids.ts'
 import { addOperations } from './routes.ts'
 import { addService } from './service.ts'
 import { parseJson } from './validate.ts'
+import { wireErrorOf } from './wire-error.ts'
 
 /** A longer path is 414 (API Handbook). */
 export const PATH_BYTES_MAX = 8_000
@@ -101,6 +104,7 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   addOperations(app, doors, routes)
   addService(app, doors)
   addIdentity(app, doors)
+  addBroker(app, doors)
   return app
 }
 
@@ -173,7 +177,8 @@ function errorOf(error: unknown): Error {
 /** The path is not even percent-encoded text: it has no route, but the same first checks. */
 function badUrl(doors: Doors, error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const why = error.code === 'FST_ERR_BAD_URL' ? new Refused(badPath) : error
-  void whenKnown(admit(doors, request, reply), refused => void sendError(doors, refused ?? why, request, reply))
+  const send = isOfBroker(request.raw.url ?? '') ? sendRefusal : sendError
+  void whenKnown(admit(doors, request, reply), refused => void send(doors, refused ?? why, request, reply))
 }
 
 const badPath: WireError = {
@@ -222,13 +227,6 @@ function notFound(routes: readonly Route[], request: FastifyRequest, reply: Fast
   return refuse('method_not_allowed', `This path knows ${[...new Set(methods)].join(', ')}.`)
 }
 
-function matches(template: readonly string[], segments: readonly string[]): boolean {
-  return (
-    template.length === segments.length &&
-    template.every((part, index) => part.startsWith('{') || part === segments[index])
-  )
-}
-
 function sendError(doors: Doors, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const wire = wireErrorOf(error)
   const { trace } = request.ids
@@ -244,31 +242,6 @@ function sendError(doors: Doors, error: unknown, request: FastifyRequest, reply:
     .code(status)
     .header('content-type', 'application/problem+json; charset=utf-8')
     .send(JSON.stringify(problem))
-}
-
-/** Fastify's own codes that a request can cause. */
-const frameworkCodes: Record<string, ErrorCode> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
-  FST_ERR_MAX_PARAM_LENGTH: 'path_too_long',
-}
-
-function wireErrorOf(error: unknown): WireError {
-  if (error instanceof Refused) return error.wire
-  if (error instanceof HoldfastError) return failed(error)
-  const own = error as { code?: string; statusCode?: number; message?: string } // read as unknown fields of anything
-  const code = frameworkCodes[own.code ?? '']
-  if (code === 'body_too_large')
-    return { code, message: `The body has more than ${BODY_BYTES_MAX} bytes.`, limit: BODY_BYTES_MAX }
-  if (code === 'invalid_request')
-    return {
-      code,
-      message: 'The body has not the length that `Content-Length` says.',
-      target: { type: 'header', name: 'Content-Length' },
-    }
-  if (code) return { code, message: errors[code].summary }
-  return { code: 'internal', message: errors.internal.summary }
 }
 
 function report(doors: Doors, request: FastifyRequest, reply: FastifyReply): void {

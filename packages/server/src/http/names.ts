@@ -16,6 +16,14 @@ export function withoutSlash(url: string): { path: string; url: string } | null 
   return { path: path.slice(0, end), url: path.slice(0, end) + url.slice(path.length) }
 }
 
+/** Whether the segments of a path are those of the template, where a parameter in braces stands for any one. */
+export function matches(template: readonly string[], segments: readonly string[]): boolean {
+  return (
+    template.length === segments.length &&
+    template.every((part, index) => part.startsWith('{') || part === segments[index])
+  )
+}
+
 /**
  * The values of the path's parameters. The template has matched already, so the segments correspond; they are decoded here, once,
  * and not by the router, which decodes some characters twice or not at all.

@@ -29,6 +29,8 @@ export type InstanceRecord = {
   changedAtMs: number
   /** While it is pending reclamation: when it goes for good, and what it was before. */
   reclaimAtMs: number | null
+  /** What the platform that has ordered it through the broker calls it. Missing: nobody has. */
+  orderedAs?: string
   /** Which plan and how many units since when, oldest first: what it is metered by; 0 units while it is deleted. */
   history: { plan: string; capacityUnits: number; fromMs: number }[]
 }
@@ -101,6 +103,8 @@ export type CredentialRecord = {
   expiresAtMs: number | null
   /** After a rotation the old one goes on until then. */
   replacedBy: string | null
+  /** What the platform that has ordered it through the broker calls it; the keys of one binding share a subject. Missing: nobody has. */
+  binding?: string
 }
 
 /** Two instances may have roles and policies of the same id: the registry has them under `keyWithin(instance, id)`. */

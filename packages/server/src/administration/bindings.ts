@@ -1,0 +1,102 @@
+/**
+ * Keys that a platform orders through the broker. A binding is a subject with the rights of its roles. Whoever asks for the same binding again has not got
+ * the first answer: the secret of that is kept nowhere, so they get one more key of the same subject, and none of them ends before the binding does.
+ */
+import { HoldfastError } from '@holdfast/protocol/errors'
+import { mintKey } from '../auth/api-keys.ts'
+import type { CredentialRecord } from '../registry/records.ts'
+import {
+  type AdministrationOptions,
+  type By,
+  change,
+  knownIn,
+  misfit,
+  newId,
+  notFound,
+  recordsIn,
+} from './administration.ts'
+import { type Minted, refuseMore } from './credentials.ts'
+
+/** An answer that has been lost so often is no accident. */
+export const BINDING_KEYS_MAX = 10
+
+export type Bound = { name: string; roles: string[]; expiresAtMs: number | null }
+type Named = { instance: string; binding: string }
+
+/** The newest key of the binding; null: there is no such binding. */
+export function bindingKey(options: AdministrationOptions, named: Named): CredentialRecord | null {
+  return keysOf(options, named).at(-1) ?? null
+}
+
+/** `successorOf`: another binding whose subject it takes over, so that policies go on to fit. */
+export async function bind(
+  options: AdministrationOptions,
+  by: By,
+  { instance, binding, bound, successorOf }: Named & { bound: Bound; successorOf: string | null },
+): Promise<Minted & { isNew: boolean }> {
+  const id = newId(options, 'k')
+  const { key, secretHash } = mintKey(options.random, id)
+  const nowMs = options.clock.wallMs()
+  if (bound.expiresAtMs !== null && bound.expiresAtMs <= nowMs) throw misfit('expires_at', 'This is in the past.')
+  let isNew = true
+  const value = (): CredentialRecord => {
+    refuseMore(options, instance)
+    const keys = keysOf(options, { instance, binding })
+    const newest = keys.at(-1)
+    isNew = newest === undefined
+    if (newest) refuseOther(newest, { bound, count: keys.length })
+    const subject = newest?.subject ?? predecessorOf(options, { instance, successorOf })?.subject ?? `key:${id}`
+    return {
+      ...{ id, instance, subject, secretHash, ...bound, groups: [], state: 'active', createdAtMs: nowMs },
+      ...{ createdBy: by.subject, replacedBy: null, binding },
+    }
+  }
+  const target = `credential/${id}`
+  await change(options, { by, action: 'credential.create', instance, target, status: 201 }, () => [
+    { kind: 'credential', id, value: value() },
+  ])
+  return { record: knownIn(options, 'credential', { instance, id }), key, isNew }
+}
+
+/** Ends all its keys. @throws {HoldfastError} `not_found` when there is no such binding */
+export async function unbind(options: AdministrationOptions, by: By, named: Named): Promise<void> {
+  const { instance, binding } = named
+  const newest = bindingKey(options, named)
+  if (!newest) throw noBinding(binding)
+  const target = `credential/${newest.id}`
+  await change(options, { by, action: 'credential.delete', instance, target, status: 200 }, () =>
+    keysOf(options, named).map(({ id }) => ({ kind: 'credential', id, value: null })),
+  )
+}
+
+/** Oldest first. */
+function keysOf(options: AdministrationOptions, { instance, binding }: Named): CredentialRecord[] {
+  return recordsIn(options, 'credential', instance)
+    .filter(record => record.binding === binding)
+    .sort((one, other) => one.createdAtMs - other.createdAtMs)
+}
+
+function predecessorOf(
+  options: AdministrationOptions,
+  { instance, successorOf }: { instance: string; successorOf: string | null },
+): CredentialRecord | null {
+  if (successorOf === null) return null
+  const found = bindingKey(options, { instance, binding: successorOf })
+  if (!found) throw misfit('predecessor_binding_id', `There is no binding \`${successorOf}\` of this instance.`)
+  return found
+}
+
+function refuseOther(newest: CredentialRecord, { bound, count }: { bound: Bound; count: number }): void {
+  const taken = (message: string) => new HoldfastError('already_exists', message)
+  if (newest.expiresAtMs !== bound.expiresAtMs || newest.roles.join() !== bound.roles.join())
+    throw taken('There is a binding of this id with another role or end: unbind it, or choose another id.')
+  if (newest.state === 'revoked')
+    throw taken('The key of this binding has been revoked: unbind it, or choose another id.')
+  if (count < BINDING_KEYS_MAX) return
+  const often = `This binding has been asked for ${count} times, and each answer had a key of its own: unbind it, and bind anew.`
+  throw new HoldfastError('quota_exceeded', often, { details: { limit: 'binding_keys', max: BINDING_KEYS_MAX } })
+}
+
+export function noBinding(binding: string): HoldfastError {
+  return notFound(`There is no binding \`${binding}\` of this instance.`)
+}

@@ -1,0 +1,59 @@
+/** Instances as platforms order them. Everything is done when it is answered, so nothing is ever in progress. */
+import { toCamel } from '@holdfast/protocol/casing'
+import type { Static } from 'typebox'
+import { updateInstance } from '../../administration/instances.ts'
+import { deleteInstance } from '../../administration/lifecycle.ts'
+import { orderedInstance, orderInstance } from '../../administration/orders.ts'
+import { type Answered, type Asked, gone, instanceOf, nameOf, options } from './asked.ts'
+import { idsOf, planOf, refuseMaintenance, refuseOtherService } from './catalog.ts'
+import type { provisionBody, updateBody } from './schemas.ts'
+
+export async function provision(asked: Asked): Promise<Answered> {
+  const body = asked.body as Static<typeof provisionBody> // accepted by this schema
+  refuseOtherService(asked, body.service_id)
+  refuseMaintenance(body)
+  const { account_id, instance_name } = body.context ?? {}
+  const ordered = {
+    plan: planOf(asked, body.plan_id),
+    ...(account_id !== undefined && { account: account_id }),
+    ...(instance_name !== undefined && { name: instance_name }),
+    ...toCamel(body.parameters ?? {}),
+  }
+  const orderedAs = nameOf(asked, 'instance_id')
+  const { isNew } = await orderInstance(options(asked), asked.by, { orderedAs, ordered })
+  return { status: isNew ? 201 : 200, body: { dashboard_url: dashboardOf(asked) } }
+}
+
+export async function update(asked: Asked): Promise<Answered> {
+  const body = asked.body as Static<typeof updateBody> // accepted by this schema
+  const { id } = instanceOf(asked)
+  refuseOtherService(asked, body.service_id)
+  refuseMaintenance(body)
+  const plan = body.plan_id === undefined ? {} : { plan: planOf(asked, body.plan_id) }
+  await updateInstance(options(asked), asked.by, id, { ...toCamel(body.parameters ?? {}), ...plan })
+  return { status: 200, body: { dashboard_url: dashboardOf(asked) } }
+}
+
+/** It can be restored for a week by whoever runs the service; the platform does not see it again. */
+export async function deprovision(asked: Asked): Promise<Answered> {
+  const record = orderedInstance(options(asked), nameOf(asked, 'instance_id'))
+  if (!record) return gone
+  refuseOtherService(asked, asked.query.service_id)
+  await deleteInstance(options(asked), asked.by, { id: record.id, side: 'service' })
+  return { status: 200, body: {} }
+}
+
+export function show(asked: Asked): Answered {
+  const { plan, name, capacityUnits } = instanceOf(asked)
+  const parameters = { name, capacity_units: capacityUnits }
+  return { status: 200, body: { ...idsOf(asked, plan), dashboard_url: dashboardOf(asked), parameters } }
+}
+
+export function lastOperation(asked: Asked): Answered {
+  const record = orderedInstance(options(asked), nameOf(asked, 'instance_id'))
+  return record ? { status: 200, body: { state: 'succeeded' } } : gone
+}
+
+function dashboardOf({ url }: Asked): string {
+  return `${url}/`
+}
