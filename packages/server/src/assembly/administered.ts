@@ -46,6 +46,9 @@ export class Administered {
     const alarm = (what: string, error: unknown) => telemetry.warned(what, { err: error })
     const registry = await openRegistry({ engine, clock, root, server: shards.server, alarm, fatal })
     this.#registry = registry
+    registry.onChange(puts => {
+      for (const { kind, id, value } of puts) if (kind === 'instance' && value === null) telemetry.tenantGone(id)
+    })
     await offerDefaultPlans(registry)
     await ensureServiceInstance({ registry, clock, serviceName: config.serviceName, region: config.location })
     const keys = { keys: keysUnder(root), auditKeys: auditKeysUnder(root) }

@@ -5,6 +5,8 @@
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Presented } from '../auth/identity.ts'
+import { limitsOf } from '../instances/plans.ts'
+import { noLimits } from '../registry/records.ts'
 import { METRICS_TYPE, type Tenant, tenantExposition } from '../telemetry/tenants.ts'
 import { type Caller, callerOf, presentedBy } from './caller.ts'
 import type { Doors } from './doors.ts'
@@ -50,10 +52,16 @@ function mayRead(doors: Doors, caller: Caller, instance: string) {
   return decide(doors, caller, { action: 'metrics.read', lock: null, instance })
 }
 
+/** Of all of them, those about which this server has something to tell: there may be ten thousand. */
 function tenantsOf({ registry, shards, telemetry }: Doors, instance: string | null): Tenant[] {
   const counts = new Map(shards.tenants().map(own => [own.instance, own]))
   const records = instance === null ? [...registry.all('instance')] : [registry.get('instance', instance)]
   return records
     .filter(record => record !== null)
-    .map(record => ({ record, counts: counts.get(record.id) ?? null, acquires: telemetry.acquiresOf(record.id) }))
+    .map(record => {
+      const plan = registry.get('plan', record.plan)
+      const limits = plan ? limitsOf(record, plan) : noLimits
+      return { record, limits, counts: counts.get(record.id) ?? null, figures: telemetry.tenant(record.id) }
+    })
+    .filter(tenant => instance !== null || tenant.counts !== null || tenant.figures !== null)
 }

@@ -58,7 +58,14 @@ export type WatchFilter = { prefix?: string; name?: string; after?: string }
 export type HistoryOptions = { lock: string; limit: number; before?: string }
 export type History = { events: LockEvent[]; more: boolean }
 
-export type TenantCounts = { instance: string; locks: number; grants: number; sessions: number; waiters: number }
+export type TenantCounts = {
+  instance: string
+  locks: number
+  grants: number
+  sessions: number
+  waiters: number
+  storedBytes: number
+}
 
 export interface Shards {
   /** Takes the command into the next turn of the instance's shard. */

@@ -153,5 +153,6 @@ export function tenantsOf(working: Working | null): TenantCounts[] {
     grants: state.grantCount,
     sessions: state.sessionCount,
     waiters: state.tickets.size,
+    storedBytes: state.storedBytes,
   }))
 }

@@ -11,6 +11,7 @@ import type { Entry } from '../locks/model.ts'
 import type { ShardTelemetry } from '../shards/telemetry.ts'
 import { auditTelemetry } from './audit.ts'
 import { countAcquires, countBy, createMetrics, gauges, type ShardHealth } from './metrics.ts'
+import { TenantFigures } from './tenants.ts'
 
 export type RequestLine = {
   trace: string
@@ -65,7 +66,14 @@ export function createTelemetry(
   countBy(registry, { name: 'holdfast_grants_ended_total', help: 'Grants that ended, by how.', label: 'how' }, {}, ends)
   countAcquires(registry, 'holdfast_acquires_total', {}, outcomes)
   gauges(registry, shardsNow)
-  const outcomesOf = new Map<string, Map<Outcome, number>>()
+  const figures = new Map<string, TenantFigures>()
+  const figuresOf = (instance: string) => {
+    const known = figures.get(instance)
+    if (known) return known
+    const own = new TenantFigures()
+    figures.set(instance, own)
+    return own
+  }
   return {
     log,
     /** Prometheus text. */
@@ -80,18 +88,21 @@ export function createTelemetry(
         if (config.logsRequests) log.info(line, 'request')
       })
     },
-    /** Of one instance, by how they ended; since the start of this server. */
-    acquiresOf: (instance: string): ReadonlyMap<Outcome, number> => outcomesOf.get(instance) ?? new Map(),
+    /** What one instance has done at this server since it started. */
+    tenant: (instance: string): TenantFigures | null => figures.get(instance) ?? null,
+    /** It is gone for good. */
+    tenantGone: (instance: string) => void figures.delete(instance),
     acquireDone(instance: string, outcome: Outcome, waitedMs: number | null) {
       safely(() => {
         count(outcomes, outcome)
-        const own = outcomesOf.get(instance) ?? new Map<Outcome, number>()
-        if (own.size === 0) outcomesOf.set(instance, own)
-        count(own, outcome)
-        if (waitedMs !== null) metrics.waits.observe(waitedMs / 1000)
+        const own = figuresOf(instance)
+        count(own.acquires, outcome)
+        if (waitedMs === null) return
+        metrics.waits.observe(waitedMs / 1000)
+        own.waits.observe(waitedMs / 1000)
       })
     },
-    shards: shardTelemetry(log, metrics, ends),
+    shards: shardTelemetry(log, metrics, { ends, figuresOf }),
     audit: auditTelemetry(registry, log, safely),
     connectionOpened: () => safely(() => metrics.connections.inc()),
     connectionClosed: () => safely(() => metrics.connections.dec()),
@@ -106,25 +117,29 @@ export function createTelemetry(
   }
 }
 
-function count(outcomes: Map<Outcome, number>, outcome: Outcome): void {
-  outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+function count<Label>(counts: Map<Label, number>, label: Label): void {
+  counts.set(label, (counts.get(label) ?? 0) + 1)
 }
 
 /** What the shards tell: counted, and what a person should see is logged. */
 function shardTelemetry(
   log: Logger,
   metrics: ReturnType<typeof createMetrics>,
-  ends: Map<string, number>,
+  { ends, figuresOf }: { ends: Map<string, number>; figuresOf(instance: string): TenantFigures },
 ): ShardTelemetry {
-  const ended = (entry: Entry) => {
+  const ended = (instance: string, entry: Entry) => {
     if (entry.record !== 'grant' || entry.value !== null) return
-    ends.set(entry.type, (ends.get(entry.type) ?? 0) + 1)
-    if (entry.heldMs !== undefined) metrics.holds.observe(entry.heldMs / 1_000)
+    const own = figuresOf(instance)
+    count(ends, entry.type)
+    count(own.ends, entry.type)
+    if (entry.heldMs === undefined) return
+    metrics.holds.observe(entry.heldMs / 1_000)
+    own.holds.observe(entry.heldMs / 1_000)
   }
   return {
     happened: ({ written }) =>
       safely(() => {
-        for (const { entries } of written) for (const entry of entries) ended(entry)
+        for (const { instance, entries } of written) for (const entry of entries) ended(instance, entry)
       }),
     batchCommitted: ({ entries, ms }) =>
       safely(() => {

@@ -2,40 +2,106 @@
  * What a tenant may know of its own instance, in the names and labels that IBM Cloud Monitoring expects (ECOSYSTEM 1.8). Written out when somebody
  * looks: instances come and go, and nobody but their own people and the operator sees them.
  */
-import type { InstanceRecord } from '../registry/records.ts'
+import { toSnake } from '@holdfast/protocol/casing'
+import type { InstanceRecord, Limits } from '../registry/records.ts'
 import type { TenantCounts } from '../shards/port.ts'
+import { Buckets, HOLD_SECONDS, WAIT_SECONDS } from './buckets.ts'
 
 /** Text that Prometheus reads. */
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
-const PREFIX = 'ibm_go_etcd_lock'
+export const PREFIX = 'ibm_go_etcd_lock'
+
+/** What one instance has done at this server since it started. */
+export class TenantFigures {
+  /** Requests to acquire, by how they ended: `granted`, or the code of the refusal. */
+  readonly acquires = new Map<string, number>()
+  /** Grants, by how they ended. */
+  readonly ends = new Map<string, number>()
+  readonly waits = new Buckets(WAIT_SECONDS)
+  readonly holds = new Buckets(HOLD_SECONDS)
+}
 
 export type Tenant = {
   record: InstanceRecord
+  /** Of each limit that there is: what it may be compared with. */
+  limits: Limits
   /** null: another server decides for it, and has these. */
   counts: TenantCounts | null
-  acquires: ReadonlyMap<string, number>
+  /** null: it has done nothing here. */
+  figures: TenantFigures | null
 }
 
-const gauges = [
-  ['locks', 'Locks that are configured or in use.'],
-  ['grants', 'Grants that are held.'],
-  ['sessions', 'Live sessions.'],
-  ['waiters', 'Requests that wait in line.'],
-] as const
+type Sample = { suffix?: string; labels?: Readonly<Record<string, string | number>>; value: number }
+export type TenantMetric = {
+  name: string
+  type: 'gauge' | 'counter' | 'histogram'
+  help: string
+  /** IBM's word for what its labels, beside those of the instance, tell apart. */
+  segment: string | null
+  samples(tenant: Tenant): Sample[]
+}
+
+const gauge = (name: keyof TenantCounts & string, of: string, help: string): TenantMetric => ({
+  ...{ name: of, type: 'gauge', help, segment: null },
+  samples: ({ counts }) => (counts ? [{ value: Number(counts[name]) }] : []),
+})
+
+const counted = (label: string, counts: ReadonlyMap<string, number> | undefined): Sample[] =>
+  [...(counts ?? [])].map(([text, value]) => ({ labels: { [label]: text }, value }))
+
+/** All that there are, as docs/access/metrics.md lists them. */
+export const tenantMetrics: readonly TenantMetric[] = [
+  gauge('locks', 'locks', 'Locks that are configured or in use.'),
+  gauge('grants', 'grants', 'Grants that are held.'),
+  gauge('sessions', 'sessions', 'Live sessions.'),
+  gauge('waiters', 'waiters', 'Requests that wait in line.'),
+  gauge('storedBytes', 'stored_bytes', 'Bytes of values, metadata, labels and configurations.'),
+  {
+    ...{ name: 'limit', type: 'gauge', segment: 'of' },
+    help: 'What the instance may use at most, of what is limited.',
+    samples: ({ limits }) =>
+      Object.entries(toSnake(limits) as Record<string, number | null>).flatMap(([of, value]) =>
+        value === null ? [] : [{ labels: { of }, value }],
+      ),
+  },
+  {
+    ...{ name: 'acquires_total', type: 'counter', segment: 'outcome' },
+    help: 'Requests to acquire at this server, by how they ended.',
+    samples: ({ figures }) => counted('outcome', figures?.acquires),
+  },
+  {
+    ...{ name: 'grants_ended_total', type: 'counter', segment: 'how' },
+    help: 'Grants that ended, by how.',
+    samples: ({ figures }) => counted('how', figures?.ends),
+  },
+  {
+    ...{ name: 'wait_seconds', type: 'histogram', segment: null },
+    help: 'How long a granted request waited in line.',
+    samples: ({ figures }) => figures?.waits.series() ?? [],
+  },
+  {
+    ...{ name: 'hold_seconds', type: 'histogram', segment: null },
+    help: 'How long grants lasted.',
+    samples: ({ figures }) => figures?.holds.series() ?? [],
+  },
+]
 
 export function tenantExposition(tenants: readonly Tenant[], serviceName: string): string {
+  const own = tenants.map(tenant => ({ tenant, labels: labelsOf(tenant.record, serviceName) }))
   const lines: string[] = []
-  for (const [name, help] of gauges) {
-    lines.push(`# HELP ${PREFIX}_${name} ${help}`, `# TYPE ${PREFIX}_${name} gauge`)
-    for (const { record, counts } of tenants)
-      if (counts) lines.push(`${PREFIX}_${name}{${labelsOf(record, serviceName)}} ${counts[name]}`)
+  for (const { name, type, help, samples } of tenantMetrics) {
+    lines.push(`# HELP ${PREFIX}_${name} ${help}`, `# TYPE ${PREFIX}_${name} ${type}`)
+    for (const { tenant, labels } of own)
+      for (const { suffix = '', labels: more = {}, value } of samples(tenant))
+        lines.push(`${PREFIX}_${name}${suffix}{${labels}${spelled(more)}} ${value}`)
   }
-  const acquires = `${PREFIX}_acquires_total`
-  lines.push(`# HELP ${acquires} Requests to acquire at this server, by how they ended.`, `# TYPE ${acquires} counter`)
-  for (const { record, acquires: outcomes } of tenants)
-    for (const [outcome, count] of outcomes)
-      lines.push(`${acquires}{${labelsOf(record, serviceName)},outcome="${outcome}"} ${count}`)
   return `${lines.join('\n')}\n`
+}
+
+function spelled(labels: Readonly<Record<string, string | number>>): string {
+  return Object.entries(labels)
+    .map(([label, value]) => `,${label}="${escaped(String(value))}"`)
+    .join('')
 }
 
 function labelsOf({ id, name, account, region, crn }: InstanceRecord, serviceName: string): string {

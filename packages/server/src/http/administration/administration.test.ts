@@ -284,6 +284,33 @@ test('plans are for whoever runs the service to change, and for all to see', asy
   })
 })
 
+test('metrics of an instance tell how long its people waited and held, and how it ended, each of their own', async () => {
+  await withServer(async server => {
+    const [red, blue] = [await team(server, 'red', ['manager', 'operator']), await team(server, 'blue', ['operator'])]
+    const held = (await acquire(server, 'a', { key: red.key })).body
+    const body = { ttl_seconds: 30, wait_seconds: 30 }
+    const next = server.ask('POST', '/v1/locks/a/acquire', { key: red.key, body })
+    const queued = async () => (await server.ask('GET', '/v1/locks/a', { key: red.key })).body.waiters === 1
+    while (!(await queued()));
+    await server.ask('POST', '/v1/locks/a/release', { key: red.key, body: { lock_id: held.lock_id } })
+    assert.equal((await next).status, 200)
+    const of = async (key: string) => (await server.ask('GET', '/metrics', { key })).text
+    const own = await of(red.key)
+    const number = (text: string, name: string) =>
+      Number(new RegExp(`^ibm_go_etcd_lock_${name} ([0-9.e-]+)$`, 'm').exec(text)?.[1] ?? Number.NaN)
+    assert.equal(number(own, 'wait_seconds_count\\{.*\\}'), 2)
+    assert.equal(number(own, 'wait_seconds_bucket\\{.*,le="\\+Inf"\\}'), 2)
+    assert.ok(number(own, 'wait_seconds_sum\\{.*\\}') > 0)
+    assert.equal(number(own, 'hold_seconds_count\\{.*\\}'), 1)
+    assert.equal(number(own, 'grants_ended_total\\{.*,how="released"\\}'), 1)
+    assert.ok(!/wait_seconds_|grants_ended_total\{/.test(await of(blue.key)), 'another has done nothing')
+    assert.ok((await server.ask('GET', '/metrics')).text.includes(red.id))
+    await server.ask('DELETE', `/v2/instances/${red.id}`)
+    await server.ask('POST', `/v2/instances/${red.id}/reclaim`)
+    assert.ok(!(await server.ask('GET', '/metrics')).text.includes(red.id), 'what is gone is forgotten')
+  })
+})
+
 test('metrics: of all for whoever runs the service, of the own instance for its people, of nobody else’s', async () => {
   await withServer(async server => {
     const [red, blue] = [await team(server, 'red', ['manager', 'operator']), await team(server, 'blue')]
@@ -295,6 +322,8 @@ test('metrics: of all for whoever runs the service, of the own instance for its 
     const own = await of({ key: red.key })
     assert.match(own, /^ibm_go_etcd_lock_grants\{.*ibm_service_instance_name="red".*\} 1$/m)
     assert.match(own, /^ibm_go_etcd_lock_acquires_total\{.*outcome="granted"\} 1$/m)
+    assert.match(own, /^ibm_go_etcd_lock_limit\{.*of="held_locks"\} 10000$/m)
+    assert.match(own, /^ibm_go_etcd_lock_stored_bytes\{.*\} \d+$/m)
     assert.ok(!own.includes(blue.id) && !own.includes('holdfast_'))
     assert.ok(!(await of(within(red.id))).includes(blue.id), 'the operator names one')
     const writer = (

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { noLimits } from '../registry/records.ts'
+import { instanceRecord } from '../registry/testing.ts'
+import { PREFIX, TenantFigures, tenantExposition, tenantMetrics } from './tenants.ts'
+
+const page = readFileSync(new URL('../../../../docs/access/metrics.md', import.meta.url), 'utf8')
+
+test('the page on them lists the metrics of an instance, each with its type, what it is segmented by and what it is', () => {
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (\w+) \| \w+ \| (\S+) \| (.*) \|$/gm)].map(row => row.slice(1))
+  const segment = (name: string | null, type: string) => name ?? (type === 'histogram' ? 'le' : null)
+  const known = tenantMetrics.map(({ name, type, segment: by, help }) => {
+    const label = segment(by, type)
+    return [`${PREFIX}_${name}`, type, label === null ? '–' : `\`${label}\``, help]
+  })
+  assert.deepEqual(rows, known)
+})
+
+test('what people have named is escaped, and what has no limit or has not happened has no series', () => {
+  const record = instanceRecord({ id: 'i', name: 'a "name" with \\ and \n' })
+  const limits = { ...noLimits, heldLocks: 7 }
+  const figures = new TenantFigures()
+  const text = tenantExposition([{ record, limits, counts: null, figures }], 's')
+  assert.ok(text.includes('ibm_service_instance_name="a \\"name\\" with \\\\ and \\n"'), text)
+  const limited = text.split('\n').filter(line => line.startsWith(`${PREFIX}_limit{`))
+  assert.deepEqual(
+    limited.map(line => /of="(\w+)"\} (\d+)/.exec(line)?.slice(1)),
+    [['held_locks', '7']],
+  )
+  assert.ok(!text.includes(`${PREFIX}_grants{`), 'another server has these')
+  for (const line of text.trimEnd().split('\n')) assert.match(line, /^(# (HELP|TYPE) \w+ .+|\w+\{.*\} [0-9.e+-]+)$/)
+})
+
+test('a histogram counts each value in its bucket and in all above', () => {
+  const { waits } = new TenantFigures()
+  for (const seconds of [0, 0.001, 0.0011, 3, 1e9]) waits.observe(seconds)
+  const series = waits.series()
+  const below = (le: number | string) => series.find(({ labels }) => labels.le === le)?.value
+  assert.deepEqual([below(0.001), below(0.005), below(2), below(10), below(3600), below('+Inf')], [2, 3, 3, 4, 4, 5])
+  assert.deepEqual(series.at(-1), { suffix: '_count', labels: {}, value: 5 })
+})
