@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
-import { test } from 'node:test'
+import { afterEach, test } from 'node:test'
 import { HoldfastError } from '@holdfast/protocol/errors'
 import type { ServerMessage } from '@holdfast/protocol/frame'
 import { CONNECTION_REQUESTS_MAX } from '@holdfast/protocol/limits'
@@ -74,6 +74,12 @@ const session: Session = {
   seenChanges: 0,
 }
 
+/** Ends what the connections of a test have begun, for nothing else does. */
+const begun: (() => void)[] = []
+afterEach(() => {
+  for (const end of begun.splice(0)) end()
+})
+
 function connected(clock: Clock = systemClock) {
   const { asked, shards } = stalled()
   const config = { logLevel: 'silent', logsRequests: false, serviceName: 's', location: 'l', serverName: 'n' } as const
@@ -103,6 +109,11 @@ function connected(clock: Clock = systemClock) {
     peers: null,
   }
   const socket = new Socket()
+  begun.push(() => {
+    socket.close()
+    doors.standing.close()
+    doors.telemetry.close()
+  })
   const arrived: Arrived = {
     caller: { identity: rootIdentity, subject: 'root', instance: 'default', address: '192.0.2.7' },
     presented: { authorization: undefined, address: '192.0.2.7', certificate: null },
