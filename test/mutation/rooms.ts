@@ -19,6 +19,8 @@ const locks = [
   'decide',
   'repeats',
   'carry',
+  'lines',
+  'showing',
   'evicting',
   'limits',
   'lock-table',
