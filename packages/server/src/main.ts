@@ -3,7 +3,6 @@ import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from './clock.ts'
 import { ConfigError, readConfig, usage } from './config/config.ts'
-import { lowerHelperThreads } from './helper-threads.ts'
 import { systemRandom } from './random.ts'
 import { createServer } from './server.ts'
 import { LogOutput } from './telemetry/output.ts'
@@ -18,7 +17,6 @@ export async function main(args: readonly string[]): Promise<void> {
   if (args.includes('--help')) return console.log(usage())
   try {
     const config = readConfig({ args, env: process.env })
-    lowerHelperThreads()
     const log = new LogOutput(process.stdout, systemClock)
     const fatal = () => process.exit(1)
     const server = await createServer(config, { clock: systemClock, random: systemRandom, log, fatal })
