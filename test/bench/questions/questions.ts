@@ -1,6 +1,7 @@
 /** All that the benchmark can be asked, by name. */
 import type { ContenderId } from '../peers/contenders.ts'
 import type { Report } from '../report.ts'
+import { busy } from './busy.ts'
 import { clusterCycles, clusterEndurance, clusterHandOver } from './cluster.ts'
 import { cycles } from './cycles.ts'
 import { encryption } from './encryption.ts'
@@ -30,6 +31,7 @@ export const questions: Record<string, { about: string; ask(asked: Asked): Promi
   start: { about: 'from `npm start` until the service answers, the second time', ask: start },
   space: { about: 'the data folder after ten million cycles', ask: space },
   neighbour: { about: 'what one instance notices of another', ask: neighbour },
+  busy: { about: 'cycles on a machine that others want too', ask: busy },
   'cluster-cycles': { about: 'uncontended cycles over etcd, beside others on etcd and Redis', ask: clusterCycles },
   'cluster-hand-over': { about: 'one lock, 64 waiters, over etcd', ask: clusterHandOver },
   'cluster-endurance': { about: 'ten minutes of load over etcd, renewals alone, a failover', ask: clusterEndurance },
