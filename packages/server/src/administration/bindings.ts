@@ -3,19 +3,9 @@
  * the first answer: the secret of that is kept nowhere, so they get one more key of the same subject, and none of them ends before the binding does.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
-import { mintKey } from '../auth/api-keys.ts'
 import type { CredentialRecord } from '../registry/records.ts'
-import {
-  type AdministrationOptions,
-  type By,
-  change,
-  knownIn,
-  misfit,
-  newId,
-  notFound,
-  recordsIn,
-} from './administration.ts'
-import { type Minted, refuseMore } from './credentials.ts'
+import { type AdministrationOptions, type By, change, misfit, notFound, recordsIn } from './administration.ts'
+import { createCredential, type Minted } from './credentials.ts'
 
 /** An answer that has been lost so often is no accident. */
 export const BINDING_KEYS_MAX = 10
@@ -34,28 +24,17 @@ export async function bind(
   by: By,
   { instance, binding, bound, successorOf }: Named & { bound: Bound; successorOf: string | null },
 ): Promise<Minted & { isNew: boolean }> {
-  const id = newId(options, 'k')
-  const { key, secretHash } = mintKey(options.random, id)
-  const nowMs = options.clock.wallMs()
-  if (bound.expiresAtMs !== null && bound.expiresAtMs <= nowMs) throw misfit('expires_at', 'This is in the past.')
   let isNew = true
-  const value = (): CredentialRecord => {
-    refuseMore(options, instance)
+  const belongs = () => {
     const keys = keysOf(options, { instance, binding })
     const newest = keys.at(-1)
     isNew = newest === undefined
     if (newest) refuseOther(newest, { bound, count: keys.length })
-    const subject = newest?.subject ?? predecessorOf(options, { instance, successorOf })?.subject ?? `key:${id}`
-    return {
-      ...{ id, instance, subject, secretHash, ...bound, groups: [], state: 'active', createdAtMs: nowMs },
-      ...{ createdBy: by.subject, replacedBy: null, binding },
-    }
+    const before = newest ?? predecessorOf(options, { instance, successorOf })
+    return { binding, ...(before && { subject: before.subject }) }
   }
-  const target = `credential/${id}`
-  await change(options, { by, action: 'credential.create', instance, target, status: 201 }, () => [
-    { kind: 'credential', id, value: value() },
-  ])
-  return { record: knownIn(options, 'credential', { instance, id }), key, isNew }
+  const minted = await createCredential(options, by, { instance, fields: { ...bound, groups: [] }, belongs })
+  return { ...minted, isNew }
 }
 
 /** Ends all its keys. @throws {HoldfastError} `not_found` when there is no such binding */

@@ -15,14 +15,17 @@ import {
 
 export type NewCredential = { name: string; roles: string[]; groups: string[]; expiresAtMs: number | null }
 export type Minted = { record: CredentialRecord; key: string }
+/** `subject`: not one of its own. `binding`: what it was ordered for. */
+export type Belonging = { subject?: string; binding?: string }
 
 /** How long the old key goes on after a rotation when nobody says: a day to put the new one everywhere. */
 const OVERLAP_MS = 24 * 60 * 60 * 1000
 
+/** `belongs` is decided on the newest records, and may refuse. */
 export async function createCredential(
   options: AdministrationOptions,
   by: By,
-  { instance, fields }: { instance: string; fields: NewCredential },
+  { instance, fields, belongs }: { instance: string; fields: NewCredential; belongs?: () => Belonging },
 ): Promise<Minted> {
   const id = newId(options, 'k')
   const { key, secretHash } = mintKey(options.random, id)
@@ -40,6 +43,7 @@ export async function createCredential(
       createdAtMs: nowMs,
       createdBy: by.subject,
       replacedBy: null,
+      ...belongs?.(),
     }
     return [{ kind: 'credential', id, value: record }]
   })
@@ -102,6 +106,6 @@ export async function deleteCredential(
 }
 
 /** @throws {HoldfastError} `quota_exceeded` */
-export function refuseMore(options: AdministrationOptions, instance: string): void {
+function refuseMore(options: AdministrationOptions, instance: string): void {
   refuseBeyond(recordsIn(options, 'credential', instance).length, { limit: 'credentials', max: CREDENTIALS_MAX })
 }

@@ -3,7 +3,6 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import { CAPACITY_UNITS_MAX, INSTANCES_MAX } from '@holdfast/protocol/limits'
 import type { MergePatch } from '@holdfast/protocol/merge-patch'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
-import { randomHex } from '../random.ts'
 import { type InstanceRecord, type PlanRecord, UNMETERED_PLAN } from '../registry/records.ts'
 import {
   type AdministrationOptions,
@@ -14,6 +13,7 @@ import {
   misfit,
   refuseBeyond,
 } from './administration.ts'
+import { randomGuid } from './guid.ts'
 import { givenOverrides, patchedOverrides, type Said } from './overrides.ts'
 
 export type NewInstance = {
@@ -42,7 +42,7 @@ export async function createInstance(
   order: Order | null = null,
 ): Promise<InstanceRecord> {
   const { registry, clock } = options
-  const id = order?.id ?? guid(options)
+  const id = order?.id ?? randomGuid(options.random)
   const atMs = clock.wallMs()
   const region = fields.region ?? options.region
   const account = fields.account ?? OWN_ACCOUNT
@@ -221,13 +221,6 @@ export function crnOf(
   { id, region, account }: { id: string; region: string; account: string },
 ): string {
   return `crn:v1:bluemix:public:${serviceName}:${region}:a/${account}:${id}::`
-}
-
-/** As RFC 9562's version 4: IBM's tools expect a GUID. */
-function guid({ random }: AdministrationOptions): string {
-  const hex = randomHex(random, 16)
-  const variant = ((Number.parseInt(hex[16] ?? '8', 16) & 0x3) | 0x8).toString(16)
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`
 }
 
 export function refuseInactive({ state }: InstanceRecord): void {

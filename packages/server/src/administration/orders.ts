@@ -2,11 +2,11 @@
  * Instances that a platform orders through the broker, under a name of its own: made once, however often they are asked for. What is not ordered there
  * (whatever its id) does not exist for a platform, nor does what has been deleted.
  */
-import { createHash } from 'node:crypto'
 import { HoldfastError } from '@holdfast/protocol/errors'
 import type { InstanceRecord } from '../registry/records.ts'
 import type { AdministrationOptions, By } from './administration.ts'
 import { misfit } from './administration.ts'
+import { guidOfName } from './guid.ts'
 import { createInstance, type Order } from './instances.ts'
 
 /** A CRN is no longer (ECOSYSTEM 1.1). */
@@ -38,11 +38,9 @@ function placeOf({ serviceName }: AdministrationOptions, crn: string): Place {
 }
 
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const ID_HEX_CHARS = 32
 
 function idOf(text: string): string {
-  if (GUID.test(text)) return text
-  return `o-${createHash('sha256').update(text).digest('hex').slice(0, ID_HEX_CHARS)}`
+  return GUID.test(text) ? text : guidOfName(`instance ${text}`)
 }
 
 /** null: the platform has ordered nothing under this name, or it is deleted. */

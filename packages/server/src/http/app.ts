@@ -10,13 +10,14 @@ import { apiVersion } from './api-version.ts'
 import { addBroker, isOfBroker } from './broker/index.ts'
 import { sendRefusal } from './broker/refusal.ts'
 import type { Route } from './call.ts'
-import { type Caller, callerOf, presentedBy, whenKnown } from './caller.ts'
+import { type Caller, identified, whenKnown } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { dryRunRefusal } from './dry-run.ts'
 import { turnAwayExhausted } from './exhausted.ts'
 import { addIdentity } from './identity.ts'
 import { matches, pathOf, withoutSlash } from './names.ts'
-import { foreignOrigin, preflightHeaders } from './origins.ts'
+import { noRoute } from './no-route.ts'
+import { preflightHeaders } from './origins.ts'
 import { headersOf, Refused, refuse } from './reply.ts'
 import { type RequestIds, requestIds } from './request-ids.ts'
 import { addOperations } from './routes.ts'
@@ -98,8 +99,9 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
     report(doors, request, reply)
     done()
   })
+  const endpoints = routes.map(({ operation }) => operation)
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(doors, error, request, reply))
-  app.setNotFoundHandler((request, reply) => sendError(doors, notFound(routes, request, reply), request, reply))
+  app.setNotFoundHandler((request, reply) => sendError(doors, noRoute(endpoints, request, reply), request, reply))
   readBodies(app)
   addOperations(app, doors, routes)
   addService(app, doors)
@@ -148,13 +150,10 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
 
 /** Throws or rejects when nobody is proved, or the instance may not be entered. */
 function identify(doors: Doors, request: FastifyRequest): void | Promise<void> {
-  const presented = presentedBy(request.raw, doors)
   const { reachesGone = false } = request.routeOptions.config
-  const asked = { named: request.headers['holdfast-instance'], trace: request.ids.trace, reachesGone }
-  return whenKnown(callerOf(doors, presented, asked), caller => {
-    if (!caller) throw refuse('unauthenticated')
+  const asked = { named: request.headers['holdfast-instance'], reachesGone }
+  return whenKnown(identified(doors, request, asked), caller => {
     request.caller = caller
-    if (!doors.origins.permits(request.headers)) throw refuse('forbidden', foreignOrigin)
   })
 }
 
@@ -214,17 +213,6 @@ function movedTo(app: App, routes: readonly Route[], request: FastifyRequest): s
   // Only to what is ours: the path begins with what the caller wrote, and `//other.example` would be another's.
   const isOurs = routes.some(({ operation }) => matches(operation.path.split('/'), segments))
   return isOurs || app.hasRoute({ method: 'GET', url: to.path }) ? to.url : null
-}
-
-/** Known path, other method: 405 with the methods; else 404. */
-function notFound(routes: readonly Route[], request: FastifyRequest, reply: FastifyReply): Refused {
-  const segments = pathOf(request.raw.url ?? '').split('/')
-  const methods = routes
-    .filter(({ operation }) => matches(operation.path.split('/'), segments))
-    .map(({ operation }) => operation.method)
-  if (methods.length === 0) return refuse('not_found', 'There is no such path.')
-  reply.header('allow', [...new Set(methods)].join(', '))
-  return refuse('method_not_allowed', `This path knows ${[...new Set(methods)].join(', ')}.`)
 }
 
 function sendError(doors: Doors, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

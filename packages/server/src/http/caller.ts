@@ -2,11 +2,13 @@
 import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
+import type { FastifyRequest } from 'fastify'
 import { certificateOf } from '../auth/certificate.ts'
 import type { Identity, Presented } from '../auth/identity.ts'
 import { type Block, isWithin, plainAddress } from '../policies/addresses.ts'
 import type { Doors } from './doors.ts'
 import { endedRefusal, isStale } from './ended.ts'
+import { foreignOrigin } from './origins.ts'
 import { invalid, Refused, refuse } from './reply.ts'
 import { noteStranger } from './strangers.ts'
 
@@ -77,6 +79,19 @@ export function callerOf(
     if (identity) return entered(doors, identity, { named, address: presented.address, reachesGone })
     noteStranger(doors, presented, trace)
     return null
+  })
+}
+
+/** The same for a request over REST. Throws or rejects also when nobody is proved, or a page of elsewhere asks. */
+export function identified(
+  doors: Doors,
+  { raw, ids, headers }: Pick<FastifyRequest, 'raw' | 'ids' | 'headers'>,
+  asked: Omit<Asked, 'trace'>,
+): Caller | Promise<Caller> {
+  return whenKnown(callerOf(doors, presentedBy(raw, doors), { ...asked, trace: ids.trace }), caller => {
+    if (!caller) throw refuse('unauthenticated')
+    if (!doors.origins.permits(headers)) throw refuse('forbidden', foreignOrigin)
+    return caller
   })
 }
 

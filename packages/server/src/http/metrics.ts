@@ -2,6 +2,7 @@
  * `/metrics`: of all for those who run the service, of one instance for its own people. Without a credential only this machine is answered, as a
  * collector beside the server would ask, unless the operator has opened it: how much others do is nobody's business.
  */
+import { Readable } from 'node:stream'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Presented } from '../auth/identity.ts'
@@ -20,8 +21,20 @@ const passedOn = /^(forwarded|via|x-forwarded(-.*)?|x-real-ip)$/
 export async function metrics(doors: Doors, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const instance = await scopeOf(doors, request)
   const own = instance === null ? await doors.telemetry.exposition() : ''
-  const text = own + tenantExposition(tenantsOf(doors, instance), doors.administration.serviceName)
+  const text = Readable.from(pieces(doors, { own, instance }), { objectMode: false })
   return reply.header('content-type', METRICS_TYPE).header('x-content-type-options', 'nosniff').send(text)
+}
+
+async function* pieces(
+  doors: Doors,
+  { own, instance }: { own: string; instance: string | null },
+): AsyncGenerator<string> {
+  yield own
+  const options = { serviceName: doors.administration.serviceName, hasDetails: instance !== null }
+  for (const piece of tenantExposition(tenantsOf(doors, instance), options)) {
+    yield piece
+    await new Promise<void>(resolve => doors.clock.afterPoll(resolve))
+  }
 }
 
 /** null: everything. @throws {Refused} */

@@ -112,30 +112,20 @@ export function gauges(registry: Registry, shardsNow: () => readonly ShardHealth
   }
 }
 
-export function countAcquires(
-  registry: Registry,
-  name: string,
-  labels: Record<string, string>,
-  outcomes: ReadonlyMap<string, number>,
-): void {
-  countBy(registry, { name, help: 'Requests to acquire, by how they ended.', label: 'outcome' }, labels, outcomes)
-}
-
 /** A counter whose numbers are kept in a map, one for each value of its label. */
 export function countBy(
   registry: Registry,
   { name, help, label }: { name: string; help: string; label: string },
-  labels: Record<string, string>,
   counts: ReadonlyMap<string, number>,
 ): void {
   new Counter({
     name,
     help,
-    labelNames: [...Object.keys(labels), label],
+    labelNames: [label],
     registers: [registry],
     collect() {
       this.reset()
-      for (const [value, count] of counts) this.inc({ ...labels, [label]: value }, count)
+      for (const [value, count] of counts) this.inc({ [label]: value }, count)
     },
   })
 }

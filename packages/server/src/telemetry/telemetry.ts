@@ -10,7 +10,7 @@ import type { Config } from '../config/config.ts'
 import type { Entry } from '../locks/model.ts'
 import type { ShardTelemetry } from '../shards/telemetry.ts'
 import { auditTelemetry } from './audit.ts'
-import { countAcquires, countBy, createMetrics, gauges, type ShardHealth } from './metrics.ts'
+import { countBy, createMetrics, gauges, type ShardHealth } from './metrics.ts'
 import { TenantFigures } from './tenants.ts'
 
 export type RequestLine = {
@@ -65,8 +65,9 @@ export function createTelemetry(
   const outcomes = new Map<Outcome, number>()
   const ends = new Map<string, number>()
   const metrics = createMetrics(registry)
-  countBy(registry, { name: 'holdfast_grants_ended_total', help: 'Grants that ended, by how.', label: 'how' }, {}, ends)
-  countAcquires(registry, 'holdfast_acquires_total', {}, outcomes)
+  countBy(registry, { name: 'holdfast_grants_ended_total', help: 'Grants that ended, by how.', label: 'how' }, ends)
+  const acquires = { help: 'Requests to acquire, by how they ended.', label: 'outcome' }
+  countBy(registry, { name: 'holdfast_acquires_total', ...acquires }, outcomes)
   gauges(registry, shardsNow)
   const figures = new Map<string, TenantFigures>()
   const figuresOf = (instance: string) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { INSTANCES_MAX } from '@holdfast/protocol/limits'
 import { noLimits } from '../registry/records.ts'
 import { instanceRecord } from '../registry/testing.ts'
 import { PREFIX, TenantFigures, tenantExposition, tenantMetrics } from './tenants.ts'
@@ -21,7 +22,9 @@ test('what people have named is escaped, and what has no limit or has not happen
   const record = instanceRecord({ id: 'i', name: 'a "name" with \\ and \n' })
   const limits = { ...noLimits, heldLocks: 7 }
   const figures = new TenantFigures()
-  const text = tenantExposition([{ record, limits, counts: null, figures }], 's')
+  const tenants = [{ record, limits, counts: null, figures }]
+  const shown = (hasDetails: boolean) => [...tenantExposition(tenants, { serviceName: 's', hasDetails })].join('')
+  const text = shown(true)
   assert.ok(text.includes('ibm_service_instance_name="a \\"name\\" with \\\\ and \\n"'), text)
   const limited = text.split('\n').filter(line => line.startsWith(`${PREFIX}_limit{`))
   assert.deepEqual(
@@ -29,7 +32,24 @@ test('what people have named is escaped, and what has no limit or has not happen
     [['held_locks', '7']],
   )
   assert.ok(!text.includes(`${PREFIX}_grants{`), 'another server has these')
+  assert.ok(text.includes(`${PREFIX}_wait_seconds_bucket{`))
+  assert.doesNotMatch(shown(false), /_limit\{|_seconds_/, 'of many only what is one line or two each')
   for (const line of text.trimEnd().split('\n')) assert.match(line, /^(# (HELP|TYPE) \w+ .+|\w+\{.*\} [0-9.e+-]+)$/)
+})
+
+test('ten thousand instances are told of in small pieces, each metric in one go', () => {
+  const figures = new TenantFigures()
+  figures.acquires.set('granted', 1)
+  const one = { limits: noLimits, counts: null, figures }
+  const tenants = Array.from({ length: INSTANCES_MAX }, (_, index) => ({
+    ...one,
+    record: instanceRecord({ id: `i-${index}`, name: 'n'.repeat(100) }),
+  }))
+  const pieces = [...tenantExposition(tenants, { serviceName: 's', hasDetails: false })]
+  assert.ok(Math.max(...pieces.map(({ length }) => length)) < 2 ** 17)
+  const names = pieces.flatMap(piece => [...piece.matchAll(/^(\w+)\{/gm)].map(([, name]) => name))
+  assert.equal(names.length, INSTANCES_MAX)
+  assert.deepEqual([...new Set(names)], [`${PREFIX}_acquires_total`])
 })
 
 test('a histogram counts each value in its bucket and in all above', () => {

@@ -38,12 +38,14 @@ export type TenantMetric = {
   help: string
   /** IBM's word for what its labels, beside those of the instance, tell apart. */
   segment: string | null
+  /** Too many lines each to be told of thousands: only where one instance is looked at. */
+  isDetail?: true
   samples(tenant: Tenant): Sample[]
 }
 
-const gauge = (name: keyof TenantCounts & string, of: string, help: string): TenantMetric => ({
+const gauge = (name: Exclude<keyof TenantCounts, 'instance'>, of: string, help: string): TenantMetric => ({
   ...{ name: of, type: 'gauge', help, segment: null },
-  samples: ({ counts }) => (counts ? [{ value: Number(counts[name]) }] : []),
+  samples: ({ counts }) => (counts ? [{ value: counts[name] }] : []),
 })
 
 const counted = (label: string, counts: ReadonlyMap<string, number> | undefined): Sample[] =>
@@ -57,7 +59,7 @@ export const tenantMetrics: readonly TenantMetric[] = [
   gauge('waiters', 'waiters', 'Requests that wait in line.'),
   gauge('storedBytes', 'stored_bytes', 'Bytes of values, metadata, labels and configurations.'),
   {
-    ...{ name: 'limit', type: 'gauge', segment: 'of' },
+    ...{ name: 'limit', type: 'gauge', segment: 'of', isDetail: true },
     help: 'What the instance may use at most, of what is limited.',
     samples: ({ limits }) =>
       Object.entries(toSnake(limits) as Record<string, number | null>).flatMap(([of, value]) =>
@@ -75,27 +77,46 @@ export const tenantMetrics: readonly TenantMetric[] = [
     samples: ({ figures }) => counted('how', figures?.ends),
   },
   {
-    ...{ name: 'wait_seconds', type: 'histogram', segment: null },
+    ...{ name: 'wait_seconds', type: 'histogram', segment: null, isDetail: true },
     help: 'How long a granted request waited in line.',
     samples: ({ figures }) => figures?.waits.series() ?? [],
   },
   {
-    ...{ name: 'hold_seconds', type: 'histogram', segment: null },
+    ...{ name: 'hold_seconds', type: 'histogram', segment: null, isDetail: true },
     help: 'How long grants lasted.',
     samples: ({ figures }) => figures?.holds.series() ?? [],
   },
 ]
 
-export function tenantExposition(tenants: readonly Tenant[], serviceName: string): string {
-  const own = tenants.map(tenant => ({ tenant, labels: labelsOf(tenant.record, serviceName) }))
-  const lines: string[] = []
-  for (const { name, type, help, samples } of tenantMetrics) {
-    lines.push(`# HELP ${PREFIX}_${name} ${help}`, `# TYPE ${PREFIX}_${name} ${type}`)
-    for (const { tenant, labels } of own)
-      for (const { suffix = '', labels: more = {}, value } of samples(tenant))
-        lines.push(`${PREFIX}_${name}${suffix}{${labels}${spelled(more)}} ${value}`)
+/** Instances whose lines of one metric are one piece: some 60 KB. */
+const PIECE_TENANTS = 200
+
+/** In pieces, so that others have their turn in between: ten thousand instances are some 36 MB, and a quarter of a second. */
+export function* tenantExposition(
+  tenants: readonly Tenant[],
+  { serviceName, hasDetails }: { serviceName: string; hasDetails: boolean },
+): Generator<string> {
+  const labels = new Map<Tenant, string>()
+  for (const { name, type, help, isDetail = false, samples } of tenantMetrics) {
+    if (isDetail && !hasDetails) continue
+    yield `# HELP ${PREFIX}_${name} ${help}\n# TYPE ${PREFIX}_${name} ${type}\n`
+    for (let from = 0; from < tenants.length; from += PIECE_TENANTS)
+      yield tenants
+        .slice(from, from + PIECE_TENANTS)
+        .map(linesOf)
+        .join('')
+
+    function linesOf(tenant: Tenant): string {
+      const own = labels.get(tenant) ?? labelsOf(tenant.record, serviceName)
+      labels.set(tenant, own)
+      return samples(tenant)
+        .map(
+          ({ suffix = '', labels: more = {}, value }) =>
+            `${PREFIX}_${name}${suffix}{${own}${spelled(more)}} ${value}\n`,
+        )
+        .join('')
+    }
   }
-  return `${lines.join('\n')}\n`
 }
 
 function spelled(labels: Readonly<Record<string, string | number>>): string {

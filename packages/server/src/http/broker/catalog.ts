@@ -1,20 +1,14 @@
 /** What is on offer, as OSB and IBM's resource controller read it. Texts for people live in the platform's own catalogue. */
-import { createHash } from 'node:crypto'
+import { guidOfName } from '../../administration/guid.ts'
 import type { PlanRecord } from '../../registry/records.ts'
 import { invalid } from '../reply.ts'
 import { type Answered, type Asked, options } from './asked.ts'
 import { BrokerRefusal } from './refusal.ts'
 import { bindingParameters, instanceParameters } from './schemas.ts'
 
-/** Version 5 of RFC 9562, of a name: ids of a catalogue are GUIDs that never change, and an operator's own plan has one as well. */
-function guidOf(name: string): string {
-  const hex = createHash('sha1').update('holdfast broker ').update(name).digest('hex')
-  const variant = ((Number.parseInt(hex.slice(16, 18), 16) & 0x3f) | 0x80).toString(16)
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(18, 20)}-${hex.slice(20, 32)}`
-}
-
-const serviceIdOf = (asked: Pick<Asked, 'doors'>) => guidOf(`service ${options(asked).serviceName}`)
-const planIdOf = (asked: Pick<Asked, 'doors'>, plan: string) => guidOf(`plan ${options(asked).serviceName} ${plan}`)
+// They never change, and an operator's own plan has one as well.
+const serviceIdOf = (asked: Pick<Asked, 'doors'>) => guidOfName(`service ${options(asked).serviceName}`)
+const planIdOf = (asked: Pick<Asked, 'doors'>, plan: string) => guidOfName(`plan ${options(asked).serviceName} ${plan}`)
 
 /** The plan of an instance, as the catalogue calls it. */
 export function idsOf(asked: Pick<Asked, 'doors'>, plan: string): { service_id: string; plan_id: string } {

@@ -5,18 +5,18 @@
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../app.ts'
-import { callerOf, presentedBy } from '../caller.ts'
+import { identified } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { paramsOf, queryOf } from '../names.ts'
-import { foreignOrigin } from '../origins.ts'
+import { noRoute } from '../no-route.ts'
 import { decide, denial } from '../permission.ts'
-import { invalid, refuse } from '../reply.ts'
+import { invalid } from '../reply.ts'
 import { type Validator, validator } from '../validate.ts'
 import { type Asked, type Endpoint, onBehalfOf } from './asked.ts'
 import { bind, lastBindingOperation, showBinding, unbind } from './bindings.ts'
 import { catalog } from './catalog.ts'
 import { deprovision, lastOperation, provision, show, update } from './instances.ts'
-import { BrokerRefusal, noEndpoint, sendRefusal } from './refusal.ts'
+import { BrokerRefusal, sendRefusal } from './refusal.ts'
 import { bindBody, provisionBody, stateBody, updateBody } from './schemas.ts'
 import { putState, showState } from './states.ts'
 
@@ -59,9 +59,8 @@ export function addBroker(app: App, doors: Doors): void {
   void app.register(
     async scope => {
       scope.setErrorHandler((error, request, reply) => sendRefusal(doors, error, request, reply))
-      scope.setNotFoundHandler((request, reply) =>
-        sendRefusal(doors, noEndpoint(endpoints, request, reply), request, reply),
-      )
+      const known = endpoints.map(({ method, path }) => ({ method, path: PREFIX + path }))
+      scope.setNotFoundHandler((request, reply) => sendRefusal(doors, noRoute(known, request, reply), request, reply))
       for (const endpoint of endpoints) addEndpoint(scope, doors, endpoint)
     },
     { prefix: PREFIX },
@@ -93,9 +92,7 @@ function addEndpoint(scope: App, doors: Doors, endpoint: Endpoint): void {
 /** Who asks, whether they speak a version that we know, whether they may, and what the URL says: in this order. */
 async function prepare(doors: Doors, request: FastifyRequest, { path, action, needs }: Endpoint): Promise<Prepared> {
   const { trace } = request.ids
-  const caller = await callerOf(doors, presentedBy(request.raw, doors), { named: undefined, trace })
-  if (!caller) throw refuse('unauthenticated')
-  if (!doors.origins.permits(request.headers)) throw refuse('forbidden', foreignOrigin)
+  const caller = await identified(doors, request, { named: undefined })
   const deed = { action, lock: null, instance: SERVICE_INSTANCE }
   const decision = await decide(doors, caller, deed)
   if (!decision.permitted) throw denial(doors, caller, { deed, decision, trace })

@@ -2,10 +2,8 @@
 import { errors } from '@holdfast/protocol/errors'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Doors } from '../doors.ts'
-import { matches, pathOf } from '../names.ts'
-import { headersOf, Refused, refuse } from '../reply.ts'
+import { headersOf, Refused } from '../reply.ts'
 import { wireErrorOf } from '../wire-error.ts'
-import type { Endpoint } from './asked.ts'
 
 /** What OSB has a word, and a status, of its own for. */
 export class BrokerRefusal extends Refused {
@@ -25,16 +23,6 @@ export function sendRefusal(doors: Doors, error: unknown, request: FastifyReques
   if (code === 'internal') doors.telemetry.failed(request.ids.trace, error)
   reply.headers(headersOf({ code, ...rest }, doors.clock.wallMs()))
   return reply.code(errors[code].status).send({ error: pascal(code), description: message })
-}
-
-export function noEndpoint(endpoints: readonly Endpoint[], request: FastifyRequest, reply: FastifyReply): Refused {
-  const segments = pathOf(request.raw.url ?? '').split('/')
-  const methods = endpoints
-    .filter(({ path }) => matches(`/broker${path}`.split('/'), segments))
-    .map(({ method }) => method)
-  if (methods.length === 0) return refuse('not_found', 'There is no such path.')
-  reply.header('allow', methods.join(', '))
-  return refuse('method_not_allowed', `This path knows ${methods.join(', ')}.`)
 }
 
 function pascal(code: string): string {
