@@ -17,6 +17,8 @@ const locks = [
   'serving',
   'claims',
   'decide',
+  'ending',
+  'deadlock',
   'repeats',
   'carry',
   'lines',

@@ -42,6 +42,12 @@ export const acquireOf = (
   ...fields,
 })
 
+/** For one lock alone, with a session that is made for it, as over `/v1`. */
+export const singleOf = (lock: string, key: string | null = null): Command =>
+  acquireOf({ ttlMs: 10_000, defaultTtlMs: 10_000, holder: null, key: key === null ? null : { key, digest: '' } }, [
+    lock,
+  ])
+
 export type Batch = { seq: number; entries: Entry[] }
 
 export class World {

@@ -3,6 +3,7 @@ import type { Bug } from '../bug.ts'
 
 const broker = 'packages/server/src/http/broker'
 const found = (name: string) => ({ file: `${broker}/broker.test.ts`, name })
+const bindings = (name: string) => ({ file: `${broker}/bindings.test.ts`, name })
 const rights = 'each endpoint asks for its right in `default`, whatever somebody may in an instance of their own'
 
 export const brokerBugs: readonly Bug[] = [
@@ -22,7 +23,7 @@ export const brokerBugs: readonly Bug[] = [
     file: 'packages/server/src/administration/bindings.ts',
     find: 'keysOf(options, named).map(',
     replace: 'keysOf(options, named).slice(-1).map(',
-    test: found(
+    test: bindings(
       'a binding is a key of its role in the form of IBM’s; asked for again it is one more, and all end with it',
     ),
   },
@@ -33,7 +34,9 @@ export const brokerBugs: readonly Bug[] = [
     file: 'packages/server/src/administration/bindings.ts',
     find: "  if (newest.state === 'revoked')",
     replace: "  if (newest.state !== 'active' && count < 0)",
-    test: found('a binding succeeds another with its subject, ends when it was said to, and knows the limits on keys'),
+    test: bindings(
+      'a binding succeeds another with its subject, ends when it was said to, and knows the limits on keys',
+    ),
   },
   {
     id: 'broker-gives-what-it-has-not',

@@ -11,6 +11,8 @@ const random = {
   env: { TEST_SEED: '3', TEST_RUNS: '600' },
 }
 const rowOf = (name: string) => ({ file: decideTest, name })
+const ending = (name: string) => ({ file: `${locks}/ending.test.ts`, name })
+const deadlock = (name: string) => ({ file: `${locks}/deadlock.test.ts`, name })
 const claim = (name: string) => ({ file: claimsTest, name })
 
 export const coreBugs: readonly Bug[] = [
@@ -21,7 +23,7 @@ export const coreBugs: readonly Bug[] = [
     file: `${locks}/wakeups.ts`,
     find: 'return delayUntilMs > 0 ? [at(delayUntilMs), at(promiseUntilMs)] : [at(promiseUntilMs)]',
     replace: 'return [at(promiseUntilMs)]',
-    test: rowOf('a lock-delay ends in its time when the holder has said before that it knows of its loss'),
+    test: ending('a lock-delay ends in its time when the holder has said before that it knows of its loss'),
   },
   {
     id: 'batch-decided-on-one-state',
@@ -195,7 +197,7 @@ export const coreBugs: readonly Bug[] = [
     file: `${locks}/acquire.ts`,
     find: 'const cycle = breakDeadlocks(draft, waiter)',
     replace: 'const cycle = null as ReturnType<typeof breakDeadlocks>',
-    test: rowOf('a deadlock is refused to the youngest of the lowest priority, with the cycle spelled out'),
+    test: deadlock('a deadlock is refused to the youngest of the lowest priority, with the cycle spelled out'),
   },
   {
     id: 'nobody-did-it',

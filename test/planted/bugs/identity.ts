@@ -3,6 +3,7 @@ import type { Bug } from '../bug.ts'
 
 const auth = 'packages/server/src/auth'
 const tokens = (name: string) => ({ file: `${auth}/tokens.test.ts`, name })
+const keySets = (name: string) => ({ file: `${auth}/key-sets.test.ts`, name })
 const keys = (name: string) => ({ file: `${auth}/api-keys.test.ts`, name })
 const limits = (name: string) => ({ file: `${auth}/login-limits.test.ts`, name })
 const ownTokens = (name: string) => ({ file: `${auth}/own-tokens.test.ts`, name })
@@ -45,7 +46,7 @@ export const identityBugs: readonly Bug[] = [
     file: `${auth}/tokens.ts`,
     find: 'if (!remembered.key.isWithdrawn) return remembered.verdict',
     replace: 'return remembered.verdict',
-    test: tokens('a remembered token is forgotten with its key long before it expires'),
+    test: keySets('a remembered token is forgotten with its key long before it expires'),
   },
   {
     id: 'keys-of-any-issuer',
@@ -54,7 +55,7 @@ export const identityBugs: readonly Bug[] = [
     file: `${auth}/key-sets.ts`,
     find: 'if (found?.issuer !== issuer) throw',
     replace: 'if (!found) throw',
-    test: tokens('discovery is believed only if it is of the issuer itself'),
+    test: keySets('discovery is believed only if it is of the issuer itself'),
   },
   {
     id: 'away-means-wrong',
@@ -63,7 +64,7 @@ export const identityBugs: readonly Bug[] = [
     file: `${auth}/key-sets.ts`,
     find: '    if (this.#hasFailed)\n',
     replace: '    if (this.#hasFailed && this.#keys.size < 0)\n',
-    test: tokens('while the issuer is away its known keys go on, and what names another cannot be decided'),
+    test: keySets('while the issuer is away its known keys go on, and what names another cannot be decided'),
   },
   {
     id: 'no-cooldown',
@@ -72,7 +73,7 @@ export const identityBugs: readonly Bug[] = [
     file: `${auth}/key-sets.ts`,
     find: 'if (this.#mayFetch()) {',
     replace: 'if (this.#mayFetch() || wanted.kid) {',
-    test: tokens('names of keys that nobody knows cause one fetch in COOLDOWN_MS'),
+    test: keySets('names of keys that nobody knows cause one fetch in COOLDOWN_MS'),
   },
   {
     id: 'revoked-key-opens',

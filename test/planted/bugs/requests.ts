@@ -11,6 +11,8 @@ const random = {
   env: { TEST_SEED: '3', TEST_RUNS: '600' },
 }
 const rowOf = (name: string) => ({ file: decideTest, name })
+const ending = (name: string) => ({ file: `${locks}/ending.test.ts`, name })
+const repeat = (name: string) => ({ file: `${locks}/repeats.test.ts`, name })
 const claim = (name: string) => ({ file: claimsTest, name })
 
 export const requestBugs: readonly Bug[] = [
@@ -106,7 +108,7 @@ export const requestBugs: readonly Bug[] = [
     file: `${locks}/grants.ts`,
     find: "const change = isOwnDoing || ended.type === 'transferred' ? 0 : draft.change(grant.session)",
     replace: 'const change = 0',
-    test: rowOf('a forced release frees the lock at once when the holder says that it knows'),
+    test: ending('a forced release frees the lock at once when the holder says that it knows'),
   },
   {
     id: 'forced-and-granted-at-once',
@@ -115,7 +117,7 @@ export const requestBugs: readonly Bug[] = [
     file: `${locks}/operating.ts`,
     find: 'const promiseUntilMs = command.now ? 0 : ',
     replace: 'const promiseUntilMs = command.now || true ? 0 : ',
-    test: rowOf('a forced release waits for the last promise, unless the operator says now'),
+    test: ending('a forced release waits for the last promise, unless the operator says now'),
   },
   {
     id: 'preempted-and-granted-at-once',
@@ -124,7 +126,7 @@ export const requestBugs: readonly Bug[] = [
     file: `${locks}/preemption.ts`,
     find: 'const promiseUntilMs = session?.deadlineMs ?? draft.now',
     replace: 'const promiseUntilMs = draft.now',
-    test: rowOf(
+    test: ending(
       'a preempted holder who has not said that it knows keeps the next one out until its last promise is over',
     ),
   },
@@ -144,7 +146,7 @@ export const requestBugs: readonly Bug[] = [
     file: `${locks}/requests.ts`,
     find: 'return session.requests?.get(request) ?? null',
     replace: 'return null',
-    test: rowOf('the same request id has one effect, and is answered with what is true now'),
+    test: repeat('the same request id has one effect, and is answered with what is true now'),
   },
   {
     id: 'request-ids-not-carried',
@@ -164,7 +166,7 @@ export const requestBugs: readonly Bug[] = [
     file: `${locks}/requests.ts`,
     find: 'if (!grant || grant.session !== command.session) gone ??= token\n',
     replace: 'if (!grant) continue\n',
-    test: rowOf('the same request id has one effect, and is answered with what is true now'),
+    test: repeat('the same request id has one effect, and is answered with what is true now'),
   },
   {
     id: 'more-than-the-longest-hold',

@@ -1,22 +1,13 @@
 /** What the safety of the core rests on, claim by claim, where a table of commands would not show it. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
+import { granted, refused, release } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 import { eventsOf } from './events.ts'
 import type { Command, GrantView, Held, Reply } from './model.ts'
 import { NUMBERS_PER_EPOCH, newState, nextNumber } from './state.ts'
 
 const by = 'test'
-
-function granted(reply: Reply): GrantView {
-  assert(reply.ok === true && reply.type === 'granted', `expected a grant, not ${JSON.stringify(reply)}`)
-  return reply.grants[0]!
-}
-
-function refused(reply: Reply): string {
-  assert(reply.ok === false, `expected a refusal, not ${JSON.stringify(reply)}`)
-  return reply.code === 'lock_lost' || reply.code === 'lock_held' ? `${reply.code} ${reply.reason}` : reply.code
-}
 
 /** What the refusal says is in the way. */
 function inTheWay(reply: Reply): Held {
@@ -26,14 +17,6 @@ function inTheWay(reply: Reply): Held {
   )
   return reply.held
 }
-
-const release = ({ session, lock, token }: GrantView): Command => ({
-  type: 'release',
-  by,
-  session,
-  grants: [{ lock, token }],
-  request: null,
-})
 
 test('a token of the past is refused by everything, whoever holds the lock now', () => {
   const world = new World()

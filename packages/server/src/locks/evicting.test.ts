@@ -1,8 +1,8 @@
 /** A subject that may do nothing any more: what its sessions hold and wait for ends. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
+import { queued, told } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
-import { waitAnswer } from './answers.ts'
 
 const reason = 'The credential has been revoked.'
 
@@ -17,10 +17,8 @@ test('its grants end by force, so the next ones wait for what was promised; its 
   const [ann, more, bob] = [openAs(world, 'ann', 5_000), openAs(world, 'ann', 5_000), openAs(world, 'bob', 60_000)]
   assert.equal(world.do(acquireOf(ann, ['x'])).ok, true)
   assert.equal(world.do(acquireOf(bob, ['y'])).ok, true)
-  const wait = world.do(acquireOf(bob, ['x'], { waitMs: null }))
-  assert(wait.ok === 'queued')
-  const own = world.do(acquireOf(more, ['y'], { waitMs: null }))
-  assert(own.ok === 'queued')
+  const ticket = queued(world.do(acquireOf(bob, ['x'], { waitMs: null })))
+  queued(world.do(acquireOf(more, ['y'], { waitMs: null })))
   assert.deepEqual(world.do({ type: 'evict', by: 'service', subject: 'ann', reason }), {
     ok: true,
     type: 'released',
@@ -29,14 +27,10 @@ test('its grants end by force, so the next ones wait for what was promised; its 
   })
   assert.equal(world.state.locks.get('y')?.queue.length, 0)
   assert.equal(world.state.locks.get('y')?.grants.length, 1)
-  const told = () => {
-    const entry = world.ends.get(wait.ticket)
-    return entry ? waitAnswer(world.state, entry, { now: world.now, at: 0 }) : null
-  }
   world.pass(4_999)
-  assert.equal(told(), null, 'ann may believe that she holds it')
+  assert.equal(told(world, ticket), null, 'ann may believe that she holds it')
   world.pass(1)
-  assert.equal(told()?.ok, true)
+  assert.equal(told(world, ticket)?.ok, true)
 })
 
 test('a subject with too much for one turn is evicted in several', () => {

@@ -11,28 +11,15 @@ import {
   SESSION_REQUESTS_MAX,
   SESSIONS_MAX,
 } from '@holdfast/protocol/limits'
-import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
-import type { Command, IdempotencyKey, Reply } from './model.ts'
+import { refusedBy, tokenOf } from '../../../../test/simulation/core-replies.ts'
+import { acquireOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
+import type { Command, IdempotencyKey } from './model.ts'
 import { QUEUE_SHOWN_MAX } from './operating.ts'
 import { ENDED_MAX, Endings } from './state.ts'
 
 const by = 'test'
 /** Large worlds are judged by what they answer. */
 const large = () => new World({ isJudged: false })
-
-function refusedBy(reply: Reply, limit: string, max: number): void {
-  assert.deepEqual(reply, { ok: false, code: 'quota_exceeded', limit, max })
-}
-
-function tokenOf(reply: Reply): number {
-  assert(reply.ok === true && reply.type === 'granted', JSON.stringify(reply))
-  return reply.grants[0]!.token
-}
-
-const single = (lock: string, key: string | null = null): Command =>
-  acquireOf({ ttlMs: 10_000, defaultTtlMs: 10_000, holder: null, key: key === null ? null : { key, digest: '' } }, [
-    lock,
-  ])
 
 test('an instance has SESSIONS_MAX sessions, however they come to be', () => {
   const world = new World()
@@ -42,21 +29,21 @@ test('an instance has SESSIONS_MAX sessions, however they come to be', () => {
   assert.equal(world.do(open).ok, true)
   assert.equal(world.state.sessionCount, SESSIONS_MAX)
   refusedBy(world.do(open), 'sessions', SESSIONS_MAX)
-  refusedBy(world.do(single('a')), 'sessions', SESSIONS_MAX)
+  refusedBy(world.do(singleOf('a')), 'sessions', SESSIONS_MAX)
   world.do({ type: 'close_session', by, session: first })
-  tokenOf(world.do(single('a')))
-  refusedBy(world.do(single('b')), 'sessions', SESSIONS_MAX)
+  tokenOf(world.do(singleOf('a')))
+  refusedBy(world.do(singleOf('b')), 'sessions', SESSIONS_MAX)
 })
 
 test('an instance remembers IDEMPOTENCY_KEYS_MAX keys', () => {
   const world = large()
   // Only how many they are is looked at.
   for (let index = 1; index < IDEMPOTENCY_KEYS_MAX; index++) world.state.keys.set(`${index}`, {} as IdempotencyKey)
-  tokenOf(world.do(single('a', 'the last')))
+  tokenOf(world.do(singleOf('a', 'the last')))
   assert.equal(world.state.keys.size, IDEMPOTENCY_KEYS_MAX)
-  refusedBy(world.do(single('b', 'one more')), 'idempotency_keys', IDEMPOTENCY_KEYS_MAX)
-  tokenOf(world.do(single('b')))
-  assert.equal(world.do(single('a', 'the last')).ok, true, 'a repeat needs no room')
+  refusedBy(world.do(singleOf('b', 'one more')), 'idempotency_keys', IDEMPOTENCY_KEYS_MAX)
+  tokenOf(world.do(singleOf('b')))
+  assert.equal(world.do(singleOf('a', 'the last')).ok, true, 'a repeat needs no room')
 })
 
 test('a line has QUEUE_WAITERS_MAX places, and shows the first QUEUE_SHOWN_MAX', () => {

@@ -1,8 +1,8 @@
 /** What an instance may have at once, each at n and at n + 1, and that what gives back is never refused. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
-import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
-import { waitAnswer } from './answers.ts'
+import { queued, refusedBy, releaseOf, tokenOf, told } from '../../../../test/simulation/core-replies.ts'
+import { acquireOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
 import type { Command, Reply } from './model.ts'
 import type { Quota } from './quota.ts'
 
@@ -14,36 +14,12 @@ const worldOf = (quota: Partial<Quota>): World => {
   return world
 }
 
-function refusedBy(reply: Reply | null, limit: string, max: number): void {
-  assert(reply?.ok === false)
+/** A refusal after a wait, but for how long that was. */
+function unwaited(reply: Reply | null): Reply {
+  assert(reply?.ok === false, `expected a refusal, not ${JSON.stringify(reply)}`)
   const { waitedMs: _waitedMs, ...refusal } = reply
-  assert.deepEqual(refusal, { ok: false, code: 'quota_exceeded', limit, max })
+  return refusal
 }
-
-function tokenOf(reply: Reply | null): number {
-  assert(reply?.ok === true && reply.type === 'granted', JSON.stringify(reply))
-  return reply.grants[0]!.token
-}
-
-function ticketOf(reply: Reply): number {
-  assert(reply.ok === 'queued', JSON.stringify(reply))
-  return reply.ticket
-}
-
-function told(world: World, ticket: number): Reply | null {
-  const entry = world.ends.get(ticket)
-  return entry ? waitAnswer(world.state, entry, { now: world.now, at: 0 }) : null
-}
-
-const release = (session: string, lock: string, token: number): Command => ({
-  type: 'release',
-  by,
-  session,
-  grants: [{ lock, token }],
-  request: null,
-})
-const single = (lock: string): Command =>
-  acquireOf({ ttlMs: 10_000, defaultTtlMs: 10_000, holder: null, key: null }, [lock])
 
 test('the n-th lock is granted, the next is refused at once, and one that is given back makes room', () => {
   const world = worldOf({ heldLocks: 3 })
@@ -52,12 +28,12 @@ test('the n-th lock is granted, the next is refused at once, and one that is giv
   refusedBy(world.do(acquireOf(session, ['b', 'c', 'd'])), 'held_locks', 3)
   tokenOf(world.do(acquireOf(session, ['b', 'c'])))
   refusedBy(world.do(acquireOf(session, ['d'])), 'held_locks', 3)
-  refusedBy(world.do(single('d')), 'held_locks', 3)
+  refusedBy(world.do(singleOf('d')), 'held_locks', 3)
   assert.equal(world.state.sessionCount, 1, 'nothing was opened for what was refused')
   // Who asks again for what it holds takes no more.
   tokenOf(world.do(acquireOf(session, ['a'], { isReentrant: true })))
-  world.do(release(session, 'a', token))
-  world.do(release(session, 'a', token))
+  world.do(releaseOf(session, [{ lock: 'a', token }]))
+  world.do(releaseOf(session, [{ lock: 'a', token }]))
   tokenOf(world.do(acquireOf(session, ['d'])))
 })
 
@@ -74,15 +50,15 @@ test('a lock is handed over at the limit; a waiter for whom there is no room is 
   const [one, two, three] = [world.open(), world.open(), world.open()]
   const token = tokenOf(world.do(acquireOf(one, ['a'])))
   tokenOf(world.do(acquireOf(one, ['b'])))
-  const next = ticketOf(world.do(acquireOf(two, ['a'], { waitMs: null })))
-  const both = ticketOf(world.do(acquireOf(three, ['a', 'c'], { waitMs: null })))
-  const last = ticketOf(world.do(acquireOf(three, ['c', 'a'], { waitMs: null })))
-  world.do(release(one, 'a', token))
+  const next = queued(world.do(acquireOf(two, ['a'], { waitMs: null })))
+  const both = queued(world.do(acquireOf(three, ['a', 'c'], { waitMs: null })))
+  const last = queued(world.do(acquireOf(three, ['c', 'a'], { waitMs: null })))
+  world.do(releaseOf(one, [{ lock: 'a', token }]))
   const handed = tokenOf(told(world, next))
   assert.equal(told(world, both), null)
-  world.do(release(two, 'a', handed))
-  refusedBy(told(world, both), 'held_locks', 2)
-  refusedBy(told(world, last), 'held_locks', 2)
+  world.do(releaseOf(two, [{ lock: 'a', token: handed }]))
+  refusedBy(unwaited(told(world, both)), 'held_locks', 2)
+  refusedBy(unwaited(told(world, last)), 'held_locks', 2)
   tokenOf(world.do(acquireOf(three, ['c'])))
 })
 
@@ -91,12 +67,12 @@ test('many whose turn comes at once are refused in several decisions: each must 
   const [holder, waiting] = [world.open(), world.open()]
   const token = tokenOf(world.do(acquireOf(holder, ['a'])))
   const tickets = Array.from({ length: 200 }, () =>
-    ticketOf(world.do(acquireOf(waiting, [{ ...claim, lock: 'a' }], { waitMs: null }))),
+    queued(world.do(acquireOf(waiting, [{ ...claim, lock: 'a' }], { waitMs: null }))),
   )
   world.quota = { ...free, heldLocks: 0 }
-  world.do(release(holder, 'a', token))
+  world.do(releaseOf(holder, [{ lock: 'a', token }]))
   assert.equal(world.state.tickets.size, 0)
-  for (const ticket of tickets) refusedBy(told(world, ticket), 'held_locks', 0)
+  for (const ticket of tickets) refusedBy(unwaited(told(world, ticket)), 'held_locks', 0)
   for (const { entries } of world.log) assert.ok(entries.length < 200)
 })
 
@@ -106,11 +82,11 @@ test('the n-th session is opened and the next is not; what `/v1` opens for one l
   const world = worldOf({ sessions: 2, heldLocks: 2 })
   const open: Command = { type: 'open_session', by, ttlMs: 10_000, labels: null }
   const first = world.open()
-  tokenOf(world.do(single('a')))
+  tokenOf(world.do(singleOf('a')))
   assert.equal(world.do(open).ok, true)
   refusedBy(world.do(open), 'sessions', 2)
-  tokenOf(world.do(single('b')))
-  refusedBy(world.do(single('c')), 'held_locks', 2)
+  tokenOf(world.do(singleOf('b')))
+  refusedBy(world.do(singleOf('c')), 'held_locks', 2)
   assert.equal(world.do({ type: 'close_session', by, session: first }).ok, true)
   assert.equal(world.do(open).ok, true)
   refusedBy(world.do(open), 'sessions', 2)
@@ -121,12 +97,12 @@ test('the n-th waiter stands in line and the next is refused; who need not wait 
   const [holder, other] = [world.open(), world.open()]
   tokenOf(world.do(acquireOf(holder, ['a'])))
   const wait = () => world.do(acquireOf(other, ['a'], { waitMs: null }))
-  ticketOf(wait())
-  const ticket = ticketOf(wait())
+  queued(wait())
+  const ticket = queued(wait())
   refusedBy(wait(), 'waiters', 2)
   tokenOf(world.do(acquireOf(other, ['b'], { waitMs: null })))
   world.do({ type: 'abandon', by, ticket })
-  ticketOf(wait())
+  queued(wait())
   refusedBy(wait(), 'waiters', 2)
 })
 
@@ -158,9 +134,9 @@ test('what waits counts as much as what it will be granted, so that a hand-over 
   const token = tokenOf(world.do(acquireOf(holder, ['a'])))
   const fields = { waitMs: null, metadata: { a: 1 }, value: 'v' }
   refusedBy(world.do(acquireOf(other, ['a', 'b', 'c'], fields)), 'stored_bytes', 16)
-  const ticket = ticketOf(world.do(acquireOf(other, ['a', 'b'], fields)))
+  const ticket = queued(world.do(acquireOf(other, ['a', 'b'], fields)))
   assert.equal(world.state.storedBytes, 16)
-  world.do(release(holder, 'a', token))
+  world.do(releaseOf(holder, [{ lock: 'a', token }]))
   tokenOf(told(world, ticket))
   assert.equal(world.state.storedBytes, 16)
 })
@@ -169,8 +145,8 @@ test('in a disabled instance nobody who waits is granted anything', () => {
   const world = worldOf({})
   const [holder, other] = [world.open(), world.open()]
   const token = tokenOf(world.do(acquireOf(holder, ['a'])))
-  const ticket = ticketOf(world.do(acquireOf(other, ['a'], { waitMs: null })))
+  const ticket = queued(world.do(acquireOf(other, ['a'], { waitMs: null })))
   world.quota = { ...free, isEnabled: false }
-  assert.equal(world.do(release(holder, 'a', token)).ok, true)
+  assert.equal(world.do(releaseOf(holder, [{ lock: 'a', token }])).ok, true)
   assert.deepEqual(told(world, ticket), { ok: false, code: 'forbidden', reason: 'instance_disabled', waitedMs: 0 })
 })

@@ -1,24 +1,71 @@
 /** A request that comes again: it has had its effect, and is answered with what is true of it now; one that only has its id is told so. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
+import {
+  granted,
+  grantsOf,
+  queued,
+  refused,
+  release,
+  releaseOf,
+  told,
+} from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
-import type { Command, GrantView, Reply } from './model.ts'
+import type { Command } from './model.ts'
 import { alreadySettled, usedOtherwise } from './requests.ts'
 
 const by = 'test'
 const wait = { waitMs: null }
 
-function grantsOf(reply: Reply): GrantView[] {
-  assert(reply.ok === true && reply.type === 'granted', `expected a grant, not ${JSON.stringify(reply)}`)
-  return reply.grants
-}
+test('the same request id has one effect, and is answered with what is true now', () => {
+  const world = new World()
+  const [a, b] = [world.open(60_000), world.open(60_000)]
+  const ask = () => world.do(acquireOf(a, ['x'], { ...wait, request: 1 }))
+  const grant = granted(ask())
+  assert.equal(granted(ask()).token, grant.token)
+  const place = () => queued(world.do(acquireOf(b, ['x'], { ...wait, request: 1 })))
+  assert.equal(place(), place())
+  world.do(release(grant, 2))
+  assert.equal(world.do(release(grant, 2)).ok, true)
+  assert.equal(refused(ask()), 'lock_lost session_closed')
+  world.do({ type: 'renew', by, session: a, settled: 500 })
+  assert.equal(refused(ask()), 'invalid_request')
+  assert.equal(world.state.sessions.get(a)?.requests?.size, 0, 'what is settled is forgotten')
+})
 
-const releaseOf = (session: string, grants: { lock: string; token: number }[], request: number | null): Command => ({
-  type: 'release',
-  by,
-  session,
-  grants: grants.map(({ lock, token }) => ({ lock, token })),
-  request,
+test('a wait that was settled while it waited keeps its place, is answered when repeated, and can be taken back', () => {
+  const world = new World()
+  const [a, b] = [world.open(60_000), world.open(60_000)]
+  const holder = granted(world.do(acquireOf(a, ['x'])))
+  const ask = () => world.do(acquireOf(b, ['x'], { ...wait, request: 5 }))
+  const ticket = queued(ask())
+  world.do({ type: 'renew', by, session: b, settled: 500 })
+  assert.equal(queued(ask()), ticket)
+  world.do(release(holder))
+  const token = granted(told(world, ticket)).token
+  assert.equal(granted(ask()).token, token)
+  world.do({ type: 'cancel', by, session: b, cancels: 5, request: null })
+  assert.equal(world.state.grantCount, 0)
+  assert.equal(refused(ask()), 'invalid_request')
+})
+
+test('a v1 key gives the same grant again, another body is refused, a refusal is not remembered', () => {
+  const world = new World()
+  const single = (lock: string, fields = {}) =>
+    acquireOf({ ttlMs: 2_000, defaultTtlMs: 30_000, holder: 'cron', key: { key: 'k', digest: lock } }, [lock], fields)
+  const holder = granted(world.do(acquireOf(world.open(60_000), ['x'])))
+  assert.equal(refused(world.do(single('x'))), 'lock_held held')
+  world.do(release(holder))
+  const grant = granted(world.do(single('x')))
+  assert.equal(granted(world.do(single('x'))).token, grant.token)
+  assert.equal(refused(world.do(single('y'))), 'invalid_request')
+  const releaseIt = () => world.do({ type: 'release_single', by, session: grant.session, lock: 'x' })
+  assert.equal(releaseIt().ok, true)
+  assert.equal(releaseIt().ok, true)
+  assert.equal(
+    refused(world.do({ type: 'renew_single', by, session: grant.session, lock: 'x' })),
+    'lock_lost session_closed',
+  )
 })
 
 test('a repeat in line must ask for all that was asked for, and as it was', () => {

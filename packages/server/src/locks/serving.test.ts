@@ -2,33 +2,21 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { SESSION_ENDING_BYTES_MAX } from '@holdfast/protocol/limits'
+import { grantsOf, queued, releaseOf, tokenOf } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
-import type { Acquire, Command, Reply } from './model.ts'
+import type { Acquire } from './model.ts'
 
 const by = 'test'
 const wait = { waitMs: null }
 const single: Acquire['session'] = { ttlMs: 60_000, defaultTtlMs: 60_000, holder: 'v1', key: null }
 const shared = (lock: string) => [claimOf(lock, { mode: 'shared' })]
 
-function token(reply: Reply): number {
-  assert.ok(reply.ok === true && reply.type === 'granted', JSON.stringify(reply))
-  return reply.grants[0]!.token
-}
-
-function queued(reply: Reply): number {
-  assert.ok(reply.ok === 'queued', JSON.stringify(reply))
-  return reply.ticket
-}
-
 /** Whoever holds the lock, in the order of their tokens. */
 const holders = (world: World, lock: string) => world.state.locks.get(lock)?.grants.map(({ session }) => session) ?? []
-const release = (session: string, lock: string, held: number): Command => ({
-  ...{ type: 'release', by, session, grants: [{ lock, token: held }], request: null },
-})
 
 test('who waits is served when a session that was made for one grant gives it back', () => {
   const world = new World({ isJudged: false })
-  token(world.do(acquireOf(single, ['x'])))
+  tokenOf(world.do(acquireOf(single, ['x'])))
   const [first = ''] = holders(world, 'x')
   const next = world.open()
   queued(world.do(acquireOf(next, ['x'], wait)))
@@ -39,7 +27,7 @@ test('who waits is served when a session that was made for one grant gives it ba
 test('who stands behind a wait that is cancelled moves up, and is served if that was all that kept it', () => {
   const world = new World({ isJudged: false })
   const [reader, writer, behind] = [world.open(), world.open(), world.open()]
-  token(world.do(acquireOf(reader, shared('x'))))
+  tokenOf(world.do(acquireOf(reader, shared('x'))))
   queued(world.do(acquireOf(writer, ['x'], { ...wait, request: 1 })))
   queued(world.do(acquireOf(behind, shared('x'), wait)))
   world.do({ type: 'cancel', by, session: writer, cancels: 1, request: 2 })
@@ -52,9 +40,9 @@ test('what is given back, or waited for no more, counts no more among the names 
   const name = 'n'.repeat(500)
   // Three bytes a unit, twice: more than all that a session may have at once, several times over.
   const times = Math.ceil((3 * SESSION_ENDING_BYTES_MAX) / (name.length * 6))
-  const kept = token(world.do(acquireOf(other, [`${name}/held`])))
+  const kept = tokenOf(world.do(acquireOf(other, [`${name}/held`])))
   for (let count = 0; count < times; count++) {
-    world.do(release(own, name, token(world.do(acquireOf(own, [name])))))
+    world.do(releaseOf(own, grantsOf(world.do(acquireOf(own, [name])))))
     const waiting = queued(world.do(acquireOf(own, [`${name}/held`], { waitMs: 1, request: count + 1 })))
     world.pass(1)
     world.do({ type: 'end_wait', by, ticket: waiting })
@@ -84,19 +72,19 @@ test('the shorter of two longest holds counts: the one that is asked for, or tha
 test('a reader who waits behind a writer is not in the way of a reader who holds', () => {
   const world = new World({ isJudged: false })
   const [a, b] = [world.open(), world.open()]
-  token(world.do(acquireOf(a, shared('x'))))
-  token(world.do(acquireOf(b, ['y'])))
-  token(world.do(acquireOf(b, shared('x'))))
+  tokenOf(world.do(acquireOf(a, shared('x'))))
+  tokenOf(world.do(acquireOf(b, ['y'])))
+  tokenOf(world.do(acquireOf(b, shared('x'))))
   queued(world.do(acquireOf(a, ['y'], wait)))
   // It is a reader of what a reader holds: nobody has to go first.
-  token(world.do(acquireOf(b, shared('x'), { task: 'another' })))
+  tokenOf(world.do(acquireOf(b, shared('x'), { task: 'another' })))
 })
 
 test('what another task of the holder waits for makes no circle', () => {
   const world = new World({ isJudged: false })
   const [a, b] = [world.open(), world.open()]
-  token(world.do(acquireOf(a, ['x'])))
-  token(world.do(acquireOf(b, ['y'], { task: 'holds' })))
+  tokenOf(world.do(acquireOf(a, ['x'])))
+  tokenOf(world.do(acquireOf(b, ['y'], { task: 'holds' })))
   queued(world.do(acquireOf(b, ['x'], { ...wait, task: 'waits' })))
   queued(world.do(acquireOf(a, ['y'], wait)))
 })
@@ -104,10 +92,10 @@ test('what another task of the holder waits for makes no circle', () => {
 test('a lock that is waited for as an ordinary one, and held by nobody, does not become a semaphore', () => {
   const world = new World({ isJudged: false })
   const [a, b] = [world.open(), world.open()]
-  const held = token(world.do(acquireOf(a, ['x'])))
-  token(world.do(acquireOf(a, ['y'])))
+  const held = grantsOf(world.do(acquireOf(a, ['x'])))
+  tokenOf(world.do(acquireOf(a, ['y'])))
   queued(world.do(acquireOf(b, ['x', 'y'], wait)))
-  world.do(release(a, 'x', held))
+  world.do(releaseOf(a, held))
   const permits = [claimOf('x', { mode: 'permits', permits: 1, limit: 2 })]
   const asked = world.do(acquireOf(a, permits))
   assert.ok(asked.ok === false && asked.code === 'invalid_request', JSON.stringify(asked))

@@ -2,23 +2,14 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { LABELS_MAX } from '@holdfast/protocol/limits'
+import { grantsOf, isGranted, queued } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
-import type { Command, GrantView, Held, LockView, Reply, WaiterView } from './model.ts'
+import type { Command, Held, LockView, WaiterView } from './model.ts'
 import { wakeups } from './wakeups.ts'
 
 const by = 'test'
 const wait = { waitMs: null }
 const shared = (lock: string) => claimOf(lock, { mode: 'shared' })
-
-function grantsOf(reply: Reply): GrantView[] {
-  assert(reply.ok === true && reply.type === 'granted', `expected a grant, not ${JSON.stringify(reply)}`)
-  return reply.grants
-}
-
-function ticketOf(reply: Reply): number {
-  assert(reply.ok === 'queued', `expected a place in line, not ${JSON.stringify(reply)}`)
-  return reply.ticket
-}
 
 const lockOf = (world: World, lock: string): LockView => {
   const reply = world.do({ type: 'show', by, lock })
@@ -31,8 +22,6 @@ const lineOf = (world: World, lock: string): WaiterView[] => {
   assert(reply.ok === true && reply.type === 'queue')
   return reply.waiters
 }
-
-const isGranted = (world: World, ticket: number) => Boolean(world.ends.get(ticket)?.gone?.grants)
 
 const freeze = (prefix: string): Command => ({ type: 'freeze', by, prefix, untilAt: 9e12, reason: 'r' })
 
@@ -65,7 +54,7 @@ test('a line shows how each of it wants the lock that was asked about, and its p
   const world = new World()
   const [a, b, c] = [world.open(), world.open(), world.open()]
   grantsOf(world.do(acquireOf(a, ['x', 'y'])))
-  ticketOf(world.do(acquireOf(b, ['y'], wait)))
+  queued(world.do(acquireOf(b, ['y'], wait)))
   const claims = ['x', shared('y'), claimOf('z', { mode: 'permits', permits: 2, limit: 3 })]
   const set = world.do(acquireOf(c, claims, wait))
   assert(set.ok === 'queued')
@@ -86,7 +75,7 @@ test('of several locks the one that is held is named, else the one that is kept 
   delayed(world, 'delayed')
   // A line before what nobody holds: its first waits for another lock as well.
   grantsOf(world.do(acquireOf(a, ['held'])))
-  ticketOf(world.do(acquireOf(b, ['held', 'waited'], wait)))
+  queued(world.do(acquireOf(b, ['held', 'waited'], wait)))
   const told = (...locks: string[]): [string, Held['lock']] => {
     const reply = world.do(acquireOf(c, locks))
     assert(reply.ok === false && reply.code === 'lock_held' && reply.held)
@@ -103,7 +92,7 @@ test('who takes back what it was granted serves whoever waits for it', () => {
   const world = new World()
   const [a, b] = [world.open(), world.open()]
   grantsOf(world.do(acquireOf(a, ['x'], { request: 1 })))
-  const next = ticketOf(world.do(acquireOf(b, ['x'], wait)))
+  const next = queued(world.do(acquireOf(b, ['x'], wait)))
   world.do({ type: 'cancel', by, session: a, cancels: 1, request: null })
   assert.ok(isGranted(world, next))
 })
@@ -118,7 +107,7 @@ test('who preempts somebody whose last promise is just over has the lock at once
   const b = world.open()
   const [x] = grantsOf(world.do(acquireOf(b, ['x'], { ...wait, priority: 5, preempt: 'immediate' })))
   assert.equal(x?.session, b)
-  const waiting = ticketOf(world.do(acquireOf(b, ['y'], wait)))
+  const waiting = queued(world.do(acquireOf(b, ['y'], wait)))
   world.do({ type: 'preempt', by, lock: 'y', token: null, reason: 'r', graceMs: 0 })
   assert.ok(isGranted(world, waiting))
 })
@@ -130,8 +119,8 @@ test('an owner that has just read the log finds due what was due before', () => 
   grantsOf(world.do(acquireOf(a, [claimOf('held', { maxHoldMs: 500_000 })])))
   grantsOf(world.do(acquireOf(a, ['plain'])))
   world.do({ type: 'preempt', by, lock: 'plain', token: null, reason: 'r', graceMs: 5_000 })
-  const bounded = ticketOf(world.do(acquireOf(world.open(1_000_000), ['held'], { waitMs: 70_000 })))
-  ticketOf(world.do(acquireOf(world.open(1_000_000), ['held'], wait)))
+  const bounded = queued(world.do(acquireOf(world.open(1_000_000), ['held'], { waitMs: 70_000 })))
+  queued(world.do(acquireOf(world.open(1_000_000), ['held'], wait)))
   const key = { ttlMs: 2_000_000, defaultTtlMs: 30_000, holder: 'cron', key: { key: 'k', digest: 'd' } }
   grantsOf(world.do(acquireOf(key, ['keyed'])))
   const told = [...wakeups(world.state)]

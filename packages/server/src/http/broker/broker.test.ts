@@ -1,77 +1,26 @@
 /** The Open Service Broker API and IBM's extension of it, as platforms call them: on a real server in memory. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CREDENTIALS_MAX } from '@holdfast/protocol/limits'
 import fc from 'fast-check'
-import { BINDING_KEYS_MAX } from '../../administration/bindings.ts'
 import { ORDERED_AS_CHARS_MAX } from '../../administration/orders.ts'
 import { builtInRoles } from '../../policies/roles.ts'
-import { type Json, ROOT_KEY, type TestServer, withServer } from '../../testing.ts'
+import { type Json, ROOT_KEY, withServer } from '../../testing.ts'
 import { endpoints } from './index.ts'
-
-type Got = { status: number; body: Json; headers: Record<string, unknown> }
-type Sent = { body?: unknown; headers?: Record<string, string>; authorization?: string; raw?: string }
-
-const bearer = `Bearer ${ROOT_KEY}`
-
-/** As a platform: OSB's version and a credential go with everything. */
-async function call(server: TestServer, method: string, path: string, sent: Sent = {}): Promise<Got> {
-  const { body, raw, headers = {}, authorization = bearer } = sent
-  const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body))
-  const {
-    statusCode,
-    body: text,
-    headers: received,
-  } = await server.app.inject({
-    method: method as 'GET', // inject's own list of methods
-    url: `/broker${path}`,
-    headers: {
-      authorization,
-      'x-broker-api-version': '2.17',
-      ...(payload !== undefined && { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    ...(payload !== undefined && { payload }),
-  })
-  assert.notEqual(statusCode, 500, `${method} ${path}: ${text}`)
-  const parsed = JSON.parse(text) as Json
-  if (statusCode >= 400 && statusCode !== 410)
-    assert.deepEqual([typeof parsed.error, typeof parsed.description], ['string', 'string'], text)
-  return { status: statusCode, body: parsed, headers: received }
-}
-
-type Ids = { service_id: string; standard: string; premium: string }
-
-async function idsOf(server: TestServer): Promise<Ids> {
-  const [service] = (await call(server, 'GET', '/v2/catalog')).body.services
-  const plan = (name: string) => service.plans.find((one: Json) => one.name === name).id as string
-  return { service_id: service.id, standard: plan('standard'), premium: plan('premium') }
-}
-
-const GUID = '3f2504e0-4f89-41d3-9a0c-0305e82c3301'
-const CRN = `crn:v1:bluemix:public:go-etcd-lock:us-south:a/acc1:${GUID}::`
-const at = (id: string) => `/v2/service_instances/${encodeURIComponent(id)}`
-const bindingAt = (id: string, binding: string) => `${at(id)}/service_bindings/${encodeURIComponent(binding)}`
-const stateAt = (id: string) => `/bluemix_v1/service_instances/${encodeURIComponent(id)}`
-
-type Order = { id?: string; parameters?: object; context?: object; plan?: 'standard' | 'premium' }
-
-async function order(server: TestServer, { id = GUID, plan = 'standard', ...more }: Order = {}): Promise<Got> {
-  const ids = await idsOf(server)
-  return call(server, 'PUT', at(id), { body: { service_id: ids.service_id, plan_id: ids[plan], ...more } })
-}
-
-async function bind(server: TestServer, binding: string, more: object = {}, id = GUID): Promise<Got> {
-  const { service_id, standard } = await idsOf(server)
-  return call(server, 'PUT', bindingAt(id, binding), { body: { service_id, plan_id: standard, ...more } })
-}
-
-async function ended(server: TestServer, path: string): Promise<Got> {
-  const { service_id, standard } = await idsOf(server)
-  return call(server, 'DELETE', `${path}?service_id=${service_id}&plan_id=${standard}`)
-}
-
-const asKey = (server: TestServer, key: string) => server.ask('GET', '/v2/whoami', { key })
+import {
+  at,
+  bearer,
+  bind,
+  bindingAt,
+  CRN,
+  call,
+  ended,
+  GUID,
+  idsOf,
+  type Order,
+  order,
+  type Sent,
+  stateAt,
+} from './testing.ts'
 
 test('the catalogue has the plans on offer with ids that are GUIDs and stay the same, and schemas of what may be said', async () => {
   let first: unknown
@@ -218,76 +167,6 @@ test('an instance is shown, changed and deleted; what is deleted is gone for the
     await ended(server, at(GUID))
     assert.equal((await server.ask('POST', `/v2/instances/${GUID}/reclaim`)).status, 204)
     assert.equal((await order(server)).status, 409, 'nor while it may have to be billed')
-  })
-})
-
-test('a binding is a key of its role in the form of IBM’s; asked for again it is one more, and all end with it', async () => {
-  await withServer(async server => {
-    await order(server, { id: CRN })
-    const made = await bind(server, 'b1', { parameters: { role: 'Writer' }, bind_resource: { app_guid: 'x' } }, CRN)
-    assert.equal(made.status, 201)
-    const { credentials } = made.body
-    assert.partialDeepStrictEqual(credentials, {
-      iam_apikey_name: 'b1',
-      iam_role_crn: 'crn:v1:bluemix:public:iam::::serviceRole:Writer',
-      crn: CRN,
-      guid: GUID,
-    })
-    assert.match(credentials.iam_serviceid_crn, /^crn:v1:bluemix:public:iam-identity::a\/acc1::serviceid:ServiceId-k-/)
-    assert.match(credentials.connection.http.composed[0], /\/v1$/)
-    const again = await bind(server, 'b1', {}, CRN)
-    assert.equal(again.status, 200)
-    const keys = [credentials.apikey, again.body.credentials.apikey] as string[]
-    assert.equal(new Set(keys).size, 2)
-    const subjects = await Promise.all(keys.map(async key => (await asKey(server, key)).body.subject))
-    assert.equal(new Set(subjects).size, 1, 'policies know one subject')
-    const lock = await server.ask('POST', '/v1/locks/a/acquire', { key: keys[1]!, body: {} })
-    assert.equal(lock.status, 200)
-    for (const other of [{ role: 'Reader' }, { expires_at: '2090-01-01T00:00:00Z' }])
-      assert.equal((await bind(server, 'b1', { parameters: other }, CRN)).status, 409)
-    const shown = (await call(server, 'GET', bindingAt(CRN, 'b1'))).body
-    assert.deepEqual([shown.credentials.apikey, shown.parameters], ['REDACTED', { role: 'writer' }])
-    assert.deepEqual((await call(server, 'GET', `${bindingAt(CRN, 'b1')}/last_operation`)).body, { state: 'succeeded' })
-    assert.equal((await ended(server, bindingAt(CRN, 'b1'))).status, 200)
-    for (const key of keys) assert.equal((await asKey(server, key)).status, 401, 'both have ended')
-    const twice = await ended(server, bindingAt(CRN, 'b1'))
-    assert.deepEqual([twice.status, twice.body], [410, {}])
-    assert.equal((await call(server, 'GET', bindingAt(CRN, 'b1'))).status, 404)
-    assert.equal((await call(server, 'GET', `${bindingAt(CRN, 'b1')}/last_operation`)).status, 410)
-  })
-})
-
-test('a binding succeeds another with its subject, ends when it was said to, and knows the limits on keys', async () => {
-  await withServer(async server => {
-    await order(server)
-    const expires_at = new Date(Date.now() + 1_000_000).toISOString()
-    const parameters = { role_crn: 'crn:v1:bluemix:public:iam::::serviceRole:Manager', expires_at }
-    const first = await bind(server, 'b1', { parameters })
-    assert.equal(first.body.metadata.expires_at, expires_at)
-    const renewMs = Date.parse(expires_at) - Date.parse(first.body.metadata.renew_before)
-    assert.ok(Math.abs(renewMs - 100_000) < 1_000, `${renewMs} ms before its end`)
-    const next = await bind(server, 'b2', { parameters, predecessor_binding_id: 'b1' })
-    assert.equal(next.status, 201)
-    const subjectOf = async ({ body }: Got) => (await asKey(server, body.credentials.apikey)).body.subject
-    assert.equal(await subjectOf(next), await subjectOf(first))
-    assert.equal((await ended(server, bindingAt(GUID, 'b1'))).status, 200)
-    assert.equal((await asKey(server, next.body.credentials.apikey)).status, 200, 'its own key goes on')
-    assert.equal((await bind(server, 'b3', { predecessor_binding_id: 'b1' })).status, 400)
-    assert.equal((await bind(server, 'b3', { parameters: { expires_at: '2020-01-01T00:00:00Z' } })).status, 400)
-    assert.equal((await bind(server, 'b3', { parameters: { expires_at: '2090-02-30T00:00:00Z' } })).status, 400)
-    assert.equal((await bind(server, 'b3', { parameters: { role: 'nobody' } })).status, 400)
-    for (let count = 1; count <= BINDING_KEYS_MAX; count++)
-      assert.equal((await bind(server, 'b4')).status, count === 1 ? 201 : 200)
-    const often = await bind(server, 'b4')
-    assert.deepEqual([often.status, often.body.error], [429, 'QuotaExceeded'])
-    assert.ok(BINDING_KEYS_MAX < CREDENTIALS_MAX)
-    const { credentials } = (await server.ask('GET', '/v2/credentials', { headers: { 'holdfast-instance': GUID } }))
-      .body
-    const { id } = credentials.find(({ name }: Json) => name === 'b2')
-    const within = { headers: { 'holdfast-instance': GUID }, body: {} }
-    assert.equal((await server.ask('POST', `/v2/credentials/${id}/revoke`, within)).status, 200)
-    const revoked = await bind(server, 'b2', { parameters })
-    assert.equal(revoked.status, 409, 'what was revoked is not had back by asking again')
   })
 })
 

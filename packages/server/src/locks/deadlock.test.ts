@@ -1,0 +1,117 @@
+/** Circles of those who wait for each other, of whom one is refused; and locks that are taken in two orders, which is said before it comes to that. */
+import { strict as assert } from 'node:assert'
+import { test } from 'node:test'
+import {
+  granted,
+  grantsOf,
+  queued,
+  refused,
+  release,
+  releaseOf,
+  told,
+} from '../../../../test/simulation/core-replies.ts'
+import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
+
+const by = 'test'
+const wait = { waitMs: null }
+
+test('a deadlock is refused to the youngest of the lowest priority, with the cycle spelled out', () => {
+  const world = new World()
+  const [a, b] = [world.open(60_000, 'ann'), world.open(60_000, 'bob')]
+  granted(world.do(acquireOf(a, ['x'])))
+  granted(world.do(acquireOf(b, ['y'])))
+  const ticket = queued(world.do(acquireOf(a, ['y'], wait)))
+  const reply = world.do(acquireOf(b, ['x'], wait))
+  assert(reply.ok === false && reply.code === 'deadlock')
+  assert.deepEqual(reply.cycle, [
+    { waiter: 'bob', task: '', lock: 'x', holder: 'ann' },
+    { waiter: 'ann', task: '', lock: 'y', holder: 'bob' },
+  ])
+  assert.equal(told(world, ticket), null)
+  const important = world.do(acquireOf(b, ['x'], { ...wait, priority: 1 }))
+  queued(important)
+  assert.equal(refused(told(world, ticket)), 'deadlock')
+})
+
+test('who stood behind a waiter that a deadlock has cost its place is served', () => {
+  const world = new World()
+  const [a, b, c] = [world.open(60_000), world.open(60_000), world.open(60_000)]
+  granted(world.do(acquireOf(a, [claimOf('x', { mode: 'shared' })])))
+  granted(world.do(acquireOf(b, ['y'])))
+  const victim = queued(world.do(acquireOf(b, ['x'], wait)))
+  const behind = queued(world.do(acquireOf(c, [claimOf('x', { mode: 'shared' })], wait)))
+  queued(world.do(acquireOf(a, ['y'], { ...wait, priority: 5 })))
+  assert.equal(refused(told(world, victim)), 'deadlock')
+  granted(told(world, behind))
+})
+
+test('tasks of one session wait for each other without a deadlock; a task that waits for itself is one', () => {
+  const world = new World()
+  const a = world.open()
+  granted(world.do(acquireOf(a, ['x'], { task: '1' })))
+  queued(world.do(acquireOf(a, ['x'], { ...wait, task: '2' })))
+  assert.equal(refused(world.do(acquireOf(a, ['x'], { ...wait, task: '1' }))), 'deadlock')
+})
+
+test('a contradictory lock order is reported even when nothing came of it', () => {
+  const world = new World()
+  const reports: unknown[] = []
+  const take = (first: string, second: string) => {
+    const session = world.open()
+    const one = granted(world.do(acquireOf(session, [first])))
+    const before = world.state.orders.young.size
+    const two = granted(world.do(acquireOf(session, [second])))
+    reports.push(
+      world.state.orders.young.size - before,
+      ...world.reports.splice(0).map(({ first: x, second: y }) => [x, y]),
+    )
+    world.do(release(two))
+    world.do(release(one))
+  }
+  take('x', 'y')
+  take('y', 'x')
+  assert.deepEqual(reports, [1, 1, ['y', 'x']])
+})
+
+test('an order of two locks is remembered while four thousand others come, and forgotten in the end', () => {
+  const world = new World({ isJudged: false })
+  const session = world.open(10_000_000)
+  const nested = (first: string, second: string) => {
+    const outer = grantsOf(world.do(acquireOf(session, [first])))
+    const inner = grantsOf(world.do(acquireOf(session, [second])))
+    world.do(releaseOf(session, inner))
+    world.do(releaseOf(session, outer))
+  }
+  const others = (count: number, from: number) => {
+    for (let index = from; index < from + count; index++) nested(`outer-${index}`, `inner-${index}`)
+  }
+  nested('a', 'b')
+  others(4_096, 0)
+  nested('b', 'a')
+  assert.deepEqual(
+    world.reports.map(({ first, second }) => [first, second]),
+    [['b', 'a']],
+    'though a new book has been begun since',
+  )
+  nested('c', 'd')
+  others(2 * 4_096, 10_000)
+  nested('d', 'c')
+  assert.equal(world.reports.length, 1, 'what is so long ago is not kept')
+  const { young, old } = world.state.orders
+  assert.ok(young.size <= 4_096 && old.size <= 4_096, `${young.size} and ${old.size} orders`)
+})
+
+test('who holds sixteen locks at once does not nest them', () => {
+  const world = new World()
+  const [many, other] = [world.open(), world.open()]
+  const names = Array.from({ length: 16 }, (_, index) => `n-${String(index).padStart(2, '0')}`)
+  const held = names.flatMap(name => grantsOf(world.do(acquireOf(many, [name]))))
+  grantsOf(world.do(acquireOf(many, ['last'])))
+  world.do(releaseOf(many, held))
+  const last = world.state.locks.get('last')?.grants ?? []
+  assert.equal(last.length, 1)
+  world.do({ type: 'release', by, session: many, grants: [{ lock: 'last', token: last[0]!.token }], request: null })
+  grantsOf(world.do(acquireOf(other, ['last'])))
+  grantsOf(world.do(acquireOf(other, ['n-00'])))
+  assert.deepEqual(world.reports, [], 'the seventeenth was in no order with the others')
+})
