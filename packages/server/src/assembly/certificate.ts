@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
-import type { Tls } from '../http/app.ts'
+import type { Tls } from '../http/listener.ts'
 
 /** The two files may be replaced one after the other: what does not fit at one look may at the next. */
 const LOOK_MS = 2_000

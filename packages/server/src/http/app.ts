@@ -2,27 +2,29 @@
  * The REST door: from bytes to an operation's handler, and back. The order of checks is fixed (ECOSYSTEM 1.6): credential, length of
  * the path, path and method, permission, headers and body. Whatever goes wrong on the way leaves as the error container.
  */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type ErrorCode, errors, type WireError } from '@holdfast/protocol/errors'
 import { BODY_BYTES_MAX, CONNECTIONS_MAX } from '@holdfast/protocol/limits'
-import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { type FastifyError, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { apiVersion } from './api-version.ts'
 import { addBroker, isOfBroker } from './broker/index.ts'
 import { sendRefusal } from './broker/refusal.ts'
 import type { Route } from './call.ts'
-import { type Caller, identified, whenKnown } from './caller.ts'
+import { identified } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { dryRunRefusal } from './dry-run.ts'
 import { turnAwayExhausted } from './exhausted.ts'
 import { addIdentity } from './identity.ts'
+import type { App, Tls } from './listener.ts'
 import { matches, pathOf, withoutSlash } from './names.ts'
 import { noRoute } from './no-route.ts'
 import { preflightHeaders } from './origins.ts'
 import { headersOf, Refused, refuse } from './reply.ts'
-import { type RequestIds, requestIds } from './request-ids.ts'
+import { requestIds } from './request-ids.ts'
 import { addOperations } from './routes.ts'
 import { addService } from './service.ts'
 import { parseJson } from './validate.ts'
+import { whenKnown } from './when-known.ts'
 import { wireErrorOf } from './wire-error.ts'
 
 /** A longer path is 414 (API Handbook). */
@@ -36,28 +38,6 @@ const REQUEST_MS_MAX = 30_000
 const SLOW_CHECK_MS = 2_000
 /** Longer than the 60 s that common load balancers keep idle connections, so that they close first. */
 const KEEP_ALIVE_MS = 75_000
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    ids: RequestIds
-    caller: Caller | null
-    beganMs: number
-  }
-  interface FastifyContextConfig {
-    reachesGone?: boolean
-  }
-}
-
-export type App = FastifyInstance<Server, IncomingMessage, ServerResponse>
-export type Tls = {
-  cert: Buffer
-  key: Buffer
-  minVersion: 'TLSv1.2'
-  /** Of certificates that clients may show, with what makes the listener ask for them. */
-  ca?: Buffer
-  requestCert?: true
-  rejectUnauthorized?: false
-}
 
 /** `routes` are the operations of all versions. */
 export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | null): App {

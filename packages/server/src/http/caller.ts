@@ -11,6 +11,7 @@ import { endedRefusal, isStale } from './ended.ts'
 import { foreignOrigin } from './origins.ts'
 import { invalid, Refused, refuse } from './reply.ts'
 import { noteStranger } from './strangers.ts'
+import { whenKnown } from './when-known.ts'
 
 export type Caller = {
   /** Replaced when the credential's record changes while a stream is open. */
@@ -24,14 +25,6 @@ export type Caller = {
 const INSTANCE_PATTERN = /^[a-z0-9][a-z0-9-]{0,63}$/
 
 export const noSuchInstance = 'There is no such instance.'
-
-/** Calls `next` with the value, at once if it is there: the hot path awaits nothing. */
-export function whenKnown<Value, Result>(
-  value: Value | Promise<Value>,
-  next: (value: Value) => Result | Promise<Result>,
-): Result | Promise<Result> {
-  return value instanceof Promise ? value.then(next) : next(value)
-}
 
 export function presentedBy(
   { headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>,

@@ -4,9 +4,9 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { APIKEY_GRANT, OWN_SCOPE } from '../auth/own-tokens.ts'
-import type { App } from './app.ts'
 import { presentedBy } from './caller.ts'
 import type { Doors } from './doors.ts'
+import type { App } from './listener.ts'
 import { refuse } from './reply.ts'
 import { noteStranger } from './strangers.ts'
 

@@ -6,10 +6,11 @@ import { errors } from '@holdfast/protocol/errors'
 import type { LockEvent } from '@holdfast/protocol/events'
 import type { Action } from '@holdfast/protocol/operation'
 import { type Decision, type Question, type Verdict, verdictOf } from '../policies/port.ts'
-import { type Caller, instanceRefusal, whenKnown } from './caller.ts'
+import { type Caller, instanceRefusal } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { endedRefusal } from './ended.ts'
 import { Refused } from './reply.ts'
+import { whenKnown } from './when-known.ts'
 
 /** What is to be done, without who does it. */
 export type Deed = Pick<Question, 'action' | 'lock'> &

@@ -5,11 +5,12 @@ import type { FastifyRequest } from 'fastify'
 import type { Reply } from '../locks/model.ts'
 import type { Decision } from '../policies/port.ts'
 import type { Call } from './call.ts'
-import { instanceRefusal, whenKnown } from './caller.ts'
+import { instanceRefusal } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { type Deed, decide, denial, note, readsNothing, sees } from './permission.ts'
 import { earlyDeeds } from './questions.ts'
 import { refuse } from './reply.ts'
+import { whenKnown } from './when-known.ts'
 
 type Asked = { operation: OperationFields; url: { name?: string; prefix?: string; instance?: string } }
 

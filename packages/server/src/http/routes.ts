@@ -1,16 +1,16 @@
 /** Operations → routes: parameters and permission before the body is read, then the body, then the handler. */
 import type { OperationFields } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { App } from './app.ts'
 import type { Call, Route } from './call.ts'
-import { whenKnown } from './caller.ts'
 import { refuseEncoding } from './content-encoding.ts'
 import type { Doors } from './doors.ts'
+import type { App } from './listener.ts'
 import { paramsOf, queryOf } from './names.ts'
 import { permitEarly, permitLate } from './permitting.ts'
 import { lateDeeds } from './questions.ts'
 import { invalid } from './reply.ts'
 import { bytesMisfit, type Validator, validator } from './validate.ts'
+import { whenKnown } from './when-known.ts'
 
 type Prepared = { params: Record<string, string>; query: Record<string, unknown>; isHidden: boolean }
 const prepared = new WeakMap<FastifyRequest, Prepared>()

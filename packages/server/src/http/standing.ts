@@ -9,8 +9,9 @@ import type { Identity } from '../auth/identity.ts'
 import type { Cancel, Clock } from '../clock.ts'
 import type { Verdict } from '../policies/port.ts'
 import type { Registry } from '../registry/port.ts'
-import { type Caller, whenKnown } from './caller.ts'
+import type { Caller } from './caller.ts'
 import { type Ended, isStale } from './ended.ts'
+import { whenKnown } from './when-known.ts'
 
 /** Every stream is looked at once in this time: less than the 5 s in which a revocation must be felt. */
 const ROUND_MS = 2_000

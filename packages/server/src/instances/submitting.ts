@@ -9,19 +9,8 @@
 import type { Clock } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord } from '../engine/commit.ts'
 import type { Engine, KeyValue, Write } from '../engine/engine.ts'
-import type { UsageRecord } from './submission.ts'
+import { type Outcome, RefusedWhole, type Submit, type UsageRecord } from './submission.ts'
 import { HOUR_MS } from './unit-hours.ts'
-
-/** What has become of one record. `refused`: it will not be taken as it is. */
-export type Outcome = { type: 'accepted' } | { type: 'unknown' } | { type: 'refused'; why: string }
-
-/** Sends them; says of each, in order, what has become of it. Rejects with `RefusedWhole`, or otherwise when nothing is known. */
-export type Submit = (records: readonly UsageRecord[]) => Promise<readonly Outcome[]>
-
-/** The submission was not understood: none of its records was taken, for the sake of at least one of them. */
-export class RefusedWhole extends Error {
-  override readonly name = 'RefusedWhole'
-}
 
 /** What was refused is tried again after an hour, then after twice as long each time, and at least once a day. */
 export const RETRY_MS_FIRST = HOUR_MS

@@ -4,9 +4,9 @@
  */
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { App } from '../app.ts'
 import { identified } from '../caller.ts'
 import type { Doors } from '../doors.ts'
+import type { App } from '../listener.ts'
 import { paramsOf, queryOf } from '../names.ts'
 import { noRoute } from '../no-route.ts'
 import { decide, denial } from '../permission.ts'

@@ -2,10 +2,11 @@
 import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, ClientRequest } from '@holdfast/protocol/frame'
 import { type Decision, type Verdict, verdictOf } from '../../policies/port.ts'
-import { type Caller, instanceRefusal, whenKnown } from '../caller.ts'
+import { type Caller, instanceRefusal } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { type Deed, decide, denial, note, readsNothing } from '../permission.ts'
 import { refused } from '../reply.ts'
+import { whenKnown } from '../when-known.ts'
 import { actionOf } from './commands.ts'
 import { deedOf as watchDeed } from './watches.ts'
 
