@@ -78,19 +78,21 @@ test('the commands of the README work', async () => {
   assert.equal(await shell(here(run?.text), access()), '')
 })
 
-test('the program of the README runs', async () => {
-  const programs = blocks('README.md', 'ts')
-  assert.equal(programs.length, 1)
-  // Below the checkout, for it imports the library by its name.
-  mkdirSync(join(root, '.cache'), { recursive: true })
-  const file = `.cache/readme-${process.pid}.ts`
-  writeFileSync(join(root, file), programs[0]?.text ?? '')
-  try {
-    assert.match(await shell(`node scripts/run.mjs ${file}`, access()), /^mine, with token \d+$/m)
-  } finally {
-    rmSync(join(root, file))
-  }
-})
+for (const page of ['README.md', 'packages/client/README.md']) {
+  test(`the program of ${page} runs`, async () => {
+    const programs = blocks(page, 'ts')
+    assert.equal(programs.length, 1)
+    // Below the checkout, for it imports the library by its name.
+    mkdirSync(join(root, '.cache'), { recursive: true })
+    const file = `.cache/readme-${process.pid}.ts`
+    writeFileSync(join(root, file), programs[0]?.text ?? '')
+    try {
+      assert.match(await shell(`node scripts/run.mjs ${file}`, access()), /^mine, with token \d+$/m)
+    } finally {
+      rmSync(join(root, file))
+    }
+  })
+}
 
 test('the commands for an operator at night work', async () => {
   const [night] = blocks('docs/operations.md', 'sh')

@@ -15,6 +15,7 @@ import { Lock } from './lock.ts'
 import type { Names } from './option-names.ts'
 import { ANSWER_MS_MAX, type Body, Request, type SuccessReply } from './requests.ts'
 import type { Session } from './session.ts'
+import type { Line, Step } from './task.ts'
 
 export type AcquireOptions = {
   /** How long to stand in line, in ms. 0: only try. Default: without limit. */
@@ -37,7 +38,10 @@ export type AcquireOptions = {
   /** For people who look at the lock. */
   metadata?: Record<string, unknown>
   labels?: Record<string, string>
-  /** Part of the work that holds this lock: so that deadlocks between lines of work are found. Inside `using` that is known. */
+  /**
+   * Part of the work that holds this lock: so that deadlocks between lines of work are found. Inside `using` that is known of what is done one
+   * after the other; what is held by `acquire` there, and what runs beside it, needs this.
+   */
   within?: { readonly task: string }
   /** Told when it stands in line, and where: at first, and again when it has joined the line anew. `why` says who is before it. */
   onQueued?: (place: { position: number }) => void
@@ -81,11 +85,13 @@ type AcquireBody = Extract<ClientRequest, { type: 'acquire' | 'acquire_all' }>
 
 /** One claim, answered by one handle. The hot path of the library: one promise, one request. */
 export function acquire(session: Session, claim: SingleClaim, options: AcquireOptions): Promise<Lock> {
-  const body: AcquireBody = { id: 0, type: 'acquire', name: claim.name, task: taskOf(session, options) }
+  const line = lineOf(session, options)
+  const body: AcquireBody = { id: 0, type: 'acquire', name: claim.name, task: taskOf(session, options, line) }
   writeClaim(body, claim, options)
   if (claim.value !== undefined) body.value = claim.value
   return new Promise((resolve, reject) => {
     const request = new AcquireRequest(session, body, options, { granted: locks => resolve(locks[0] as Lock), reject }) // one claim, one grant
+    line?.begin(request)
     request.submit()
   })
 }
@@ -97,14 +103,23 @@ export function acquireSet(session: Session, claims: readonly Claim[], options: 
     writeClaim(wire, claim, options)
     return wire
   })
-  const body: AcquireBody = { id: 0, type: 'acquire_all', locks, task: taskOf(session, options) }
+  const line = lineOf(session, options)
+  const body: AcquireBody = { id: 0, type: 'acquire_all', locks, task: taskOf(session, options, line) }
   return new Promise((resolve, reject) => {
-    new AcquireRequest(session, body, options, { granted: resolve, reject }).submit()
+    const request = new AcquireRequest(session, body, options, { granted: resolve, reject })
+    line?.begin(request)
+    request.submit()
   })
 }
 
-function taskOf(session: Session, options: AcquireOptions): string {
-  return options.within?.task ?? session.tasks.current() ?? session.newTask()
+/** The routine that this goes on with; null: none, or it is busy with something else. */
+function lineOf(session: Session, { within }: AcquireOptions): Line | null {
+  const line = within ? undefined : session.tasks.current()
+  return line && !line.isBusy ? line : null
+}
+
+function taskOf(session: Session, { within }: AcquireOptions, line: Line | null): string {
+  return within?.task ?? line?.task ?? session.newTask()
 }
 
 function writeClaim(wire: WireClaim, claim: Claim, options: AcquireOptions): void {
@@ -137,7 +152,7 @@ type Outcome = { granted: (locks: Lock[]) => void; reject: (error: unknown) => v
 /** Reads the grants of a reply to either kind of acquire. */
 type GrantsReply = { grant?: WireGrant; grants?: WireGrant[]; waited_ms?: number; ttl_ms?: number; changes?: number }
 
-export class AcquireRequest extends Request {
+export class AcquireRequest extends Request implements Step {
   declare readonly body: AcquireBody
   readonly #session: Session
   readonly #outcome: Outcome
@@ -145,6 +160,9 @@ export class AcquireRequest extends Request {
   readonly #waitMs: number | null
   readonly #onQueued: AcquireOptions['onQueued']
   #isAbandoned = false
+  #isRefused = false
+  /** What it was granted. */
+  #locks: readonly Lock[] | null = null
 
   constructor(session: Session, body: AcquireBody, options: AcquireOptions, outcome: Outcome) {
     super(body as Body)
@@ -162,12 +180,18 @@ export class AcquireRequest extends Request {
     return this.#isAbandoned
   }
 
+  /** It has been refused, or nothing that it was granted is held any more. */
+  get isOver(): boolean {
+    return this.#isAbandoned || this.#isRefused || (this.#locks?.every(lock => lock.isOver) ?? false)
+  }
+
   get name(): string {
     return this.body.type === 'acquire' ? this.body.name : this.body.locks.map(claim => claim.name).join(', ')
   }
 
   submit(): void {
     if (this.#signal?.aborted) {
+      this.#isRefused = true
       this.#outcome.reject(this.#signal.reason)
       return
     }
@@ -227,6 +251,7 @@ export class AcquireRequest extends Request {
   }
 
   #refuse(error: HoldfastError): void {
+    this.#isRefused = true
     this.#settled()
     this.#outcome.reject(error)
   }
@@ -257,7 +282,9 @@ export class AcquireRequest extends Request {
     }
     this.#settled()
     const made = { task: this.body.task ?? '', waitedMs }
-    this.#outcome.granted(holdings.map(holding => new Lock(this.#session, holding, made)))
+    const locks = holdings.map(holding => new Lock(this.#session, holding, made))
+    this.#locks = locks
+    this.#outcome.granted(locks)
   }
 
   /** Changes that came after the grant have been heard of, and acknowledged, before it: its own end may be one of them (SAFETY P14). */

@@ -6,6 +6,7 @@
 import type { Cancel, Clock } from './clock.ts'
 import type { Random } from './random.ts'
 import type { OpenTransport, Transport } from './transport.ts'
+import { unreachable } from './unreachable.ts'
 
 const BACKOFF_MS_MIN = 100
 const BACKOFF_MS_MAX = 5_000
@@ -171,15 +172,4 @@ export class Connection {
     const msMax = this.#urls.length > 1 ? BACKOFF_OF_MANY_MS_MAX : BACKOFF_MS_MAX
     return this.#random.fraction() * Math.min(msMax, BACKOFF_MS_MIN * 2 ** Math.min(rounds - 1, 16))
   }
-}
-
-/** Why nobody answered, as far as the platform tells, and what to look at. */
-export function unreachable(address: string, why: string): string {
-  const reason = why === '' ? '' : ` (${why})`
-  // A browser does not tell a page that it was kept from asking.
-  const advice =
-    'document' in globalThis
-      ? 'Is it running, and is the origin of this page among its `allowed_origins`?'
-      : 'Is it running? Start it with `holdfast serve`, or set HOLDFAST_URL.'
-  return `Cannot reach the Holdfast service at ${address}${reason}. ${advice}`
 }

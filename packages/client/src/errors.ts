@@ -8,9 +8,9 @@ export { type ErrorCode, HoldfastError } from '@holdfast/protocol/errors'
 
 /**
  * Why a handle no longer holds. Beyond the wire's reasons: `connection` (the service could not be reached before the deadline),
- * `released` (by this process).
+ * `unauthenticated` (the service no longer takes the credential, so this side stops; the service ends the grants with the session), `released` (by this process).
  */
-export type LockLostReason = LostReason | 'connection' | 'released'
+export type LockLostReason = LostReason | 'connection' | 'unauthenticated' | 'released'
 
 /** Who asked the holder to give way, and why: an operator in their words, or a request of higher priority. */
 export type Notice = { by: string; reason: string }
@@ -24,6 +24,7 @@ const lostSentences: Record<LockLostReason, string> = {
   session_closed: 'this connection has been closed',
   max_hold: 'its longest hold is over; ask for a longer maxHoldMs or do less under the lock',
   connection: 'the service could not be reached before the deadline; stop, and acquire again when it is back',
+  unauthenticated: 'the service no longer takes the credential of this connection: it has been revoked, or has expired',
   released: 'this process has released it',
 }
 

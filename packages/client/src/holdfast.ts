@@ -9,7 +9,7 @@ import { LockSet } from './lock-set.ts'
 import { NamedLock, plainTryNames, runHolding, type TryOptions, tryAcquire } from './named-lock.ts'
 import { NavigatorLocks } from './navigator-locks.ts'
 import { type OnceOptions, type OnceResult, once, type Slot } from './once.ts'
-import { refuseUnknown, unknownOption } from './option-names.ts'
+import { optionsFirst, refuseUnknown, unknownOption } from './option-names.ts'
 import {
   baseUrlsOf,
   type ConnectOptions,
@@ -23,6 +23,7 @@ import { Rest } from './rest.ts'
 import { Session, type SessionParts } from './session.ts'
 import { platformTasks } from './task.ts'
 import { webSocketTransport } from './transport.ts'
+import { withCause } from './unreachable.ts'
 import type { QueueView } from './views.ts'
 import { type WatchItem, type WatchOptions, watch, watchNames } from './watch.ts'
 
@@ -41,7 +42,8 @@ export function connect(options: ConnectOptions = {}, parts: Partial<SessionPart
     )
   }
   const credential = credentialOf(options)
-  const open = parts.openTransport ?? webSocketTransport(WebSocketClass)
+  const send = options.fetch ?? globalThis.fetch
+  const open = parts.openTransport ?? withCause(webSocketTransport(WebSocketClass), send)
   const session = new Session(sessionOptionsOf(options, credential), {
     openTransport: withCredential(open, credential),
     clock: parts.clock ?? systemClock(),
@@ -52,7 +54,7 @@ export function connect(options: ConnectOptions = {}, parts: Partial<SessionPart
     urls: baseUrlsOf(options),
     credential,
     instance: instanceOf(options),
-    fetch: options.fetch ?? globalThis.fetch,
+    fetch: send,
   })
   return new Holdfast(session, rest)
 }
@@ -76,7 +78,9 @@ export class Holdfast implements AsyncDisposable {
 
   /**
    * Waits in line for the lock, and resolves with the handle once it is held. Rejects with a `TimeoutError` after `waitMs`, a
-   * `DeadlockError`, a `FrozenError`, a `QueueFullError`, or what `signal` was aborted with.
+   * `DeadlockError`, a `FrozenError`, a `QueueFullError`, or what `signal` was aborted with; with `quota_exceeded` when this connection holds and waits for
+   * as much as one may (1,000 locks and waits: open more of them). Nothing renews what is asked for in vain: without `waitMs` it waits for as long as it takes,
+   * and two who take two such locks the other way round wait for each other for ever, unless the second is asked for `within` the first, or inside `using`.
    */
   acquire(name: string, options: AcquireOptions = {}): Promise<Lock> {
     const refusal = unknownOption('acquire()', options, acquireNames)
@@ -84,7 +88,7 @@ export class Holdfast implements AsyncDisposable {
   }
 
   /** The lock if it is free, else null; never waits. */
-  tryAcquire(name: string, options: TryOptions = {}): Promise<Lock | null> {
+  tryAcquire(name: string, options: Omit<TryOptions, 'permits'> = {}): Promise<Lock | null> {
     const refusal = unknownOption('tryAcquire()', options, plainTryNames)
     return refusal ? Promise.reject(refusal) : tryAcquire(this.#session, { name }, options)
   }
@@ -92,6 +96,9 @@ export class Holdfast implements AsyncDisposable {
   /** All of the locks in one step, or none; waits without holding any of them. */
   async acquireAll(claims: readonly (string | Claim)[], options: AcquireOptions = {}): Promise<LockSet> {
     refuseUnknown('acquireAll()', options, acquireNames)
+    // From JavaScript it may be one name.
+    if (!Array.isArray(claims))
+      throw new HoldfastError('invalid_request', 'acquireAll() takes a list of names or claims.')
     const named = claims.map(claim => (typeof claim === 'string' ? { name: claim } : claim))
     for (const claim of named) refuseUnknown('A claim of acquireAll()', claim, claimNames)
     return new LockSet(this.#session, await acquireSet(this.#session, named, options))
@@ -111,10 +118,9 @@ export class Holdfast implements AsyncDisposable {
     second: AcquireOptions | Routine<Result>,
     third?: Routine<Result>,
   ): Promise<Awaited<Result>> {
-    const options = typeof second === 'function' ? {} : second
+    const { options, routine: given } = optionsFirst<AcquireOptions, Routine<Result>>('using()', second, third)
     // The overloads pair a name with a routine for a lock, and names with one for a set.
-    const routine = (typeof second === 'function' ? second : third) as ((held: Lock | LockSet) => Result) | undefined
-    if (!routine) throw new HoldfastError('invalid_request', 'using() needs a routine to run.')
+    const routine = given as (held: Lock | LockSet) => Result
     if (typeof what === 'string') return runHolding(this.#session, await this.acquire(what, options), routine)
     return runHolding(this.#session, await this.acquireAll(what, options), routine)
   }
@@ -156,9 +162,7 @@ export class Holdfast implements AsyncDisposable {
     second: OnceOptions | ((lock: Lock) => Result),
     third?: (lock: Lock) => Result,
   ) {
-    const options = typeof second === 'function' ? {} : second
-    const routine = typeof second === 'function' ? second : third
-    if (!routine) throw new HoldfastError('invalid_request', 'once() needs a routine to run.')
+    const { options, routine } = optionsFirst<OnceOptions, (lock: Lock) => Result>('once()', second, third)
     return once(this.#session, { job, slot, options }, routine)
   }
 

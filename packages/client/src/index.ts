@@ -2,7 +2,22 @@
 export type { AcquireOptions, Claim } from './acquire.ts'
 export type { ApiKey } from './credential.ts'
 export type { CampaignOptions, Election, Leadership } from './election.ts'
-export * from './errors.ts'
+export {
+  ClosedError,
+  DeadlockError,
+  type ErrorCode,
+  FrozenError,
+  HeldTooShortlyError,
+  HoldfastError,
+  hasCode,
+  LockHeldError,
+  LockLostError,
+  type LockLostReason,
+  type Notice,
+  QueueFullError,
+  TimeoutError,
+  UnavailableError,
+} from './errors.ts'
 export { connect, type Holdfast } from './holdfast.ts'
 export type { LockEventName, LockEvents, LockListener, Preempting } from './holding.ts'
 export { type IamOptions, iamTokens } from './iam.ts'

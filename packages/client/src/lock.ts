@@ -6,7 +6,7 @@
  * between the check and the effect. Pass `token` to what the lock protects, and let that refuse smaller tokens than it has seen.
  */
 import type { WireMode } from '@holdfast/protocol/frame'
-import { HeldTooShortlyError, HoldfastError, LockLostError } from './errors.ts'
+import { HeldTooShortlyError, HoldfastError, hasCode, LockLostError } from './errors.ts'
 import type { Holding, LockEventName, LockListener } from './holding.ts'
 import { PlainRequest, ReleaseRequest } from './requests.ts'
 import type { Session } from './session.ts'
@@ -85,6 +85,11 @@ export class Lock implements AsyncDisposable {
   validForMs(): number {
     if (this.#isReleased) return 0
     return Math.max(0, this.#session.holdsForMs(this.#holding))
+  }
+
+  /** It has been released or lost, as far as this side has noticed. Does not read the clock. */
+  get isOver(): boolean {
+    return this.#isReleased || this.#holding.lost !== null
   }
 
   get isHeld(): boolean {
@@ -182,9 +187,15 @@ export class Lock implements AsyncDisposable {
     return readValue(this.#session, this.name)
   }
 
-  /** Writes the lock's value. Only the current holder can: a stale token is refused. */
+  /** Writes the lock's value. Only the current holder can: of a lock that is lost this throws its `LockLostError`, and nothing is written. */
   async setValue(value: string): Promise<void> {
-    await this.#session.ask({ id: 0, type: 'write_value', name: this.name, token: this.token, value })
+    if (this.#holding.lost) throw this.#holding.lost
+    try {
+      await this.#session.ask({ id: 0, type: 'write_value', name: this.name, token: this.token, value })
+    } catch (error) {
+      // The service knew first; it was not written.
+      throw hasCode(error, 'stale_token') && this.#holding.lost ? this.#holding.lost : error
+    }
   }
 
   /** `await using`: releases, and hides no error of the block when the service is away. */

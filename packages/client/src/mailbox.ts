@@ -10,6 +10,7 @@
  * back for ever, so waits that are known to be in line do not count once much has been answered after them: the server
  * finds those by the waiter or the grant that carries their id.
  */
+import { HoldfastError } from '@holdfast/protocol/errors'
 import { FRAME_BYTES_MAX, FRAME_MESSAGES_MAX } from '@holdfast/protocol/limits'
 import type { Clock, Instant } from './clock.ts'
 import type { Request } from './requests.ts'
@@ -125,6 +126,7 @@ export class Mailbox {
   }
 
   #send(requests: Request[], sentAt: Instant): void {
+    const before = this.settled
     for (const request of requests) {
       request.sentAt = sentAt
       request.firstSentAt ??= sentAt
@@ -135,11 +137,25 @@ export class Mailbox {
       this.settled = settled
       first.body.settled = settled
     }
-    const text = JSON.stringify(requests.map(request => request.body))
-    if (requests.length === 1 || fits(text)) return this.#hand(text)
+    const text = written(requests)
+    if (typeof text === 'string' && fits(text)) return this.#hand(text)
+    // It has not been said.
+    this.settled = before
+    if (requests.length === 1 && first) return this.#refuse(first, text)
     const middle = requests.length >> 1
     this.#send(requests.slice(0, middle), sentAt)
     this.#send(requests.slice(middle), sentAt)
+  }
+
+  /** It could never be sent: the server would close the connection, and what comes again would close the next. Others must not suffer from it. */
+  #refuse(request: Request, text: string | TypeError): void {
+    const why =
+      typeof text === 'string'
+        ? `What was asked for is ${text.length} characters long, as JSON; a message has at most ${FRAME_BYTES_MAX} bytes.`
+        : `What was asked for cannot be written as JSON: ${text.message}`
+    this.take(request.id)?.fail(
+      new HoldfastError('invalid_request', why, typeof text === 'string' ? {} : { cause: text }),
+    )
   }
 
   /** All ids below it are answered, or wait in line and are known by that. */
@@ -148,6 +164,15 @@ export class Mailbox {
       if (!request.isQueued || this.#nextId - request.id <= HELD_BACK_IDS_MAX) return request.id
     }
     return this.#nextId
+  }
+}
+
+/** Or why it cannot be: a BigInt among metadata, or what contains itself. */
+function written(requests: readonly Request[]): string | TypeError {
+  try {
+    return JSON.stringify(requests.map(request => request.body))
+  } catch (error) {
+    return error instanceof TypeError ? error : new TypeError(String(error))
   }
 }
 

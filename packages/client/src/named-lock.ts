@@ -4,8 +4,9 @@ import { type AcquireOptions, acquire, acquireNames, type SingleClaim } from './
 import { LockHeldError } from './errors.ts'
 import { type Lock, releaseQuietly } from './lock.ts'
 import { LockSet } from './lock-set.ts'
-import { type Names, unknownOption } from './option-names.ts'
+import { type Names, optionsFirst, unknownOption } from './option-names.ts'
 import type { Session } from './session.ts'
+import { Line } from './task.ts'
 
 export type NamedOptions = AcquireOptions & {
   /** Of a semaphore: how many at once. Default 1. */
@@ -50,8 +51,7 @@ export class NamedLock {
   async using<Result>(
     ...given: [(lock: Lock) => Result] | [NamedOptions, (lock: Lock) => Result]
   ): Promise<Awaited<Result>> {
-    const { options, routine } =
-      given.length === 1 ? { options: {}, routine: given[0] } : { options: given[0], routine: given[1] }
+    const { options, routine } = optionsFirst<NamedOptions, (lock: Lock) => Result>('using()', given[0], given[1])
     return runHolding(this.#session, await this.acquire(options), routine)
   }
 
@@ -94,7 +94,7 @@ export async function runHolding<Held extends Lock | LockSet, Result>(
   const locks: readonly Lock[] = held instanceof LockSet ? held.locks : [held]
   if (holdsBack) for (const lock of locks) lock.on('lost', () => settled.promise)
   try {
-    return await session.tasks.run(held.task, () => routine(held))
+    return await session.tasks.run(new Line(held.task), () => routine(held))
   } finally {
     settled.resolve()
     await releaseQuietly(session, held)

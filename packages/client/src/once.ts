@@ -7,18 +7,17 @@
  * half way is not repeated; for that the job itself must be safe to repeat, or check the token.
  */
 import { acquire } from './acquire.ts'
-import { HoldfastError } from './errors.ts'
+import { HoldfastError, TimeoutError } from './errors.ts'
 import type { Lock } from './lock.ts'
-import { releaseQuietly } from './lock.ts'
-import { tryAcquire } from './named-lock.ts'
+import { runHolding, tryAcquire } from './named-lock.ts'
 import { type Names, refuseUnknown } from './option-names.ts'
 import type { Session } from './session.ts'
 
-/** Slots grow: numbers, or texts that sort (RFC 3339 in UTC does). One kind for one job. */
+/** Slots grow: numbers, or texts that sort (RFC 3339 in UTC does; `9` and `10` do not). One kind for one job. */
 export type Slot = number | string
 
 export type OnceOptions = {
-  /** How long to wait for whoever runs the slot now, to see it finished. Default 0: leave it to them. */
+  /** How long to wait for whoever runs the slot now, to see it finished; if they still run then, `running` is what comes of it. Default 0: leave it to them. */
   waitMs?: number
   signal?: AbortSignal
   maxHoldMs?: number
@@ -37,19 +36,38 @@ export async function once<Result>(
   routine: (lock: Lock) => Result,
 ): Promise<OnceResult<Awaited<Result>>> {
   refuseUnknown('once()', run.options, onceNames)
-  const { waitMs = 0, ...rest } = run.options
-  const claim = { name: run.job }
-  const lock = waitMs > 0 ? await acquire(session, claim, { ...rest, waitMs }) : await tryAcquire(session, claim, rest)
+  refuseUnfit(run.slot)
+  const lock = await acquireWithin(session, run.job, run.options)
   if (!lock) return { ran: false, because: 'running' }
-  try {
+  return runHolding(session, lock, async (): Promise<OnceResult<Awaited<Result>>> => {
     const last = await lastFinished(lock, run.slot)
     if (last !== null && last >= run.slot) return { ran: false, because: 'finished' }
-    const result = await session.tasks.run(lock.task, () => routine(lock))
+    const result = await routine(lock)
     // With the token: if the lock was lost meanwhile this is refused, and says so.
     await lock.setValue(JSON.stringify({ finished: run.slot }))
     return { ran: true, result }
-  } finally {
-    await releaseQuietly(session, lock)
+  })
+}
+
+/** What could not be compared with a later one would be run, and then the job never again. */
+function refuseUnfit(slot: unknown): void {
+  if (Number.isFinite(slot) || (typeof slot === 'string' && slot !== '')) return
+  throw new HoldfastError(
+    'invalid_request',
+    `The slot of once() must be a finite number or a text that sorts, not ${String(slot)} (${typeof slot}).`,
+  )
+}
+
+/** null: others have it, and had it for as long as was to be waited. */
+async function acquireWithin(session: Session, job: string, options: OnceOptions): Promise<Lock | null> {
+  const { waitMs = 0, ...rest } = options
+  const claim = { name: job }
+  if (waitMs <= 0) return tryAcquire(session, claim, rest)
+  try {
+    return await acquire(session, claim, { ...rest, waitMs })
+  } catch (error) {
+    if (error instanceof TimeoutError) return null
+    throw error
   }
 }
 
@@ -70,7 +88,7 @@ async function lastFinished(lock: Lock, slot: Slot): Promise<Slot | null> {
 function foreign(job: string, cause?: unknown): HoldfastError {
   return new HoldfastError(
     'invalid_request',
-    `The value of lock ${JSON.stringify(job)} is not the mark of a finished slot of this kind: use another job name.`,
+    `The value of lock ${JSON.stringify(job)} is not the mark of a finished slot of this kind: use another job name, or hold the lock and write a right one with setValue(), like {"finished":0}.`,
     { cause },
   )
 }

@@ -67,3 +67,30 @@ test('options of the browser’s own interface that are not known are ignored, a
   await script.connection.say({ type: 'reply', id: script.connection.last('release').id })
   assert.equal(await asked, 'done')
 })
+
+test('options behind the routine, which nobody would hear of, and routines that are none are refused', async () => {
+  const { holdfast } = new Script()
+  // As JavaScript calls it.
+  const loose = <Call>(call: Call) => call as (...given: unknown[]) => Promise<unknown>
+  const behind = { code: 'invalid_request', message: /takes its options before the routine/ }
+  const routine = () => 1
+  await assert.rejects(loose(holdfast.using).call(holdfast, 'a', routine, { waitMs: 5 }), behind)
+  await assert.rejects(loose(holdfast.using).call(holdfast, ['a'], routine, { waitMs: 5 }), behind)
+  await assert.rejects(loose(holdfast.once).call(holdfast, 'a', 1, routine, { waitMs: 5 }), behind)
+  const lock = holdfast.locks.shared('a')
+  await assert.rejects(loose(lock.using).call(lock, routine, { waitMs: 5 }), behind)
+  const none = { code: 'invalid_request', message: /needs a routine to run/ }
+  for (const given of [[], [{}], [{}, 'x'], [5]]) await assert.rejects(loose(lock.using).call(lock, ...given), none)
+  await assert.rejects(loose(holdfast.acquireAll).call(holdfast, 'abc'), { code: 'invalid_request', message: /a list/ })
+})
+
+test('a lock that no URL can name is refused in words, not taken for another', async () => {
+  const { rest } = new Script().holdfast
+  const unnameable = { code: 'invalid_request', message: /No URL can name/ }
+  for (const name of ['.', '..']) {
+    await assert.rejects(rest.show(name), unnameable)
+    await assert.rejects(rest.queue(name), unnameable)
+    await assert.rejects(rest.value(name), unnameable)
+    await assert.rejects(rest.history(name).next(), unnameable)
+  }
+})

@@ -27,6 +27,22 @@ export function refuseUnknown(call: string, options: object, names: Readonly<Rec
   if (error) throw error
 }
 
+/** Options stand before the routine; behind it they would not be heard of. @throws {HoldfastError} `invalid_request` */
+export function optionsFirst<Options extends object, Routine extends (...held: never[]) => unknown>(
+  call: string,
+  second: Options | Routine,
+  third: Routine | undefined,
+): { options: Partial<Options>; routine: Routine } {
+  // The types say so; from JavaScript it may be anything.
+  const behind: unknown = third
+  if (typeof second === 'function') {
+    if (behind === undefined) return { options: {}, routine: second }
+    throw new HoldfastError('invalid_request', `${call} takes its options before the routine, not behind it.`)
+  }
+  if (third !== undefined && typeof behind === 'function') return { options: second, routine: third }
+  throw new HoldfastError('invalid_request', `${call} needs a routine to run.`)
+}
+
 function unknown(call: string, name: string, names: Readonly<Record<string, true>>): HoldfastError {
   const known = Object.keys(names)
   const meant = nearest(name, known)

@@ -115,7 +115,18 @@ export function sessionOptionsOf(options: ConnectOptions, credential = credentia
     ttlMs,
     labels,
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_MS_MAX,
-    onEvent: options.onEvent,
+    onEvent: options.onEvent && guarded(options.onEvent),
+  }
+}
+
+/** Nothing here depends on the listener: what it throws would go to whoever happens to be on the stack, and it is the one that would be told of it. */
+function guarded(listener: (event: SessionEvent) => void): (event: SessionEvent) => void {
+  return event => {
+    try {
+      listener(event)
+    } catch {
+      // As above.
+    }
   }
 }
 

@@ -2,11 +2,11 @@
 import { toCamel, toSnake } from '@holdfast/protocol/casing'
 import type { WireError } from '@holdfast/protocol/errors'
 import { timeoutSignal } from './clock.ts'
-import { unreachable } from './connection.ts'
 import type { Credential } from './credential.ts'
 import { errorOf, HoldfastError, hasCode, UnavailableError } from './errors.ts'
 import type { StoredValue } from './lock.ts'
 import { refuseUnknown } from './option-names.ts'
+import { unreachable, whyOf } from './unreachable.ts'
 import type {
   EndedGrants,
   Freeze,
@@ -48,6 +48,7 @@ export class Rest {
 
   /** Any call of the API: `body` and the answer in camelCase. Throws the error of the wire as its class. */
   async call<Answer>(method: string, path: string, call: Call = {}): Promise<Answer> {
+    if (call.lock === '.' || call.lock === '..') throw unnameable(call.lock)
     const response = await this.#send(method, path, call)
     if (response.status === 204) return undefined as Answer // no body, and nobody asks for one
     const body = await this.#parse(response)
@@ -221,6 +222,12 @@ function lockPath(name: string, what = ''): string {
   return `/v2/locks/${encodeURIComponent(name)}${what === '' ? '' : `/${what}`}`
 }
 
+/** Every URL parser takes such a segment for a step in the path, `%2E` too: another lock would be meant. */
+function unnameable(name: string): HoldfastError {
+  const message = `No URL can name the lock ${JSON.stringify(name)}: this platform takes it for a step in the path. \`curl --path-as-is\` can.`
+  return new HoldfastError('invalid_request', message, { details: { lock: name } })
+}
+
 function firstError(body: unknown, status: number): WireError {
   // The error body of the API; a proxy in between may answer anything.
   const errors = (body as { errors?: WireError[] } | null)?.errors
@@ -230,13 +237,6 @@ function firstError(body: unknown, status: number): WireError {
       message: `The service answered ${status}.`,
     }
   )
-}
-
-function whyOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause instanceof Error ? error.cause : error
-  if (cause.name === 'TimeoutError') return 'no answer in time'
-  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message
 }
 
 /** Nobody was there to take it. Where the platform does not say, it may have been sent. */

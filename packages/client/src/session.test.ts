@@ -620,3 +620,38 @@ test('a watch goes on after the last event when the connection was lost, and say
   await turn()
   assert.equal(script.connection.last('unwatch').watch, second.id)
 })
+
+test('what a listener of events throws is nobody else’s concern', async () => {
+  const script = new Script({
+    onEvent() {
+      throw new Error('of the listener')
+    },
+  })
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome()
+  await script.grant(7)
+  assert.equal((await acquiring).token, 7)
+})
+
+test('a lock whose credential is taken no more is lost for that reason, not for a stall', async () => {
+  const { script, lock } = await holding()
+  await script.connection.cut()
+  await script.clock.advance(1_000)
+  script.connection.open()
+  await script.connection.say({ type: 'reply', id: 0, error: { code: 'unauthenticated', message: 'Revoked.' } })
+  assert.equal(lock.signal.reason?.reason, 'unauthenticated')
+  assert.match(lock.signal.reason?.message, /no longer takes the credential/)
+})
+
+test('a value is not written by whoever has lost the lock, and the error is that of the loss', async () => {
+  const { script, lock } = await holding()
+  const lost = (error: unknown) => error instanceof LockLostError && error.reason === 'forced'
+  const writing = assert.rejects(lock.setValue('too late'), lost)
+  await turn()
+  const { id } = script.connection.last('write_value')
+  await script.connection.say({ type: 'lost', name: 'a', token: 7, reason: 'forced', changes: 1 })
+  await script.connection.say({ type: 'reply', id, error: { code: 'stale_token', message: 'Stale.' } })
+  await writing
+  await assert.rejects(lock.setValue('again'), lost)
+  assert.equal(script.connection.count('write_value'), 1)
+})

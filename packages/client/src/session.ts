@@ -281,7 +281,7 @@ export class Session {
 
   #helloRefused(wire: WireError): void {
     const error = errorOf(wire)
-    if (this.#id !== '' && isSessionGone(wire)) return this.#sessionEnded(error.message)
+    if (this.#id !== '' && isSessionGone(wire)) return this.#sessionEnded(wire, error.message)
     this.report({ type: 'refused', error })
     // The service is there and may let us in later: the backoff goes on.
     if (error.code === 'unavailable' || error.code === 'rate_limited' || error.code === 'quota_exceeded')
@@ -304,7 +304,7 @@ export class Session {
   #refuse(id: number, wire: WireError): void {
     const request = this.#mailbox.pending.get(id)
     if (!request) return
-    if (isSessionGone(wire, request)) return this.#sessionEnded(wire.message)
+    if (isSessionGone(wire, request)) return this.#sessionEnded(wire)
     if (wire.code === 'unavailable' || (wire.code === 'rate_limited' && request instanceof RenewRequest)) {
       this.#mailbox.retryLater(request)
       this.#renewal.refused(request, this.clock.monotonicMs())
@@ -328,9 +328,9 @@ export class Session {
   }
 
   /** It no longer exists at the server, so nothing that it held does. Waits begin again in the next session. */
-  #sessionEnded(why: string): void {
+  #sessionEnded({ code, message }: WireError, why = message): void {
     this.#id = ''
-    void this.ledger.loseAll('expired')
+    void this.ledger.loseAll(code === 'unauthenticated' ? 'unauthenticated' : 'expired')
     this.#mailbox.shut()
     for (const request of this.#mailbox.all()) {
       if (!request.moveToNewSession()) this.#mailbox.take(request.id)

@@ -76,3 +76,11 @@ test('one that never began ends with the reason', async () => {
   await assert.rejects(next, UnavailableError)
   assert.equal((await events.next()).done, true)
 })
+
+test('a watch that has ended before it is refused leaves nothing behind', async () => {
+  const asked = new Asked()
+  const events = watch(asked.session, { prefix: 'p/' })
+  await events.return?.()
+  asked.last.fail(nobody())
+  assert.deepEqual([asked.watches.size, asked.watchers.size], [0, 0])
+})

@@ -104,7 +104,7 @@ class Subscription implements Watcher {
 
   /** Who asks for the first time is told that nobody answers; a watch that has begun is resumed when somebody does. */
   #unanswered(error: HoldfastError, watchId: number): void {
-    if (this.#state !== 'asking' || watchId !== this.#watchId) return
+    if (this.#state !== 'asking' || watchId !== this.#watchId) return void this.#session.watches.delete(watchId)
     if (!this.#hasBegun || error.code !== 'unavailable') return this.end({ error })
     this.#session.watches.delete(watchId)
     this.#state = 'paused'

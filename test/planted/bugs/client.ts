@@ -7,6 +7,9 @@ const session = (name: string) => ({ file: `${client}/session.test.ts`, name })
 const trust = (name: string) => ({ file: `${client}/trust.test.ts`, name })
 const warnings = (name: string) => ({ file: `${client}/warnings.test.ts`, name })
 const late = (name: string) => ({ file: `${client}/late.test.ts`, name })
+const once = (name: string) => ({ file: `${client}/once.test.ts`, name })
+const mailbox = (name: string) => ({ file: `${client}/mailbox.test.ts`, name })
+const task = (name: string) => ({ file: `${client}/task.test.ts`, name })
 const belief = (name: string) => ({ file: beliefTest, name })
 
 export const clientBugs: readonly Bug[] = [
@@ -275,5 +278,34 @@ export const clientBugs: readonly Bug[] = [
       file: 'packages/client/src/session.test.ts',
       name: 'a transferred grant that was given up, and that a restored store lists again, is given back on resume',
     },
+  },
+  {
+    id: 'once-runs-beside-the-next',
+    rules: ['P14', 'I4'],
+    does: 'A run whose lock was lost says at once that it knows of it: the next one runs the job beside it.',
+    file: `${client}/once.ts`,
+    find: '    return { ran: true, result }\n  })\n',
+    replace: '    return { ran: true, result }\n  }, { holdsBack: false })\n',
+    test: once('a loss is not acknowledged before the run has stopped: nobody else runs the job beside it'),
+  },
+  {
+    id: 'too-large-takes-all-with-it',
+    rules: ['P16'],
+    does: 'What is too large for a message is sent: the server closes the connection, again and again, and all locks of the process are lost.',
+    file: `${client}/mailbox.ts`,
+    find: "if (typeof text === 'string' && fits(text))",
+    replace: "if (typeof text === 'string' && (requests.length === 1 || fits(text)))",
+    test: mailbox(
+      'what does not fit into a message is refused at once and never sent, and what is asked beside it is not held up',
+    ),
+  },
+  {
+    id: 'beside-is-taken-for-within',
+    rules: ['I14'],
+    does: 'Routines that run at once inside another are one task: they wait for each other and are told of a deadlock that there is not.',
+    file: `${client}/acquire.ts`,
+    find: 'return line && !line.isBusy ? line : null',
+    replace: 'return line ?? null',
+    test: task('a routine’s task is continued by one thing at a time: what runs beside it is no deadlock with it'),
   },
 ]
