@@ -15,8 +15,8 @@ export type Command = {
   name: string
   about: string
   options: Readonly<Record<string, Option>>
-  /** What may be named beside the options; without this, nothing. */
-  rest?: { value: string; about: string; known: readonly string[] }
+  /** What may be named beside the options; without this, nothing. `known`: nothing else. `count`: so many, no more and no fewer. */
+  rest?: { value: string; about: string; known?: readonly string[]; count?: number }
 }
 
 type Given<O extends Option> = O extends { is: 'number' } ? number : O extends { is: 'names' } ? string[] : string
@@ -52,7 +52,7 @@ export function readArguments<const C extends Command>(command: C, args: readonl
     })
     if (values.help) return { is: 'help' }
     const named = options.map(([name, option]) => [name, read(`--${name}`, option, values[name])])
-    const rest = positionals.map(word => nameOf(command.rest!.value, command.rest!.known, word))
+    const rest = command.rest ? restOf(command.rest, positionals) : []
     return { is: 'values', values: { ...Object.fromEntries(named), rest } }
   } catch (error) {
     return { is: 'mistake', text: (error as Error).message }
@@ -71,6 +71,14 @@ function read(name: string, option: Option, given: unknown): unknown {
   throw new Error(`${name} takes a number from ${least}, not ${JSON.stringify(given)}.`)
 }
 
+function restOf({ value, known, count }: NonNullable<Command['rest']>, words: readonly string[]): string[] {
+  if (count !== undefined && words.length !== count)
+    throw new Error(
+      `${value}: ${count} expected, not ${words.length}${words.length > 0 ? ` (${words.join(' ')})` : ''}.`,
+    )
+  return words.map(word => (known ? nameOf(value, known, word) : word))
+}
+
 function nameOf(where: string, known: readonly string[], word: string): string {
   if (known.includes(word)) return word
   throw new Error(`${where}: there is no ${JSON.stringify(word)}. Known: ${known.join(', ')}.`)
@@ -85,6 +93,7 @@ export function helpOf({ name, about, options, rest }: Command): string {
   if (rest) rows.unshift([rest.value, rest.about])
   rows.push(['--help', 'this'])
   const width = Math.max(...rows.map(([left]) => left.length))
-  const usage = `${name} -- ${rest ? `[${rest.value}] ` : ''}[OPTION …]`
+  const named = rest?.count === undefined ? rest && `[${rest.value}]` : rest.value
+  const usage = [name, '--', named, '[OPTION …]'].filter(word => word !== undefined).join(' ')
   return [usage, '', about, '', ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`)].join('\n')
 }

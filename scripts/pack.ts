@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlin
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { commandLine } from './command-line.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** Each after those that it needs. */
@@ -57,11 +58,14 @@ function linkDependencies(copy: string): void {
 }
 
 if (import.meta.main) {
-  const [folder] = process.argv.slice(2)
-  if (folder === undefined) {
-    console.error('Usage: npm run pack -- FOLDER')
-    process.exit(64)
-  }
+  const { rest } = commandLine({
+    name: 'npm run pack',
+    about: 'Builds the packages from a copy of the sources, and packs each as a release would have it.',
+    options: {},
+    rest: { value: 'FOLDER', about: 'where to; made if it is not there', count: 1 },
+  })
+  // There is one, as was expected.
+  const folder = rest[0]!
   pack(folder)
   console.log(readdirSync(folder).join('\n'))
 }

@@ -69,11 +69,24 @@ An example.
   )
 })
 
+test('without names that are known any word will do, and as many of them as are expected', () => {
+  const pack = { name: 'npm run pack', about: '', options: {}, rest: { value: 'FOLDER', about: 'where to', count: 1 } }
+  assert.deepEqual(readArguments(pack, ['out']), { is: 'values', values: { rest: ['out'] } })
+  const said = (...args: string[]) => {
+    const read = readArguments(pack, args)
+    return read.is === 'mistake' ? read.text : read.is
+  }
+  assert.equal(said(), 'FOLDER: 1 expected, not 0.')
+  assert.equal(said('out', 'in'), 'FOLDER: 1 expected, not 2 (out in).')
+  assert.equal(said('--help'), 'help')
+  assert.match(helpOf(pack), /^npm run pack -- FOLDER \[OPTION …\]\n/)
+})
+
 test('every long command of the repository explains itself', () => {
   const root = fileURLToPath(new URL('..', import.meta.url))
   const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { scripts: Record<string, string> }
-  const commands = Object.entries(scripts).filter(([, script]) => script.includes('test/'))
-  assert.ok(commands.length >= 8)
+  const commands = Object.entries(scripts).filter(([name, script]) => script.includes('test/') || name === 'pack')
+  assert.ok(commands.length >= 9)
   for (const [name, script] of commands) {
     const file = script.split(' ').at(-1)!
     const run = (flag: string) =>

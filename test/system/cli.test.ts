@@ -28,6 +28,11 @@ after(async () => {
 const run = (...args: string[]) => cli(args, { url: server.url })
 const start = (...args: string[]) => startCli(args, { url: server.url })
 
+/** Help is wrapped. */
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ')
+}
+
 function isAlive(pid: number): boolean {
   try {
     // A container without an init keeps the dead as zombies.
@@ -240,6 +245,100 @@ test('a script acquires, renews and releases by the lock_id', async () => {
   assert.equal(shown.holder, 'the script')
   assert.equal((await cli(['release', 'script', '-'], { url: server.url, input: `${lockId}\n` })).code, 0)
   assert.equal((await run('renew', 'script', lockId)).code, 121)
+})
+
+test('the example of `acquire --help` does its work under the lock, and says so when there is none to be had', async () => {
+  const { stdout: help } = await run('acquire', '--help')
+  assert.match(oneLine(help), /Nothing renews such a lock.*`holdfast run`.*check the token/)
+  const [, example = ''] = /^Example:\n([\s\S]*)$/m.exec(help) ?? []
+  // What may take the whole TTL gets beside somebody else.
+  const [, afterSeconds, limitSeconds] = /timeout -k (\d+) (\d+)/.exec(example) ?? []
+  assert.ok(Number(afterSeconds) + Number(limitSeconds) < 48, example)
+  const work = join(folder.path, 'work.sh')
+  writeFileSync(work, `#!/bin/sh\n${process.execPath} ${bin} why orders\n`, { mode: 0o755 })
+  const script = `holdfast() { ${process.execPath} ${bin} "$@"; }\n${example.replace('./work.sh', work)}`
+  const type = () =>
+    spawnSync('sh', ['-c', script], {
+      encoding: 'utf8',
+      env: { ...process.env, HOLDFAST_URL: server.url, HOLDFAST_API_KEY: rootKey, NODE_TEST_CONTEXT: undefined },
+    })
+  const done = type()
+  assert.deepEqual([done.status, done.stderr], [0, ''])
+  assert.match(done.stdout, /^orders is held by/)
+  const lock = await holdfast.acquire('orders')
+  const refused = type()
+  assert.deepEqual([refused.status, refused.stdout], [120, ''])
+  assert.doesNotMatch(refused.stderr, /lock_id/)
+  await lock.release()
+})
+
+test('the help of run says when its promise does not hold', async () => {
+  const { stdout } = await run('run', '--help')
+  assert.match(
+    oneLine(stdout),
+    /KILL before anybody else can hold the lock, unless .* stopped .*SIGSTOP.*HOLDFAST_TOKEN/,
+  )
+})
+
+test('the version is that of the package', async () => {
+  const manifest = readFileSync(new URL('../../packages/cli/package.json', import.meta.url), 'utf8')
+  const { version } = JSON.parse(manifest) as { version: string }
+  for (const flag of ['--version', '-V']) {
+    const { code, stdout, stderr } = await run(flag)
+    assert.deepEqual([code, stdout, stderr], [0, `${version}\n`, ''])
+  }
+  assert.match((await run('--help')).stdout, /--version/)
+})
+
+test('why says of a lock that nobody uses that it is free', async () => {
+  const { code, stdout, stderr } = await run('why', 'unused/lock')
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.match(stdout, /^unused\/lock is free/)
+  const free = JSON.parse((await run('why', 'unused/lock', '--json')).stdout)
+  assert.deepEqual(free, { lock: { name: 'unused/lock', state: 'free', holders: [], waiters: 0 }, waiters: [] })
+  assert.equal((await run('freeze', 'unused/', '--until', '1h', '--reason', 'a test')).code, 0)
+  assert.match((await run('why', 'unused/lock')).stdout, /^unused\/lock is frozen until .* by root: a test\n/)
+  const frozen = JSON.parse((await run('why', 'unused/lock', '--json')).stdout)
+  assert.deepEqual([frozen.lock.state, frozen.lock.frozen.reason], ['frozen', 'a test'])
+  assert.equal((await run('thaw', 'unused/')).code, 0)
+  // Configured, it is shown by the service itself, in the same words.
+  await holdfast.rest.configure('unused/lock', { description: 'x' })
+  assert.match((await run('why', 'unused/lock')).stdout, /^unused\/lock is free/)
+  const configured = JSON.parse((await run('why', 'unused/lock', '--json')).stdout)
+  assert.deepEqual([configured.lock.state, configured.waiters], ['free', []])
+  const elsewhere = await run('why', 'unused/lock', '--instance', '00000000-0000-4000-8000-000000000000')
+  assert.equal(elsewhere.code, 124, 'an instance that is not there has no free locks')
+})
+
+test('a wrong key ends with 124, and the help says so', async () => {
+  const wrong = await cli(['list'], { url: server.url, env: { HOLDFAST_API_KEY: 'hf_wrong' } })
+  assert.equal(wrong.code, 124, wrong.stderr)
+  assert.match((await run('--help')).stdout, /124 wrong usage or credential/)
+  assert.match((await run('run', '--help')).stdout, /124 {2}wrong usage, or a credential/)
+})
+
+test('names that no URL can carry are refused in words, and can be held all the same', async () => {
+  const verbs = [
+    ['show'],
+    ['why'],
+    ['queue'],
+    ['value'],
+    ['history'],
+    ['history', '--at', '2026-11-21T06:00:00Z'],
+    ['force-release', '--reason', 'x'],
+    ['preempt', '--reason', 'x'],
+    ['acquire'],
+  ]
+  const asked = verbs.flatMap(verb => ['.', '..'].map(name => [...verb, name]))
+  asked.push(['renew', '.', 'id'], ['release', '..', 'id'], ['policy', 'show', '.'])
+  const ask = async (args: string[]) => {
+    const { code, stderr } = await run(...args)
+    assert.equal(code, 124, `${args.join(' ')}: ${stderr}`)
+    assert.match(stderr, /No URL can name the (lock|policy) "\.\.?".*curl --path-as-is/)
+  }
+  // A few at a time: each is a process.
+  while (asked.length > 0) await Promise.all(asked.splice(0, 4).map(ask))
+  for (const name of ['.', '..']) assert.equal((await run('run', name, '--', 'true')).code, 0)
 })
 
 test('list, show, why, queue and history read well, and as JSON', async () => {

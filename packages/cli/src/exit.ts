@@ -13,7 +13,7 @@ export const exitCodes = {
   preempted: 122,
   /** The service cannot be reached. */
   unreachable: 123,
-  /** Wrong usage, or a request that the service refused as wrong. */
+  /** Wrong usage, a credential that is wrong or does not permit it, or another request that the service refused as wrong. */
   usage: 124,
   /** A bug, here or in the service. */
   internal: 125,

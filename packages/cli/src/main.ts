@@ -1,4 +1,5 @@
 /** `holdfast`: finds the verb, loads its code, and turns whatever goes wrong into a sentence and an exit code. */
+import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { exitCodes } from './exit.ts'
 import { report } from './failure.ts'
@@ -10,7 +11,7 @@ const epilogue = `
 The service is found by $HOLDFAST_URL (default http://127.0.0.1:7420), the API key by $HOLDFAST_API_KEY, --api-key-file, or
 ./data/root.key beside a server that was started here. With $HOLDFAST_IAM_API_KEY it is exchanged for tokens of IBM Cloud IAM, or of $HOLDFAST_IAM_URL.
 
-Exit codes: 120 not acquired, 121 lock lost, 122 preempted, 123 service unreachable, 124 wrong usage, 125 internal error;
+Exit codes: 120 not acquired, 121 lock lost, 122 preempted, 123 service unreachable, 124 wrong usage or credential, 125 internal error;
 \`run\` and \`elect\` otherwise pass on that of their command. With --json an error is one JSON object on standard error.`
 
 /** Sets `process.exitCode`; never throws. */
@@ -38,6 +39,7 @@ export async function main(args: readonly string[]): Promise<void> {
 async function programFor(name: string | undefined): Promise<Command> {
   const program = new Command('holdfast')
     .description('Hold a distributed lock from the shell, and look after a lock service.')
+    .version(versionOf(), '-V, --version', 'print the version')
     .addHelpText('after', epilogue)
     .exitOverride()
     .showSuggestionAfterError()
@@ -50,6 +52,12 @@ async function programFor(name: string | undefined): Promise<Command> {
   }
   for (const command of program.commands) command.exitOverride()
   return program
+}
+
+/** Of the package: one folder up from the sources, and from what is made of them. */
+function versionOf(): string {
+  // Its `package.json` has one.
+  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 }
 
 /** A verb that runs a command takes no options out of it. */

@@ -26,6 +26,11 @@ const LOOK_MS_MAX = 50
 /** What a child leaves behind in its group gets this long after TERM. */
 const LEFTOVER_MS_MAX = 5_000
 
+/** The command is told to stop when less than this is left of a deadline that was so far away. Restarts of the server have to fit in (docs/operations.md). */
+export function stopMsOf(fullMs: number): number {
+  return Math.min(STOP_MS_MAX, fullMs * STOP_PART)
+}
+
 type Stop = 'lost' | 'preempted'
 
 /** Returns the exit code. Throws only when the command could not be started; the lock is the caller's to release. */
@@ -115,7 +120,7 @@ class Guard {
     this.#lock = lock
     this.#tell = tell
     this.#group = group
-    this.#stopMs = Math.min(STOP_MS_MAX, fullMs * STOP_PART)
+    this.#stopMs = stopMsOf(fullMs)
     this.#promisedUntilMs = monotonicMs() + fullMs
     const lookMs = Math.min(LOOK_MS_MAX, this.#stopMs * KILL_PART * KILL_PART)
     this.#ends = [

@@ -91,13 +91,10 @@ export class Rest {
     if (body) headers['content-type'] = 'application/json'
     // Not as a method of ours: a browser's own refuses to be called on anything but its window.
     const send = this.#fetch
+    const content = body ? JSON.stringify(toSnake(body)) : null
+    const signal = timeoutSignal(Math.ceil(patience))
     try {
-      return await send(url, {
-        method,
-        headers,
-        body: body ? JSON.stringify(toSnake(body)) : null,
-        signal: timeoutSignal(patience),
-      })
+      return await send(url, { method, headers, body: content, signal })
     } catch (cause) {
       throw new UnavailableError(unreachable(this.#url, whyOf(cause)), { cause })
     }

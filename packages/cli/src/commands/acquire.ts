@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
 import { parsePriority, parseSeconds } from '../duration.ts'
 import { printJson, printLine } from '../output.ts'
-import { lockPath, restOf } from '../rest.ts'
+import { acquireOverRest } from '../waiting.ts'
 
 type AcquireOptions = AccessOptions & {
   ttl?: number
@@ -15,45 +15,54 @@ type AcquireOptions = AccessOptions & {
 }
 /** Proxies cut longer requests, so the API does not take them. */
 const WAIT_SECONDS_MAX = 60
-/** Beyond the wait, for the answer. */
-const PATIENCE_MS = 15_000
+
+const description = `Acquire a lock and print its lock_id, which \`renew\` and \`release\` need.
+
+${[
+  'Nothing renews such a lock: after its TTL somebody else may hold it, whether the work is done or not. Work that may last, or hang, belongs under',
+  '`holdfast run`, which renews the lock and stops the work in time. And no clock stops work whose machine was paused: let what the lock protects',
+  'check the token, which --json prints.',
+].join(' ')}`
+
+const example = `
+Example:
+  if id=$(holdfast acquire orders --ttl 1m); then
+    timeout -k 5 40 ./work.sh      # ended well before the TTL is over
+    holdfast release orders "$id"  # exits with 121 when it was over all the same
+  else
+    exit $?                        # 120: not acquired
+  fi`
 
 export function define(program: Command): void {
   const command = program
     .command('acquire')
     .summary('acquire a lock and print its lock_id')
-    .description(
-      'Acquire a lock and print its lock_id, which `renew` and `release` need. The lock ends by itself after its TTL. Where you can, prefer `holdfast run`.',
-    )
+    .description(description)
     .argument('<name>', 'the lock')
     .option('--ttl <duration>', 'how long it lasts without a renewal (default: the lock’s, else 30s)', parseSeconds)
-    .option('--wait <duration>', 'how long to wait in line, up to 60s (default: 0, only try)', parseWait)
+    .option(
+      '--wait <duration>',
+      'how long to wait in line, up to 60s, through restarts of the service too (default: 0, only try)',
+      parseWait,
+    )
     .option('--holder <name>', 'what this holder is called (default: host:pid of the shell)')
     .option('--priority <p>', 'higher goes first, -100 to 100 (default: 0)', parsePriority)
     .option('--preempt', 'take it, with notice, from a holder of lower priority')
-    .addHelpText(
-      'after',
-      '\nExample:\n  id=$(holdfast acquire orders --ttl 1m) && ./work.sh; holdfast release orders "$id"',
-    )
+    .addHelpText('after', example)
     .action(acquire)
   withAccess(command)
 }
 
 async function acquire(name: string, options: AcquireOptions): Promise<void> {
-  // In whole seconds, as the simple API counts them.
   const { ttl, wait = 0, priority, preempt } = options
   const body = {
     holder: options.holder ?? `${hostname()}:${process.ppid}`,
-    waitSeconds: wait,
+    // In whole seconds, as the simple API counts them.
     ...(ttl === undefined ? {} : { ttlSeconds: ttl }),
     ...(priority === undefined ? {} : { priority }),
     ...(preempt ? { preempt } : {}),
   }
-  const grant = await restOf(options).call<{ lockId: string }>('POST', lockPath(name, 'acquire'), {
-    body,
-    lock: name,
-    patience: wait * 1_000 + PATIENCE_MS,
-  })
+  const grant = await acquireOverRest<{ lockId: string }>(options, { name, body, waitSeconds: wait })
   if (options.json) printJson(grant)
   else printLine(grant.lockId)
 }

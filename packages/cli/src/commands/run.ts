@@ -26,8 +26,9 @@ const description = `Run a command while holding a lock.
 
 ${[
   'The command runs in a process group of its own and gets every signal that this gets. If the lock is lost, or somebody with',
-  'a better claim asks for it, the whole group gets TERM, and KILL before anybody else can hold the lock. The lock is',
-  'released when the whole group is gone. The command finds HOLDFAST_LOCK, HOLDFAST_TOKEN (pass it to what the lock protects) and',
+  'a better claim asks for it, the whole group gets TERM, and KILL before anybody else can hold the lock, unless this process or the',
+  'machine is stopped meanwhile (SIGSTOP, a paused VM): so let what the lock protects check HOLDFAST_TOKEN. The lock is',
+  'released when the whole group is gone. The command finds HOLDFAST_LOCK, HOLDFAST_TOKEN and',
   'HOLDFAST_DEADLINE (when the first deadline would be, in ms since 1970) in its environment.',
 ].join(' ')}`
 
@@ -36,7 +37,9 @@ Exit codes: the command's own (128 + n if a signal n ended it), 126 and 127 if i
   120  not acquired: held by others, the wait was over, or frozen
   121  the lock was lost and the command was stopped
   122  preempted and the command was stopped
-  123  the service cannot be reached        124  wrong usage        125  internal error
+  123  the service cannot be reached
+  124  wrong usage, or a credential that is wrong or does not permit it
+  125  internal error
 
 Examples:
   holdfast run deploy/web -- ./migrate.sh
@@ -55,7 +58,11 @@ export function define(program: Command): void {
       'how long to wait for the lock, like 30s; 0 only tries (default: without limit)',
       parseDuration,
     )
-    .option('--ttl <duration>', 'how long the lock outlives a dead holder, like 15s (default: 15s)', parseDuration)
+    .option(
+      '--ttl <duration>',
+      'how long the lock outlives a dead holder, like 15s (default: 15s); the longer, the longer the service may be away',
+      parseDuration,
+    )
     .option('--shared', 'share the lock with others who share it')
     .option('--permits <n>', 'take n permits of a semaphore', parseCount)
     .option('--limit <m>', 'how many permits the semaphore has', parseCount)
