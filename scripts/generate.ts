@@ -90,7 +90,7 @@ function withSettings(page: string): string {
   )
   const table = ['| flag | environment | file | default | |', '|---|---|---|---|---|', ...rows].join('\n')
   const [begin, end] = ['<!-- settings -->', '<!-- end -->']
-  return page.replace(new RegExp(`${begin}.*${end}`, 's'), () => [begin, table, end].join('\n'))
+  return page.replace(new RegExp(`${begin}.*?${end}`, 's'), () => [begin, table, end].join('\n'))
 }
 
 function read(path: string): string | null {
