@@ -52,6 +52,15 @@ test('a damaged backup is refused, and nothing is left of the try', async () => 
   }
 })
 
+test('a token beyond all that can be is refused with the largest that may be given', async () => {
+  const file = join(cluster.folder.path, 'by-hand.db')
+  const data = join(cluster.folder.path, 'beyond')
+  const { code, stderr } = await restore(file, data, '--above-token', String(Number.MAX_SAFE_INTEGER))
+  assert.equal(code, 1, stderr)
+  assert.match(stderr, /^(?!.*bug).*largest token that may be given by --above-token is \d+\.$/m)
+  assert.ok(!existsSync(data) && !existsSync(`${data}.restoring`))
+})
+
 test('no token comes twice: grants, a backup, more grants, a restore, grants', async () => {
   const file = join(cluster.folder.path, 'before.db')
   const tokens: number[] = []
@@ -100,8 +109,8 @@ test('no token comes twice: grants, a backup, more grants, a restore, grants', a
 
 type Status = { cluster_id: string; store: { shards: { epoch: number }[] } }
 
-function restore(file: string, data: string) {
-  const args = ['cluster', 'restore', file, '--data', data, '--port', '0', '--wait', '1h']
+function restore(file: string, data: string, ...more: string[]) {
+  const args = ['cluster', 'restore', file, '--data', data, '--port', '0', '--wait', '1h', ...more]
   return cli(args, { url: '', env: etcdEnvironment() })
 }
 

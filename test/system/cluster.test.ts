@@ -1,6 +1,6 @@
 /** `holdfast cluster`: members that are made, run, looked at, started again; on one machine and on several. */
 import { strict as assert } from 'node:assert'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { get, type RequestOptions } from 'node:https'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -100,6 +100,19 @@ test('a member that dies is started again, and meanwhile status says who is miss
   assert.match(cluster.up?.stderr() ?? '', /m2 ended with SIGKILL.*started again in 0\.5 s/)
 })
 
+test('what could not work is refused before anything is written', async () => {
+  const data = join(cluster.folder.path, 'refused')
+  for (const [args, expected] of [
+    [['init', '--host', ''], /Say an address or a name of a machine/],
+    [['up', '--every', '0s'], /Backups are made once a second at the most/],
+  ] as const) {
+    const { code, stderr } = await cli(['cluster', ...args, '--data', data], { url: '', env: etcdEnvironment() })
+    assert.notEqual(code, 0)
+    assert.match(stderr, expected)
+  }
+  assert.ok(!existsSync(data))
+})
+
 test('two processes do not run one directory', async () => {
   const { code, stderr } = await cluster.run('up')
   assert.equal(code, 1)
@@ -116,14 +129,48 @@ test('after kill -9 of `up` the next one finds the members that were left, and r
   await cluster.startUp([])
   assert.match(cluster.up?.stderr() ?? '', /m1 still runs from before/)
   for (const [name, pid] of running()) assert.notEqual(pid, before.get(name))
-  assert.equal((await status()).is_healthy, true)
+  // Servers miss beats while the members are started anew.
+  await until(async () => ((await status()).is_healthy ? true : null))
   assert.ok(!lock.signal.aborted)
   assert.equal(await holdfast.tryAcquire('kept'), null)
+})
+
+test('of two `up` at once after a kill -9 one runs the members, and the other says who does', async () => {
+  cluster.up?.child.kill('SIGKILL')
+  await cluster.up?.ended
+  const both = [cluster.begin('up'), cluster.begin('up')]
+  const first = await Promise.race(both.map(async up => ({ up, ...(await up.ended) })))
+  const winner = both.find(up => up !== first.up)
+  cluster.up = winner ?? null
+  assert.equal(first.code, 1, first.stderr)
+  assert.match(first.stderr, new RegExp(`is run by process ${winner?.child.pid} already`))
+  await winner?.says(/^holdfast serve .*$/m)
+  assert.equal((await status()).is_healthy, true)
+  assert.equal(running().size, 3)
+})
+
+test('mistakes of whoever runs it are refused with a sentence, and are no bugs', async () => {
+  const data = join(cluster.folder.path, 'mistaken')
+  const refused = async (...args: string[]) => {
+    const { code, stderr } = await cli(['cluster', ...args], { url: '', env: etcdEnvironment() })
+    assert.equal(code, 1, stderr)
+    assert.doesNotMatch(stderr, /bug|\n +at /)
+    return stderr
+  }
+  const none = join(cluster.folder.path, 'no-invitation')
+  writeFileSync(none, 'a-machine\n')
+  assert.match(await refused('join', none, '--data', data), /no-invitation is no invitation: expected the file that/)
+  assert.match(await refused('rotate-certs', '--from', none, '--data', cluster.data), /no-invitation is no invitation/)
+  assert.match(await refused('backup', '/nonexistent/x.db', '--data', cluster.data), /there is no folder \/nonexistent/)
+  assert.match(await refused('up', '--data', none), /there is a file on the way/)
 })
 
 test('a stop ends every member, and another `up` has the same ones', async () => {
   const before = await status()
   await cluster.stopServers()
+  const unserved = await cluster.run('status')
+  assert.equal(unserved.code, 1)
+  assert.match(unserved.stdout, /DOWN: no server is alive[\s\S]*PROBLEM: no Holdfast server is alive\n→ Start some/)
   const pids = [...running().values()]
   const ended = await cluster.stopUp()
   assert.equal(ended?.code, 0)
@@ -151,6 +198,7 @@ test('on several machines: init, invite, join, each in a directory of its own', 
   await one.says(/1 of 1 members/)
   const taken = await run('invite', 'm2', '--host', '127.0.0.1', '--port', '24790', '--to', file, '--data', first)
   assert.equal(taken.code, 0, taken.stderr)
+  assert.match(taken.stdout, /^ {2}holdfast cluster join m2\.join --data/m)
   assert.equal(statSync(file).mode & 0o777, 0o600)
   assert.ok(!readFileSync(file, 'utf8').includes(authorityKey(first)))
   const two = startCli(['cluster', 'join', file, '--data', second], { url: '', env: etcdEnvironment() })

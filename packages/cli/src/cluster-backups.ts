@@ -1,7 +1,7 @@
 /** `cluster backup` and `restore`. */
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { type ClusterOptions, clusterOperation, clusterWork, type Tools, withData } from './cluster-work.ts'
+import { type ClusterOptions, clusterOperation, clusterWork, parseHost, type Tools, withData } from './cluster-work.ts'
 import { formatDuration, parseBytes, parseCount, parseDuration, parsePort, parseToken } from './duration.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
 import { printLine } from './output.ts'
@@ -37,7 +37,7 @@ export function defineBackups(cluster: Command): void {
     .argument('<file>', 'the backup')
     .option('--members <n>', 'how many members on this machine (default: 3)', parseCount)
     .option('--name <name>', 'of the first member (default: m1)')
-    .option('--host <address>', 'by which the others reach this machine', '127.0.0.1')
+    .option('--host <address>', 'by which the others reach this machine', parseHost, '127.0.0.1')
     .option('--port <port>', 'the first port (default: 2379, or one that is free)', parsePort)
     .option('--etcd <path>', 'the etcd program (default: the one on PATH)')
     .option('--root <prefix>', 'what `serve --root` was', 'holdfast')

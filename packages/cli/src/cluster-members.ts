@@ -1,6 +1,6 @@
 /** `cluster add`, `remove`, `replace`, `upgrade`: while the cluster is in use. */
 import type { Command } from 'commander'
-import { type ClusterOptions, clusterOperation, withData } from './cluster-work.ts'
+import { type ClusterOptions, clusterOperation, parseHost, withData } from './cluster-work.ts'
 import { parsePort } from './duration.ts'
 import { printLine } from './output.ts'
 
@@ -52,7 +52,7 @@ export function defineMembers(cluster: Command): void {
 function withNew(command: Command): Command {
   return withData(command)
     .option('--etcd <path>', 'the etcd program (default: that of the others)')
-    .option('--host <address>', 'where it listens (default: as the others)')
+    .option('--host <address>', 'where it listens (default: as the others)', parseHost)
     .option('--port <port>', 'where it listens to clients (default: the first that is free)', parsePort)
 }
 

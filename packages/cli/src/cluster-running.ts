@@ -1,9 +1,10 @@
 /** `cluster up`, `init`, `invite`, `join`. */
-import { relative, resolve } from 'node:path'
-import type { Command } from 'commander'
-import { type ClusterOptions, clusterWork, type Tools, withData } from './cluster-work.ts'
+import { basename, resolve } from 'node:path'
+import { type Command, InvalidArgumentError } from 'commander'
+import { linesOf, serveText, shown } from './cluster-lines.ts'
+import { type ClusterOptions, clusterWork, parseHost, type Tools, withData } from './cluster-work.ts'
 import { parseBytes, parseCount, parseDuration, parsePort } from './duration.ts'
-import { paint, printLine } from './output.ts'
+import { printLine } from './output.ts'
 
 type Care = { every?: number; keep: number; backups?: string }
 type Making = { etcd?: string; port?: number; quotaBytes?: number; root?: string }
@@ -12,8 +13,8 @@ type InviteOptions = ClusterOptions & { host: string; port?: number; to: string 
 
 const MEMBERS_DEFAULT = 3
 const KEEP_DEFAULT = 7
-/** The ports that the printed commands use. */
-const SERVER_PORT = 7420
+/** A backup takes about as long; and the retention rule would soon leave none that is older than a mistake. */
+const EVERY_MS_MIN = 1_000
 
 export function defineRunning(cluster: Command): void {
   withData(withCare(withMaking(cluster.command('up'))))
@@ -21,21 +22,21 @@ export function defineRunning(cluster: Command): void {
       'Run the etcd members of this machine until Ctrl-C or SIGTERM. Where there are none yet, make three: for trial, as all are lost with the machine.',
     )
     .option('--members <n>', `how many a new cluster has (default: ${MEMBERS_DEFAULT})`, parseCount)
-    .option('--host <address>', 'where they listen', '127.0.0.1')
+    .option('--host <address>', 'where they listen', parseHost, '127.0.0.1')
     .action((options: UpOptions) => clusterWork(options, tools => up(tools, options)))
   withData(withMaking(cluster.command('init')))
     .description(
       'Begin a cluster of several machines on this one: its authority and its first member. `up` then runs it.',
     )
     .argument('[name]', 'what this member is called', 'm1')
-    .requiredOption('--host <address>', 'address or name by which the other machines reach this one')
+    .requiredOption('--host <address>', 'address or name by which the other machines reach this one', parseHost)
     .action((name: string, options: UpOptions) => clusterWork(options, tools => init(tools, name, options)))
   withData(cluster.command('invite'))
     .description(
       'Write the file with which another machine joins, or gets new certificates. Whoever has it can be that member: carry it safely (scp), and delete it when it has been used.',
     )
     .argument('<name>', 'what the member is called')
-    .requiredOption('--host <address>', 'address or name by which the others reach that machine')
+    .requiredOption('--host <address>', 'address or name by which the others reach that machine', parseHost)
     .option('--port <port>', 'where its etcd listens to clients; to the other members one higher', parsePort)
     .requiredOption('--to <file>', 'the file to write')
     .action((name: string, options: InviteOptions) => clusterWork(options, tools => invite(tools, name, options)))
@@ -58,7 +59,7 @@ function withMaking(command: Command): Command {
 
 function withCare(command: Command): Command {
   return command
-    .option('--every <duration>', 'make a backup this often, like 6h', parseDuration)
+    .option('--every <duration>', 'make a backup this often, like 6h', parseEvery)
     .option('--keep <n>', 'how many of those backups are kept', parseCount, KEEP_DEFAULT)
     .option('--backups <directory>', 'where they go (default: backups in --data)')
 }
@@ -87,7 +88,9 @@ async function run(tools: Tools, options: Care, first?: (doors: Tools['doors']) 
       tools.progress.done()
       const well = picture.members.filter(({ trouble }) => trouble === null).length
       printLine(`etcd is ready: ${well} of ${picture.members.length} members, ${picture.leader?.name} leads.`)
-      printLine(serveText(room.serveArguments(directory, picture)))
+      const isTrial = picture.members.every(({ url }) => url === null || room.isLoopback(url))
+      const lines = linesOf({ local: directory.plan().members, isTrial })
+      printLine(serveText(lines, room.serveArguments(directory, picture)))
     },
   })
 }
@@ -111,8 +114,9 @@ async function invite(tools: Tools, name: string, options: InviteOptions): Promi
   const asked = { name, host: options.host, clientPort, peerPort: clientPort + 1 }
   room.writeWhole(options.to, `${JSON.stringify(room.invite(directory, picture, asked, tools), null, 2)}\n`)
   const verb = present ? 'rotate-certs --from' : 'join'
-  printLine(`Wrote ${options.to}. Carry it to ${options.host} and there:\n`)
-  printLine(`  holdfast cluster ${verb} ${relative('.', options.to)} --data /var/lib/holdfast-cluster\n`)
+  const file = basename(options.to)
+  printLine(`Wrote ${options.to}. Copy it to ${options.host}, and there, in the folder where ${file} then is:\n`)
+  printLine(`  holdfast cluster ${verb} ${file} --data /var/lib/holdfast-cluster\n`)
   printLine('It holds keys: delete it here and there when that is done.')
 }
 
@@ -133,26 +137,10 @@ function making({ room }: Tools, { etcd, port, quotaBytes, root }: Making) {
   }
 }
 
-/** Three servers on one machine, to paste. */
-function serveText(args: readonly string[]): string {
-  const lines = [1, 2, 3].map(number => {
-    const own = ['--listen', `127.0.0.1:${SERVER_PORT + number - 1}`, '--data', `./holdfast-${number}`]
-    return ['holdfast', 'serve', '--server-name', `holdfast-${number}`, ...own, ...args].map(quoted).join(' ')
-  })
-  const head = paint(
-    'bold',
-    'Start servers on it, each in a terminal of its own; all of them use one API key, the root.key in any --data:',
+function parseEvery(text: string): number {
+  const ms = parseDuration(text)
+  if (ms >= EVERY_MS_MIN) return ms
+  throw new InvalidArgumentError(
+    `Backups are made once a second at the most: say 1s or more, like 6h; not \`${text}\`.`,
   )
-  return ['', head, '', ...lines, ''].join('\n')
-}
-
-function quoted(word: string): string {
-  const near = word.startsWith('/') ? shown(word) : word
-  return /^[\w@%+=:,./-]+$/.test(near) ? near : `'${near.replaceAll("'", "'\\''")}'`
-}
-
-/** Relative where that is shorter and stays below. */
-function shown(path: string): string {
-  const near = relative('.', path)
-  return near === '' || near.startsWith('..') ? path : `./${near}`
 }

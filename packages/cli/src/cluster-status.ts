@@ -28,20 +28,22 @@ function statusText(status: ClusterStatus): string {
 }
 
 function headText(status: ClusterStatus): string {
-  const { isHealthy, hasQuorum, spareMembers, leader, runner, revision } = status
-  const state = isHealthy
-    ? paint('green', 'healthy')
-    : hasQuorum
-      ? paint('yellow', 'works, but not all is well')
-      : paint('red', 'DOWN: no quorum')
+  const { spareMembers, leader, runner, revision } = status
   return facts([
-    ['cluster', `${state}, ${spareMembers} more may fail`],
+    ['cluster', `${stateText(status)}, ${spareMembers} more may fail`],
     ['id', `${status.clusterId} (${status.token})`],
     ['leader', leader ?? paint('red', 'none')],
     ['revision', String(revision)],
     ['directory', status.path],
     ['run by', runner ? `process ${runner.pid}, ${runner.restarts} restarts of members` : paint('dim', 'nobody here')],
   ])
+}
+
+function stateText({ isHealthy, hasQuorum, store }: ClusterStatus): string {
+  if (isHealthy) return paint('green', 'healthy')
+  if (!hasQuorum) return paint('red', 'DOWN: no quorum')
+  if (store && !store.servers.some(({ isBeating }) => isBeating)) return paint('red', 'DOWN: no server is alive')
+  return paint('yellow', 'works, but not all is well')
 }
 
 function membersText({ members, quotaBytes }: ClusterStatus): string {
@@ -60,7 +62,7 @@ function membersText({ members, quotaBytes }: ClusterStatus): string {
 }
 
 function storeText({ store, storeTrouble }: ClusterStatus): string {
-  if (storeTrouble !== null) return paint('red', `Holdfast's records cannot be read: ${safe(storeTrouble)}`)
+  if (storeTrouble !== null) return paint('dim', 'Which servers use it is not known.')
   if (!store) return paint('dim', 'No Holdfast server has used it yet.')
   const owned = (server: string) => store.shards.filter(shard => shard.server === server).map(({ shard }) => shard)
   const rows = store.servers.map(({ server, address, startedAt, isBeating }) => [
@@ -70,16 +72,15 @@ function storeText({ store, storeTrouble }: ClusterStatus): string {
     formatDuration(Math.max(0, wallMs() - startedAt)),
     owned(server).join(' ') || '-',
   ])
-  const known = new Set(store.servers.map(({ server }) => server))
-  const unowned = store.shards.filter(({ server }) => server === null || !known.has(server)).map(({ shard }) => shard)
-  const servers = rows.length > 0 ? table(['server', 'state', 'address', 'up for', 'owns shards'], rows) : ''
-  const rest = unowned.length > 0 ? paint('yellow', `shards without an owner: ${unowned.join(' ')}`) : ''
-  return [servers, rest].filter(text => text !== '').join('\n')
+  return rows.length > 0
+    ? table(['server', 'state', 'address', 'up for', 'owns shards'], rows)
+    : paint('dim', 'No server.')
 }
 
-function noticesOf({ alarms, warnings, certificates }: ClusterStatus): string[] {
+function noticesOf({ problems, alarms, warnings, certificates }: ClusterStatus): string[] {
   const due = certificates.filter(({ isDue }) => isDue)
   return [
+    ...problems.map(({ what, change }) => `${paint('red', `PROBLEM: ${safe(what)}`)}\n→ ${safe(change)}`),
     ...alarms.map(({ member, alarm }) => paint('red', `ALARM ${alarm} of ${safe(member)}`)),
     ...warnings.map(warning => paint('yellow', `warning: ${warning}.`)),
     ...due.map(({ file, expiresAt }) =>

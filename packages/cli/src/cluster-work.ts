@@ -1,7 +1,8 @@
 /** What the commands on a cluster have in common: where it is, how they tell and are stopped, and how they end. The server's code is loaded here. */
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import type * as ClusterRoom from '@holdfast/server/cluster'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { CommandFailure } from './exit.ts'
 import { type Progress, progressOn } from './progress.ts'
 
@@ -24,6 +25,12 @@ const STOPPED = 130
 
 export function withData(command: Command): Command {
   return command.option('--data <directory>', "the cluster's directory on this machine", DATA_DEFAULT)
+}
+
+/** By which members are reached; it goes into their certificates, so it is looked at before anything is written. */
+export function parseHost(text: string): string {
+  if (isIP(text) !== 0 || /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(text)) return text
+  throw new InvalidArgumentError(`Say an address or a name of a machine, like 10.0.0.1, not \`${text}\`.`)
 }
 
 /** Ends with 1 and a sentence when it could not be done, with 130 when it was stopped. */

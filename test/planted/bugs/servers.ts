@@ -150,4 +150,16 @@ export const serverBugs: readonly Bug[] = [
       name: 'an instance that had no lock when the backup was made waits too: it may have had some since',
     },
   },
+  {
+    id: 'new-cluster-in-the-old-store',
+    rules: ['O4', 'I2'],
+    does: 'Members that have lost their data begin anew, and servers go on over the empty store: tokens come twice.',
+    file: 'packages/server/src/assembly/remembered-store.ts',
+    find: '(known.cluster !== now.cluster && known.store !== now.store)',
+    replace: 'known.cluster !== now.cluster',
+    test: {
+      file: 'packages/server/src/assembly/remembered-store.test.ts',
+      name: 'a store that has gone back, or is another with the same cluster in it, is refused at the next start',
+    },
+  },
 ]

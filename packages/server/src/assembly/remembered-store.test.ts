@@ -27,6 +27,12 @@ test('a store that has gone back, or is another with the same cluster in it, is 
   at({ ...facts, revision: 300 }).check()
   assert.throws(() => at({ ...facts, revision: 299 }).check(), StoreWentBack)
   assert.throws(() => at({ ...facts, store: 'def', revision: 400 }).check(), StoreWentBack)
+  // Members that have lost their data began anew: their ids are made of the same plan.
+  assert.throws(
+    () => at({ cluster: 'c2', store: 'abc', revision: 3 }).check(),
+    /revision 3 \(it was at 300\), and another Holdfast/,
+  )
+  assert.throws(() => at({ cluster: 'c2', store: 'abc', revision: 400 }).check(), StoreWentBack)
   // A restore of ours.
   at({ cluster: 'c2', store: 'def', revision: 1 }).check()
   writeFileSync(path, '{}')

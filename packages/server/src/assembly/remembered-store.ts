@@ -2,7 +2,8 @@
  * What this server has last seen of a store that others keep: which one it was, and how far it had come. It is written to the data directory, so that a
  * store that somebody has put back in time is noticed at the next start too, before anything is granted on it (SAFETY O4).
  *
- * A restore by `holdfast cluster restore` makes a new cluster, above every number that was given out: that is no going back.
+ * A restore by `holdfast cluster restore` makes a new cluster in a new store, above every number that was given out: that is no going back. A new cluster in
+ * the *same* store is: etcd members that began anew without their data have its id, and nothing of what was in it.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -41,11 +42,16 @@ export class RememberedStore {
   check(): void {
     const known = this.#read()
     const now = this.#now()
-    if (!known || known.cluster !== now.cluster) return
+    if (!known || (known.cluster !== now.cluster && known.store !== now.store)) return
     const advice = `If that is meant, and every token that was given out is known to be below those to come, delete ${this.#path}; \`holdfast cluster restore\` takes care of it by itself.`
     if (known.store !== now.store) {
       throw new StoreWentBack(
         `The store is ${now.store} and was ${known.store}, with the same Holdfast cluster in it: it has been copied or restored by other means. ${advice}`,
+      )
+    }
+    if (known.cluster !== now.cluster) {
+      throw new StoreWentBack(
+        `The store is ${now.store} as before, at revision ${now.revision} (it was at ${known.revision}), and another Holdfast cluster is in it: what was in it is gone, or servers have been given another \`--root\`. ${advice}`,
       )
     }
     if (now.revision < known.revision) {

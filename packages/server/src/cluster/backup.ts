@@ -3,21 +3,12 @@
  * reads all of its keys, and it is on the disk under its name.
  */
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
-import {
-  closeSync,
-  createWriteStream,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  statSync,
-} from 'node:fs'
+import { readdirSync, renameSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterFailure } from './failure.ts'
-import { makeDirectory, remove, syncDirectory } from './files.ts'
+import { explained, isThere, makeDirectory, remove, syncDirectory } from './files.ts'
 import type { Doors, Picture } from './picture.ts'
 import { run } from './program-run.ts'
 import { findEtcd, findEtcdutl } from './programs.ts'
@@ -27,6 +18,8 @@ export type Backup = { file: string; bytes: number; keys: number; revision: numb
 
 /** At the end of what a member sends: the SHA-256 of what stands before it. */
 const SUM_BYTES = 32
+const FILE_MODE = 0o600
+const ELSEWHERE = 'name another folder (`backup FILE`, `backup --dir`, `up --backups`)'
 const NAME = /^holdfast-\d{8}T\d{9}Z\.db$/
 
 /** `file`, or a name made of the time in the folder `into`. @throws ClusterFailure; then nothing is left under that name. */
@@ -35,14 +28,14 @@ export async function backUp(
 ): Promise<Backup> {
   const { directory, doors, clock, signal, progress } = options
   const file = resolve(options.file ?? join(options.into ?? directory.backups, nameOf(clock.wallMs())))
-  if (existsSync(file)) throw new ClusterFailure(`${file} exists already.`)
+  if (isThere(file)) throw new ClusterFailure(`${file} exists already.`)
   if (options.file === undefined) makeDirectory(dirname(file))
   const etcd = directory.plan().members[0]?.etcd ?? findEtcd(undefined).path
   const etcdutl = findEtcdutl(etcd).path
   const source = sourceOf(await doors.look())
   const partial = `${file}.partial`
   try {
-    await download({ ...options, url: source, partial })
+    await download({ ...options, url: source, file, partial })
     stopIfAsked(signal)
     progress.update('opening the backup …')
     const status = await inspect({ etcdutl, file: partial, signal })
@@ -71,7 +64,7 @@ export async function inspect(options: {
   signal: AbortSignal
 }): Promise<Omit<Backup, 'file'>> {
   const { etcdutl, file, signal } = options
-  if (!existsSync(file)) throw new ClusterFailure(`There is no ${file}.`)
+  if (!isThere(file)) throw new ClusterFailure(`There is no ${file}.`)
   const said = await run(etcdutl, ['snapshot', 'status', file, '--write-out=json'], signal)
   // What etcdutl prints; looked at right below.
   const { hash, revision, totalKey } = JSON.parse(said) as { hash: number; revision: number; totalKey: number }
@@ -89,44 +82,59 @@ function sourceOf({ members }: Picture): string {
   return source.url
 }
 
-async function download(options: Work & { doors: Doors; url: string; partial: string }): Promise<void> {
-  const { doors, url, partial, signal, progress } = options
-  const out = createWriteStream(partial, { mode: 0o600 })
-  await once(out, 'open')
+type Piece = { blob: Uint8Array; remainingBytes: bigint }
+type Download = Work & { doors: Doors; url: string; file: string; partial: string }
+
+/** On the disk when it returns. @throws ClusterFailure, also when the disk takes no more. */
+async function download({ doors, url, file, partial, signal, progress }: Download): Promise<void> {
+  const refused = (error: unknown) => {
+    throw explained(error, { doing: 'written', path: file, elsewhere: ELSEWHERE })
+  }
+  const out = await open(partial, 'w', FILE_MODE).catch(refused)
   const sum = createHash('sha256')
   let tail = Buffer.alloc(0)
   let bytes = 0
   try {
-    for await (const { blob, remainingBytes } of doors.at(url).snapshot(url)) {
-      stopIfAsked(signal)
+    for await (const { blob, remainingBytes } of untilAsked(doors.at(url).snapshot(url), signal)) {
       bytes += blob.byteLength
       // The last bytes are the sum, and nobody says which piece is the last.
       const known = Buffer.concat([tail, blob])
       tail = known.subarray(Math.max(0, known.length - SUM_BYTES))
       sum.update(known.subarray(0, known.length - tail.length))
-      if (!out.write(blob)) await once(out, 'drain')
+      // All of it, at the place where the last one ended.
+      await out.writeFile(blob).catch(refused)
       progress.update(`reading from ${url}: ${share(bytes, Number(remainingBytes))} …`)
     }
+    if (!sum.digest().equals(tail)) throw new ClusterFailure('The backup arrived damaged: its sum is wrong. Try again.')
+    await out.sync().catch(refused)
   } finally {
-    out.end()
-    await once(out, 'close')
+    await out.close().catch(refused)
   }
-  if (!sum.digest().equals(tail)) throw new ClusterFailure('The backup arrived damaged: its sum is wrong. Try again.')
-  sync(partial)
+}
+
+/** A member may fall silent in the middle, and nobody says how long a piece may take. @throws ClusterStopped */
+async function* untilAsked(pieces: AsyncIterable<Piece>, signal: AbortSignal): AsyncGenerator<Piece> {
+  const { promise: asked, resolve: ask } = Promise.withResolvers<null>()
+  const stop = () => ask(null)
+  signal.addEventListener('abort', stop, { once: true })
+  const iterator = pieces[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      stopIfAsked(signal)
+      const next = await Promise.race([iterator.next(), asked])
+      if (next?.done) return
+      if (next) yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', stop)
+    // Not waited for: behind a piece that does not come it would not come either.
+    iterator.return?.().catch(() => undefined)
+  }
 }
 
 function share(bytes: number, remaining: number): string {
   const megabytes = (bytes / 1024 / 1024).toFixed(1)
   return `${megabytes} MiB, ${Math.floor((bytes / Math.max(1, bytes + remaining)) * 100)} %`
-}
-
-function sync(path: string): void {
-  const file = openSync(path, 'r')
-  try {
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
 }
 
 /** Their order is that of the times. */

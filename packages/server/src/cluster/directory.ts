@@ -4,20 +4,22 @@
  *     cluster.json          the plan: which members run here, with which program, and how often they were told to start anew
  *     known.json            where members elsewhere were seen last
  *     running.json          which process runs the plan, and its children: written by `cluster up` alone
+ *     holder.lock           held by that process for as long as it lives; holder.json says which it is
  *     ca.pem                the authorities that are believed; two while one takes the place of the other
  *     client.pem            what Holdfast servers and these commands show to etcd: certificate and key
  *     authority/            the authority's own key: only on the machine that began the cluster
  *     members/NAME/         server.pem, peer.pem, etcd.log, data/
+ *     started/NAME          this member has had data: it is never to begin without them
  *     backups/
  *
  * Commands change the plan, and the process of `cluster up` carries it out: so a command that is killed halfway leaves a plan that stands, and
  * nothing listens anywhere that could be asked to do harm.
  */
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { KeySourceConfig } from '../engine/sealed/key-source.ts'
 import { ClusterFailure } from './failure.ts'
-import { makeDirectory, parseJson, readText, remove, writeWhole } from './files.ts'
+import { isThere, makeDirectory, parseJson, readText, remove, writeWhole } from './files.ts'
 
 export type MemberPlan = {
   name: string
@@ -88,7 +90,7 @@ export class ClusterDirectory {
   }
 
   get exists(): boolean {
-    return existsSync(this.planFile)
+    return isThere(this.planFile)
   }
 
   /** @throws ClusterFailure when there is none, or one of a newer Holdfast. */
@@ -137,11 +139,32 @@ export class ClusterDirectory {
 
   forget(member: string): void {
     remove(this.member(member))
+    remove(this.#startedFile(member))
+  }
+
+  /** Whether there is anything in its data directory. */
+  hasData(member: string): boolean {
+    return existsSync(join(this.file(member, 'data'), 'member'))
+  }
+
+  /** It has had data, and they are not there. */
+  isMissingData(member: string): boolean {
+    return existsSync(this.#startedFile(member)) && !this.hasData(member)
+  }
+
+  noteStarted(member: string): void {
+    if (existsSync(this.#startedFile(member))) return
+    makeDirectory(dirname(this.#startedFile(member)))
+    writeWhole(this.#startedFile(member), '')
   }
 
   /** What a client of etcd needs to be let in. */
   get tls() {
     return { caFile: this.caFile, certificate: { certificateFile: this.clientFile, keyFile: this.clientFile } }
+  }
+
+  #startedFile(member: string): string {
+    return join(this.path, 'started', member)
   }
 
   get #knownFile(): string {

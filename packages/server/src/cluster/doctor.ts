@@ -58,7 +58,7 @@ const COMMITS_OF_A_TAKEOVER = 10
 export async function examineCluster(directory: ClusterDirectory, clock: Clock): Promise<Finding[]> {
   const status = await statusOf(directory, clock)
   const findings = [...membersOf(status), ...versionsOf(status), ...spaceOf(status), ...certificateFindings(status)]
-  findings.push(...shardsOf(status), await commitsOf(directory, clock))
+  findings.push(...serversOf(status), await commitsOf(directory, clock))
   if (status.members.some(({ isLocal }) => isLocal)) findings.push(syncsOf(directory.path, clock))
   return findings
 }
@@ -76,12 +76,12 @@ export function examineServers(servers: readonly ServerSeen[], clock: Clock): Fi
   return findings
 }
 
-function membersOf({ members, spareMembers, isHealthy, hasQuorum, alarms }: ClusterStatus): Finding[] {
+function membersOf({ members, spareMembers, hasHealthyMembers, hasQuorum, alarms }: ClusterStatus): Finding[] {
   const count = members.filter(({ role }) => role !== 'learner').length
   const findings: Finding[] = []
   if (!hasQuorum)
     findings.push(problem('the cluster has no quorum', 'Start the members that are missing: holdfast cluster up.'))
-  else if (!isHealthy)
+  else if (!hasHealthyMembers)
     findings.push(
       problem(
         `not all of the ${count} members are well`,
@@ -162,30 +162,17 @@ function certificateFindings({ certificates }: ClusterStatus): Finding[] {
   )
 }
 
-function shardsOf({ store, storeTrouble }: ClusterStatus): Finding[] {
-  if (storeTrouble !== null)
-    return [problem(`the records of the servers cannot be read: ${storeTrouble}`, 'Bring the members back first.')]
-  if (!store)
-    return [
-      notice(
-        'no Holdfast server has used this cluster yet',
-        'Start some: the line is what holdfast cluster up prints.',
-      ),
-    ]
-  const alive = new Set(store.servers.filter(({ isBeating }) => isBeating).map(({ server }) => server))
-  const orphans = store.shards.filter(({ server }) => server === null || !alive.has(server))
-  const findings: Finding[] = []
-  if (alive.size === 0)
-    findings.push(notice('no Holdfast server runs', 'Start some: the line is what holdfast cluster up prints.'))
-  else if (orphans.length > 0)
-    findings.push(
-      problem(
-        `${orphans.length} shards have no owner that lives`,
-        'Look again in a few seconds; then at the logs of the servers.',
-      ),
-    )
-  else findings.push(ok(`${alive.size} servers own all ${store.shards.length} shards`))
-  if (alive.size === 1)
+/** Of Holdfast's own servers. */
+export function serversOf({ store, problems }: Pick<ClusterStatus, 'store' | 'problems'>): Finding[] {
+  const findings = problems.map(({ what, change }) => problem(what, change))
+  if (!store) {
+    if (findings.length > 0) return findings
+    const change = 'Start some: the line is what holdfast cluster up prints.'
+    return [notice('no Holdfast server has used this cluster yet', change)]
+  }
+  const alive = store.servers.filter(({ isBeating }) => isBeating).length
+  if (findings.length === 0) findings.push(ok(`${alive} servers own all ${store.shards.length} shards`))
+  if (alive === 1)
     findings.push(notice('one Holdfast server alone: the service pauses when it stops', 'Start a second one.'))
   return findings
 }

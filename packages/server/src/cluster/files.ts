@@ -2,39 +2,56 @@
 import {
   chmodSync,
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { ClusterFailure, messageOf } from './failure.ts'
 
 const DIRECTORY_MODE = 0o700
 const FILE_MODE = 0o600
 
+/** @throws ClusterFailure */
 export function makeDirectory(path: string): void {
-  mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE })
-  // One that was there before may be open to others.
-  chmodSync(path, DIRECTORY_MODE)
+  try {
+    mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE })
+    // One that was there before may be open to others.
+    chmodSync(path, DIRECTORY_MODE)
+  } catch (error) {
+    throw explained(error, { doing: 'made', path })
+  }
 }
 
-/** In one step, and on the disk when it returns: a reader finds the old text or the new one. */
+/** In one step, and on the disk when it returns: a reader finds the old text or the new one. @throws ClusterFailure */
 export function writeWhole(path: string, content: string | Uint8Array): void {
   const partial = `${path}.${process.pid}.partial`
-  const file = openSync(partial, 'w', FILE_MODE)
   try {
-    const bytes = Buffer.from(content)
+    writeNew(partial, Buffer.from(content))
+    renameSync(partial, path)
+  } catch (error) {
+    throw explained(error, { doing: 'written', path })
+  }
+  syncDirectory(dirname(path))
+}
+
+function writeNew(path: string, bytes: Buffer): void {
+  const file = openSync(path, 'w', FILE_MODE)
+  try {
     for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written)
     fsyncSync(file)
+  } catch (error) {
+    // Half of it is of no use to anybody, least of all on a disk that is full.
+    remove(path)
+    throw error
   } finally {
     closeSync(file)
   }
-  renameSync(partial, path)
-  syncDirectory(dirname(path))
 }
 
 /** What was renamed or removed in it stays so through a power cut. */
@@ -47,17 +64,109 @@ export function syncDirectory(path: string): void {
   }
 }
 
+/** null: there is none. @throws ClusterFailure when that cannot be told: what may not be looked at is not taken for missing. */
 export function readText(path: string): string | null {
-  return existsSync(path) ? readFileSync(path, 'utf8') : null
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null
+    throw explained(error, { doing: 'read', path })
+  }
+}
+
+/** @throws ClusterFailure when that cannot be told. */
+export function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    throw explained(error, { doing: 'read', path })
+  }
 }
 
 export function remove(path: string): void {
   rmSync(path, { recursive: true, force: true })
 }
 
-/** @throws SyntaxError with the path in its message. */
+/** @throws ClusterFailure with the path in its message. */
 export function parseJson(text: string, path: string): Record<string, unknown> {
-  const value: unknown = JSON.parse(text)
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new SyntaxError(`${path} is damaged`)
-  return value as Record<string, unknown> // an object, as was just seen
+  const value = objectIn(text)
+  if (value === null) throw new ClusterFailure(`${path} is damaged: it should hold a JSON object.`)
+  return value
+}
+
+/** null: it is something else. */
+export function objectIn(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+    return isObject ? (value as Record<string, unknown>) : null // an object, as was just seen
+  } catch {
+    // No JSON at all.
+    return null
+  }
+}
+
+type Refused = { doing: 'made' | 'written' | 'read'; path: string; elsewhere?: string }
+
+/** What the system refuses, as a sentence that says what is needed. What is no refusal of the system stays as it is. */
+export function explained(error: unknown, refused: Refused): unknown {
+  const code = codeOf(error)
+  if (code === null) return error
+  const sentence = sentenceOf(code, refused) ?? `${refused.path} cannot be ${refused.doing}: ${messageOf(error)}.`
+  return new ClusterFailure(sentence, { cause: error })
+}
+
+function sentenceOf(code: string, { doing, path, elsewhere = 'choose another place' }: Refused): string | null {
+  const cannot = `${path} cannot be ${doing}`
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return `${cannot}: its disk has no room left. Free some, or ${elsewhere}.`
+    case 'ENOENT':
+      return `${cannot}: there is no folder ${dirname(path)}. Make it, or ${elsewhere}.`
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return `${cannot}: there is a file on the way where a folder is needed; ${elsewhere}.`
+    case 'EISDIR':
+      return `${cannot}: it is a folder, and a file is needed.`
+    case 'EACCES':
+    case 'EPERM':
+      return `${cannot} by this user (${ownUser()}): ${ownerOf(path)}. Do this as the one whom it belongs to.`
+    case 'EROFS':
+      return `${cannot}: nothing may be written on its disk (read-only); ${elsewhere}.`
+    default:
+      return null
+  }
+}
+
+/** Of the file, or of the folder on the way to it that may still be looked at. */
+function ownerOf(path: string): string {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (found) return `${path} belongs to ${userNamed(found.uid)}`
+  } catch {
+    // Not even that may be seen: its folder tells.
+  }
+  return dirname(path) === path ? 'its owner cannot be seen' : ownerOf(dirname(path))
+}
+
+function ownUser(): string {
+  return userNamed(process.geteuid?.() ?? 0)
+}
+
+/** Those that the machine itself knows have a name. */
+function userNamed(uid: number): string {
+  try {
+    const line = readFileSync('/etc/passwd', 'utf8')
+      .split('\n')
+      .find(entry => entry.split(':')[2] === String(uid))
+    return line?.split(':')[0] || `user ${uid}`
+  } catch {
+    // Not on this system.
+    return `user ${uid}`
+  }
+}
+
+function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
 }

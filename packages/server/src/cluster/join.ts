@@ -5,7 +5,7 @@
  */
 import { type ClusterDirectory, checkName, type MemberPlan } from './directory.ts'
 import { ClusterFailure } from './failure.ts'
-import { makeDirectory, parseJson, readText, writeWhole } from './files.ts'
+import { makeDirectory, objectIn, readText, writeWhole } from './files.ts'
 import { authorityOf, issueClient, issueMember, type MemberFiles, type Surroundings, saveMember } from './identities.ts'
 import type { Picture } from './picture.ts'
 
@@ -54,11 +54,21 @@ export function invite(
 export function readInvitation(file: string): Invitation {
   const text = readText(file)
   if (text === null) throw new ClusterFailure(`There is no ${file}.`)
+  const found = objectIn(text)
+  if (!found || !hasAllOf(found)) {
+    throw new ClusterFailure(`${file} is no invitation: expected the file that \`holdfast cluster invite\` writes.`)
+  }
   // Written by `invite`; its format says by which.
-  const invitation = parseJson(text, file) as Invitation
+  const invitation = found as Invitation
   if (invitation.format !== FORMAT) throw new ClusterFailure(`${file} is no invitation that this Holdfast knows.`)
   checkName(invitation.name)
   return invitation
+}
+
+/** Of every format, to tell an invitation from another file. */
+function hasAllOf({ format, token, name, host, ca, client, files, urls }: Record<string, unknown>): boolean {
+  const isText = [token, name, host, ca, client].every(field => typeof field === 'string')
+  return isText && typeof format === 'number' && typeof files === 'object' && files !== null && Array.isArray(urls)
 }
 
 /** What the member needs to be let in, and no member yet. */
@@ -79,8 +89,14 @@ export function acceptInvitation(directory: ClusterDirectory, invitation: Invita
 /** New certificates for a member that is there. Whether authorities to believe have changed: then it has to be started anew. */
 export function renewFromInvitation(directory: ClusterDirectory, invitation: Invitation): { isNewAuthority: boolean } {
   const { token, members } = directory.plan()
-  const isHere = token === invitation.token && members.some(({ name }) => name === invitation.name)
-  if (!isHere) throw new ClusterFailure(`The invitation is for ${invitation.name}, which is not in ${directory.path}.`)
+  const own = members.find(({ name }) => name === invitation.name)
+  if (!own || token !== invitation.token)
+    throw new ClusterFailure(`The invitation is for ${invitation.name}, which is not in ${directory.path}.`)
+  if (own.host !== invitation.host) {
+    throw new ClusterFailure(
+      `The invitation is for ${own.name} at ${invitation.host}, and the others reach it at ${own.host}: with certificates for another host they would no longer believe it. Invite it again with --host ${own.host}; nothing has been changed.`,
+    )
+  }
   const isNewAuthority = readText(directory.caFile) !== invitation.ca
   saveTrust(directory, invitation)
   saveMember(directory, invitation.name, invitation.files)

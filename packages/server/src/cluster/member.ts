@@ -19,6 +19,10 @@ const BACKOFF_MS_MAX = 30_000
 const STEADY_MS = 60_000
 /** It hands its leadership on and closes its files. */
 const STOP_MS_MAX = 15_000
+/** Until it is looked again whether a member that has just been started has data. */
+const DATA_LOOK_MS = 500
+/** The same of one whose data are missing. */
+const MISSING_LOOK_MS = 5_000
 
 type Options = {
   directory: ClusterDirectory
@@ -40,7 +44,9 @@ export class MemberProcess {
   #startedMs = 0
   #lastWords = ''
   #cancelRestart: () => void = () => undefined
+  #cancelLook: () => void = () => undefined
   #isStopping = false
+  #isMissed = false
   restarts = 0
 
   constructor(options: Options) {
@@ -52,8 +58,15 @@ export class MemberProcess {
     return this.#child?.pid ?? null
   }
 
+  /**
+   * A member without its data has forgotten what it has voted for: started as if it were new it would vote again, and found a second, empty cluster under the name
+   * of the first if the others are not up yet. So it is not started until its data are back.
+   */
   start(): void {
     const { directory, clock, plan, changed } = this.#options
+    if (directory.isMissingData(plan.name)) return this.#miss()
+    this.#isMissed = false
+    this.#look()
     makeDirectory(directory.member(plan.name))
     // etcd would make it readable for everybody; what is there it leaves as it is.
     closeSync(openSync(directory.file(plan.name, 'etcd.log'), 'a', 0o600))
@@ -80,6 +93,7 @@ export class MemberProcess {
   async stop(): Promise<void> {
     this.#isStopping = true
     this.#cancelRestart()
+    this.#cancelLook()
     const child = this.#child
     if (!child) return
     child.kill('SIGTERM')
@@ -88,6 +102,23 @@ export class MemberProcess {
     const stopTimer = this.#options.clock.after(STOP_MS_MAX, () => child.kill('SIGKILL'))
     await this.#gone
     stopTimer()
+  }
+
+  /** From its first data on it is known to have had some. */
+  #look(): void {
+    const { directory, clock, plan } = this.#options
+    if (directory.hasData(plan.name)) directory.noteStarted(plan.name)
+    else this.#cancelLook = clock.after(DATA_LOOK_MS, () => this.#look())
+  }
+
+  #miss(): void {
+    const { directory, clock, plan, said } = this.#options
+    if (!this.#isMissed)
+      said(
+        `${plan.name} is not started: it has run before, and its data are not in ${directory.file(plan.name, 'data')}. Bring them back (is a disk not mounted?), or give its place to a new member: \`holdfast cluster replace ${plan.name}\``,
+      )
+    this.#isMissed = true
+    this.#cancelRestart = clock.after(MISSING_LOOK_MS, () => this.start())
   }
 
   #ended(how: string, resolve: () => void): void {

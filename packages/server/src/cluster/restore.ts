@@ -7,11 +7,11 @@ import { renameSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { openEtcd } from '../engine/etcd/etcd.ts'
 import { SealMismatch } from '../engine/sealed/failures.ts'
-import { NothingToRestore, type Restored, raiseAboveBackup } from '../shards/restoring.ts'
+import { NothingToRestore, type Restored, raiseAboveBackup, TokensExhausted } from '../shards/restoring.ts'
 import { backUp, inspect } from './backup.ts'
 import { type Beginning, beginCluster, newToken } from './begin.ts'
 import { ClusterDirectory, clientUrlOf, peerUrlOf } from './directory.ts'
-import { ClusterFailure } from './failure.ts'
+import { ClusterFailure, messageOf } from './failure.ts'
 import { makeDirectory, remove, syncDirectory } from './files.ts'
 import { Doors } from './picture.ts'
 import { run } from './program-run.ts'
@@ -112,7 +112,8 @@ async function raise(options: RestoreOptions & { bench: ClusterDirectory; repair
       await engine.close()
     }
   } catch (error) {
-    if (error instanceof NothingToRestore || error instanceof SealMismatch) throw new ClusterFailure(error.message)
+    const isRefusal = [NothingToRestore, TokensExhausted, SealMismatch].some(kind => error instanceof kind)
+    if (isRefusal) throw new ClusterFailure(messageOf(error))
     throw error
   } finally {
     doors.close()

@@ -1,12 +1,16 @@
 /**
  * The process behind `holdfast cluster up`: it runs the members of the plan, starts again what dies, and does what commands have written into
  * the plan since. It writes down which processes are its own, so that after its own violent death the next one finds them.
+ *
+ * Who runs a directory has a lock of the kernel's on it (`engine/lmdb/holder.ts`), before anything is looked at: of two that find the members of a
+ * third that was killed, one stops and starts them, and the other goes.
  */
-import { statSync } from 'node:fs'
+import { chmodSync, statSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
+import { Holder, StoreInUse } from '../engine/lmdb/holder.ts'
 import { factsOfProcess, type ProcessFacts, systemProcesses } from '../shards/processes.ts'
 import type { ClusterDirectory, ClusterPlan, MemberPlan } from './directory.ts'
-import { ClusterFailure } from './failure.ts'
+import { ClusterFailure, messageOf } from './failure.ts'
 import { parseJson, readText, remove, writeWhole } from './files.ts'
 import { MemberProcess } from './member.ts'
 import { isAlive } from './operation.ts'
@@ -25,6 +29,7 @@ export type Running = { process: ProcessFacts; members: RunningMember[] }
 
 const LOOK_MS = 100
 const ORPHAN_MS_MAX = 20_000
+const LOCK_MODE = 0o600
 
 /** Who runs the cluster of this directory now; null when nobody does. */
 export function runningIn(directory: ClusterDirectory): Running | null {
@@ -47,6 +52,8 @@ export class Runner {
   #turning: Promise<void> | null = null
   #seen = ''
   #isOver = false
+  /** null: this is not the one that runs the directory. */
+  #holder: Holder | null = null
 
   constructor(options: Options) {
     this.#options = options
@@ -54,15 +61,14 @@ export class Runner {
 
   /** Starts the members. @throws ClusterFailure when another process runs them, or a program is missing. */
   async start(): Promise<void> {
-    const { directory, clock, said } = this.#options
-    const former = recorded(directory)
-    if (former && isAlive(former.process)) {
-      throw new ClusterFailure(`The cluster in ${directory.path} is run by process ${former.process.pid} already.`)
+    this.#holder = hold(this.#options.directory)
+    try {
+      await this.#takeOver()
+      await this.#turn()
+    } catch (error) {
+      await this.close()
+      throw error
     }
-    for (const { name, process } of former?.members ?? []) if (process) await endOrphan({ name, process, clock, said })
-    for (const { etcd } of directory.plan().members) findEtcd(etcd)
-    this.#record()
-    await this.#turn()
     this.#arm()
   }
 
@@ -77,7 +83,23 @@ export class Runner {
     await this.#turning
     // One after another: all at once, the leader would wait seconds for somebody to hand its leadership to.
     for (const member of this.#members.values()) await member.stop()
-    remove(this.#options.directory.runningFile)
+    const { directory } = this.#options
+    try {
+      if (this.#holder && recorded(directory)?.process.pid === process.pid) remove(directory.runningFile)
+    } finally {
+      this.#holder?.release()
+      this.#holder = null
+    }
+  }
+
+  async #takeOver(): Promise<void> {
+    const { directory, clock, said } = this.#options
+    const former = recorded(directory)
+    // One of a Holdfast that took no lock.
+    if (former && isAlive(former.process)) throw runBy(directory, former.process.pid)
+    for (const { name, process } of former?.members ?? []) if (process) await endOrphan({ name, process, clock, said })
+    for (const { etcd } of directory.plan().members) findEtcd(etcd)
+    this.#record()
   }
 
   #arm(): void {
@@ -130,6 +152,28 @@ export class Runner {
     const running: Running = { process: systemProcesses.own(), members }
     writeWhole(this.#options.directory.runningFile, JSON.stringify(running))
   }
+}
+
+/** @throws ClusterFailure when another process has it. */
+function hold(directory: ClusterDirectory): Holder {
+  try {
+    const holder = new Holder(directory.path)
+    chmodSync(holder.file, LOCK_MODE)
+    return holder
+  } catch (error) {
+    if (!(error instanceof StoreInUse)) {
+      const text = `It cannot be made sure that nobody else runs the cluster in ${directory.path}: ${messageOf(error)}.`
+      throw new ClusterFailure(text, { cause: error })
+    }
+    // Who has only just taken it may not have said so yet, and what is there then is of somebody who is gone.
+    const { pid } = error
+    throw runBy(directory, pid !== null && isAlive(factsOfProcess(pid)) ? pid : null)
+  }
+}
+
+function runBy({ path }: ClusterDirectory, pid: number | null): ClusterFailure {
+  const who = pid === null ? 'another process' : `process ${pid}`
+  return new ClusterFailure(`The cluster in ${path} is run by ${who} already.`)
 }
 
 /** A member whose runner was killed: it still has the data directory. */

@@ -9,6 +9,7 @@ import { messageOf } from './failure.ts'
 import { readText } from './files.ts'
 import { type Alarm, Doors, type Picture, quorumOf, voters } from './picture.ts'
 import { runningIn } from './running.ts'
+import { type ServiceProblem, serviceProblems } from './service.ts'
 import { openRecords, openStore, readStore, type StorePicture } from './store.ts'
 
 export type MemberStatus = {
@@ -32,8 +33,10 @@ export type ClusterStatus = {
   path: string
   clusterId: string
   token: string
-  /** Every member can be counted on, somebody leads, and there is no alarm. */
+  /** The members are, and there is no problem with the servers. A cluster that no server has used yet may have none. */
   isHealthy: boolean
+  /** Every member can be counted on, somebody leads, and there is no alarm. */
+  hasHealthyMembers: boolean
   hasQuorum: boolean
   /** How many members may still be lost before the service stops. */
   spareMembers: number
@@ -46,6 +49,8 @@ export type ClusterStatus = {
   /** null: no server has used the store yet, or it cannot be read; then `storeTrouble` says why. */
   store: StorePicture | null
   storeTrouble: string | null
+  /** What is wrong with the servers, and what to do. */
+  problems: ServiceProblem[]
   certificates: CertificateStatus[]
   /** The process of `cluster up` on this machine. */
   runner: { pid: number; restarts: number } | null
@@ -62,12 +67,16 @@ export async function statusOf(directory: ClusterDirectory, clock: Clock): Promi
     const quorum = quorumOf(voters(picture).length)
     const versions = new Set(members.flatMap(({ version }) => (version === null ? [] : [version])))
     const running = runningIn(directory)
+    const hasHealthyMembers =
+      members.every(({ trouble }) => trouble === null) && picture.leader !== null && picture.alarms.length === 0
+    const found = await storeStatus(directory, picture, clock)
+    const problems = problemsOf(found, members)
     return {
       path: directory.path,
       clusterId: picture.clusterId.toString(16),
       token: plan.token,
-      isHealthy:
-        members.every(({ trouble }) => trouble === null) && picture.leader !== null && picture.alarms.length === 0,
+      isHealthy: hasHealthyMembers && problems.length === 0,
+      hasHealthyMembers,
       hasQuorum: alive >= quorum && picture.leader !== null,
       spareMembers: Math.max(0, alive - quorum),
       quotaBytes: quotaOf(picture, plan.quotaBytes),
@@ -76,7 +85,8 @@ export async function statusOf(directory: ClusterDirectory, clock: Clock): Promi
       members,
       alarms: picture.alarms,
       warnings: [...versions].flatMap(version => judgeVersion(version).warnings),
-      ...(await storeStatus(directory, picture, clock)),
+      ...found,
+      problems,
       certificates: certificatesOf(directory, clock),
       runner: running && {
         pid: running.process.pid,
@@ -105,17 +115,28 @@ function memberStatusOf(member: Picture['members'][number]): MemberStatus {
   }
 }
 
+type Found = Pick<ClusterStatus, 'store' | 'storeTrouble'>
+
+/** What cannot be read is not known to be well. */
+export function problemsOf(
+  { store, storeTrouble }: Found,
+  members: readonly { url: string | null }[],
+): ServiceProblem[] {
+  if (storeTrouble !== null) {
+    const change = 'Bring the members back first; of an encrypted store, name the key as for the servers.'
+    return [{ what: `the records of the servers cannot be read: ${storeTrouble}`, change }]
+  }
+  const urls = members.flatMap(({ url }) => (url === null ? [] : [url]))
+  return store ? serviceProblems(store, urls) : []
+}
+
 /** Members say theirs since 3.6. */
 export function quotaOf({ members }: Picture, planned: number): number {
   const told = members.flatMap(({ status }) => (status && status.dbSizeQuota > 0 ? [status.dbSizeQuota] : []))
   return told.length > 0 ? Math.min(...told) : planned
 }
 
-async function storeStatus(
-  directory: ClusterDirectory,
-  picture: Picture,
-  clock: Clock,
-): Promise<Pick<ClusterStatus, 'store' | 'storeTrouble'>> {
+async function storeStatus(directory: ClusterDirectory, picture: Picture, clock: Clock): Promise<Found> {
   if (!picture.leader) return { store: null, storeTrouble: 'no member leads' }
   try {
     const { root } = directory.plan()

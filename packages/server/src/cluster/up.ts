@@ -37,12 +37,14 @@ export async function runCluster(options: Up): Promise<void> {
   }
 }
 
-/** Until the members of this machine can be counted on. */
+/** Until the members of this machine can be counted on, but for those whose data are missing: that has been said, and the others need not wait for it. */
 function waitUntilReady(work: Up, doors: Doors): Promise<Picture> {
-  const names = work.directory.plan().members.map(({ name }) => name)
+  const { directory } = work
+  const names = directory.plan().members.map(({ name }) => name)
   return waitFor(work, { what: `starting ${names.join(', ')}`, timeoutMs: READY_MS_MAX }, async () => {
     const picture = await doors.look()
     const isReady = (name: string) => picture.members.some(member => member.name === name && member.trouble === null)
-    return picture.leader && names.every(isReady) ? picture : null
+    const there = names.filter(name => !directory.isMissingData(name))
+    return picture.leader && there.length > 0 && there.every(isReady) ? picture : null
   })
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NUMBERS_PER_EPOCH } from '../locks/state.ts'
 import { EPOCH_MAX } from './ownership.ts'
-import { EPOCHS_SKIPPED, raiseAboveBackup, WAIT_MS_MIN } from './restoring.ts'
+import { ABOVE_TOKEN_MAX, EPOCHS_SKIPPED, raiseAboveBackup, TokensExhausted, WAIT_MS_MIN } from './restoring.ts'
 import { countingRandom, restart, startServer, TestEngine, type World } from './testing.ts'
 
 const root = 'test'
@@ -51,6 +51,18 @@ test('a restore that would leave no exact tokens is refused', async () => {
   await assert.rejects(restoring(world, { aboveToken: last + NUMBERS_PER_EPOCH }), /beyond the last one/)
   const { aboveToken } = await restoring(world, { aboveToken: last })
   assert.ok(aboveToken > last && Number.isSafeInteger(aboveToken + 2 * NUMBERS_PER_EPOCH - 1))
+})
+
+test('a token that is too large is refused with the largest that may be given, and that one is taken', async () => {
+  const world = await startServer()
+  const refusal = await restoring(world, { aboveToken: Number.MAX_SAFE_INTEGER }).catch((error: unknown) => error)
+  assert.ok(refusal instanceof TokensExhausted)
+  const said = Number(/largest token that may be given by --above-token is (\d+)\./.exec(refusal.message)?.[1])
+  assert.equal(said, ABOVE_TOKEN_MAX)
+  await assert.rejects(restoring(world, { aboveToken: said + 1 }), TokensExhausted)
+  assert.ok((await restoring(world, { aboveToken: said })).aboveToken > said)
+  // Nothing is left after that, and no token that could be said would help.
+  await assert.rejects(restoring(world, { aboveToken: 1 }), /used them up/)
 })
 
 test('nothing is granted until the longest TTL of the backup has passed, and then by itself', async () => {

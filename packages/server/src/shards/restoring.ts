@@ -51,6 +51,8 @@ export type Restored = {
 
 /** 2^16 changes of owner, one every 2 s, are a day and a half of flapping that the backup knows nothing of. */
 export const EPOCHS_SKIPPED = 2 ** 16
+/** The last two epochs are the one that is above it, and that of the owner that comes. */
+export const ABOVE_TOKEN_MAX = (EPOCH_MAX - 1) * NUMBERS_PER_EPOCH - 1
 /** Sessions opened after the backup may have had longer TTLs than those in it. */
 export const WAIT_MS_MIN = 60_000
 /** Entries of one batch: far below what a commit may have. */
@@ -64,7 +66,12 @@ export class NothingToRestore extends Error {
   override readonly name = 'NothingToRestore'
 }
 
-/** @throws NothingToRestore, LogBroken; whoever calls throws the half-done store away. */
+/** Tokens would no longer be exact: the message says which may be given. */
+export class TokensExhausted extends Error {
+  override readonly name = 'TokensExhausted'
+}
+
+/** @throws NothingToRestore, TokensExhausted, LogBroken; whoever calls throws the half-done store away. */
 export async function raiseAboveBackup(options: Restoring): Promise<Restored> {
   const { engine, clock, random, root } = options
   const keys = keysUnder(root)
@@ -124,8 +131,12 @@ function epochAbove(found: readonly Found[], aboveToken: number | null): number 
     aboveToken === null ? highest + EPOCHS_SKIPPED : Math.max(highest, Math.floor(aboveToken / NUMBERS_PER_EPOCH)) + 1
   // The owner that comes takes the next one.
   if (epoch < EPOCH_MAX) return epoch
-  throw new Error(
-    `Epoch ${epoch} is beyond the last one (${EPOCH_MAX}): tokens would no longer be exact. Say the highest token that was ever seen (--above-token).`,
+  const beyond = `Epoch ${epoch} is beyond the last one (${EPOCH_MAX - 1}): tokens would no longer be exact.`
+  if (highest + 1 >= EPOCH_MAX) throw new TokensExhausted(`${beyond} The backup itself has used them up.`)
+  throw new TokensExhausted(
+    aboveToken === null
+      ? `${beyond} Say the highest token that was ever seen (--above-token).`
+      : `${beyond} The largest token that may be given by --above-token is ${ABOVE_TOKEN_MAX}.`,
   )
 }
 

@@ -21,6 +21,8 @@ export class StoreInUse extends Error {
   override readonly name = 'StoreInUse'
   /** Where it serves the store to others (`engine/served`); null: it does not, or cannot be asked. */
   readonly socket: string | null
+  /** null: it has not said. */
+  readonly pid: number | null
   constructor(path: string, note: Note | null) {
     const who = note ? `process ${note.pid}, running since ${note.since}` : 'another process'
     super(
@@ -28,6 +30,7 @@ export class StoreInUse extends Error {
         'Two servers cannot share one directory: stop that one, or start this one with a directory of its own.',
     )
     this.socket = note?.socket ?? null
+    this.pid = note?.pid ?? null
   }
 }
 
@@ -35,6 +38,8 @@ export class StoreInUse extends Error {
 const locks = new Set<DatabaseSync>()
 
 export class Holder {
+  /** What is locked. Whoever opens it in this process and closes it lets the lock go. */
+  readonly file: string
   readonly #path: string
   readonly #lock: DatabaseSync
   readonly #since = new Date().toISOString()
@@ -44,7 +49,8 @@ export class Holder {
   /** @throws StoreInUse */
   constructor(path: string) {
     this.#path = path
-    this.#lock = new DatabaseSync(join(path, LOCK_FILE))
+    this.file = join(path, LOCK_FILE)
+    this.#lock = new DatabaseSync(this.file)
     try {
       // No second file, and no waiting.
       this.#lock.exec('PRAGMA journal_mode = MEMORY; PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE')
