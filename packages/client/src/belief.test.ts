@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Belief, beliefMs, endBeliefMs, guardMs, later } from './belief.ts'
 import { deadlineAfter, type Instant, remainingMs } from './clock.ts'
+import { HeldTooShortlyError, LockLostError } from './errors.ts'
+import { turn } from './testing/clock.ts'
+import { holding, Script } from './testing/scripted.ts'
 
 const at = (ms: number, boot = ms): Instant => ({ monotonicMs: ms, bootMs: boot })
 
@@ -57,4 +60,79 @@ test('of two proven deadlines the later one counts, also across a suspension', (
   const before = at(200, 40_000)
   const after = at(150, 50_050)
   assert.equal(later(before, after, now), after)
+})
+
+test('belief counts from the sending and ends by itself, with the signal, before the TTL', async () => {
+  const { script, lock } = await holding()
+  const { signal } = lock
+  assert.equal(Math.floor(lock.validForMs()), 12_022)
+  await script.connection.cut()
+  await script.clock.advance(12_000)
+  assert.ok(lock.isHeld)
+  await script.clock.advance(40)
+  assert.ok(signal.aborted)
+  assert.ok(signal.reason instanceof LockLostError)
+  assert.equal(signal.reason.reason, 'connection')
+  assert.throws(() => lock.assertHeld(), LockLostError)
+})
+
+test('time on the way to the server is not believed in', async () => {
+  const script = new Script()
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome()
+  script.clock.stall(4_000)
+  await script.grant(7)
+  const lock = await acquiring
+  assert.equal(Math.floor(lock.validForMs()), 8_022)
+})
+
+test('a wait that the owner measured counts', async () => {
+  const script = new Script()
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome()
+  script.clock.stall(11_000)
+  await script.grant(7, { waited_ms: 11_000 })
+  assert.equal(Math.floor((await acquiring).validForMs()), 12_022 + 9_000 - 11_000)
+})
+
+test('a suspended machine has lost its locks when it wakes up', async () => {
+  const { script, lock } = await holding()
+  script.clock.suspend(20_000)
+  assert.throws(() => lock.assertHeld(), { name: 'LockLostError', reason: 'expired' })
+  assert.ok(lock.signal.aborted)
+})
+
+test('assertHeld sees a stall of the event loop before any timer has run', async () => {
+  const { script, lock } = await holding()
+  const { signal } = lock
+  script.clock.stall(13_000)
+  assert.equal(signal.aborted, false)
+  assert.throws(() => lock.assertHeld(), LockLostError)
+  assert.ok(signal.aborted)
+})
+
+test('assertHeld wants as much time as the effect takes', async () => {
+  const { lock } = await holding()
+  lock.assertHeld(12_000)
+  assert.throws(() => lock.assertHeld(12_500), HeldTooShortlyError)
+  assert.ok(lock.isHeld)
+})
+
+test('after a stall a frame in the socket hands nothing out that may have ended', async () => {
+  const { script, lock } = await holding()
+  const acquiring = script.holdfast.acquire('b')
+  await turn()
+  const asked = script.connection.last('acquire')
+  script.clock.stall(13_000)
+  await script.connection.say(script.granted({ id: asked.id, name: 'b', token: 8 }))
+  assert.ok(lock.signal.aborted)
+  assert.deepEqual(
+    script.connection.received.filter(message => message.type === 'release').map(message => message.token),
+    [7, 8],
+  )
+  // The line is joined again.
+  const again = script.connection.last('acquire')
+  assert.notEqual(again.id, asked.id)
+  await script.grant(9)
+  assert.equal((await acquiring).token, 9)
 })

@@ -78,9 +78,9 @@ export class Holdfast implements AsyncDisposable {
 
   /**
    * Waits in line for the lock, and resolves with the handle once it is held. Rejects with a `TimeoutError` after `waitMs`, a
-   * `DeadlockError`, a `FrozenError`, a `QueueFullError`, or what `signal` was aborted with; with `quota_exceeded` when this connection holds and waits for
-   * as much as one may (1,000 locks and waits: open more of them). Nothing renews what is asked for in vain: without `waitMs` it waits for as long as it takes,
-   * and two who take two such locks the other way round wait for each other for ever, unless the second is asked for `within` the first, or inside `using`.
+   * `DeadlockError`, a `FrozenError`, a `QueueFullError`, what `signal` was aborted with, or with `quota_exceeded` when this connection holds and waits for
+   * as much as one may (1,000 locks and waits: open more of them). Without `waitMs` it waits for as long as it takes; and two who take two locks the other way
+   * round wait for each other for ever, unless each asks for its second one `within` the first, or inside `using`.
    */
   acquire(name: string, options: AcquireOptions = {}): Promise<Lock> {
     const refusal = unknownOption('acquire()', options, acquireNames)

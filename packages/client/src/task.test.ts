@@ -77,3 +77,23 @@ test('a lock that was lost does not keep its routine’s task busy', async () =>
   const tasks = tasksOf(script)
   assert.equal(tasks.get('b'), tasks.get('outer'))
 })
+
+test('deadlocks are counted by task: each acquire its own, but within a routine its own task goes on', async () => {
+  const script = new Script()
+  const inner = Promise.withResolvers<void>()
+  script.holdfast
+    .using('a', async () => {
+      await inner.promise
+      await script.holdfast.acquire('b')
+    })
+    .catch(() => {})
+  script.holdfast.acquire('c').catch(() => {})
+  await script.welcome()
+  const [first, other] = script.connection.received.flatMap(message => (message.type === 'acquire' ? [message] : []))
+  assert.notEqual(first!.task, other!.task)
+  await script.connection.say(script.granted({ id: first!.id, name: 'a', token: 7 }))
+  inner.resolve()
+  await turn()
+  assert.equal(script.connection.last('acquire').name, 'b')
+  assert.equal(script.connection.last('acquire').task, first!.task)
+})

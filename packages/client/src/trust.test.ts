@@ -2,17 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { turn } from './testing/clock.ts'
-import { Script, wireGrant } from './testing/scripted.ts'
+import { holding, Script, wireGrant } from './testing/scripted.ts'
 
 const EPOCH = 2 ** 32
-
-async function holding(token: number) {
-  const script = new Script()
-  const acquiring = script.holdfast.acquire('a')
-  await script.welcome()
-  await script.grant(token)
-  return { script, lock: await acquiring }
-}
 
 test('a reply of an earlier epoch than one that was seen extends nothing', async () => {
   const { script, lock } = await holding(3 * EPOCH + 7)

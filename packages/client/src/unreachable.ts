@@ -52,7 +52,8 @@ export function withCause(open: OpenTransport, send: typeof fetch): OpenTranspor
         listener.opened()
       },
       closed: why => {
-        if (hasOpened) closed(why)
+        // What this side has closed need not be asked about.
+        if (hasOpened || isClosed) closed(why)
         else void probe(url, send).then(cause => closed(cause ?? why))
       },
     })

@@ -3,6 +3,7 @@ import type { Bug } from '../bug.ts'
 
 const client = 'packages/client/src'
 const beliefTest = `${client}/belief.test.ts`
+const resume = (name: string) => ({ file: `${client}/resume.test.ts`, name })
 const session = (name: string) => ({ file: `${client}/session.test.ts`, name })
 const trust = (name: string) => ({ file: `${client}/trust.test.ts`, name })
 const warnings = (name: string) => ({ file: `${client}/warnings.test.ts`, name })
@@ -47,7 +48,7 @@ export const clientBugs: readonly Bug[] = [
     file: `${client}/acquire.ts`,
     find: 'if (holdings.some(holding => this.#session.ledger.remainingMs(holding, now) <= 0)) {',
     replace: 'if (false) {',
-    test: session('after a stall a frame in the socket hands nothing out that may have ended'),
+    test: belief('after a stall a frame in the socket hands nothing out that may have ended'),
   },
   {
     id: 'notice-told-before-it-counts',
@@ -75,7 +76,7 @@ export const clientBugs: readonly Bug[] = [
     file: `${client}/renewal.ts`,
     find: 'belief.confer({ since: sentAt, ttlMs, waitedMs: 0, changes }, now)',
     replace: 'belief.confer({ since: now, ttlMs, waitedMs: 0, changes }, now)',
-    test: session('time on the way to the server is not believed in'),
+    test: belief('time on the way to the server is not believed in'),
   },
   {
     id: 'wait-counted-from-the-last-sending',
@@ -95,7 +96,7 @@ export const clientBugs: readonly Bug[] = [
     file: `${client}/clock.ts`,
     find: 'return Math.min(deadline.monotonicMs - now.monotonicMs, deadline.bootMs - now.bootMs)',
     replace: 'return deadline.monotonicMs - now.monotonicMs',
-    test: session('a suspended machine has lost its locks when it wakes up'),
+    test: belief('a suspended machine has lost its locks when it wakes up'),
   },
   {
     id: 'clocks-taken-for-equal',
@@ -122,7 +123,7 @@ export const clientBugs: readonly Bug[] = [
     file: `${client}/session.ts`,
     find: '    if (remainingMs <= 0) this.#checkDeadlines(now)\n    return remainingMs\n',
     replace: '    return Math.max(1, remainingMs)\n',
-    test: session('assertHeld sees a stall of the event loop before any timer has run'),
+    test: belief('assertHeld sees a stall of the event loop before any timer has run'),
   },
   {
     id: 'welcome-confers',
@@ -173,7 +174,7 @@ export const clientBugs: readonly Bug[] = [
     file: `${client}/ledger.ts`,
     find: 'else if (holding.serial <= asked.grantsSeen)',
     replace: 'else if (holding.serial < 0)',
-    test: session('on resume, a lock that the server does not list is lost'),
+    test: resume('on resume, a lock that the server does not list is lost'),
   },
   {
     id: 'notice-not-counted',
@@ -200,7 +201,7 @@ export const clientBugs: readonly Bug[] = [
     file: `${client}/session.ts`,
     find: '    this.giveBack(unexpected(unknown, this.#mailbox, token => this.ledger.wasTakenUp(token)))\n',
     replace: '',
-    test: session(
+    test: resume(
       'on resume, a grant that nobody here knows is given back, one that is asked for or transferred is not',
     ),
   },
@@ -275,7 +276,7 @@ export const clientBugs: readonly Bug[] = [
     find: 'return !wasTakenUp(grant.token) || isReleasing(grant, mailbox)',
     replace: 'return wasTakenUp(grant.token) || true',
     test: {
-      file: 'packages/client/src/session.test.ts',
+      file: 'packages/client/src/resume.test.ts',
       name: 'a transferred grant that was given up, and that a restored store lists again, is given back on resume',
     },
   },

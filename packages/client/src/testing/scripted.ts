@@ -152,3 +152,12 @@ export function wireGrant(name: string, token: number, requestId?: number) {
   const grant = { name, token, mode: 'exclusive' as const, holder: 'test', acquired_at: '2026-01-01T00:00:00Z' }
   return requestId === undefined ? grant : { ...grant, request_id: requestId }
 }
+
+/** One that holds `a`. */
+export async function holding(token = 7, options = {}) {
+  const script = new Script(options)
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome()
+  await script.grant(token)
+  return { script, lock: await acquiring }
+}

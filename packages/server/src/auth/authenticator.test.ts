@@ -13,6 +13,7 @@ import type { Identity, Presented } from './identity.ts'
 import type { IssuerConfig } from './issuer.ts'
 import type { LastUse } from './last-uses.ts'
 import { ADDRESS_FAILURES_MAX, KEY_FAILURES_MAX } from './login-limits.ts'
+import { plainIssuer } from './testing.ts'
 
 const ROOT = 'canary-root-key-0123456789'
 const clock = new FakeClock()
@@ -22,21 +23,8 @@ let ibm: IssuerConfig
 before(async () => {
   const listen = { host: '127.0.0.1', port: 0 }
   emulator = await startIamEmulator({ account: exampleIdentities, listen, clock, random: systemRandom })
-  ibm = {
-    name: 'ibm',
-    kind: 'ibm',
-    issuer: emulator.issuer,
-    audiences: [],
-    jwksUri: null,
-    algorithms: ['RS256'],
-    clockSkewMs: 30_000,
-    subjectClaim: null,
-    groupsClaim: null,
-    accounts: [exampleIdentities.account],
-    instance: null,
-    authoritiesFile: null,
-    bearerFile: null,
-  }
+  const { account } = exampleIdentities
+  ibm = { ...plainIssuer, name: 'ibm', kind: 'ibm', issuer: emulator.issuer, audiences: [], accounts: [account] }
 })
 after(() => emulator.close())
 

@@ -3,25 +3,10 @@ import { test } from 'node:test'
 import { SUBJECT_CHARS_MAX } from '@holdfast/protocol/limits'
 import { type Claims, identityOf } from './claims.ts'
 import type { IssuerConfig } from './issuer.ts'
-
-const issuer: IssuerConfig = {
-  name: 'corporate',
-  kind: 'oidc',
-  issuer: 'https://login.example.org',
-  audiences: ['holdfast'],
-  jwksUri: null,
-  algorithms: ['RS256'],
-  clockSkewMs: 0,
-  subjectClaim: null,
-  groupsClaim: null,
-  accounts: null,
-  instance: null,
-  authoritiesFile: null,
-  bearerFile: null,
-}
+import { plainIssuer } from './testing.ts'
 
 const who = (claims: Claims, more: Partial<IssuerConfig> = {}) =>
-  identityOf(claims, { issuer: { ...issuer, ...more }, expiresAtMs: 1_000 })
+  identityOf(claims, { issuer: { ...plainIssuer, ...more }, expiresAtMs: 1_000 })
 
 test('a token of an OIDC issuer names whom the issuer names, under the name of the issuer', () => {
   assert.deepEqual(who({ sub: 'ann', scope: 'openid locks' }, { instance: 'i-1' }), {

@@ -86,7 +86,11 @@ class TestIssuer {
 
   open(issuers: Partial<IssuerConfig>[]): Opened {
     const tokens = new Tokens({
-      issuers: (issuers.length === 0 ? [{}] : issuers).map(more => this.#config(more)),
+      issuers: (issuers.length === 0 ? [{}] : issuers).map(more => ({
+        ...plainIssuer,
+        jwksUri: `${this.url}/keys`,
+        ...more,
+      })),
       clock: this.clock,
       warn: (message, fields) => this.warned.push(`${message} ${JSON.stringify(fields)}`),
     })
@@ -108,25 +112,23 @@ class TestIssuer {
       .setProtectedHeader({ alg: 'RS256', kid: 'one', ...header })
       .sign(pair.privateKey)
   }
+}
 
-  #config(more: Partial<IssuerConfig>): IssuerConfig {
-    return {
-      name: 'corporate',
-      kind: 'oidc',
-      issuer: 'https://login.example.org',
-      audiences: ['holdfast'],
-      jwksUri: `${this.url}/keys`,
-      algorithms: ['RS256', 'ES256', 'PS256', 'EdDSA'],
-      clockSkewMs: 30_000,
-      subjectClaim: null,
-      groupsClaim: null,
-      accounts: null,
-      instance: null,
-      authoritiesFile: null,
-      bearerFile: null,
-      ...more,
-    }
-  }
+/** As one is read that says nothing but its name and address. */
+export const plainIssuer: IssuerConfig = {
+  name: 'corporate',
+  kind: 'oidc',
+  issuer: 'https://login.example.org',
+  audiences: ['holdfast'],
+  jwksUri: null,
+  algorithms: ['RS256', 'ES256', 'PS256', 'EdDSA'],
+  clockSkewMs: 30_000,
+  subjectClaim: null,
+  groupsClaim: null,
+  accounts: null,
+  instance: null,
+  authoritiesFile: null,
+  bearerFile: null,
 }
 
 /** A part of a token, as it is written. */

@@ -15,7 +15,6 @@
  * Commands change the plan, and the process of `cluster up` carries it out: so a command that is killed halfway leaves a plan that stands, and
  * nothing listens anywhere that could be asked to do harm.
  */
-import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { KeySourceConfig } from '../engine/sealed/key-source.ts'
 import { ClusterFailure } from './failure.ts'
@@ -144,16 +143,16 @@ export class ClusterDirectory {
 
   /** Whether there is anything in its data directory. */
   hasData(member: string): boolean {
-    return existsSync(join(this.file(member, 'data'), 'member'))
+    return isThere(join(this.file(member, 'data'), 'member'))
   }
 
   /** It has had data, and they are not there. */
   isMissingData(member: string): boolean {
-    return existsSync(this.#startedFile(member)) && !this.hasData(member)
+    return isThere(this.#startedFile(member)) && !this.hasData(member)
   }
 
   noteStarted(member: string): void {
-    if (existsSync(this.#startedFile(member))) return
+    if (isThere(this.#startedFile(member))) return
     makeDirectory(dirname(this.#startedFile(member)))
     writeWhole(this.#startedFile(member), '')
   }

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { turn } from './testing/clock.ts'
+import { holding, wireGrant } from './testing/scripted.ts'
+
+test('on a new connection the session is resumed and what is unanswered is sent again under its id', async () => {
+  const { script, lock } = await holding()
+  const waiting = script.holdfast.acquire('b')
+  await turn()
+  const asked = script.connection.last('acquire')
+  await script.connection.cut()
+  await script.clock.advance(200)
+  await script.welcome({ grants: [wireGrant('a', 7, 1)] })
+  assert.equal(script.connection.last('hello').session, 's-1.secret')
+  assert.equal(script.connection.last('acquire').id, asked.id)
+  assert.ok(lock.isHeld)
+  await script.grant(8)
+  assert.equal((await waiting).token, 8)
+})
+
+test('on resume, a grant that nobody here knows is given back, one that is asked for or transferred is not', async () => {
+  const { script } = await holding()
+  script.holdfast.acquire('b').catch(() => {})
+  await turn()
+  const { id } = script.connection.last('acquire')
+  await script.connection.cut()
+  await script.clock.advance(200)
+  await script.welcome({
+    grants: [wireGrant('a', 7, 1), wireGrant('b', 8, id), wireGrant('ghost', 9, 1), wireGrant('gift', 10)],
+  })
+  assert.deepEqual(
+    script.connection.received.filter(message => message.type === 'release').map(message => message.token),
+    [9],
+  )
+})
+
+test('a transferred grant that was given up, and that a restored store lists again, is given back on resume', async () => {
+  const { script } = await holding()
+  const adopting = script.holdfast.adopt('gift')
+  await turn()
+  await script.renewed({ epoch: 1, grants: [wireGrant('a', 7, 1), wireGrant('gift', 10)] })
+  const gift = await adopting
+  assert.ok(gift?.isHeld)
+  const releasing = gift.release()
+  await turn()
+  await script.connection.say({ type: 'reply', id: script.connection.last('release').id, changes: 0 })
+  await releasing
+  await script.connection.cut()
+  await script.clock.advance(200)
+  await script.welcome({ grants: [wireGrant('a', 7, 1), wireGrant('gift', 10)] })
+  assert.deepEqual(
+    script.connection.received.filter(message => message.type === 'release').map(message => message.token),
+    [10],
+  )
+})
+
+test('on resume, a lock that the server does not list is lost', async () => {
+  const { script, lock } = await holding()
+  await script.connection.cut()
+  await script.clock.advance(200)
+  await script.welcome({ changes: 1, grants: [] })
+  assert.equal(lock.signal.reason?.reason, 'forced')
+})
+
+test('a session that is gone takes its locks with it, and waits begin again in a new one', async () => {
+  const { script, lock } = await holding()
+  const waiting = script.holdfast.acquire('b', { waitMs: 60_000 })
+  await turn()
+  await script.clock.advance(2_000)
+  await script.connection.cut()
+  await script.clock.advance(200)
+  script.connection.open()
+  await script.connection.say({
+    type: 'reply',
+    id: 0,
+    error: { code: 'not_found', message: 'There is no such session.' },
+  })
+  assert.equal(lock.signal.reason?.reason, 'expired')
+  await script.clock.advance(200)
+  await script.welcome({ session: 's-2' })
+  assert.equal(script.connection.last('hello').session, undefined)
+  const asked = script.connection.last('acquire')
+  assert.ok(asked.wait_ms! < 60_000 && asked.wait_ms! > 55_000)
+  await script.grant(9)
+  assert.equal((await waiting).token, 9)
+})
