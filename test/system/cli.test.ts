@@ -132,7 +132,7 @@ test('names that no URL can carry are refused in words, and can be held all the 
   const ask = async (args: string[]) => {
     const { code, stderr } = await run(...args)
     assert.equal(code, 124, `${args.join(' ')}: ${stderr}`)
-    assert.match(stderr, /No URL can name the (lock|policy) "\.\.?".*curl --path-as-is/)
+    assert.match(stderr, /No URL can name `\.\.?`.*curl --path-as-is/)
   }
   // A few at a time: each is a process.
   while (asked.length > 0) await Promise.all(asked.splice(0, 4).map(ask))

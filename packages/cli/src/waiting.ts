@@ -9,7 +9,7 @@
  * Not promised: when the service is away until the wait is over and beyond, what has been asked for may still be granted, and ends with its TTL.
  */
 import { randomUUID } from 'node:crypto'
-import { type HoldfastError, hasCode, LockHeldError, LockLostError, type Rest } from '@holdfast/client'
+import { type HoldfastError, hasCode, LockHeldError, LockLostError } from '@holdfast/client'
 import type { AccessOptions } from './access.ts'
 import { monotonicMs, sleep } from './clock.ts'
 import { lockPath, restOf } from './rest.ts'
@@ -33,16 +33,15 @@ export async function acquireOverRest<Grant>(
   asked: { name: string; body: object; waitSeconds: number },
 ): Promise<Grant> {
   const { name, body, waitSeconds } = asked
-  const { rest, useKey } = keyed(options)
+  const rest = restOf(options)
   const ports: Ports<Grant> = {
-    ask({ waitSeconds, key, patienceMs }) {
-      useKey(key)
-      return rest.call('POST', lockPath(name, 'acquire'), {
+    ask: ({ waitSeconds, key, patienceMs }) =>
+      rest.call('POST', lockPath(name, 'acquire'), {
         body: { ...body, waitSeconds },
         lock: name,
         patience: patienceMs,
-      })
-    },
+        ...(key !== null && { headers: { 'idempotency-key': key } }),
+      }),
     newKey: randomUUID,
     nowMs: monotonicMs,
     pause: sleep,
@@ -91,20 +90,4 @@ function isOver(error: unknown): boolean {
 
 function isOutOfKeys(error: unknown): error is HoldfastError {
   return hasCode(error, 'quota_exceeded') && error.details.limit === 'idempotency_keys'
-}
-
-/** The library's calls have no headers of their own; so the one that sends them adds this one. */
-function keyed(options: AccessOptions): { rest: Rest; useKey(key: string | null): void } {
-  let present: string | null = null
-  const send: typeof fetch = (input, init) => {
-    const headers = new Headers(init?.headers)
-    if (present !== null) headers.set('idempotency-key', present)
-    return fetch(input, { ...init, headers })
-  }
-  return {
-    rest: restOf(options, { fetch: send }),
-    useKey(key) {
-      present = key
-    },
-  }
 }

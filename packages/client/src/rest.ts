@@ -24,7 +24,14 @@ const UNAVAILABLE = 503
 /** A page of a listing: few round trips, small bodies. */
 const PAGE_LIMIT = 200
 
-type Call = { query?: Record<string, string | number | undefined>; body?: object; lock?: string; patience?: number }
+type Call = {
+  query?: Record<string, string | number | undefined>
+  body?: object
+  /** Beside those that every call has. */
+  headers?: Record<string, string>
+  lock?: string
+  patience?: number
+}
 
 export class Rest {
   readonly #urls: readonly string[]
@@ -48,7 +55,7 @@ export class Rest {
 
   /** Any call of the API: `body` and the answer in camelCase. Throws the error of the wire as its class. */
   async call<Answer>(method: string, path: string, call: Call = {}): Promise<Answer> {
-    if (call.lock === '.' || call.lock === '..') throw unnameable(call.lock)
+    refuseSteps(path)
     const response = await this.#send(method, path, call)
     if (response.status === 204) return undefined as Answer // no body, and nobody asks for one
     const body = await this.#parse(response)
@@ -80,21 +87,21 @@ export class Rest {
   async #sendOnce(
     method: string,
     path: string,
-    { query = {}, body, patience = ANSWER_MS_MAX }: Call,
+    { query = {}, body, headers: more = {}, patience = ANSWER_MS_MAX }: Call,
   ): Promise<Response> {
     const url = new URL(`${this.#url}${path}`)
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value))
     await this.#credential.ask()
     const { authorization } = this.#credential
-    const headers: Record<string, string> = { ...this.#headers, ...(authorization !== undefined && { authorization }) }
-    if (body) headers['content-type'] = 'application/json'
+    const headers = { ...more, ...this.#headers, ...(authorization !== undefined && { authorization }) }
     // Not as a method of ours: a browser's own refuses to be called on anything but its window.
     const send = this.#fetch
     const content = body ? JSON.stringify(toSnake(body)) : null
+    const typed = body ? { ...headers, 'content-type': 'application/json' } : headers
     const signal = timeoutSignal(Math.ceil(patience))
     try {
-      return await send(url, { method, headers, body: content, signal })
+      return await send(url, { method, headers: typed, body: content, signal })
     } catch (cause) {
       throw new UnavailableError(unreachable(this.#url, whyOf(cause)), { cause })
     }
@@ -219,10 +226,12 @@ function lockPath(name: string, what = ''): string {
   return `/v2/locks/${encodeURIComponent(name)}${what === '' ? '' : `/${what}`}`
 }
 
-/** Every URL parser takes such a segment for a step in the path, `%2E` too: another lock would be meant. */
-function unnameable(name: string): HoldfastError {
-  const message = `No URL can name the lock ${JSON.stringify(name)}: this platform takes it for a step in the path. \`curl --path-as-is\` can.`
-  return new HoldfastError('invalid_request', message, { details: { lock: name } })
+/** Every URL parser takes two names for a step in the path, their `%2E` too: another thing would be meant, or all of them. */
+function refuseSteps(path: string): void {
+  const step = path.split('/').find(segment => segment === '.' || segment === '..')
+  if (step === undefined) return
+  const message = `No URL can name \`${step}\`: this platform takes it for a step in the path. \`curl --path-as-is\` can.`
+  throw new HoldfastError('invalid_request', message)
 }
 
 function firstError(body: unknown, status: number): WireError {

@@ -5,7 +5,7 @@ import { type AccessOptions, withAccess } from '../access.ts'
 import { eventLine } from '../describe.ts'
 import { formatDuration, parseCount } from '../duration.ts'
 import { note, printJson, printLine, safe } from '../output.ts'
-import { restOf, segmentOf } from '../rest.ts'
+import { restOf } from '../rest.ts'
 import { parseTime } from './audit.ts'
 
 const EVENTS_DEFAULT = 50
@@ -56,7 +56,7 @@ async function history(name: string, options: Options): Promise<void> {
 /** Page after page, until there are as many as were asked for; `next` is where the rest begins. */
 async function eventsOf(name: string, options: Options): Promise<{ events: LockEvent[]; next: Next | undefined }> {
   const rest = restOf(options)
-  const path = `/v2/locks/${segmentOf(name, 'lock')}/history`
+  const path = `/v2/locks/${encodeURIComponent(name)}/history`
   const events: LockEvent[] = []
   let next: Next | undefined
   let { start } = options
@@ -71,7 +71,7 @@ async function eventsOf(name: string, options: Options): Promise<{ events: LockE
 }
 
 async function heldAt(name: string, options: Options): Promise<void> {
-  const path = `/v2/locks/${segmentOf(name, 'lock')}/held`
+  const path = `/v2/locks/${encodeURIComponent(name)}/held`
   const held: Held = await restOf(options).call('GET', path, {
     query: { at: options.at },
     patience: PATIENCE_MS,

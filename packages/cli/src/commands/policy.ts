@@ -8,7 +8,7 @@ import { conditionsText, type PolicyView, printPolicy } from '../administration/
 import { parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { note, paint, printJson, printLine, safe, table } from '../output.ts'
-import { restOf, segmentOf } from '../rest.ts'
+import { restOf } from '../rest.ts'
 
 type Decision = { permitted: boolean; why: string; lookedAt: { policy: string; matches: boolean; why: string }[] }
 type Creating = AccessOptions & {
@@ -55,13 +55,13 @@ export function define(program: Command): void {
     .description('Look at a policy.')
     .argument('<policy>', 'its id')
     .action(async (id: string, options: AccessOptions) =>
-      printPolicy(await restOf(options).call<PolicyView>('GET', `/v2/policies/${segmentOf(id, 'policy')}`), options),
+      printPolicy(await restOf(options).call<PolicyView>('GET', `/v2/policies/${encodeURIComponent(id)}`), options),
     )
   withAccess(policy.command('delete'))
     .description('Delete a policy. In force within seconds, on open connections too.')
     .argument('<policy>', 'its id')
     .action(async (id: string, options: AccessOptions) => {
-      await restOf(options).call('DELETE', `/v2/policies/${segmentOf(id, 'policy')}`)
+      await restOf(options).call('DELETE', `/v2/policies/${encodeURIComponent(id)}`)
       if (!options.json) note(`deleted ${safe(id)}`)
     })
   defineTest(policy)
@@ -89,7 +89,7 @@ function defineCreate(policy: Command): void {
       const made =
         options.id === undefined
           ? await rest.call<PolicyView>('POST', '/v2/policies', { body })
-          : await rest.call<PolicyView>('PUT', `/v2/policies/${segmentOf(options.id, 'policy')}`, { body })
+          : await rest.call<PolicyView>('PUT', `/v2/policies/${encodeURIComponent(options.id)}`, { body })
       printPolicy(made, options)
     })
 }
