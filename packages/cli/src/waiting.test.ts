@@ -14,15 +14,17 @@ const outOfKeys = () =>
 type Step = { takesMs?: number; error?: Error }
 
 /** What was asked, when the service answers with these one after the other and then with a grant; and what came of it. */
-async function wait(waitSeconds: number, ...steps: Step[]) {
+async function wait(totalSeconds: number, ...steps: Step[]) {
   const asked: Omit<Asked, 'patienceMs'>[] = []
   let nowMs = 0.5
   let keys = 0
-  const result = await acquireWithin(waitSeconds, {
+  const result = await acquireWithin(totalSeconds, {
     ask: async ({ waitSeconds, key, patienceMs }) => {
       asked.push({ waitSeconds, key })
       // A timer takes whole ones only.
-      assert.ok(patienceMs >= 15_000 && Number.isInteger(patienceMs), `${patienceMs}`)
+      assert.ok(patienceMs >= 1 && Number.isInteger(patienceMs), `${patienceMs}`)
+      // Whatever goes wrong, it ends so long after the wait.
+      assert.ok(nowMs + patienceMs <= totalSeconds * 1_000 + 15_001, `${nowMs} + ${patienceMs}`)
       const { takesMs = 0, error } = steps.shift() ?? {}
       nowMs += takesMs
       if (error) throw error
@@ -65,6 +67,13 @@ test('a service that answers that it cannot serve now is waited for; one that ca
   const unreachable = away()
   const { asked, result } = await wait(60, { error: unreachable })
   assert.deepEqual([asked, result], [[once], unreachable])
+})
+
+test('the wait begins when it is asked for: a first answer that comes after its end is the last', async () => {
+  const error = draining()
+  assert.deepEqual(await wait(5, { takesMs: 12_000, error }), { asked: [once], result: error, nowMs: 12_000.5 })
+  const { asked } = await wait(20, { takesMs: 12_000, error })
+  assert.deepEqual(asked, [once, { waitSeconds: 8, key: 'key 1' }])
 })
 
 test('when the wait is over and the service still away, that is said', async () => {

@@ -6,7 +6,8 @@
  * again under it: the answer is the same place in line, or the same grant. Keys are remembered for a day, and an instance has only so many of them; what
  * is free is therefore asked for without one.
  *
- * Not promised: when the service is away until the wait is over and beyond, what has been asked for may still be granted, and ends with its TTL.
+ * Not promised: when the service or its store is away until the wait is over and beyond (`PATIENCE_MS`), what has been asked for may still be granted, and
+ * ends with its TTL.
  */
 import { randomUUID } from 'node:crypto'
 import { type HoldfastError, hasCode, LockHeldError, LockLostError } from '@holdfast/client'
@@ -51,11 +52,12 @@ export async function acquireOverRest<Grant>(
 
 /** Exported for its tests, which have another clock. */
 export async function acquireWithin<Grant>(waitSeconds: number, ports: Ports<Grant>): Promise<Grant> {
+  const endMs = ports.nowMs() + waitSeconds * 1_000
   try {
     return await ports.ask({ waitSeconds: 0, key: null, patienceMs: PATIENCE_MS })
   } catch (error) {
-    if (waitSeconds === 0 || !isWorthAWait(error)) throw error
-    return await waitInLine(waitSeconds, ports)
+    if (ports.nowMs() >= endMs || !isWorthAWait(error)) throw error
+    return await waitInLine(endMs, ports)
   }
 }
 
@@ -64,18 +66,17 @@ function isWorthAWait(error: unknown): boolean {
   return error instanceof LockHeldError || (hasCode(error, 'unavailable') && error.cause === undefined)
 }
 
-async function waitInLine<Grant>(waitSeconds: number, { ask, newKey, nowMs, pause }: Ports<Grant>): Promise<Grant> {
-  const endMs = nowMs() + waitSeconds * 1_000
-  let place: Pick<Asked, 'waitSeconds' | 'key'> = { waitSeconds, key: newKey() }
+async function waitInLine<Grant>(endMs: number, { ask, newKey, nowMs, pause }: Ports<Grant>): Promise<Grant> {
+  const leftSeconds = () => Math.max(0, Math.ceil((endMs - nowMs()) / 1_000))
+  let place: Pick<Asked, 'waitSeconds' | 'key'> = { waitSeconds: leftSeconds(), key: newKey() }
   for (;;) {
     try {
-      return await ask({ ...place, patienceMs: Math.max(0, Math.ceil(endMs - nowMs())) + PATIENCE_MS })
+      return await ask({ ...place, patienceMs: Math.max(1, Math.ceil(endMs + PATIENCE_MS - nowMs())) })
     } catch (error) {
-      const leftSeconds = Math.max(0, Math.ceil((endMs - nowMs()) / 1_000))
-      if (isOver(error)) place = { waitSeconds: leftSeconds, key: newKey() }
+      if (isOver(error)) place = { waitSeconds: leftSeconds(), key: newKey() }
       // Without one it waits all the same, but through no restart.
-      else if (isOutOfKeys(error) && place.key !== null) place = { waitSeconds: leftSeconds, key: null }
-      else if (hasCode(error, 'unavailable') && place.key !== null && nowMs() < endMs + PATIENCE_MS)
+      else if (isOutOfKeys(error) && place.key !== null) place = { waitSeconds: leftSeconds(), key: null }
+      else if (hasCode(error, 'unavailable') && place.key !== null && nowMs() + PAUSE_MS < endMs + PATIENCE_MS)
         await pause(PAUSE_MS)
       else throw error
     }

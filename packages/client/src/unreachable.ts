@@ -17,6 +17,7 @@ function adviceOn(why: string): string {
   if (isPage()) return 'Is it running, and is the origin of this page among its `allowed_origins`?'
   if (distrusted.test(why))
     return 'Name the authority of its certificate in NODE_EXTRA_CA_CERTS, or with `--ca` on the command line.'
+  if (why.endsWith('answer in time')) return 'If it runs, its store may be away: its `/readyz` says so.'
   return 'Is it running? Start it with `holdfast serve`, or set HOLDFAST_URL.'
 }
 

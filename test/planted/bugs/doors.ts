@@ -106,4 +106,28 @@ export const doorBugs: readonly Bug[] = [
       name: 'a cursor that is foreign, too old or none at all gets a reset with a new one',
     },
   },
+  {
+    id: 'late-before-the-wait-is-over',
+    rules: ['V6'],
+    does: 'A long wait over REST is called unknown, and given up, while it is still in line.',
+    file: `${server}/http/call.ts`,
+    find: 'clock.after((waitMs ?? 0) + ANSWER_MS_MAX',
+    replace: 'clock.after(ANSWER_MS_MAX',
+    test: {
+      file: `${server}/http/late.test.ts`,
+      name: 'an answer may take ANSWER_MS_MAX beyond the wait; then its outcome is called unknown',
+    },
+  },
+  {
+    id: 'store-away-is-a-bug',
+    rules: ['V6'],
+    does: 'While the store does not answer, what reads from it is told that the service has a bug.',
+    file: `${server}/engine/answering.ts`,
+    find: 'if (!(error instanceof EngineUnavailable)) throw error',
+    replace: 'if (error instanceof EngineUnavailable) throw error',
+    test: {
+      file: `${server}/http/late.test.ts`,
+      name: 'what is read from a store that does not answer is unavailable, and no bug of ours',
+    },
+  },
 ]

@@ -282,4 +282,40 @@ export const shardBugs: readonly Bug[] = [
       name: 'sessions and waits that are long gone do not pile up until their time would have come',
     },
   },
+  {
+    id: 'granted-to-nobody',
+    rules: ['O11'],
+    does: 'A grant of which its caller never heard, as the connection had gone, stays until its TTL ends, and nobody can release it.',
+    file: turn,
+    find: '      else if (arrival.isForsaken) this.#giveBack(arrival, reply)\n',
+    replace: '',
+    test: {
+      file: 'packages/server/src/shards/callers.test.ts',
+      name: 'a grant of which its caller never heard, and that nobody can ask for, is given back',
+    },
+  },
+  {
+    id: 'given-back-under-a-key',
+    rules: ['P15'],
+    does: 'A grant under an `Idempotency-Key` is given back because the connection had gone: a repeat is told that it is lost.',
+    file: turn,
+    find: "typeof command.session === 'string' || command.session.key) return",
+    replace: "typeof command.session === 'string') return",
+    test: {
+      file: 'packages/server/src/shards/callers.test.ts',
+      name: 'a grant of which its caller never heard, and that nobody can ask for, is given back',
+    },
+  },
+  {
+    id: 'decided-for-nobody',
+    rules: ['O11'],
+    does: 'What was asked for with a connection that has gone is decided all the same, when the store is back.',
+    file: turn,
+    find: '    if (arrival.isForsaken) return\n',
+    replace: '',
+    test: {
+      file: 'packages/server/src/shards/callers.test.ts',
+      name: 'what is asked for with a connection that goes before it is decided is never decided',
+    },
+  },
 ]

@@ -1,6 +1,7 @@
 /** The trail of what happened, for those who ask: archived, searched, checked. One for a server; each server answers for all shards. */
 import type { Clock } from '../clock.ts'
-import type { Engine } from '../engine/engine.ts'
+import { answering } from '../engine/answering.ts'
+import type { Engine, EngineReads } from '../engine/engine.ts'
 import type { InstanceRecord } from '../registry/records.ts'
 import { registryKeysUnder } from '../registry/store.ts'
 import type { OpenArchive } from '../shards/archive.ts'
@@ -59,7 +60,7 @@ export function archiveOf(options: AuditOptions, shards: number): OpenArchive | 
 }
 
 export class StoredAudit implements Audit {
-  readonly #engine: Engine
+  readonly #engine: EngineReads
   readonly #clock: Clock
   readonly #keys: Keys
   readonly #auditKeys: AuditKeys
@@ -67,7 +68,7 @@ export class StoredAudit implements Audit {
   readonly #known: Known
 
   constructor({ engine, clock, root }: Pick<AuditOptions, 'engine' | 'clock' | 'root'>, known: Known) {
-    this.#engine = engine
+    this.#engine = answering(engine)
     this.#clock = clock
     this.#keys = keysUnder(root)
     this.#auditKeys = auditKeysUnder(root)

@@ -7,7 +7,7 @@
  */
 import { hash } from 'node:crypto'
 import type { Clock } from '../clock.ts'
-import type { Engine, KeyValue } from '../engine/engine.ts'
+import type { EngineReads, KeyValue } from '../engine/engine.ts'
 import { decodeHead, decodeLink, hashLink, noHead, type RegistryKeys } from '../registry/store.ts'
 import { batchText, hashBatch } from '../shards/batch.ts'
 import type { Keys } from '../shards/keys.ts'
@@ -44,7 +44,7 @@ export type Progress = {
 export type Checked = { batches: number; problems: Problem[]; heads: ChainHead[]; next: Progress | null }
 
 export type ChainSources = {
-  engine: Engine
+  engine: EngineReads
   clock: Clock
   keys: Keys
   auditKeys: AuditKeys

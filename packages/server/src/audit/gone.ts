@@ -1,12 +1,12 @@
 /** Instances that are gone: what the registry said of them stands in the trail, in the links that wrote their records. */
 import type { Clock } from '../clock.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { EngineReads } from '../engine/engine.ts'
 import type { InstanceRecord } from '../registry/records.ts'
 import { decodeLink, type RegistryKeys } from '../registry/store.ts'
 import { newestLinkOf } from './heads.ts'
 import { Budget, linksUpTo } from './scanning.ts'
 
-type Sources = { engine: Engine; clock: Clock; keys: RegistryKeys }
+type Sources = { engine: EngineReads; clock: Clock; keys: RegistryKeys }
 
 /** Text of links that one look goes through. Somebody waits for it. */
 const SCAN_BYTES = 16 * 1024 * 1024

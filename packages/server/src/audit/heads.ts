@@ -1,11 +1,11 @@
 /** The newest of each chain: what is kept elsewhere, so that whoever cuts a chain short, or writes it anew, is found out. */
-import type { Engine } from '../engine/engine.ts'
+import type { EngineReads } from '../engine/engine.ts'
 import { decodeHead, type RegistryKeys } from '../registry/store.ts'
 import { hashBatch } from '../shards/batch.ts'
 import type { ChainHead, ChainSources } from './chain.ts'
 import { LogReader } from './reading.ts'
 
-export async function newestLinkOf(engine: Engine, keys: RegistryKeys): Promise<number> {
+export async function newestLinkOf(engine: EngineReads, keys: RegistryKeys): Promise<number> {
   const pair = await engine.read(keys.head)
   return pair ? decodeHead(pair.value).seq : 0
 }

@@ -3,7 +3,7 @@
  * or comes twice, whatever the clocks of the servers say.
  */
 import type { Clock } from '../clock.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { EngineReads } from '../engine/engine.ts'
 import type { RegistryKeys } from '../registry/store.ts'
 import type { AuditFilter } from './filter.ts'
 import type { LogReader } from './reading.ts'
@@ -24,7 +24,7 @@ export type AuditQuery = AuditFilter & { order: Direction; limit: number; cursor
 export type AuditPage = { records: AuditRecord[] /** null: that was all. */; next: string | null }
 
 export type Sources = {
-  engine: Engine
+  engine: EngineReads
   clock: Clock
   registryKeys: RegistryKeys
   reader: LogReader

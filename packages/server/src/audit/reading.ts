@@ -5,7 +5,7 @@
  * the log looks in the archive again: what the cleaner deletes was archived before. A place that is in neither is older than what is
  * kept, or was lost; the sequence goes on behind it, and whoever verifies says so.
  */
-import type { Engine, KeyValue } from '../engine/engine.ts'
+import type { EngineReads, KeyValue } from '../engine/engine.ts'
 import type { Keys } from '../shards/keys.ts'
 import { type ArchiveIndex, decodeIndex, emptyIndex, type SegmentLine } from './archive-index.ts'
 import type { AuditKeys } from './keys.ts'
@@ -13,7 +13,7 @@ import { decodeSegment } from './segment.ts'
 
 export type Stored = { seq: number; bytes: Uint8Array }
 
-export type ReadingOptions = { engine: Engine; keys: Keys; auditKeys: AuditKeys; shard: number }
+export type ReadingOptions = { engine: EngineReads; keys: Keys; auditKeys: AuditKeys; shard: number }
 
 /** Batches of the live log that are read at once. */
 const PAGE_BATCHES = 64

@@ -4,7 +4,7 @@
  * each call does a part of it, says how far it has come, and lets the turns of the shards come in between.
  */
 import type { Clock } from '../clock.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { EngineReads } from '../engine/engine.ts'
 import { decodeLink, hashLink, type RegistryKeys } from '../registry/store.ts'
 import { batchText, hashBatch, parseBatch } from '../shards/batch.ts'
 import { type AuditFilter, accepts, CLOCK_SLACK_MS, mayHold } from './filter.ts'
@@ -73,7 +73,7 @@ export async function* scanLog(reader: LogReader, cluster: string, scan: Scan): 
 
 /** Deeds of the administrative trail. */
 export async function* scanTrail(
-  engine: Engine,
+  engine: EngineReads,
   keys: RegistryKeys,
   newest: number,
   scan: Scan,
@@ -97,14 +97,14 @@ export async function* scanTrail(
 
 const PAGE_LINKS = 200
 
-async function linksFrom(engine: Engine, keys: RegistryKeys, from: number): Promise<Stored[]> {
+async function linksFrom(engine: EngineReads, keys: RegistryKeys, from: number): Promise<Stored[]> {
   const after = keys.link(Math.max(0, from - 1))
   const { pairs } = await engine.list({ prefix: keys.trail, limit: PAGE_LINKS, after })
   return pairs.map(({ key, value }) => ({ seq: Number(key.slice(keys.trail.length)), bytes: value }))
 }
 
 /** Links are dense, so the page before one is found by counting. Newest first. */
-export async function linksUpTo(engine: Engine, keys: RegistryKeys, upTo: number): Promise<Stored[]> {
+export async function linksUpTo(engine: EngineReads, keys: RegistryKeys, upTo: number): Promise<Stored[]> {
   if (upTo < 1) return []
   const links = await linksFrom(engine, keys, Math.max(1, upTo - PAGE_LINKS + 1))
   return links.filter(({ seq }) => seq <= upTo).reverse()

@@ -84,6 +84,9 @@ export interface Engine {
   close(): Promise<void>
 }
 
+/** What only looks needs no more than this. */
+export type EngineReads = Pick<Engine, 'read' | 'list'>
+
 /** A definite refusal: nothing was written, and the same commit will be refused again. */
 export class EngineRefusal extends Error {
   override readonly name = 'EngineRefusal'
@@ -93,6 +96,9 @@ export class EngineRefusal extends Error {
     this.reason = reason
   }
 }
+
+/** The store has not answered, or not as it should: what was read is not known, and of a commit not even whether it was done. */
+export class EngineUnavailable extends Error {}
 
 /** The revision asked for is no longer kept: start over at a newer one. */
 export class EngineCompacted extends Error {

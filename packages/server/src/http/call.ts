@@ -3,7 +3,7 @@ import type { HoldfastError } from '@holdfast/protocol/errors'
 import type { BodyOf, OperationFields, ParamsOf, QueryOf, ReplyOf } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Asker, Command, Reply } from '../locks/model.ts'
-import type { Asking, Submitted } from '../shards/port.ts'
+import type { Asking } from '../shards/port.ts'
 import type { Caller } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { endedRefusal } from './ended.ts'
@@ -68,35 +68,60 @@ export function askerOf({ caller, trace }: { caller: Caller; trace: string }): A
 }
 
 /**
+ * An answer that is not there by then, beyond the wait that was asked for, is called unknown: the store may be away for long. What only looks for an
+ * owner is told so before (`ROUTE_MS_MAX`), as its outcome is known.
+ */
+export const ANSWER_MS_MAX = 12_000
+
+/**
  * Resolves when durable, to the reply of the expected type; rejects with `Refused`.
- * With `waits`, the open connection keeps the session alive, and a client that goes away gives the wait up.
+ * With `waitMs`, the open connection keeps the session alive, and a client that goes away gives up what it has asked for.
  */
 export function ask<Type extends Okay['type']>(
   call: Call,
   command: Command,
   expected: Type,
-  { waits = false } = {},
+  { waitMs }: { waitMs?: number } = {},
 ): Promise<OkayOf<Type>> {
   return new Promise((resolve, reject) => {
+    const { shards, clock, exhausted } = call.doors
+    const giveUp = (refused: Refused) => {
+      cancelTimer()
+      submitted.detach()
+      reject(refused)
+    }
+    const cancelTimer = clock.after((waitMs ?? 0) + ANSWER_MS_MAX, () => giveUp(late(call)))
     const asking: Asking = {
       answer(reply) {
+        cancelTimer()
         if (!reply.ok) {
           const wire = refused(withoutHidden(reply, lock => mayRead(call, lock)))
           // For a set there may be too little where there is enough for a single lock.
           if (!('claims' in command && command.claims.length > 1))
-            call.doors.exhausted.note(call.request.headers, wire, call.doors.clock.hrtimeMs())
+            exhausted.note(call.request.headers, wire, clock.hrtimeMs())
           return reject(new Refused(wire))
         }
         if (reply.type !== expected) return reject(new Error(`the core answered ${command.type} with ${reply.type}`))
         // Its type has just been compared.
         resolve(reply as OkayOf<Type>)
       },
-      fail: (error: HoldfastError) => reject(new Refused(failed(error))),
+      fail(error: HoldfastError) {
+        cancelTimer()
+        reject(new Refused(failed(error)))
+      },
     }
-    if (waits) asking.keepsSessionAlive = true
-    const submitted = call.doors.shards.submit(call.caller.instance, command, asking)
-    if (waits) giveUpWhenGone(call, submitted, reject)
+    if (waitMs !== undefined) asking.keepsSessionAlive = true
+    const submitted = shards.submit(call.caller.instance, command, asking)
+    if (waitMs !== undefined) whenGone(call, giveUp)
   })
+}
+
+function late({ request }: Call): Refused {
+  const message =
+    request.method === 'GET'
+      ? 'The store has not answered in time; ask again.'
+      : 'The outcome is unknown: the store has not confirmed it in time. It may yet be done: ask again under the same request id or `Idempotency-Key`, or look.'
+  return refuse('unavailable', message)
 }
 
 /** For names that come up in the answer to something else. */
@@ -104,13 +129,8 @@ export function mayRead({ doors, caller }: Call, lock: string): boolean {
   return sees(doors, caller, { action: 'lock.read', lock })
 }
 
-/** And when what it waits for is no longer permitted. */
-function giveUpWhenGone(call: Call, submitted: Submitted, reject: (refused: Refused) => void): void {
-  const { doors, caller, deeds, reply } = call
-  const giveUp = (refused: Refused) => {
-    submitted.detach()
-    reject(refused)
-  }
+/** And when what it asks for is no longer permitted. */
+function whenGone({ doors, caller, deeds, reply }: Call, giveUp: (refused: Refused) => void): void {
   const leave = doors.standing.add({
     caller,
     isPermitted: () => areAllPermitted(doors, caller, deeds),

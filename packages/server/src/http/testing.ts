@@ -3,6 +3,7 @@ import { StoredAudit } from '../audit/audit.ts'
 import type { Identity } from '../auth/identity.ts'
 import { sessionSecrets } from '../auth/secrets.ts'
 import { type Clock, systemClock } from '../clock.ts'
+import type { Engine } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import { LocalDecisions } from '../policies/decisions.ts'
 import type { DecisionPoint } from '../policies/port.ts'
@@ -42,6 +43,7 @@ type Options = {
   puts?: readonly Put[]
   people?: Record<string, Identity>
   clock?: Clock
+  engine?: Engine
   routes?: readonly Route[]
   permissions?: DecisionPoint
 }
@@ -58,7 +60,7 @@ export function untouched<Type>(): Type {
 }
 
 export async function withDoors(act: (test: TestDoors) => Promise<void>, options: Options = {}): Promise<void> {
-  const { puts = [], clock = systemClock, routes = [...v1Routes, ...v2Routes] } = options
+  const { puts = [], clock = systemClock, engine = openMemory(), routes = [...v1Routes, ...v2Routes] } = options
   const registry = memoryRegistry(...puts)
   const people = new Map(Object.entries({ root: rootIdentity, ...options.people }))
   const telemetry = createTelemetry(config, () => [])
@@ -66,7 +68,6 @@ export async function withDoors(act: (test: TestDoors) => Promise<void>, options
     throw error
   }
   const own = { root: 'test', name: 'n', address: 'http://localhost', shards: 1, fatal }
-  const engine = openMemory()
   const parts = { engine, clock, random: systemRandom, telemetry: telemetry.shards, config: own }
   const shards = await openShards({ ...parts, termsOf: () => null, logged: () => undefined })
   const standing = new Standing({ registry, clock })

@@ -1,5 +1,6 @@
 /** The room as a whole, for the one file that introduces rooms to each other. */
 import type { Clock } from '../clock.ts'
+import { answering } from '../engine/answering.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
 import type { Logged } from '../shards/port.ts'
@@ -36,7 +37,8 @@ export class Instances {
   constructor(options: InstancesOptions) {
     this.#options = options
     this.termsOf = registryTerms(options.registry)
-    this.usage = (instance, asked) => usageOf(options, instance, asked)
+    const engine = answering(options.engine)
+    this.usage = (instance, asked) => usageOf({ ...options, engine }, instance, asked)
   }
 
   /** For the shards. What comes before `start` is read from the log again. */

@@ -3,7 +3,7 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import { USAGE_ROWS_MAX } from '@holdfast/protocol/limits'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
-import type { Engine } from '../engine/engine.ts'
+import type { EngineReads } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
 import { type InstanceRecord, type ReclaimedRecord, UNMETERED_PLAN } from '../registry/records.ts'
 import { keysUnder } from '../shards/keys.ts'
@@ -26,7 +26,7 @@ export type UsageReport = {
 /** What the doors ask. @throws as `usageOf` */
 export type UsageOf = (instance: string, asked: Partial<Span> & { by?: Period }) => Promise<UsageReport>
 
-export type UsageOptions = { engine: Engine; clock: Pick<Clock, 'wallMs'>; root: string; registry: Registry }
+export type UsageOptions = { engine: EngineReads; clock: Pick<Clock, 'wallMs'>; root: string; registry: Registry }
 
 /** Records of hours that are read at once. */
 const PAGE_HOURS = 1_000

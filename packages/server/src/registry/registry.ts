@@ -11,6 +11,7 @@
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
 import type { Cancel, Clock } from '../clock.ts'
+import { answering } from '../engine/answering.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
 import {
   COMMIT_BYTES_MAX,
@@ -185,7 +186,7 @@ class StoredRegistry implements OpenedRegistry {
   }
 
   async lastUsedAtMs(credential: string): Promise<number | null> {
-    const pair = await this.#options.engine.read(this.#keys.use(credential))
+    const pair = await answering(this.#options.engine).read(this.#keys.use(credential))
     // Written by `recordUses`.
     return pair && (JSON.parse(Buffer.from(pair.value).toString()) as { at: number }).at
   }

@@ -3,9 +3,9 @@ import { test } from 'node:test'
 import type { Command } from '../locks/model.ts'
 import { acquireOf, isAppend, startServer, tokenOf, type World } from './testing.ts'
 
-const single = (lock: string, waitMs: number): Command => ({
+const single = (lock: string, waitMs: number, key: string | null = null): Command => ({
   ...(acquireOf('', lock, { request: 1, waitMs }) as Extract<Command, { type: 'acquire' }>),
-  session: { ttlMs: 5_000, defaultTtlMs: 5_000, holder: 'curl', key: null },
+  session: { ttlMs: 5_000, defaultTtlMs: 5_000, holder: 'curl', key: key === null ? null : { key, digest: '' } },
   request: null,
 })
 
@@ -13,6 +13,11 @@ async function heldLock(): Promise<World & { holder: string; token: number }> {
   const world = await startServer()
   const holder = await world.server.session(600_000)
   return { ...world, holder, token: await world.server.grant(holder, 'a') }
+}
+
+async function stateOf({ server }: World, lock: string): Promise<string> {
+  const shown = await server.ask({ type: 'show', by: 'test', lock })
+  return shown.ok && shown.type === 'lock' ? shown.lock.state : 'none'
 }
 
 async function waitersOf({ server }: World, lock: string): Promise<number> {
@@ -95,6 +100,54 @@ test('so is one whose connection went before it was in line', async () => {
   await world.clock.settle()
   assert.ok(session.answer?.ok)
   assert.equal(await waitersOf(world, 'a'), 0)
+})
+
+test('a grant of which its caller never heard, and that nobody can ask for, is given back', async () => {
+  const world = await startServer()
+  const { server, clock, engine } = world
+  engine.hold(isAppend)
+  const asked = [null, 'a key'].map(key => server.tell(single(`of ${key}`, 0, key), { keepsSessionAlive: true }))
+  const heard = server.tell(single('heard', 0), { keepsSessionAlive: true })
+  await clock.settle()
+  for (const gone of asked) gone.detach()
+  engine.letGo()
+  await clock.settle()
+  tokenOf(heard.answer)
+  assert.deepEqual(
+    asked.map(({ answers }) => answers),
+    [0, 0],
+  )
+  assert.equal(await stateOf(world, 'of null'), 'none')
+  assert.equal(await stateOf(world, 'of a key'), 'held')
+  assert.equal(await stateOf(world, 'heard'), 'held')
+  tokenOf(await server.ask(single('of a key', 0, 'a key')))
+})
+
+test('so is one that was granted while its wait was being given up', async () => {
+  const world = await heldLock()
+  const { server, clock, engine, holder, token } = world
+  const heard = server.tell(single('a', 60_000), { keepsSessionAlive: true })
+  await clock.settle()
+  engine.hold(isAppend)
+  const released = server.tell(server.release(holder, 'a', token))
+  heard.detach()
+  engine.letGo()
+  await clock.settle()
+  assert.ok(released.answer?.ok)
+  assert.equal(heard.answers, 0)
+  assert.equal(await stateOf(world, 'a'), 'none')
+})
+
+test('what is asked for with a connection that goes before it is decided is never decided', async () => {
+  const world = await startServer()
+  const { server, clock, engine } = world
+  const session = await server.session(600_000)
+  const appends = engine.requests.filter(isAppend).length
+  const heard = server.tell(server.acquire(session, 'a'), { keepsSessionAlive: true })
+  heard.detach()
+  await clock.settle()
+  assert.equal(engine.requests.filter(isAppend).length, appends)
+  assert.equal(await stateOf(world, 'a'), 'none')
 })
 
 test('pushes go to the newest listener of the session, as long as it listens', async () => {

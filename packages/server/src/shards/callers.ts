@@ -41,6 +41,11 @@ export class Arrival implements Submitted {
     this.keepsSessionAlive = arrival.asking?.keepsSessionAlive === true
   }
 
+  /** It was asked for whoever was connected, and they have gone: what is not decided need not be. */
+  get isForsaken(): boolean {
+    return this.isDetached && this.keepsSessionAlive
+  }
+
   answer(answer: Answer): void {
     const { asking } = this
     this.asking = null
@@ -87,10 +92,10 @@ export class Callers {
     return arrival
   }
 
-  /** The caller has gone. Returns whether the wait is to be given up. */
+  /** The caller has gone. Returns whether the wait is to be given up; until that is decided it may still be granted, and stands here. */
   release(arrival: Arrival): boolean {
     if (arrival.wait === null || this.#waiting.get(arrival.wait.ticket) !== arrival) return false
-    this.#forget(arrival)
+    if (!arrival.keepsSessionAlive) this.#forget(arrival)
     return arrival.keepsSessionAlive
   }
 

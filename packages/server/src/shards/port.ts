@@ -15,14 +15,18 @@ export type Asking = {
   /** The command waits in line. Called at most once, before `answer` or `fail`; durable too. */
   queued?(place: { ticket: number; session: string; position: number }): void
   /**
-   * While this acquire waits, its open connection is the session's proof of life (REST), for at most REST_WAIT_MS_MAX. Without it the
-   * session must be renewed by other messages, and the wait outlives this `Asking`: a repeat under the same request id attaches to it.
+   * While this acquire waits, its open connection is the session's proof of life (REST), for at most REST_WAIT_MS_MAX, and what it asks for is given
+   * up with it. Without it the session must be renewed by other messages, and the wait outlives this `Asking`: a repeat under the same request id
+   * attaches to it.
    */
   keepsSessionAlive?: boolean
 }
 
 export type Submitted = {
-  /** The connection of the asker has gone: nothing will be answered. A wait that kept its session alive is given up; another goes on. */
+  /**
+   * The connection of the asker has gone: nothing will be answered. A wait that kept its session alive is given up, and so is a grant that nobody can
+   * ask for any more; another goes on.
+   */
   detach(): void
 }
 

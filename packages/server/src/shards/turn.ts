@@ -103,6 +103,7 @@ export class Turn {
 
   /** Decides one command on the working state. */
   take(arrival: Arrival): void {
+    if (arrival.isForsaken) return
     const { command } = arrival
     const instance = this.#options.instance(arrival.instance)
     this.commands++
@@ -133,6 +134,7 @@ export class Turn {
     for (const { arrival, reply } of this.#outcomes) {
       if (reply.ok === 'queued')
         arrival.asking?.queued?.({ ticket: reply.ticket, session: reply.session, position: reply.position })
+      else if (arrival.isForsaken) this.#giveBack(arrival, reply)
       else arrival.answer(reply)
     }
     for (const pushed of this.#pushes) push(pushed)
@@ -217,6 +219,15 @@ export class Turn {
 
   #abandon(arrival: Arrival, ticket: number): void {
     if (arrival.keepsSessionAlive) this.#options.submit(arrival.instance, { type: 'abandon', ticket, by: 'service' })
+  }
+
+  /** Of this grant nobody was told; and when its session was made for it, and no key names that, nobody can ask for it. */
+  #giveBack({ instance, command }: Arrival, reply: Answer): void {
+    if (!reply.ok || reply.type !== 'granted') return
+    if (command.type !== 'acquire' || typeof command.session === 'string' || command.session.key) return
+    const { session } = reply
+    for (const { lock } of reply.grants)
+      this.#options.submit(instance, { type: 'release_single', session, lock, by: 'service' })
   }
 
   #afterExpiry(instance: Instance, session: string): void {

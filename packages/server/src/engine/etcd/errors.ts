@@ -6,6 +6,7 @@
  * habit, texts are read. They are compared as a whole.
  */
 import { status } from '@grpc/grpc-js'
+import { EngineUnavailable } from '../engine.ts'
 
 export type EtcdErrorKind =
   /** Refused before anything was proposed, for good. */
@@ -45,7 +46,7 @@ const kinds = new Map<string, EtcdErrorKind>([
   ['etcdserver: authentication is not enabled', 'login_disabled'],
 ])
 
-export class EtcdError extends Error {
+export class EtcdError extends EngineUnavailable {
   override readonly name = 'EtcdError'
   readonly kind: EtcdErrorKind
   readonly endpoint: string

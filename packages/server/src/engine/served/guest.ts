@@ -15,6 +15,7 @@ import {
   EngineFatal,
   EngineRefusal,
   type EngineSize,
+  EngineUnavailable,
   type KeyValue,
   type Listing,
   type ListOptions,
@@ -37,7 +38,7 @@ export const ANSWER_MS_MAX = 30_000
 const WATCH_MS = 250
 
 /** The connection ended before the answer came: what was asked may have been done, may still be done, or never. */
-export class GuestCutOff extends Error {
+export class GuestCutOff extends EngineUnavailable {
   override readonly name = 'GuestCutOff'
 }
 

@@ -17,7 +17,7 @@ export const acquireLock = route(v1.acquireLock, async call => {
   const { body } = call
   const preempt = body.preempt ? 'graceful' : 'never'
   const command = { ...askerOf(call), ...commandOf(name, body, { preempt, key: keyOf(call, name, body) }) }
-  const reply = await inSeconds(askCounted(call, command, { waits: command.waitMs !== 0 }))
+  const reply = await inSeconds(askCounted(call, command))
   const [grant] = reply.grants
   if (!grant) throw new Error('granted without a grant')
   return answer(200, {

@@ -16,7 +16,7 @@ export const acquireAll = route(v2.acquireAll, async call => {
     value: undefined,
   }
   const command = { ...acquireOf(fields, rest), ...askerOf(call) }
-  const { grants, confers, waitedMs } = await askCounted(call, command, { waits: fields.wait_ms > 0 })
+  const { grants, confers, waitedMs } = await askCounted(call, command)
   return answer(200, {
     grants: grants.map(wireGrant),
     session_id: session,

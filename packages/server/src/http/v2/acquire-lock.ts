@@ -17,5 +17,5 @@ export const acquireLock = route(v2.acquireLock, async call => {
     value: body.value,
   }
   const command = { ...acquireOf(fields, rest), ...askerOf(call) }
-  return answer(200, acquiredBody(await askCounted(call, command, { waits: fields.wait_ms > 0 })))
+  return answer(200, acquiredBody(await askCounted(call, command)))
 })

@@ -16,5 +16,5 @@ export const campaign = route(v2.campaign, async call => {
     value: body.value,
   }
   const command = { ...acquireOf(fields, rest), ...askerOf(call) }
-  return answer(200, acquiredBody(await askCounted(call, command, { waits: fields.wait_ms > 0 })))
+  return answer(200, acquiredBody(await askCounted(call, command)))
 })
