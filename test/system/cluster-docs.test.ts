@@ -87,6 +87,7 @@ test('space.md: compacted and defragmented', async () => {
   const said = await shell(whole('space.md').replace('compact', 'compact --after 1s'))
   assert.match(said, /Compacted up to revision \d+/)
   assert.match(said, /Defragmented 3 members/)
+  assert.match(said, /The database may have 3072\.0 MiB now/)
 })
 
 test('certificates.md: new ones, then a new authority in two steps', async () => {

@@ -70,6 +70,27 @@ test('etcd is upgraded one member at a time, the leader last', async () => {
     [etcd, etcd, etcd],
   )
   assert.ok((await status()).is_healthy)
+  // As after one that was cut short: what is done is not done again.
+  const generations = plan().map(({ generation }) => generation)
+  const again = await cluster.run('upgrade', etcd)
+  assert.equal(again.code, 0, again.stderr)
+  assert.match(again.stderr, /3 of 3 were done before/)
+  assert.deepEqual(
+    plan().map(({ generation }) => generation),
+    generations,
+  )
+})
+
+test('the quota is changed one member at a time; one that would be full at once is refused', async () => {
+  const bytes = 3 * 1024 ** 3
+  const { code, stdout, stderr } = await cluster.run('quota', '3GiB', '--json')
+  assert.equal(code, 0, stderr)
+  assert.deepEqual(JSON.parse(stdout), { quota_bytes: bytes })
+  for (const { name } of plan()) assert.ok(commandOf(name).includes(`--quota-backend-bytes=${bytes}`))
+  assert.equal((await status()).quota_bytes, bytes)
+  const refused = await cluster.run('quota', '1MiB')
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /A quota is at least 16\.0 MiB/)
 })
 
 test('nothing is taken away from a cluster that is not well, and the reason is said', async () => {
@@ -138,6 +159,7 @@ type Status = {
   leader: string | null
   is_healthy: boolean
   revision: number
+  quota_bytes: number
   members: { name: string; role: string }[]
 }
 
@@ -155,6 +177,10 @@ async function roles(): Promise<Record<string, string>> {
 function plan(): { name: string; etcd: string; generation: number }[] {
   const text = readFileSync(join(cluster.data, 'cluster.json'), 'utf8')
   return (JSON.parse(text) as { members: { name: string; etcd: string; generation: number }[] }).members
+}
+
+function commandOf(name: string): string {
+  return readFileSync(`/proc/${pidOf(name)}/cmdline`, 'utf8')
 }
 
 function pidOf(name: string): number {

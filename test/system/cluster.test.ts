@@ -1,6 +1,6 @@
 /** `holdfast cluster`: members that are made, run, looked at, started again; on one machine and on several. */
 import { strict as assert } from 'node:assert'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { get, type RequestOptions } from 'node:https'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -92,7 +92,7 @@ test('a member that dies is started again, and meanwhile status says who is miss
   process.kill(pid, 'SIGKILL')
   const found = JSON.parse(seen.stdout) as Status
   assert.equal(seen.code, 1)
-  assert.match(found.members.find(({ name }) => name === 'm2')?.trouble ?? '', /no answer/)
+  assert.equal(found.members.find(({ name }) => name === 'm2')?.trouble, 'does not answer')
   assert.equal(found.spare_members, 0)
   assert.equal(found.is_healthy, false)
   await until(async () => ((await status()).is_healthy ? true : null))
@@ -105,6 +105,12 @@ test('what could not work is refused before anything is written', async () => {
   for (const [args, expected] of [
     [['init', '--host', ''], /Say an address or a name of a machine/],
     [['up', '--every', '0s'], /Backups are made once a second at the most/],
+    // At a boot, before its disk is mounted.
+    [['up'], /There is no cluster in .*refused\. Is a disk not mounted/],
+    [
+      ['init', '--host', '127.0.0.1', '--port', new URL(cluster.urls[0] ?? '').port],
+      /Port \d+ of 127\.0\.0\.1 is taken/,
+    ],
   ] as const) {
     const { code, stderr } = await cli(['cluster', ...args, '--data', data], { url: '', env: etcdEnvironment() })
     assert.notEqual(code, 0)
@@ -162,7 +168,7 @@ test('mistakes of whoever runs it are refused with a sentence, and are no bugs',
   assert.match(await refused('join', none, '--data', data), /no-invitation is no invitation: expected the file that/)
   assert.match(await refused('rotate-certs', '--from', none, '--data', cluster.data), /no-invitation is no invitation/)
   assert.match(await refused('backup', '/nonexistent/x.db', '--data', cluster.data), /there is no folder \/nonexistent/)
-  assert.match(await refused('up', '--data', none), /there is a file on the way/)
+  assert.match(await refused('up', '--members', '3', '--data', none), /there is a file on the way/)
 })
 
 test('a stop ends every member, and another `up` has the same ones', async () => {
@@ -222,10 +228,22 @@ test('on several machines: init, invite, join, each in a directory of its own', 
   const refused = await run('rotate-certs', '--data', second)
   assert.equal(refused.code, 1)
   assert.match(refused.stderr, /on the machine where the cluster was begun/)
+  const elsewhere = await run('invite', 'm2', '--host', '10.0.0.2', '--to', `${file}.not`, '--data', first)
+  assert.match(elsewhere.stderr, /m2 is a member already, and the others reach it at 127\.0\.0\.1/)
+  assert.ok(!existsSync(`${file}.not`))
+  // Its machine hears of it, and does not start again for ever what can never come back.
+  const removed = await run('remove', 'm2', '--data', first, '--json')
+  assert.deepEqual([removed.code, JSON.parse(removed.stdout)], [0, { removed: 'm2' }], removed.stderr)
+  while (!/m2 has been removed from the cluster, and is not started any more/.test(two.stderr())) await sleep(50)
   for (const up of [two, one]) {
     up.child.kill('SIGTERM')
     assert.equal((await up.ended).code, 0)
   }
+  const again = await run('up', '--data', second)
+  assert.deepEqual([again.code, /All members of .*machine-2 have been removed/.test(again.stderr)], [1, true])
+  assert.match((await run('join', file, '--data', second)).stderr, /a cluster in .* already\. A machine whose member/)
+  rmSync(join(second, 'cluster.json'))
+  assert.match((await run('join', file, '--data', second)).stderr, /There are data of a former member in .*m2\/data/)
 })
 
 function healthOf(url: string, identity: RequestOptions): Promise<number | undefined> {

@@ -1,13 +1,21 @@
 /** `cluster backup` and `restore`. */
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { type ClusterOptions, clusterOperation, clusterWork, parseHost, type Tools, withData } from './cluster-work.ts'
+import {
+  clusterOperation,
+  clusterWork,
+  type Done,
+  type OperationOptions,
+  parseHost,
+  printDone,
+  type Tools,
+  withOperation,
+} from './cluster-work.ts'
 import { formatDuration, parseBytes, parseCount, parseDuration, parsePort, parseToken } from './duration.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
-import { printLine } from './output.ts'
 
-type BackupOptions = ClusterOptions & { dir?: string; keep?: number }
-type RestoreOptions = ClusterOptions & {
+type BackupOptions = OperationOptions & { dir?: string; keep?: number }
+type RestoreOptions = OperationOptions & {
   members?: number
   name?: string
   host: string
@@ -20,7 +28,7 @@ type RestoreOptions = ClusterOptions & {
 }
 
 export function defineBackups(cluster: Command): void {
-  withData(cluster.command('backup'))
+  withOperation(cluster.command('backup'))
     .description(
       'Make a backup, open it to see that it is whole, and put it on the disk. `up --every` makes them by itself.',
     )
@@ -30,7 +38,7 @@ export function defineBackups(cluster: Command): void {
     .action((file: string | undefined, options: BackupOptions) =>
       clusterOperation(options, 'backup', tools => backUp(tools, file, options)),
     )
-  withData(cluster.command('restore'))
+  withOperation(cluster.command('restore'))
     .description(
       'Make a new cluster from a backup: in a new directory, after the servers of the old one have stopped. Tokens go on above all that may have been given out, and nothing is granted for as long as holders that the backup knows nothing of may still believe.',
     )
@@ -51,7 +59,7 @@ export function defineBackups(cluster: Command): void {
     .action((file: string, options: RestoreOptions) => clusterWork(options, tools => restore(tools, file, options)))
 }
 
-async function backUp(tools: Tools, file: string | undefined, { dir, keep }: BackupOptions): Promise<void> {
+async function backUp(tools: Tools, file: string | undefined, { dir, keep }: BackupOptions): Promise<Done> {
   if (file !== undefined && dir !== undefined)
     throw new CommandFailure(exitCodes.usage, 'Say a file or --dir, not both.')
   if (file !== undefined && keep !== undefined)
@@ -59,16 +67,15 @@ async function backUp(tools: Tools, file: string | undefined, { dir, keep }: Bac
   const folder = resolve(dir ?? tools.directory.backups)
   const where = file === undefined ? { into: folder } : { file }
   const backup = await tools.room.backUp({ ...tools, ...where })
-  tools.progress.done()
   const size = tools.room.megabytes(backup.bytes)
-  printLine(`${backup.file}: ${size}, ${backup.keys} keys, revision ${backup.revision}, hash ${backup.hash}.`)
-  if (keep === undefined) return
-  const dropped = tools.room.dropOldBackups(folder, keep)
-  if (dropped.length > 0) printLine(`Removed ${dropped.length} that were older than the newest ${keep}.`)
+  const text = `${backup.file}: ${size}, ${backup.keys} keys, revision ${backup.revision}, hash ${backup.hash}.`
+  const dropped = keep === undefined ? [] : tools.room.dropOldBackups(folder, keep)
+  const older = `\nRemoved ${dropped.length} that were older than the newest ${keep}.`
+  return { text: dropped.length > 0 ? text + older : text, json: { ...backup, dropped } }
 }
 
 async function restore(tools: Tools, file: string, options: RestoreOptions): Promise<void> {
-  const { room, directory, progress } = tools
+  const { room, directory } = tools
   const { members: count = 3, name, host, port, root, quotaBytes, aboveToken, wait } = options
   const restored = await room.restore({
     ...tools,
@@ -83,14 +90,18 @@ async function restore(tools: Tools, file: string, options: RestoreOptions): Pro
     aboveToken: aboveToken ?? null,
     waitMs: wait ?? null,
   })
-  progress.done()
   const grants = restored.shards.reduce((sum, shard) => sum + shard.grants, 0)
-  printLine(`Restored into ${directory.path}: ${restored.shards.length} shards, ${grants} grants.`)
-  printLine(`Every token from now on is larger than ${restored.aboveToken}.`)
   const until = new Date(restored.untilAt).toISOString()
-  printLine(
+  const text = [
+    `Restored into ${directory.path}: ${restored.shards.length} shards, ${grants} grants.`,
+    `Every token from now on is larger than ${restored.aboveToken}.`,
     `Nothing is granted for ${formatDuration(restored.waitMs)}, until ${until} (holdfast thaw '' ends that at once).`,
-  )
-  printLine(`\n  holdfast cluster up --data ${options.data}\n`)
-  printLine('runs it; start the servers after that, with the line that it prints.')
+    `\n  holdfast cluster up --data ${options.data}\n`,
+    'runs it; start the servers after that, with the line that it prints.',
+  ]
+  const { shards, aboveToken: tokensAbove, waitMs } = restored
+  printDone(tools, options, {
+    text: text.join('\n'),
+    json: { directory: directory.path, shards: shards.length, grants, aboveToken: tokensAbove, waitMs, until },
+  })
 }

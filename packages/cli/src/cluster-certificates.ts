@@ -1,13 +1,12 @@
 /** `cluster rotate-certs`. */
 import type { Command } from 'commander'
-import { type ClusterOptions, clusterOperation, type Tools, withData } from './cluster-work.ts'
+import { clusterOperation, type Done, type OperationOptions, type Tools, withOperation } from './cluster-work.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
-import { printLine } from './output.ts'
 
-type Options = ClusterOptions & { ca?: boolean; finish?: boolean; from?: string }
+type Options = OperationOptions & { ca?: boolean; finish?: boolean; from?: string }
 
 export function defineCertificates(cluster: Command): void {
-  withData(cluster.command('rotate-certs'))
+  withOperation(cluster.command('rotate-certs'))
     .description(
       'New certificates, while all goes on. With --ca a new authority, in two steps: first all learn to believe it, then, with --finish, the old one is forgotten.',
     )
@@ -17,30 +16,24 @@ export function defineCertificates(cluster: Command): void {
     .action((options: Options) => clusterOperation(options, 'rotate-certs', tools => rotate(tools, options)))
 }
 
-async function rotate(tools: Tools, { ca, finish, from }: Options): Promise<void> {
+async function rotate(tools: Tools, { ca, finish, from }: Options): Promise<Done> {
   if (finish && !ca) throw new CommandFailure(exitCodes.usage, '--finish goes with --ca.')
   if (from !== undefined && ca) throw new CommandFailure(exitCodes.usage, '--from and --ca exclude each other.')
   const { room, directory } = tools
   if (from !== undefined) return renew(tools, from)
   if (!ca) {
-    for (const file of room.rotateLeaves(directory, tools)) printLine(file)
-    printLine(
-      'These are new. Servers on this machine take them by themselves; give those elsewhere the new client.pem.',
-    )
-    return
+    const files = room.rotateLeaves(directory, tools)
+    const text =
+      'These are new. Servers on this machine take them by themselves; give those elsewhere the new client.pem.'
+    return { text: [...files, text].join('\n'), json: { files } }
   }
   if (!finish) {
     await room.beginAuthority(tools)
-    printLine(
-      `All members of this machine believe both authorities now. Give ${directory.caFile} to whoever else has it;`,
-    )
-    printLine(
-      'to machines of further members: `holdfast cluster invite`. Then: holdfast cluster rotate-certs --ca --finish',
-    )
-    return
+    const text = `All members of this machine believe both authorities now. Give ${directory.caFile} to whoever else has it;\nto machines of further members: \`holdfast cluster invite\`. Then: holdfast cluster rotate-certs --ca --finish`
+    return { text, json: { files: [directory.caFile], isFinished: false } }
   }
   const { waitingFor } = await room.finishAuthority(tools)
-  if (waitingFor.length === 0) return printLine('The old authority is forgotten.')
+  if (waitingFor.length === 0) return { text: 'The old authority is forgotten.', json: { isFinished: true } }
   const list = waitingFor.join(', ')
   throw new CommandFailure(
     1,
@@ -48,9 +41,9 @@ async function rotate(tools: Tools, { ca, finish, from }: Options): Promise<void
   )
 }
 
-async function renew(tools: Tools, from: string): Promise<void> {
+async function renew(tools: Tools, from: string): Promise<Done> {
   const { room, directory } = tools
   const { isNewAuthority } = room.renewFromInvitation(directory, room.readInvitation(from))
   if (isNewAuthority) await room.restartOneByOne(tools, { purpose: 'taking new authorities', change: plan => plan })
-  printLine(`The certificates of ${from} are in use.`)
+  return { text: `The certificates of ${from} are in use.`, json: { from, isNewAuthority } }
 }

@@ -1,10 +1,9 @@
 /** `cluster add`, `remove`, `replace`, `upgrade`: while the cluster is in use. */
 import type { Command } from 'commander'
-import { type ClusterOptions, clusterOperation, parseHost, withData } from './cluster-work.ts'
+import { clusterOperation, type OperationOptions, parseHost, withOperation } from './cluster-work.ts'
 import { parsePort } from './duration.ts'
-import { printLine } from './output.ts'
 
-type NewOptions = ClusterOptions & { etcd?: string; port?: number; host?: string }
+type NewOptions = OperationOptions & { etcd?: string; port?: number; host?: string }
 
 export function defineMembers(cluster: Command): void {
   withNew(cluster.command('add'))
@@ -13,18 +12,17 @@ export function defineMembers(cluster: Command): void {
     .action((name: string | undefined, options: NewOptions) =>
       clusterOperation(options, 'add', async tools => {
         const added = await tools.room.addMember(tools, { ...asked(options), ...(name === undefined ? {} : { name }) })
-        printLine(
-          `Added ${added}. Give servers the new list of members when they start next (holdfast cluster status).`,
-        )
+        const text = `Added ${added}. Give servers the new list of members when they start next (holdfast cluster status).`
+        return { text, json: { added } }
       }),
     )
-  withData(cluster.command('remove'))
+  withOperation(cluster.command('remove'))
     .description('Remove a member, wherever it runs; refused when those that are left could not decide.')
     .argument('<name>', 'the member, or its id')
-    .action((name: string, options: ClusterOptions) =>
+    .action((name: string, options: OperationOptions) =>
       clusterOperation(options, 'remove', async tools => {
         await tools.room.removeMember(tools, name)
-        printLine(`Removed ${name}.`)
+        return { text: `Removed ${name}.`, json: { removed: name } }
       }),
     )
   withNew(cluster.command('replace'))
@@ -35,22 +33,22 @@ export function defineMembers(cluster: Command): void {
       clusterOperation(options, 'replace', async tools => {
         const own = options.with === undefined ? {} : { name: options.with }
         const added = await tools.room.replaceMember(tools, name, { ...asked(options), ...own })
-        printLine(`Replaced ${name} by ${added}.`)
+        return { text: `Replaced ${name} by ${added}.`, json: { removed: name, added } }
       }),
     )
-  withData(cluster.command('upgrade'))
+  withOperation(cluster.command('upgrade'))
     .description('Run the members of this machine with another etcd program, one after another, the leader last.')
     .argument('<etcd>', 'the new program')
-    .action((etcd: string, options: ClusterOptions) =>
+    .action((etcd: string, options: OperationOptions) =>
       clusterOperation(options, 'upgrade', async tools => {
-        const { to } = await tools.room.upgrade(tools, etcd)
-        printLine(`All members of this machine run etcd ${to}.`)
+        const { from, to } = await tools.room.upgrade(tools, etcd)
+        return { text: `All members of this machine run etcd ${to}.`, json: { from, to } }
       }),
     )
 }
 
 function withNew(command: Command): Command {
-  return withData(command)
+  return withOperation(command)
     .option('--etcd <path>', 'the etcd program (default: that of the others)')
     .option('--host <address>', 'where it listens (default: as the others)', parseHost)
     .option('--port <port>', 'where it listens to clients (default: the first that is free)', parsePort)

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { linesOf, serveText, shown } from './cluster-lines.ts'
 import { type ClusterOptions, clusterWork, parseHost, type Tools, withData } from './cluster-work.ts'
 import { parseBytes, parseCount, parseDuration, parsePort } from './duration.ts'
+import { CommandFailure, exitCodes } from './exit.ts'
 import { printLine } from './output.ts'
 
 type Care = { every?: number; keep: number; backups?: string }
@@ -11,7 +12,6 @@ type Making = { etcd?: string; port?: number; quotaBytes?: number; root?: string
 type UpOptions = ClusterOptions & Care & Making & { members?: number; host: string }
 type InviteOptions = ClusterOptions & { host: string; port?: number; to: string }
 
-const MEMBERS_DEFAULT = 3
 const KEEP_DEFAULT = 7
 /** A backup takes about as long; and the retention rule would soon leave none that is older than a mistake. */
 const EVERY_MS_MIN = 1_000
@@ -19,10 +19,10 @@ const EVERY_MS_MIN = 1_000
 export function defineRunning(cluster: Command): void {
   withData(withCare(withMaking(cluster.command('up'))))
     .description(
-      'Run the etcd members of this machine until Ctrl-C or SIGTERM. Where there are none yet, make three: for trial, as all are lost with the machine.',
+      'Run the etcd members of this machine until Ctrl-C or SIGTERM. With --members a new cluster is made where there is none: for trial, as all of them are lost with the machine.',
     )
-    .option('--members <n>', `how many a new cluster has (default: ${MEMBERS_DEFAULT})`, parseCount)
-    .option('--host <address>', 'where they listen', parseHost, '127.0.0.1')
+    .option('--members <n>', 'make a new cluster of so many, like 3, where there is none', parseCount)
+    .option('--host <address>', 'of a new cluster: where they listen', parseHost, '127.0.0.1')
     .action((options: UpOptions) => clusterWork(options, tools => up(tools, options)))
   withData(withMaking(cluster.command('init')))
     .description(
@@ -52,7 +52,7 @@ export function defineRunning(cluster: Command): void {
 function withMaking(command: Command): Command {
   return command
     .option('--etcd <path>', 'the etcd program (default: the one on PATH)')
-    .option('--port <port>', 'of a new cluster: the first port (default: 2379, or one that is free)', parsePort)
+    .option('--port <port>', 'of a new cluster: the first port (default: 2379 or the next that is free)', parsePort)
     .option('--quota-bytes <n>', 'of a new cluster: how large its database may get (default: 2 GiB)', parseBytes)
     .option('--root <prefix>', 'of a new cluster: what `serve --root` is (default: holdfast)')
 }
@@ -66,11 +66,11 @@ function withCare(command: Command): Command {
 
 async function up(tools: Tools, options: UpOptions): Promise<void> {
   const { room, directory, progress } = tools
-  if (!directory.exists) {
-    const count = options.members ?? MEMBERS_DEFAULT
+  const { members: count } = options
+  if (!directory.exists && count !== undefined) {
     await room.beginCluster({ ...tools, ...making(tools, options), count, host: options.host })
     progress.say(`made a cluster of ${count} in ${directory.path}`)
-  } else if (options.members !== undefined && options.members !== directory.plan().members.length) {
+  } else if (count !== undefined && count !== directory.plan().members.length) {
     progress.say(`the cluster has ${directory.plan().members.length} members here; \`holdfast cluster add\` adds one`)
   }
   await run(tools, options)
@@ -78,6 +78,8 @@ async function up(tools: Tools, options: UpOptions): Promise<void> {
 
 async function run(tools: Tools, options: Care, first?: (doors: Tools['doors']) => Promise<void>): Promise<void> {
   const { room, directory } = tools
+  // Before anything is made where perhaps a disk is missing.
+  directory.plan()
   const { every, keep } = options
   await room.runCluster({
     ...tools,
@@ -110,6 +112,7 @@ async function invite(tools: Tools, name: string, options: InviteOptions): Promi
   const { room, directory, doors } = tools
   const picture = await doors.look()
   const present = picture.members.find(member => member.name === name)
+  refuseOtherHost(present, options.host)
   const clientPort = options.port ?? (present?.url ? Number(new URL(present.url).port) : room.CLIENT_PORT)
   const asked = { name, host: options.host, clientPort, peerPort: clientPort + 1 }
   room.writeWhole(options.to, `${JSON.stringify(room.invite(directory, picture, asked, tools), null, 2)}\n`)
@@ -118,6 +121,16 @@ async function invite(tools: Tools, name: string, options: InviteOptions): Promi
   printLine(`Wrote ${options.to}. Copy it to ${options.host}, and there, in the folder where ${file} then is:\n`)
   printLine(`  holdfast cluster ${verb} ${file} --data /var/lib/holdfast-cluster\n`)
   printLine('It holds keys: delete it here and there when that is done.')
+}
+
+/** With certificates for another host the others would no longer believe it. */
+function refuseOtherHost(present: { name: string; url: string | null } | undefined, host: string): void {
+  const own = present?.url ? new URL(present.url).hostname.replace(/^\[|\]$/g, '') : host
+  if (own === host) return
+  throw new CommandFailure(
+    exitCodes.usage,
+    `${present?.name} is a member already, and the others reach it at ${own}: invite it again with --host ${own}, or another one under another name.`,
+  )
 }
 
 async function join(tools: Tools, file: string, options: Care & Making): Promise<void> {

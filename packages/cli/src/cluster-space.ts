@@ -1,25 +1,38 @@
-/** `cluster compact` and `defrag`: what happens by itself, now. */
+/** `cluster compact` and `defrag`: what happens by itself, now. `cluster quota`: how much room there is in all. */
 import type { Command } from 'commander'
-import { type ClusterOptions, clusterOperation, withData } from './cluster-work.ts'
-import { parseDuration } from './duration.ts'
-import { printLine } from './output.ts'
+import { clusterOperation, type OperationOptions, withOperation } from './cluster-work.ts'
+import { parseBytes, parseDuration } from './duration.ts'
 
 export function defineSpace(cluster: Command): void {
-  withData(cluster.command('compact'))
+  withOperation(cluster.command('compact'))
     .description('Let etcd forget what has been superseded. The servers do that by themselves; this does it now.')
-    .option('--after <duration>', 'how long those who are reading now are given', parseDuration, 10_000)
-    .action((options: ClusterOptions & { after: number }) =>
+    .option('--after <duration>', 'how long those who are reading now are given (default: 10s)', parseDuration)
+    .action((options: OperationOptions & { after?: number }) =>
       clusterOperation(options, 'compact', async tools => {
-        printLine(`Compacted up to revision ${await tools.room.compactNow(tools, options.after)}.`)
+        const revision = await tools.room.compactNow(tools, options.after)
+        return { text: `Compacted up to revision ${revision}.`, json: { revision } }
       }),
     )
-  withData(cluster.command('defrag'))
+  withOperation(cluster.command('defrag'))
     .description('Give free pages of the database back, one member after another, the leader last.')
-    .action((options: ClusterOptions) =>
+    .action((options: OperationOptions) =>
       clusterOperation(options, 'defrag', async tools => {
-        const done = await tools.room.defragmentAll(tools)
-        const freed = done.reduce((sum, { bytesBefore, bytesAfter }) => sum + bytesBefore - bytesAfter, 0)
-        printLine(`Defragmented ${done.length} members; ${tools.room.megabytes(freed)} came free.`)
+        const members = await tools.room.defragmentAll(tools)
+        const freedBytes = members.reduce((sum, { bytesBefore, bytesAfter }) => sum + bytesBefore - bytesAfter, 0)
+        const text = `Defragmented ${members.length} members; ${tools.room.megabytes(freedBytes)} came free.`
+        return { text, json: { members, freedBytes } }
+      }),
+    )
+  withOperation(cluster.command('quota'))
+    .description(
+      'How large the database may get from now on. The members of this machine are started anew, one after another, while all goes on; do the same on each machine that has others: the smallest counts.',
+    )
+    .argument('<size>', 'like 4GiB', parseBytes)
+    .action((quotaBytes: number, options: OperationOptions) =>
+      clusterOperation(options, 'quota', async tools => {
+        await tools.room.changeQuota(tools, quotaBytes)
+        const text = `The database may have ${tools.room.megabytes(quotaBytes)} now. Servers on etcd before 3.6 are not told: start them with --etcd-quota-bytes ${quotaBytes}.`
+        return { text, json: { quotaBytes } }
       }),
     )
 }

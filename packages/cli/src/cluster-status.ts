@@ -35,8 +35,15 @@ function headText(status: ClusterStatus): string {
     ['leader', leader ?? paint('red', 'none')],
     ['revision', String(revision)],
     ['directory', status.path],
+    ['last backup', backupText(status)],
     ['run by', runner ? `process ${runner.pid}, ${runner.restarts} restarts of members` : paint('dim', 'nobody here')],
   ])
+}
+
+function backupText({ backup: { last, everyMs } }: ClusterStatus): string {
+  const rule = everyMs === null ? '' : `, one every ${formatDuration(everyMs)}`
+  if (!last) return paint('dim', `none from here${rule}`)
+  return `${formatDuration(Math.max(0, wallMs() - last.at))} ago${rule}: ${last.file}`
 }
 
 function stateText({ isHealthy, hasQuorum, store }: ClusterStatus): string {

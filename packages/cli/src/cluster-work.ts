@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type * as ClusterRoom from '@holdfast/server/cluster'
 import { type Command, InvalidArgumentError } from 'commander'
 import { CommandFailure } from './exit.ts'
+import { printJson, printLine } from './output.ts'
 import { type Progress, progressOn } from './progress.ts'
 
 export type Room = typeof ClusterRoom
@@ -64,16 +65,31 @@ export async function clusterWork<Result>(
   }
 }
 
-/** The same, with nobody else at work on the cluster. */
+/** What an operation has done: in a sentence for people, and in facts for programs. */
+export type Done = { text: string; json: object }
+export type OperationOptions = ClusterOptions & { json?: boolean }
+
+export function withOperation(command: Command): Command {
+  return withData(command).option('--json', 'print what has been done as JSON')
+}
+
+/** The same, with nobody else at work on the cluster; and what has been done is printed. */
 export function clusterOperation(
-  options: ClusterOptions,
+  options: OperationOptions,
   what: string,
-  act: (tools: Tools) => Promise<void>,
+  act: (tools: Tools) => Promise<Done>,
 ): Promise<void> {
   return clusterWork(options, async tools => {
     tools.directory.plan()
-    await tools.room.exclusively(tools.directory, `holdfast cluster ${what}`, () => act(tools))
+    const done = await tools.room.exclusively(tools.directory, `holdfast cluster ${what}`, () => act(tools))
+    printDone(tools, options, done)
   })
+}
+
+export function printDone({ progress }: Pick<Tools, 'progress'>, { json: asJson }: OperationOptions, done: Done): void {
+  progress.done()
+  if (asJson) printJson(done.json)
+  else printLine(done.text)
 }
 
 /** As the servers are told. A path, a command: nothing that must not be seen. */

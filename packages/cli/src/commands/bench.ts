@@ -1,5 +1,5 @@
 /** `holdfast bench`: a load that watches the service while it makes it. For trying out what dies when, not for comparing products. */
-import type { Holdfast } from '@holdfast/client'
+import { type Holdfast, hasCode } from '@holdfast/client'
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { every, monotonicMs } from '../clock.ts'
@@ -29,7 +29,7 @@ export function define(program: Command): void {
     .option('--for <duration>', 'how long; 0: until Ctrl-C (default: 10s)', parseDuration, FOR_MS_DEFAULT)
     .option(
       '--wait <duration>',
-      'an acquire that takes longer has failed (default: 30s)',
+      'an acquire that waits longer has failed; the answer may take 10 s more (default: 30s)',
       parseDuration,
       WAIT_MS_DEFAULT,
     )
@@ -66,6 +66,8 @@ class Load {
   readonly #tokens = new Map<string, number>()
   readonly #broken = new Set<string>()
   readonly #began = monotonicMs()
+  /** What has gone wrong since it was told last, and how often. */
+  readonly #failures = new Map<string, number>()
   /** Since when each worker is at its cycle: one that hangs shows before it ends. */
   readonly #since: number[] = []
   #latencies: number[] = []
@@ -103,6 +105,8 @@ class Load {
       failed: this.#failed - this.#reported.failed,
     }
     this.#longestMs = Math.max(this.#longestMs, longestMs)
+    for (const [why, count] of this.#failures) note(count === 1 ? why : `${count} times: ${why}`)
+    this.#failures.clear()
     this.#reported = { cycles: this.#cycles, failed: this.#failed }
     this.#latencies = []
     return report
@@ -134,7 +138,10 @@ class Load {
         this.#cycles++
       } catch (error) {
         this.#failed++
-        note(error instanceof Error ? error.message : String(error))
+        const why = error instanceof Error ? error.message : String(error)
+        this.#failures.set(why, (this.#failures.get(why) ?? 0) + 1)
+        // With such a key nothing will ever succeed.
+        if (hasCode(error, 'unauthenticated') || hasCode(error, 'forbidden')) this.stop()
         await new Promise<void>(resolve => {
           const stop = every(REST_MS, () => {
             stop()

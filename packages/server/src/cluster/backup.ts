@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, renameSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { noteBackup } from './backup-record.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterFailure } from './failure.ts'
 import { explained, isThere, makeDirectory, remove, syncDirectory } from './files.ts'
@@ -41,6 +42,7 @@ export async function backUp(
     const status = await inspect({ etcdutl, file: partial, signal })
     renameSync(partial, file)
     syncDirectory(dirname(file))
+    noteBackup(directory, { last: { file, ...status, at: clock.wallMs() }, failure: null })
     return { file, ...status }
   } finally {
     remove(partial)

@@ -23,7 +23,7 @@ export type Beginning = Surroundings & {
   /** Of the first; the others are called m2, m3 … */
   name?: string
   host: string
-  /** Of the first member's clients; peers are one higher. Where it is taken, a free one is. */
+  /** Of the first member's clients, and refused when it is taken; the others are the next that are free. Absent: all are. */
   port?: number
   etcd: string
   quotaBytes?: number
@@ -79,19 +79,27 @@ async function firstMembers({ count, name, host, port, etcd }: Beginning): Promi
 export class Ports {
   #next: number
   readonly #isAny: boolean
+  /** Asked for by its number; null: it is not, or has been given. */
+  #asked: number | null
   readonly #given: Set<number>
 
   /** 0: whichever are free. */
-  constructor(first = CLIENT_PORT, given: readonly number[] = []) {
-    this.#next = first
+  constructor(first: number | undefined, given: readonly number[] = []) {
+    this.#next = first ?? CLIENT_PORT
     this.#isAny = first === 0
+    this.#asked = first || null
     this.#given = new Set(given)
   }
 
+  /** @throws ClusterFailure when the one that was asked for is taken. */
   async next(host: string): Promise<number> {
     for (;;) {
       const port = await freePort(this.#isAny ? 0 : this.#next++, host)
-      if (port === null || this.#given.has(port)) continue
+      if (port === null || this.#given.has(port)) {
+        if (this.#asked === null) continue
+        throw new ClusterFailure(`Port ${this.#asked} of ${host} is taken: name another one by --port.`)
+      }
+      this.#asked = null
       this.#given.add(port)
       return port
     }

@@ -10,6 +10,8 @@
  *     authority/            the authority's own key: only on the machine that began the cluster
  *     members/NAME/         server.pem, peer.pem, etcd.log, data/
  *     started/NAME          this member has had data: it is never to begin without them
+ *     removed/NAME          the others have taken it off their list: it is never to be started again
+ *     backup.json           when a backup was made last, and how often one is to be made
  *     backups/
  *
  * Commands change the plan, and the process of `cluster up` carries it out: so a command that is killed halfway leaves a plan that stands, and
@@ -78,6 +80,9 @@ export class ClusterDirectory {
   get authorityFile(): string {
     return join(this.path, 'authority', 'authority.pem')
   }
+  get backupFile(): string {
+    return join(this.path, 'backup.json')
+  }
   get backups(): string {
     return join(this.path, 'backups')
   }
@@ -97,7 +102,7 @@ export class ClusterDirectory {
     const text = readText(this.planFile)
     if (text === null) {
       throw new ClusterFailure(
-        `There is no cluster in ${this.path}. \`holdfast cluster up --data ${this.path}\` makes one; or name its directory by --data.`,
+        `There is no cluster in ${this.path}. Is a disk not mounted, or is its directory another one (--data)? \`holdfast cluster up --members 3\` makes a new one for trial, \`init\` and \`join\` make one of several machines.`,
       )
     }
     // Written by the code below; its format says by which.
@@ -139,6 +144,7 @@ export class ClusterDirectory {
   forget(member: string): void {
     remove(this.member(member))
     remove(this.#startedFile(member))
+    remove(this.#removedFile(member))
   }
 
   /** Whether there is anything in its data directory. */
@@ -157,6 +163,15 @@ export class ClusterDirectory {
     writeWhole(this.#startedFile(member), '')
   }
 
+  isRemoved(member: string): boolean {
+    return isThere(this.#removedFile(member))
+  }
+
+  noteRemoved(member: string): void {
+    makeDirectory(dirname(this.#removedFile(member)))
+    writeWhole(this.#removedFile(member), '')
+  }
+
   /** What a client of etcd needs to be let in. */
   get tls() {
     return { caFile: this.caFile, certificate: { certificateFile: this.clientFile, keyFile: this.clientFile } }
@@ -164,6 +179,10 @@ export class ClusterDirectory {
 
   #startedFile(member: string): string {
     return join(this.path, 'started', member)
+  }
+
+  #removedFile(member: string): string {
+    return join(this.path, 'removed', member)
   }
 
   get #knownFile(): string {

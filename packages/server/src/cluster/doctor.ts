@@ -10,10 +10,10 @@ import type { Engine } from '../engine/engine.ts'
 import { judgeVersion } from '../engine/etcd/version.ts'
 import { BEAT_MS, MEMBER_TTL_MS } from '../shards/membership.ts'
 import type { ClusterDirectory } from './directory.ts'
-import { messageOf } from './failure.ts'
+import { ClusterUnreachable, messageOf } from './failure.ts'
 import { makeDirectory, remove } from './files.ts'
 import { Doors, type Picture } from './picture.ts'
-import { type ClusterStatus, statusOf } from './status.ts'
+import { type ClusterStatus, certificatesOf, statusOf } from './status.ts'
 import { openStore } from './store.ts'
 
 export type Finding = {
@@ -54,11 +54,28 @@ const BELIEF_SHARE = 0.48
 /** The death, the takeover, and pages of the log. */
 const COMMITS_OF_A_TAKEOVER = 10
 
-/** Of the cluster in a directory. @throws ClusterFailure when no member answers. */
+/** Of the cluster in a directory. @throws ClusterFailure when there is none. */
 export async function examineCluster(directory: ClusterDirectory, clock: Clock): Promise<Finding[]> {
-  const status = await statusOf(directory, clock)
-  const findings = [...membersOf(status), ...versionsOf(status), ...spaceOf(status), ...certificateFindings(status)]
-  findings.push(...serversOf(status), await commitsOf(directory, clock))
+  const status = await statusOf(directory, clock).catch((error: unknown) => {
+    if (error instanceof ClusterUnreachable) return null
+    throw error
+  })
+  if (!status) {
+    const change = `holdfast cluster up --data ${directory.path} on each of its machines; members/NAME/etcd.log says why one does not start.`
+    return [
+      problem('no member of the cluster answers', change),
+      ...certificateFindings(certificatesOf(directory, clock)),
+    ]
+  }
+  const findings = [
+    ...membersOf(status),
+    ...versionsOf(status),
+    ...spaceOf(status),
+    ...certificateFindings(status.certificates),
+  ]
+  findings.push(...serversOf(status), ...backupsOf(status))
+  // What nobody can decide takes for ever.
+  if (status.hasQuorum) findings.push(await commitsOf(directory, clock))
   if (status.members.some(({ isLocal }) => isLocal)) findings.push(syncsOf(directory.path, clock))
   return findings
 }
@@ -136,10 +153,7 @@ function spaceOf({ members, quotaBytes }: ClusterStatus): Finding[] {
   const percent = `${Math.round((used / quotaBytes) * 100)} % of its quota`
   if (live > FULL_SHARE * quotaBytes)
     return [
-      problem(
-        `the database is full of what is needed (${percent})`,
-        'A larger quota: --quota-bytes of a new cluster, restored from a backup of this one.',
-      ),
+      problem(`the database is full of what is needed (${percent})`, 'A larger quota: holdfast cluster quota SIZE.'),
     ]
   if (used > SPACE_SHARE * quotaBytes)
     return [
@@ -151,7 +165,7 @@ function spaceOf({ members, quotaBytes }: ClusterStatus): Finding[] {
   return [ok(`the database has ${percent}`)]
 }
 
-function certificateFindings({ certificates }: ClusterStatus): Finding[] {
+function certificateFindings(certificates: ClusterStatus['certificates']): Finding[] {
   const due = certificates.filter(({ isDue }) => isDue)
   if (due.length === 0) return [ok('no certificate ends soon')]
   return due.map(({ file, expiresAt }) =>
@@ -175,6 +189,12 @@ export function serversOf({ store, problems }: Pick<ClusterStatus, 'store' | 'pr
   if (alive === 1)
     findings.push(notice('one Holdfast server alone: the service pauses when it stops', 'Start a second one.'))
   return findings
+}
+
+function backupsOf({ backup: { last } }: ClusterStatus): Finding[] {
+  if (last) return [ok(`the last backup is of ${new Date(last.at).toISOString()}`)]
+  const change = 'holdfast cluster backup; or holdfast cluster up --every 6h, which makes them by itself.'
+  return [notice('no backup has been made from this machine', change)]
 }
 
 /** A commit that changes nothing, through all members: what every lock operation waits for. */

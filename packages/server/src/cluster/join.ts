@@ -77,13 +77,24 @@ export function acceptInvitation(directory: ClusterDirectory, invitation: Invita
   if (directory.exists) {
     const present = directory.plan()
     // Cut short the last time, before there was a member.
-    if (present.token === token && present.members.length === 0) return
-    throw new ClusterFailure(`There is a cluster in ${directory.path} already.`)
+    if (present.token === token && present.members.length === 0) return refuseOldData(directory, name)
+    throw new ClusterFailure(
+      `There is a cluster in ${directory.path} already. A machine whose member has been removed joins anew with another folder, or when that one is gone.`,
+    )
   }
+  refuseOldData(directory, name)
   makeDirectory(directory.path)
   saveTrust(directory, invitation)
   saveMember(directory, name, files)
   directory.create({ token, quotaBytes, root, members: [] })
+}
+
+/** etcd goes by its data, whatever it is told: it would come up as the member that it was. */
+function refuseOldData(directory: ClusterDirectory, name: string): void {
+  if (!directory.hasData(name)) return
+  throw new ClusterFailure(
+    `There are data of a former member in ${directory.file(name, 'data')}: a member that joins begins without any. Remove them, or name another folder by --data.`,
+  )
 }
 
 /** New certificates for a member that is there. Whether authorities to believe have changed: then it has to be started anew. */

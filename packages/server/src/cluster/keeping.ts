@@ -4,6 +4,7 @@
  */
 import type { EtcdEngine } from '../engine/etcd/etcd.ts'
 import { backUp, dropOldBackups } from './backup.ts'
+import { noteBackup } from './backup-record.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterBusy, messageOf } from './failure.ts'
 import type { Surroundings } from './identities.ts'
@@ -35,6 +36,7 @@ export async function keep(options: Work & Keeping): Promise<void> {
     repeat(options, { everyMs: CERTIFICATES_MS, firstMs: 0 }, () => keeper.renew()),
   ]
   const { backups } = options
+  noteBackup(options.directory, { everyMs: backups?.everyMs ?? null })
   if (backups) tasks.push(keeper.backUpForEver(backups))
   await Promise.all(tasks)
   await keeper.close()
@@ -107,7 +109,9 @@ class Keeper {
       } catch (error) {
         if (signal.aborted) return
         waitMs = Math.min(waitMs, BACKUP_AGAIN_MS)
-        progress.say(`THE BACKUP FAILED: ${messageOf(error)}`)
+        const why = messageOf(error)
+        noteBackup(directory, { failure: { at: clock.wallMs(), why } })
+        progress.say(`THE BACKUP FAILED: ${why}`)
       }
     }
   }

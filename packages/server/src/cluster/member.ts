@@ -6,11 +6,12 @@ import type { Clock } from '../clock.ts'
 import { type ClusterDirectory, type ClusterPlan, clientUrlOf, type MemberPlan, peerUrlOf } from './directory.ts'
 import { messageOf } from './failure.ts'
 import { makeDirectory } from './files.ts'
+import { lastWordsIn, sizeOfLog } from './last-words.ts'
 import { numbersOf } from './programs.ts'
 
 /** Of the log file; two more of them are kept. */
 const LOG_MEGABYTES = 16
-/** What it has said last on its way down, for the one who asks why. */
+/** Of what it says on its standard error: nearly nothing, as there is a log. */
 const LAST_WORDS_BYTES = 4_096
 const BACKOFF_MS_MIN = 500
 /** A member that cannot start does not take the machine's time from those that run. */
@@ -43,6 +44,8 @@ export class MemberProcess {
   #backoffMs = BACKOFF_MS_MIN
   #startedMs = 0
   #lastWords = ''
+  /** Where in its log it began. */
+  #logFrom = 0
   #cancelRestart: () => void = () => undefined
   #cancelLook: () => void = () => undefined
   #isStopping = false
@@ -64,6 +67,7 @@ export class MemberProcess {
    */
   start(): void {
     const { directory, clock, plan, changed } = this.#options
+    if (directory.isRemoved(plan.name)) return this.#sayRemoved()
     if (directory.isMissingData(plan.name)) return this.#miss()
     this.#isMissed = false
     this.#look()
@@ -72,6 +76,7 @@ export class MemberProcess {
     closeSync(openSync(directory.file(plan.name, 'etcd.log'), 'a', 0o600))
     this.#startedMs = clock.hrtimeMs()
     this.#lastWords = ''
+    this.#logFrom = sizeOfLog(directory.file(plan.name, 'etcd.log'))
     // A group of its own: Ctrl-C is for the one who runs it, who then stops it in good order.
     const stdio: ['ignore', 'ignore', 'pipe'] = ['ignore', 'ignore', 'pipe']
     const child = spawn(plan.etcd, flagsOf(this.#options), { stdio, detached: true, env: environment() })
@@ -121,17 +126,33 @@ export class MemberProcess {
     this.#cancelRestart = clock.after(MISSING_LOOK_MS, () => this.start())
   }
 
+  #sayRemoved(): void {
+    const { directory, plan, said } = this.#options
+    // Whoever has removed it from here takes it out of the plan in a moment.
+    said(
+      `${plan.name} has been removed from the cluster, and is not started any more. When this machine is to have a member again: \`holdfast cluster add\` where others of the cluster run here, else \`holdfast cluster join\` with a new invitation and another folder than ${directory.path}`,
+    )
+  }
+
   #ended(how: string, resolve: () => void): void {
-    const { clock, plan, said, changed } = this.#options
+    const { directory, clock, plan, said, changed } = this.#options
     this.#child = null
     resolve()
     changed()
     if (this.#isStopping) return
+    const log = directory.file(plan.name, 'etcd.log')
+    const { text, isRemoved } = lastWordsIn(log, this.#logFrom)
+    if (isRemoved) {
+      directory.noteRemoved(plan.name)
+      return this.#sayRemoved()
+    }
     if (clock.hrtimeMs() - this.#startedMs > STEADY_MS) this.#backoffMs = BACKOFF_MS_MIN
     const waitMs = this.#backoffMs
     this.#backoffMs = Math.min(BACKOFF_MS_MAX, waitMs * 2)
-    const words = this.#lastWords.trim().split('\n').at(-1) ?? ''
-    said(`${plan.name} ${how}${words ? ` (${words})` : ''}; it is started again in ${waitMs / 1_000} s`)
+    const words = text || (this.#lastWords.trim().split('\n').at(-1) ?? '')
+    said(
+      `${plan.name} ${how}${words ? `: ${words}` : ''}; it is started again in ${waitMs / 1_000} s (its log: ${log})`,
+    )
     this.#cancelRestart = clock.after(waitMs, () => {
       this.restarts++
       this.start()

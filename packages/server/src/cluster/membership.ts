@@ -70,20 +70,31 @@ export async function joinAs(work: Rolling, plan: MemberPlan): Promise<void> {
 export async function removeMember(work: Rolling, name: string): Promise<void> {
   const { directory, doors, progress } = work
   const picture = await doors.look()
+  if (directory.isRemoved(name) && picture.members.every(member => member.name !== name)) {
+    await forgetHere(work, name)
+    return progress.say(`${name} had been removed before; what was left of it here is gone too`)
+  }
   const member = findMember(picture, name)
   demandQuorumWithout(picture, member)
   if (!picture.leader) throw new ClusterFailure(`Not removing ${name} while the cluster has no leader.`)
   await moveLeaderFrom(work, member.id)
   await unregister(work, member.id)
-  dropPlan(directory, name)
-  await waitFor(work, { what: `${name} stops`, timeoutMs: GONE_MS_MAX }, async () => {
+  await waitFor(work, { what: `${name} goes`, timeoutMs: GONE_MS_MAX }, async () => {
     const { members } = await doors.look()
-    const isRunning = runningIn(directory)?.members.some(one => one.name === name) ?? false
-    return !isRunning && members.every(({ id }) => id !== member.id) ? true : null
+    return members.every(({ id }) => id !== member.id) ? true : null
   })
-  // Its data are worth nothing from now on: etcd never lets it back in.
-  if (member.isLocal) directory.forget(name)
+  if (member.isLocal) await forgetHere(work, name)
   progress.say(`${name} has been removed`)
+}
+
+/** Its data are worth nothing: etcd never lets it back in. */
+async function forgetHere(work: Rolling, name: string): Promise<void> {
+  const { directory } = work
+  dropPlan(directory, name)
+  await waitFor(work, { what: `${name} stops`, timeoutMs: GONE_MS_MAX }, async () =>
+    runningIn(directory)?.members.some(one => one.name === name) ? null : true,
+  )
+  directory.forget(name)
 }
 
 /** A new member in the place of an old one, which may be dead. Returns the new one's name. */

@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts'
 import type { Calls, Member, Status } from '../engine/etcd/calls.ts'
 import { EtcdClient } from '../engine/etcd/client.ts'
+import { EtcdError } from '../engine/etcd/errors.ts'
 import { alarmType } from '../engine/etcd/messages.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterFailure, ClusterUnreachable, messageOf } from './failure.ts'
@@ -111,7 +112,7 @@ export class Doors {
       return { ...picture, status, trouble: null }
     } catch (error) {
       this.#silent.add(url)
-      return { ...picture, status: null, trouble: messageOf(error) }
+      return { ...picture, status: null, trouble: troubleOf(error) }
     }
   }
 
@@ -135,6 +136,20 @@ export class Doors {
     if (member.url === null) throw new ClusterFailure(`${member.name} has not been started yet.`)
     return this.at(member.url)
   }
+}
+
+const troubles: readonly (readonly [RegExp, string])[] = [
+  [/ECONNREFUSED/, 'does not run: nothing listens at its address'],
+  [/ENOTFOUND|EAI_AGAIN/, 'has a name that is not known here'],
+  [/EHOSTUNREACH|ENETUNREACH/, 'cannot be reached from here'],
+  [/certificate|\bCERT_/i, 'shows a certificate that is not believed here, or does not believe ours'],
+]
+
+/** What goes with its name, in words of people. What nobody has thought of is told as it came. */
+export function troubleOf(error: unknown): string {
+  if (error instanceof EtcdError && error.kind === 'timed_out') return 'does not answer'
+  const text = messageOf(error)
+  return troubles.find(([pattern]) => pattern.test(text))?.[1] ?? text
 }
 
 function judge(look: MemberPicture, { leaderId, newest }: { leaderId: bigint | null; newest: number }): MemberPicture {

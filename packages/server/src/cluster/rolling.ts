@@ -58,16 +58,23 @@ export async function moveLeaderFrom(work: Rolling, id: bigint): Promise<void> {
   })
 }
 
+type Restart = {
+  purpose: string
+  change(plan: MemberPlan): MemberPlan
+  /** It need not be started anew: the last time was cut short behind it. */
+  isDone?(member: MemberPicture, plan: MemberPlan | undefined): boolean
+}
+
 /** Each member of this machine is changed and started anew. */
-export async function restartOneByOne(
-  work: Rolling,
-  { purpose, change }: { purpose: string; change(plan: MemberPlan): MemberPlan },
-): Promise<void> {
+export async function restartOneByOne(work: Rolling, { purpose, change, isDone }: Restart): Promise<void> {
   const { directory, doors, progress } = work
   demandRunner(directory)
   const first = await doors.look()
   demandHealth(first, purpose)
-  const order = localMembers(first)
+  const planned = new Map(directory.plan().members.map(plan => [plan.name, plan]))
+  const all = localMembers(first)
+  const order = all.filter(member => !isDone?.(member, planned.get(member.name)))
+  if (order.length < all.length) progress.say(`${all.length - order.length} of ${all.length} were done before`)
   for (const [index, { name, id }] of order.entries()) {
     demandHealth(await waitForHealth(work, purpose), purpose)
     await moveLeaderFrom(work, id)

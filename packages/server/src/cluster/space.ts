@@ -1,14 +1,19 @@
 /** Room in the store, on demand: what Holdfast's servers and `cluster up` do by themselves (engine/etcd/space.ts), done now and all of it. */
 import { alarmType } from '../engine/etcd/messages.ts'
+import { ClusterFailure } from './failure.ts'
 import { demandHealth, type MemberPicture, type Picture } from './picture.ts'
 import { pause } from './progress.ts'
-import { moveLeaderFrom, type Rolling, waitForHealth } from './rolling.ts'
+import { moveLeaderFrom, type Rolling, restartOneByOne, waitForHealth } from './rolling.ts'
 import { quotaOf } from './status.ts'
 
 /** A listing of many pages that has begun before is done by then, as at the compaction that happens by itself. */
 const RETAIN_MS = 10_000
 /** Of the quota: below it an alarm would not be raised anew at once. */
 const DISARM_SHARE = 0.85
+/** Servers defragment from there on, and refuse acquires soon after. */
+const DEFRAGMENT_SHARE = 0.7
+/** As servers ask for. */
+const QUOTA_BYTES_MIN = 16 * 1024 * 1024
 
 export type Defragmented = { name: string; bytesBefore: number; bytesAfter: number }
 
@@ -46,6 +51,23 @@ export async function defragmentAll(work: Rolling): Promise<Defragmented[]> {
   }
   await endAlarms(work)
   return done
+}
+
+/**
+ * How large the database may get from now on. The members of this machine are started anew, one after another; those of others keep what they have until the same
+ * is done there, and the smallest counts. @throws ClusterFailure, also when it would be full at once
+ */
+export async function changeQuota(work: Rolling, quotaBytes: number): Promise<void> {
+  const { directory, doors } = work
+  if (quotaBytes < QUOTA_BYTES_MIN) throw new ClusterFailure(`A quota is at least ${megabytes(QUOTA_BYTES_MIN)}.`)
+  const used = Math.max(0, ...(await doors.look()).members.map(sizeOf))
+  if (used > DEFRAGMENT_SHARE * quotaBytes)
+    throw new ClusterFailure(
+      `The database has ${megabytes(used)}: under a quota of ${megabytes(quotaBytes)} it would be full at once, or soon. \`holdfast cluster compact\` and \`holdfast cluster defrag\` may make it smaller.`,
+    )
+  directory.change(cluster => ({ ...cluster, quotaBytes }))
+  await restartOneByOne(work, { purpose: 'changing the quota', change: plan => plan })
+  await endAlarms(work)
 }
 
 /** Only those about space; that data differs between members is for people to look at. */

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
 import { judgeVersion } from '../engine/etcd/version.ts'
 import { systemRandom } from '../random.ts'
+import { type BackupRecord, backupProblem, backupRecord } from './backup-record.ts'
 import { factsOf, RENEW_MS } from './certificates.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { messageOf } from './failure.ts'
@@ -52,6 +53,8 @@ export type ClusterStatus = {
   /** What is wrong with the servers, and what to do. */
   problems: ServiceProblem[]
   certificates: CertificateStatus[]
+  /** Those made from this machine. */
+  backup: BackupRecord
   /** The process of `cluster up` on this machine. */
   runner: { pid: number; restarts: number } | null
 }
@@ -70,7 +73,9 @@ export async function statusOf(directory: ClusterDirectory, clock: Clock): Promi
     const hasHealthyMembers =
       members.every(({ trouble }) => trouble === null) && picture.leader !== null && picture.alarms.length === 0
     const found = await storeStatus(directory, picture, clock)
-    const problems = problemsOf(found, members)
+    const backup = backupRecord(directory)
+    const late = backupProblem(backup, clock.wallMs())
+    const problems = [...problemsOf(found, members), ...(late ? [late] : [])]
     return {
       path: directory.path,
       clusterId: picture.clusterId.toString(16),
@@ -88,6 +93,7 @@ export async function statusOf(directory: ClusterDirectory, clock: Clock): Promi
       ...found,
       problems,
       certificates: certificatesOf(directory, clock),
+      backup,
       runner: running && {
         pid: running.process.pid,
         restarts: running.members.reduce((sum, { restarts }) => sum + restarts, 0),

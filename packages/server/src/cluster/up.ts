@@ -1,5 +1,6 @@
 /** `holdfast cluster up`: the members of this machine, run and looked after until somebody asks for the end. */
 import type { ClusterDirectory } from './directory.ts'
+import { ClusterFailure } from './failure.ts'
 import { type Keeping, keep } from './keeping.ts'
 import { Doors, type Picture } from './picture.ts'
 import { type Work, waitFor } from './progress.ts'
@@ -37,14 +38,17 @@ export async function runCluster(options: Up): Promise<void> {
   }
 }
 
-/** Until the members of this machine can be counted on, but for those whose data are missing: that has been said, and the others need not wait for it. */
+/** Until the members of this machine can be counted on, but for those that are not started: that has been said, and the others need not wait for them. */
 function waitUntilReady(work: Up, doors: Doors): Promise<Picture> {
   const { directory } = work
   const names = directory.plan().members.map(({ name }) => name)
   return waitFor(work, { what: `starting ${names.join(', ')}`, timeoutMs: READY_MS_MAX }, async () => {
+    // The others may be anywhere.
+    if (names.length > 0 && names.every(name => directory.isRemoved(name)))
+      throw new ClusterFailure(`All members of ${directory.path} have been removed from the cluster.`)
     const picture = await doors.look()
     const isReady = (name: string) => picture.members.some(member => member.name === name && member.trouble === null)
-    const there = names.filter(name => !directory.isMissingData(name))
+    const there = names.filter(name => !directory.isMissingData(name) && !directory.isRemoved(name))
     return picture.leader && there.length > 0 && there.every(isReady) ? picture : null
   })
 }

@@ -4,7 +4,7 @@ import { demandHealth } from './picture.ts'
 import { findEtcd, numbersOf } from './programs.ts'
 import { type Rolling, restartOneByOne } from './rolling.ts'
 
-/** @throws ClusterFailure; the members that had been changed by then stay so, which etcd allows, and the command can be given again. */
+/** @throws ClusterFailure; the members that had been changed by then stay so, which etcd allows, and when the command is given again it goes on with the others. */
 export async function upgrade(work: Rolling, path: string): Promise<{ from: string[]; to: string }> {
   const { doors, progress } = work
   const { path: etcd, version } = findEtcd(path)
@@ -13,7 +13,11 @@ export async function upgrade(work: Rolling, path: string): Promise<{ from: stri
   const from = [...new Set(picture.members.map(({ status }) => status?.version ?? ''))]
   for (const present of from) demandStep(present, version)
   progress.say(`from etcd ${from.join(', ')} to ${version}`)
-  await restartOneByOne(work, { purpose: 'upgrading', change: plan => ({ ...plan, etcd }) })
+  await restartOneByOne(work, {
+    purpose: 'upgrading',
+    change: plan => ({ ...plan, etcd }),
+    isDone: ({ status }, plan) => plan?.etcd === etcd && status?.version === version,
+  })
   return { from, to: version }
 }
 
