@@ -15,7 +15,7 @@ import { freePort, temporaryFolder } from '../harness/process.ts'
 import { rootKey, type Server, spawnServer } from '../harness/server.ts'
 
 /** Of a server that is to be turned away by the others, and may get the only shard before it is asked. */
-const STARTS_MAX = 5
+const STARTS_MAX = 12
 
 type World = { folder: string; ca: string; certs: string; flags: string[] }
 
