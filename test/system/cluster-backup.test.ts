@@ -84,6 +84,11 @@ test('no token comes twice: grants, a backup, more grants, a restore, grants', a
     assert.equal(code, 0, stderr)
     const above = Number(/larger than (\d+)/.exec(stdout)?.[1])
     assert.ok(above > Math.max(...tokens))
+    // What was restored once goes on above the first time the next time, which the file beside it says.
+    const again = await restore(file, join(restored.folder.path, 'again'))
+    assert.equal(again.code, 0, again.stderr)
+    assert.ok(Number(/larger than (\d+)/.exec(again.stdout)?.[1]) >= above + 2 ** 16 * 2 ** 32)
+    assert.equal((JSON.parse(readFileSync(`${file}.restored`, 'utf8')) as { times?: number }).times, 2)
     await restored.startUp([])
     // It has been on the store of before, and remembers how far that was.
     await restored.startServer({ data: join(cluster.folder.path, 'server-1') })
@@ -96,10 +101,10 @@ test('no token comes twice: grants, a backup, more grants, a restore, grants', a
     // It would lift itself in an hour.
     const thawed = await cli(['thaw', ''], { url: restored.urls[0] ?? '' })
     assert.equal(thawed.code, 0, thawed.stderr)
-    const again: number[] = []
-    for (let count = 0; count < 20; count++) again.push(await grant(holdfast, `lock-${count % 3}`))
-    assert.ok(Math.min(...again) > above)
-    assert.deepEqual([...new Set([...tokens, ...again])].length, tokens.length + again.length)
+    const after: number[] = []
+    for (let count = 0; count < 20; count++) after.push(await grant(holdfast, `lock-${count % 3}`))
+    assert.ok(Math.min(...after) > above)
+    assert.deepEqual([...new Set([...tokens, ...after])].length, tokens.length + after.length)
     // What was held in the backup is held until its session has had its TTL.
     assert.equal((await grant(holdfast, 'kept')) > above, true)
   } finally {

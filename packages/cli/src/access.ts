@@ -34,6 +34,13 @@ export function urlOf(options: AccessOptions): string {
   return options.url ?? (process.env.HOLDFAST_URL || URL_DEFAULT)
 }
 
+/** Of the first of them, where there are several: whichever answers, it is the same service. */
+export function hostOf(options: AccessOptions): string {
+  const url = urlOf(options).split(',')[0]?.trim() ?? ''
+  if (URL.canParse(url)) return new URL(url).hostname
+  throw new CommandFailure(exitCodes.usage, `The service's address is no URL: ${JSON.stringify(url)}.`)
+}
+
 /** Before anything is asked: who may vouch for the service. */
 export function trust(options: AccessOptions): void {
   const file = options.ca ?? process.env.HOLDFAST_CA

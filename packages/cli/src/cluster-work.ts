@@ -28,9 +28,14 @@ export function withData(command: Command): Command {
   return command.option('--data <directory>', "the cluster's directory on this machine", DATA_DEFAULT)
 }
 
-/** By which members are reached; it goes into their certificates, so it is looked at before anything is written. */
+/**
+ * By which members are reached; it goes into their certificates, so it is looked at before anything is written. In the one spelling that URLs have of it: a name
+ * in capitals and an address in its long form are the same host, and are compared as texts later.
+ */
 export function parseHost(text: string): string {
-  if (isIP(text) !== 0 || /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(text)) return text
+  const isHost = isIP(text) !== 0 || /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(text)
+  const url = `https://${isIP(text) === 6 ? `[${text}]` : text}`
+  if (isHost && URL.canParse(url)) return new URL(url).hostname.replace(/^\[|\]$/g, '')
   throw new InvalidArgumentError(`Say an address or a name of a machine, like 10.0.0.1, not \`${text}\`.`)
 }
 

@@ -19,10 +19,13 @@ export class ProcessGroup {
   readonly ended: Promise<number>
   readonly #child: ChildProcess
   readonly #id: number
+  readonly #warn: (message: string) => void
+  #hasWarned = false
 
-  private constructor(child: ChildProcess, id: number) {
+  private constructor(child: ChildProcess, id: number, warn: (message: string) => void) {
     this.#child = child
     this.#id = id
+    this.#warn = warn
     this.ended = new Promise(resolve => {
       this.#child.once('exit', (code, signal) =>
         resolve(signal ? SIGNAL_BASE + constants.signals[signal] : (code ?? exitCodes.internal)),
@@ -30,36 +33,72 @@ export class ProcessGroup {
     })
   }
 
-  /** Starts the command with this process's own input and output. Throws as a shell would exit: 127 not found, 126 not executable. */
-  static async start(command: readonly string[], environment: Record<string, string>): Promise<ProcessGroup> {
+  /**
+   * Starts the command with this process's own input and output. Throws as a shell would exit: 127 not found, 126 not executable. However this
+   * process ends, an uncaught error included, the group ends with it until it has been let go: nobody would stop it in time any more.
+   * `warn` hears, once, that the group is out of reach.
+   */
+  static async start(
+    command: readonly string[],
+    environment: Record<string, string>,
+    warn: (message: string) => void,
+  ): Promise<ProcessGroup> {
     const [file = '', ...args] = command
     const child = spawn(file, args, { stdio: 'inherit', detached: true, env: { ...process.env, ...environment } })
+    // Without an id there is no process, and `error` follows; 0 would be our own group.
+    const group = child.pid === undefined ? null : new ProcessGroup(child, child.pid, warn)
+    if (group) process.on('exit', group.#kill)
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
       child.once('error', error => reject(startFailure(file, error)))
+    }).catch((error: unknown) => {
+      group?.letGo()
+      throw error
     })
-    return new ProcessGroup(child, child.pid ?? 0)
+    if (!group) throw new CommandFailure(exitCodes.internal, `${file}: was started without a process id`)
+    return group
   }
 
-  /** To everybody in the group; false when nobody is left. */
+  readonly #kill = () => {
+    this.signal('SIGKILL')
+  }
+
+  /** It is gone: its id may soon be somebody else's. */
+  letGo(): void {
+    process.off('exit', this.#kill)
+  }
+
+  /** To everybody in the group; false when nobody is left, or nobody may be signalled (they run as another user). */
   signal(signal: NodeJS.Signals): boolean {
     try {
       return process.kill(-this.#id, signal)
     } catch (error) {
-      if (isNoSuchProcess(error)) return false
-      throw error
+      if (hasErrno(error, 'EPERM')) this.#forbidden(signal)
+      else if (!hasErrno(error, 'ESRCH')) throw error
+      return false
     }
+  }
+
+  #forbidden(signal: NodeJS.Signals): void {
+    if (this.#hasWarned) return
+    this.#hasWarned = true
+    this.#warn(`the command cannot be sent ${signal}: what it has started runs as another user, and is waited for`)
   }
 
   /** Whether anybody in the group still runs. The dead that nobody has reaped yet do not. */
   get isAlive(): boolean {
+    let isForbidden = false
     try {
       process.kill(-this.#id, 0)
     } catch (error) {
-      if (isNoSuchProcess(error)) return false
-      throw error
+      if (hasErrno(error, 'ESRCH')) return false
+      if (!hasErrno(error, 'EPERM')) throw error
+      isForbidden = true
     }
-    return process.platform !== 'linux' || hasLivingMember(this.#id)
+    if (process.platform !== 'linux') return true
+    const states = statesOf(this.#id)
+    // Of other users nothing may be shown: somebody is there, or the signal would not have been forbidden.
+    return states.some(state => state !== 'Z' && state !== 'X') || (isForbidden && states.length === 0)
   }
 
   /** Resolves when the child has been reaped and nobody is left in its group. */
@@ -75,22 +114,23 @@ function startFailure(file: string, error: Error): CommandFailure {
   return new CommandFailure(exitCodes.notExecutable, `${file}: cannot be started (${error.message})`)
 }
 
-function isNoSuchProcess(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ESRCH'
+function hasErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }
 
-/** A container without an init reaps nobody: zombies would count for ever. */
-function hasLivingMember(group: number): boolean {
+/** Of each member that is shown. A container without an init reaps nobody: zombies would count for ever. */
+function statesOf(group: number): string[] {
+  const states: string[] = []
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     try {
       // `pid (name) state ppid pgrp …`; the name may contain anything, so what counts begins after the last parenthesis.
       const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
-      const [state, , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      if (Number(pgrp) === group && state !== 'Z' && state !== 'X') return true
+      const [state = '', , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      if (Number(pgrp) === group) states.push(state)
     } catch {
       // Ended between the listing and the look.
     }
   }
-  return false
+  return states
 }

@@ -9,6 +9,8 @@ export type HoldingEvent =
   | { event: 'acquired'; lock: string; token: number; mode: string; waitedMs: number; validForMs: number }
   /** The command is told to stop. */
   | { event: 'stopping'; lock: string; token: number; reason: 'lost' | 'preempted'; message: string }
+  /** The command is out of reach: it is waited for, however long it takes. */
+  | { event: 'warning'; lock: string; token: number; message: string }
   /** The command and all that it has started are gone; if the lock is not lost, it is released now. */
   | { event: 'ended'; lock: string; token: number; reason: 'done' | 'lost' | 'preempted'; exitCode: number }
 
@@ -17,6 +19,7 @@ export type Tell = (event: HoldingEvent) => void
 export function tellOf({ json }: { json?: boolean }): Tell {
   if (json) return noteJson
   return event => {
+    if (event.event === 'warning') note(event.message)
     if (event.event === 'stopping') note(`stopping the command: ${event.message}`)
   }
 }

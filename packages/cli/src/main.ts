@@ -1,7 +1,7 @@
 /** `holdfast`: finds the verb, loads its code, and turns whatever goes wrong into a sentence and an exit code. */
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { exitCodes } from './exit.ts'
+import { CommandFailure, exitCodes } from './exit.ts'
 import { report } from './failure.ts'
 import { separateCommand } from './holding.ts'
 import { nameInstance } from './named-instance.ts'
@@ -14,8 +14,10 @@ The service is found by $HOLDFAST_URL (default http://127.0.0.1:7420), the API k
 Exit codes: 120 not acquired, 121 lock lost, 122 preempted, 123 service unreachable, 124 wrong usage or credential, 125 internal error;
 \`run\` and \`elect\` otherwise pass on that of their command. With --json an error is one JSON object on standard error.`
 
-/** Sets `process.exitCode`; never throws. */
+/** Sets `process.exitCode`, and ends the process when a verb's work is done and what it has said has been taken; never throws. */
 export async function main(args: readonly string[]): Promise<void> {
+  // Whoever does not listen any more cannot be told so; a command that runs under a lock must not lose its keeper over it.
+  process.stderr.on('error', () => undefined)
   // A reader that has seen enough (`| head`) is no error; a server outlives whoever reads its log.
   if (args[0] !== 'serve') {
     process.stdout.on('error', error =>
@@ -33,6 +35,13 @@ export async function main(args: readonly string[]): Promise<void> {
   } catch (error) {
     process.exitCode = report(error, { asJson })
   }
+  // A server goes on when its verb returns.
+  if (args[0] !== 'serve') endWhenSaid()
+}
+
+/** What is left open by then, like a connection whose other side hangs and never says goodbye, would keep this process for minutes. */
+function endWhenSaid(): void {
+  process.stdout.write('', () => process.stderr.write('', () => process.exit()))
 }
 
 /** The whole list of verbs, and of the one that is asked for its options too. */
@@ -44,6 +53,7 @@ async function programFor(name: string | undefined): Promise<Command> {
     .exitOverride()
     .showSuggestionAfterError()
     .showHelpAfterError('Add --help to see what can be said.')
+    .hook('preAction', (_, command) => refuseEmpty(command))
     .hook('preAction', (_, command) => nameInstance(command))
     .enablePositionalOptions()
   for (const verb of verbs) {
@@ -65,6 +75,13 @@ function separated(program: Command, [name = '', ...rest]: readonly string[]): s
   const verb = program.commands.find(command => command.name() === name)
   if (verb?.registeredArguments.at(-1)?.name() === 'command') return [name, ...separateCommand(verb, rest)]
   return name === '' ? rest : [name, ...rest]
+}
+
+/** As `"$lock"` is empty when a script has forgotten to set it: a path that ends before the name is that of the list of all. Only a prefix may be. */
+function refuseEmpty({ registeredArguments, args }: Command): void {
+  const empty = registeredArguments.find(({ required, variadic }, index) => required && !variadic && args[index] === '')
+  if (!empty || empty.name() === 'prefix') return
+  throw new CommandFailure(exitCodes.usage, `Say <${empty.name()}>, ${empty.description}: it is empty.`)
 }
 
 function allOf(command: Command): Command[] {

@@ -62,6 +62,11 @@ export function safe(text: string): string {
   return text.replace(/\p{Cc}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+/** The same of a text of several lines, which stay lines. */
+export function safeLines(text: string): string {
+  return text.split('\n').map(safe).join('\n')
+}
+
 export function labelsText(labels: Record<string, string> | undefined): string {
   return Object.entries(labels ?? {})
     .map(([key, value]) => safe(`${key}=${value}`))

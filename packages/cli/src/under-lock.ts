@@ -33,23 +33,33 @@ export function stopMsOf(fullMs: number): number {
 
 type Stop = 'lost' | 'preempted'
 
-/** Returns the exit code. Throws only when the command could not be started; the lock is the caller's to release. */
+/**
+ * Returns the exit code. Throws when the command was not started, because it could not be or because the lock was lost by then: a grant and its
+ * end may come in one message, before anybody listens. The lock is the caller's to release.
+ */
 export async function runUnderLock(lock: Lock, command: readonly string[], tell: Tell): Promise<number> {
+  lock.assertHeld()
   const fullMs = lock.validForMs()
   const { name, token, mode, waitedMs } = lock
   tell({ event: 'acquired', lock: name, token, mode, waitedMs, validForMs: Math.floor(fullMs) })
   // Before the command exists: a signal must never end this process and leave the command behind.
   const signals = new Signals()
   try {
-    const group = await ProcessGroup.start(command, environmentOf(lock, fullMs))
+    const warn = (message: string) => tell({ event: 'warning', lock: name, token, message })
+    const group = await ProcessGroup.start(command, environmentOf(lock, fullMs), warn)
     signals.forwardTo(group)
     const guard = new Guard({ lock, group, fullMs, tell })
     try {
       const code = await group.ended
       await endLeftovers(group)
+      group.letGo()
       const exitCode = guard.stopped === null ? code : exitCodes[guard.stopped]
       tell({ event: 'ended', lock: name, token, reason: guard.stopped ?? 'done', exitCode })
       return exitCode
+    } catch (error) {
+      // Whoever called gives the lock up now.
+      group.signal('SIGKILL')
+      throw error
     } finally {
       guard.end()
     }
@@ -137,7 +147,9 @@ class Guard {
   #look(): void {
     const remainingMs = this.#lock.validForMs()
     if (remainingMs > 0) this.#promisedUntilMs = monotonicMs() + remainingMs
-    if (remainingMs < this.#stopMs) this.#stop('lost', 'the lock is about to end, or could not be renewed in time')
+    // Of a lock that was lost at once nothing was ever left, and 0 is not less than a third of that.
+    if (remainingMs <= 0 || remainingMs < this.#stopMs)
+      this.#stop('lost', 'the lock is about to end, or could not be renewed in time')
     if (this.stopped === null || this.#leftMs(remainingMs) >= this.#stopMs * KILL_PART) return
     this.#group.signal('SIGKILL')
   }

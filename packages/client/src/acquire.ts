@@ -259,10 +259,8 @@ export class AcquireRequest extends Request implements Step {
   succeed(reply: SuccessReply, now: Instant): void {
     // The reply to an acquire, by the frame contract.
     const { grant, grants = grant ? [grant] : [], waited_ms: waitedMs = 0, changes } = reply as GrantsReply
-    if (this.#isAbandoned) {
-      this.#session.giveBack(grants)
-      return
-    }
+    // Its cancel has been sent, and is asked until it is answered: that leaves what this has entered, once. A second time would be another's.
+    if (this.#isAbandoned) return
     if (this.#isOvertaken(grants, changes)) {
       this.#session.giveBack(grants)
       return this.#again()
@@ -273,7 +271,8 @@ export class AcquireRequest extends Request implements Step {
     for (const one of grants) holdings.push(this.#session.ledger.hold(one, arrival))
     // It may have arrived after its deadline: then it is nobody's, and the line is joined again (SAFETY P16).
     if (holdings.some(holding => this.#session.ledger.remainingMs(holding, now) <= 0)) {
-      for (const holding of holdings) this.#session.ledger.forget(holding)
+      // What was entered before this is believed by others, and ends by its own deadline.
+      for (const holding of holdings) this.#session.ledger.leave(holding)
       this.#session.giveBack(grants)
       const hopeless = holdings.find(({ limit }) => limit !== null && remainingMs(limit, sentAt) <= 0)
       if (hopeless) this.#tooShort(hopeless)

@@ -1,4 +1,5 @@
 /** What proves who this client is: a key that stays, or one that is asked for whenever it is needed, as tokens that expire are. */
+import { HoldfastError } from '@holdfast/protocol/errors'
 import type { OpenTransport, Transport } from './transport.ts'
 
 /** A key, or a function that answers with the one to use now: called before each connection and each call over REST, so it should remember. */
@@ -23,10 +24,20 @@ export class Credential {
     return typeof this.#source === 'function'
   }
 
-  /** Rejects with what the function threw. */
+  /** Rejects with what the function threw, and with what no header can carry. */
   async ask(): Promise<void> {
     if (typeof this.#source === 'function') this.#current = await this.#source()
+    refuseUnfit(this.#current)
   }
+}
+
+/** The platform's own error would print it. */
+function refuseUnfit(key: string | undefined): void {
+  if (key === undefined || /^[\x20-\x7e]+$/.test(key)) return
+  throw new HoldfastError(
+    'unauthenticated',
+    'The API key is empty, or has a line break or another character that no key has.',
+  )
 }
 
 /** Asks for the key first, and then opens. That it cannot be had is as if the service could not be reached: it is tried again. */

@@ -100,7 +100,13 @@ export class Election {
     const events = watch(this.#session, signal ? { name: this.name, signal } : { name: this.name })
     try {
       let last: string | undefined
-      let next: Promise<IteratorResult<unknown>> = events.next()
+      // Awaited below, perhaps much later; what it rejects with is thrown there.
+      const nextEvent = () => {
+        const event: Promise<IteratorResult<unknown>> = events.next()
+        event.catch(() => undefined)
+        return event
+      }
+      let next = nextEvent()
       await this.#session.ask({ id: 0, type: 'value', name: this.name }, { survives: true }).catch(() => {
         // Only to be behind the watch on the same connection; there need not be a value.
       })
@@ -111,7 +117,7 @@ export class Election {
         last = seen
         const item = await next
         if (item.done) return
-        next = events.next()
+        next = nextEvent()
       }
     } finally {
       await events.return?.()

@@ -64,6 +64,11 @@ export class Holding {
     this.serial = serial
   }
 
+  /** Itself, as often as it was entered and not left: each has to be given back. */
+  get entries(): Holding[] {
+    return Array.from({ length: Math.max(1, this.handles) }, () => this)
+  }
+
   /** What remains by its own limit. */
   limitMs(now: Instant): number {
     return this.limit === null ? Number.POSITIVE_INFINITY : remainingMs(this.limit, now)

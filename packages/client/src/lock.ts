@@ -140,7 +140,7 @@ export class Lock implements AsyncDisposable {
 
   /**
    * Hands the lock to another session in one step, with nobody in between. It is not believed from the call on; when the service
-   * refuses, it is again. Returns the new token, which the receiver gets by `adopt(name)`. The receiver: what `connect` returned, or the id of a
+   * refuses, it is again; when it does not answer, so that nobody knows whose it is, it is lost, and given back if it was not handed over. Returns the new token, which the receiver gets by `adopt(name)`. The receiver: what `connect` returned, or the id of a
    * session, as its own process says it.
    */
   async transfer(receiver: Receiver): Promise<number> {
@@ -151,12 +151,19 @@ export class Lock implements AsyncDisposable {
       const toSession = typeof receiver === 'string' ? receiver : await sessionIdOf(receiver)
       // Connecting the receiver may have taken long.
       if (this.#holding.lost) throw this.#holding.lost
-      const reply = await this.#session.ask<{ token: number }>({
+      const asked = this.#session.ask<{ token: number }>({
         id: 0,
         type: 'transfer',
         name,
         token,
         to_session: toSession,
+      })
+      const reply = await asked.catch(error => {
+        if (hasCode(error, 'unavailable') && !this.#holding.lost) {
+          void this.#session.ledger.lose(this.#holding, 'transferred')
+          this.#session.giveBack(this.#holding.entries)
+        }
+        throw error
       })
       void this.#session.ledger.lose(this.#holding, 'transferred')
       return reply.token

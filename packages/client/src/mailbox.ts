@@ -13,6 +13,7 @@
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { FRAME_BYTES_MAX, FRAME_MESSAGES_MAX } from '@holdfast/protocol/limits'
 import type { Clock, Instant } from './clock.ts'
+import type { Random } from './random.ts'
 import type { Request } from './requests.ts'
 
 /** A waiting request holds `settled` back by at most this many ids: far fewer than a server remembers. */
@@ -21,6 +22,8 @@ const HELD_BACK_IDS_MAX = 2_048
 const FRAME_MESSAGES = 64
 /** UTF-8 needs at most this many bytes for one UTF-16 unit. */
 const BYTES_PER_UNIT_MAX = 3
+/** Before a request whose outcome was unknown is sent again. */
+const RETRY_MS_MAX = 250
 
 export class Mailbox {
   readonly pending = new Map<number, Request>()
@@ -31,6 +34,8 @@ export class Mailbox {
   #nextId = 1
   #unsent: Request[] = []
   #retries: Request[] = []
+  /** Before that none of them is sent. */
+  #retryAtMs = 0
   #isOpen = false
   #isScheduled = false
 
@@ -53,15 +58,24 @@ export class Mailbox {
     return [...this.pending.values()]
   }
 
-  /** Its outcome was unknown: it is sent again under its id at the next `retry`. */
-  retryLater(request: Request): void {
+  /**
+   * Its outcome was unknown: it is sent again under its id, by a `retry` in so many ms. The pause is drawn once for all that are refused meanwhile: each for
+   * itself, the shortest of very many would be none.
+   */
+  retryLater(request: Request, nowMs: number, random: Random): number {
+    if (this.#retries.length === 0) this.#retryAtMs = nowMs + ((1 + random.fraction()) / 2) * RETRY_MS_MAX
     this.#retries.push(request)
+    return this.#retryAtMs - nowMs
   }
 
-  retry(): void {
+  /** Returns in how many ms it is to be called again. */
+  retry(nowMs: number): number {
+    if (this.#retries.length === 0) return Number.POSITIVE_INFINITY
+    if (nowMs < this.#retryAtMs) return this.#retryAtMs - nowMs
     const requests = this.#retries
     this.#retries = []
     for (const request of requests) if (this.pending.has(request.id)) this.#push(request)
+    return Number.POSITIVE_INFINITY
   }
 
   #push(request: Request): void {

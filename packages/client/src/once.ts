@@ -42,6 +42,8 @@ export async function once<Result>(
   return runHolding(session, lock, async (): Promise<OnceResult<Awaited<Result>>> => {
     const last = await lastFinished(lock, run.slot)
     if (last !== null && last >= run.slot) return { ran: false, because: 'finished' }
+    // The answer may have been a while in coming, and somebody else may have finished it meanwhile.
+    lock.assertHeld()
     const result = await routine(lock)
     // With the token: if the lock was lost meanwhile this is refused, and says so.
     await lock.setValue(JSON.stringify({ finished: run.slot }))

@@ -79,13 +79,20 @@ export function baseUrlsOf(options: ConnectOptions): string[] {
   const texts = typeof given === 'string' ? given.split(',').map(text => text.trim()) : [...given]
   if (texts.length === 0) texts.push('')
   for (const text of texts) {
-    if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) continue
+    if (isBase(text)) continue
     throw new HoldfastError(
       'invalid_request',
-      `The address ${JSON.stringify(text)} is not an http or https URL; an example: ${URL_DEFAULT}.`,
+      `The address ${JSON.stringify(text)} is not an http or https URL of a host and perhaps a path; an example: ${URL_DEFAULT}.`,
     )
   }
   return texts.map(text => text.replace(/\/+$/, ''))
+}
+
+/** What stands behind a path would be lost, or in the way of it; and a password in an address is in every log. */
+function isBase(text: string): boolean {
+  if (!URL.canParse(text) || /[?#]/.test(text)) return false
+  const { protocol, username, password } = new URL(text)
+  return /^https?:$/.test(protocol) && username === '' && password === ''
 }
 
 export function socketUrlOf(url: string): string {

@@ -108,7 +108,9 @@ export class Rest {
   }
 
   async #parse(response: Response): Promise<unknown> {
-    const text = await response.text()
+    const text = await response.text().catch((cause: unknown) => {
+      throw new UnavailableError(unreachable(this.#url, `the answer was cut off: ${whyOf(cause)}`), { cause })
+    })
     try {
       return JSON.parse(text)
     } catch (cause) {

@@ -218,7 +218,7 @@ test('the error of a routine is not hidden by a release that fails', async () =>
   await assert.rejects(using, /of the routine/)
 })
 
-test('a cancelled wait rejects at once; a grant that crosses the cancel is given back', async () => {
+test('a cancelled wait rejects at once; a grant that crosses the cancel is left to it, as it may be of a lock that others here hold', async () => {
   const script = new Script()
   const controller = new AbortController()
   const acquiring = script.holdfast.acquire('a', { signal: controller.signal })
@@ -229,7 +229,8 @@ test('a cancelled wait rejects at once; a grant that crosses the cancel is given
   await turn()
   assert.equal(script.connection.last('cancel').request_id, id)
   await script.connection.say(script.granted({ id, name: 'a', token: 7 }))
-  assert.equal(script.connection.last('release').token, 7)
+  await turn()
+  assert.throws(() => script.connection.last('release'), /no release/)
 })
 
 test('errors are typed and carry what the server knows', async () => {

@@ -40,8 +40,6 @@ import type { OpenTransport } from './transport.ts'
 const TICK_MS_MAX = 500
 const TICK_MS_MIN = 20
 const TICK_OF_TTL = 1 / 30
-/** Before a request whose outcome was unknown is sent again. */
-const RETRY_MS_MAX = 250
 
 export type SessionParts = { openTransport: OpenTransport; clock: Clock; random: Random; tasks: Tasks }
 
@@ -181,8 +179,10 @@ export class Session {
       this.report({ type: 'lock_lost', error: holding.lost })
       // Nobody here believes in it any more: as soon as the work has stopped, whoever waits need not wait for the TTL.
       if (unwinding)
-        unwinding.then(() => this.giveBack([holding])).catch(error => this.report({ type: 'listener_failed', error }))
-      else this.giveBack([holding])
+        unwinding
+          .then(() => this.giveBack(holding.entries))
+          .catch(error => this.report({ type: 'listener_failed', error }))
+      else this.giveBack(holding.entries)
     }
   }
 
@@ -214,6 +214,7 @@ export class Session {
     try {
       // What the service sends is of its own making; a frame that is not JSON is answered by a new connection.
       messages = JSON.parse(text) as ServerMessage[]
+      if (!Array.isArray(messages)) throw new Error('not an array of messages')
     } catch (error) {
       this.#connection.drop(`the server sent what is not JSON: ${String(error)}`)
       return
@@ -276,7 +277,8 @@ export class Session {
     if (!message.grants) return
     const { unknown } = this.ledger.adopt(message.grants, { ...at, grantsSeen: this.ledger.grantsSeen })
     this.ledger.belief.processedChanges = message.changes
-    this.giveBack(unexpected(unknown, this.#mailbox, token => this.ledger.wasTakenUp(token)))
+    for (const grant of unexpected(unknown, this.#mailbox, token => this.ledger.wasTakenUp(token)))
+      this.giveBack(Array.from({ length: grant.count ?? 1 }, () => grant))
   }
 
   #helloRefused(wire: WireError): void {
@@ -306,9 +308,9 @@ export class Session {
     if (!request) return
     if (isSessionGone(wire, request)) return this.#sessionEnded(wire)
     if (wire.code === 'unavailable' || (wire.code === 'rate_limited' && request instanceof RenewRequest)) {
-      this.#mailbox.retryLater(request)
-      this.#renewal.refused(request, this.clock.monotonicMs())
-      return this.#alarm.within(this.#random.fraction() * RETRY_MS_MAX, this.clock.monotonicMs())
+      const nowMs = this.clock.monotonicMs()
+      this.#renewal.refused(request, nowMs)
+      return this.#alarm.within(this.#mailbox.retryLater(request, nowMs, this.#random), nowMs)
     }
     this.#mailbox.take(id)
     if (isForgottenWait(wire, request, this.#mailbox)) {
@@ -349,8 +351,7 @@ export class Session {
     const now = this.clock.now()
     this.#checkDeadlines(now)
     this.#endOverdue(now.monotonicMs)
-    this.#mailbox.retry()
-    let dueMs = this.ledger.dueMs(now)
+    let dueMs = Math.min(this.ledger.dueMs(now), this.#mailbox.retry(now.monotonicMs))
     if (this.#connection.isOpen) {
       this.#renewal.listen(now, {
         receivedAtMs: this.#receivedAtMs,

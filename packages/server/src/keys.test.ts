@@ -172,3 +172,46 @@ test('when the server ends in the middle, the command says so and ends', async t
     assert.equal(commits, last)
   }
 })
+
+test('keys that were wrapped anew in part are wrapped anew by the same command, and open with the new key', async t => {
+  const { engine, sealed, put, sources } = await world(t)
+  await put('registry/a', 'first')
+  for (const value of ['second', 'third']) {
+    await sealed.keyring.rotate()
+    await put(`registry/${value}`, value)
+  }
+  const next = join(sources.args[1]!, 'next')
+  await writeFile(next, 'b2'.repeat(32), { mode: 0o600 })
+  const to = { type: 'file', path: next } as const
+  let commitsLeft = 1
+  const served = await serveEngine({
+    name: 'lmdb',
+    read: (key, options) => engine.read(key, options),
+    list: options => engine.list(options),
+    watch: options => engine.watch(options),
+    size: () => engine.size(),
+    close: () => engine.close(),
+    commit: request => (commitsLeft-- > 0 ? engine.commit(request) : Promise.reject(new EngineFatal('killed'))),
+  })
+  t.after(served.close)
+  await engine.serveAt(served)
+  await assert.rejects(withKeys(sources, keys => keys.rewrap(to)))
+  const wrappers = async () => new Set((await sealed.keyring.list()).map(({ wrapped }) => wrapped.by))
+  assert.equal((await wrappers()).size, 2)
+  commitsLeft = 10
+  assert.equal(await withKeys(sources, keys => keys.rewrap(to)), 2)
+  assert.equal((await wrappers()).size, 1)
+  assert.equal(await withKeys(sources, keys => keys.rewrap(to)), 0)
+  await assert.rejects(
+    withKeys(sources, keys => keys.status()),
+    KeysFailure,
+  )
+  const settings = { ...surroundings, root: ROOT, meta: keysUnder(ROOT).meta, source: keySourceOf(to, surroundings) }
+  const opened = await openSealed(engine, settings)
+  t.after(() => opened.keyring.close())
+  const { pairs } = await opened.list({ prefix: `${ROOT}/registry/`, limit: 10 })
+  assert.deepEqual(
+    pairs.map(({ value }) => Buffer.from(value).toString()),
+    ['first', 'second', 'third'],
+  )
+})

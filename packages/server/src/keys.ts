@@ -10,7 +10,7 @@ import { StoreInUse } from './engine/lmdb/holder.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'
 import { KeyUnavailable, SealMismatch } from './engine/sealed/failures.ts'
 import { keyPlacesUnder } from './engine/sealed/key-records.ts'
-import { type KeySourceConfig, keySourceOf } from './engine/sealed/key-source.ts'
+import { eitherOf, type KeySource, type KeySourceConfig, keySourceOf } from './engine/sealed/key-source.ts'
 import { type KeyStatus, reencrypt, rewrap, statusOf } from './engine/sealed/rotation.ts'
 import { openSealed, type SealedEngine } from './engine/sealed/sealed.ts'
 import { GuestCutOff, openGuest } from './engine/served/guest.ts'
@@ -54,11 +54,15 @@ export async function withKeys<Result>(
 ): Promise<Result> {
   try {
     const config = readConfig(sources)
-    const opened = await openStore(config, clock)
+    const source = keySourceOf(encryptionOf(config), { clock, random: systemRandom })
+    const { store: engine, isAlone } = await openEngine(config, clock)
+    const sealed = new SealedStores(engine, { root: config.root, clock })
     try {
-      return await act(keysOf(opened, { config, clock }))
+      if (!(await engine.read(keyPlacesUnder(config.root).current)))
+        throw new KeysFailure(`There is no encrypted store of Holdfast under ${config.root}/.`)
+      return await act(keysOf(sealed, { source, isAlone, root: config.root, clock }))
     } finally {
-      await opened.store.close()
+      await sealed.close()
     }
   } catch (error) {
     const isForPeople = error instanceof ConfigError || error instanceof KeyUnavailable || error instanceof SealMismatch
@@ -66,51 +70,60 @@ export async function withKeys<Result>(
   }
 }
 
-function keysOf(
-  { store, isAlone }: Opened<SealedEngine>,
-  { config, clock }: { config: Config; clock: Clock },
-): StoreKeys {
-  const { root } = config
-  const surroundings = { clock, random: systemRandom }
+/** One store, opened when it is known with which source. */
+class SealedStores {
+  readonly #engine: Engine
+  readonly #options: { root: string; clock: Clock }
+  readonly #opened = new Map<KeySource, SealedEngine>()
+
+  constructor(engine: Engine, options: { root: string; clock: Clock }) {
+    this.#engine = engine
+    this.#options = options
+  }
+
+  /** @throws KeyUnavailable, SealMismatch */
+  async open(source: KeySource): Promise<SealedEngine> {
+    const { root, clock } = this.#options
+    const known = this.#opened.get(source)
+    if (known) return known
+    const settings = { clock, random: systemRandom, root, meta: keysUnder(root).meta, source }
+    const store = await openSealed(this.#engine, settings)
+    this.#opened.set(source, store)
+    return store
+  }
+
+  async close(): Promise<void> {
+    for (const { keyring } of this.#opened.values()) keyring.close()
+    await this.#engine.close()
+  }
+}
+
+type Opening = { source: KeySource; isAlone: boolean; root: string; clock: Clock }
+
+function keysOf(sealed: SealedStores, { source, isAlone, root, clock }: Opening): StoreKeys {
   return {
-    status: () => statusOf(store, root),
+    status: async () => statusOf(await sealed.open(source), root),
     async rotate() {
-      await store.keyring.rotate()
-      return store.keyring.current.id
+      const { keyring } = await sealed.open(source)
+      await keyring.rotate()
+      return keyring.current.id
     },
-    rewrap: to =>
-      rewrap(store.keyring, store, {
-        from: keySourceOf(encryptionOf(config), surroundings),
-        to: keySourceOf(to, surroundings),
-        clock,
-      }),
-    reencrypt: ({ waitMs, ...options }) =>
+    async rewrap(other) {
+      const to = keySourceOf(other, { clock, random: systemRandom })
+      // One that ended in between has left data keys of both.
+      const store = await sealed.open(eitherOf({ from: source, to }))
+      return rewrap(store.keyring, store, { from: source, to, clock })
+    },
+    reencrypt: async ({ waitMs, ...options }) =>
       reencrypt({
         ...options,
         // As long as this process has the store to itself no server can start that it would be worth waiting for.
         waitMs: isAlone ? 0 : waitMs,
-        store,
+        store: await sealed.open(source),
         root,
         resealing: resealingUnder(root),
         clock,
       }),
-  }
-}
-
-async function openStore(config: Config, clock: Clock): Promise<Opened<SealedEngine>> {
-  const { root } = config
-  const encryption = encryptionOf(config)
-  const { store: engine, isAlone } = await openEngine(config, clock)
-  try {
-    if (!(await engine.read(keyPlacesUnder(root).current)))
-      throw new KeysFailure(`There is no encrypted store of Holdfast under ${root}/.`)
-    const surroundings = { clock, random: systemRandom }
-    const source = keySourceOf(encryption, surroundings)
-    const store = await openSealed(engine, { ...surroundings, root, meta: keysUnder(root).meta, source })
-    return { store, isAlone }
-  } catch (error) {
-    await engine.close()
-    throw error
   }
 }
 

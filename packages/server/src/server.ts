@@ -239,7 +239,9 @@ async function openCluster(options: OpeningOptions, config: Config): Promise<Ope
       // Only this engine is kept by others.
       const store = unsealed(engine) as EtcdEngine
       const now = () => ({ cluster, store: (store.seen.clusterId ?? 0n).toString(16), revision: store.seen.revision })
-      remembered = new RememberedStore({ path: join(resolve(config.dataDirectory), 'store.json'), clock, now })
+      const path = join(resolve(config.dataDirectory), 'store.json')
+      const alarm = (what: string, error: unknown) => options.telemetry?.alarm({ what, error })
+      remembered = new RememberedStore({ path, clock, now, alarm })
       remembered.check()
       remembered.start()
     },

@@ -43,7 +43,7 @@ export const brokerBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'A platform that may make keys gives them roles that it has not itself.',
     file: `${broker}/bindings.ts`,
-    find: '  await refuseGiving(within, { roles })\n',
+    find: '  await refuseGiving(within, { roles, ...(inherits !== null && { subject: inherits }) })\n',
     replace: '',
     test: found(rights),
   },

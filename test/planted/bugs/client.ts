@@ -309,4 +309,28 @@ export const clientBugs: readonly Bug[] = [
     replace: 'return line ?? null',
     test: task('a routine’s task is continued by one thing at a time: what runs beside it is no deadlock with it'),
   },
+  {
+    id: 'entry-given-back-twice',
+    rules: ['I4'],
+    does: 'An entry that was given up is taken back by its cancel and by a release: the lock is free while its first entry is believed.',
+    file: 'packages/client/src/acquire.ts',
+    find: '    if (this.#isAbandoned) return\n    if (this.#isOvertaken',
+    replace: '    if (this.#isAbandoned) return void this.#session.giveBack(grants)\n    if (this.#isOvertaken',
+    test: {
+      file: 'packages/client/src/entries.test.ts',
+      name: 'an entry that was given up does not end the one before it, whichever of its answer and the cancel is first',
+    },
+  },
+  {
+    id: 'transfer-of-unknown-outcome-believed',
+    rules: ['I4', 'P16'],
+    does: 'A transfer that was not answered is believed not to have been: both sessions hold the lock.',
+    file: 'packages/client/src/lock.ts',
+    find: "if (hasCode(error, 'unavailable') && !this.#holding.lost) {",
+    replace: "if (hasCode(error, 'stale_token') && !this.#holding.lost) {",
+    test: {
+      file: 'packages/client/src/entries.test.ts',
+      name: 'a transfer of unknown outcome is not believed again, and given back if it was none',
+    },
+  },
 ]

@@ -235,4 +235,52 @@ export const coreBugs: readonly Bug[] = [
     replace: 'lock.queue.push(waiter)',
     test: random,
   },
+  {
+    id: 'single-session-does-more',
+    rules: ['I11'],
+    does: 'With the `lock_id` of `/v1` further locks are taken in the name of its session: they outlive it, and nobody can ever release them.',
+    file: 'packages/server/src/locks/decide.ts',
+    find: "  if (isOfSingle(draft, command)) return { ok: false, code: 'not_found', what: 'session' }\n",
+    replace: '',
+    test: {
+      file: 'packages/server/src/locks/single.test.ts',
+      name: 'whoever has the session of a `/v1` grant can do nothing of `/v2` in its name',
+    },
+  },
+  {
+    id: 'cancelled-twice-ends-another',
+    rules: ['P15', 'I4'],
+    does: 'A cancel that is repeated ends the grant that another request has entered since, and its holder is not told.',
+    file: 'packages/server/src/locks/release.ts',
+    find: "  return did.did === 'acquire' && did.grants.some",
+    replace: "  return did.did !== 'acquire' ? grant.request === request : did.grants.some",
+    test: {
+      file: 'packages/server/src/locks/repeats.test.ts',
+      name: 'a cancel that is repeated ends nothing that another request has entered since',
+    },
+  },
+  {
+    id: 'all-notices-at-once',
+    rules: ['I8'],
+    does: 'One decision gives notice to thousands of holders: it fits no batch, and its shard is opened anew for ever.',
+    file: 'packages/server/src/locks/preemption.ts',
+    find: 'if (++told < NOTICES_AT_ONCE) continue',
+    replace: 'if (++told > 0) continue',
+    test: {
+      file: 'packages/server/src/locks/limits.test.ts',
+      name: 'one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE notices; the rest follows',
+    },
+  },
+  {
+    id: 'waits-without-a-limit',
+    rules: ['I8'],
+    does: 'Who waits for permits and named no limit is never served, and all behind him wait for ever.',
+    file: 'packages/server/src/locks/acquire.ts',
+    find: 'claims: command.claims.map(claim => withLimit(draft.state, claim)),',
+    replace: 'claims: command.claims,',
+    test: {
+      file: 'packages/server/src/locks/lines.test.ts',
+      name: 'who waits for permits and named no limit waits under the one of now, whoever goes meanwhile',
+    },
+  },
 ]

@@ -130,4 +130,28 @@ export const doorBugs: readonly Bug[] = [
       name: 'what is read from a store that does not answer is unavailable, and no bug of ours',
     },
   },
+  {
+    id: 'key-of-another-gives-his-grant',
+    rules: ['V6'],
+    does: 'Whoever repeats the `Idempotency-Key` of somebody else is given his `lock_id`, and both believe.',
+    file: `${server}/http/v1/acquire-lock.ts`,
+    find: 'key: ownKey(key, call.caller.subject)',
+    replace: 'key: ownKey(key, "")',
+    test: {
+      file: `${server}/http/shut-out.test.ts`,
+      name: 'an idempotency key is its sender’s: nobody is given the grant of another by it',
+    },
+  },
+  {
+    id: 'revoked-while-it-was-coming',
+    rules: ['V6'],
+    does: 'A key that was revoked while the body of its request was arriving is served.',
+    file: `${server}/http/routes.ts`,
+    find: '      if (ended) throw ended\n',
+    replace: '',
+    test: {
+      file: `${server}/http/shut-out.test.ts`,
+      name: 'a key that is revoked while its request arrives does nothing any more',
+    },
+  },
 ]

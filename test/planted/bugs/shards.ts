@@ -287,8 +287,8 @@ export const shardBugs: readonly Bug[] = [
     rules: ['O11'],
     does: 'A grant of which its caller never heard, as the connection had gone, stays until its TTL ends, and nobody can release it.',
     file: turn,
-    find: '      else if (arrival.isForsaken) this.#giveBack(arrival, reply)\n',
-    replace: '',
+    find: 'else if (arrival.isForsaken) this.#giveBack(arrival, reply)',
+    replace: 'else if (arrival.isForsaken) continue',
     test: {
       file: 'packages/server/src/shards/callers.test.ts',
       name: 'a grant of which its caller never heard, and that nobody can ask for, is given back',
@@ -316,6 +316,18 @@ export const shardBugs: readonly Bug[] = [
     test: {
       file: 'packages/server/src/shards/callers.test.ts',
       name: 'what is asked for with a connection that goes before it is decided is never decided',
+    },
+  },
+  {
+    id: 'asked-again-while-in-line',
+    rules: ['P15', 'O11'],
+    does: 'A wait whose end was decided and never written is asked for again though it stands in line: it waits behind its own grant.',
+    file: shard,
+    find: 'arrival.fail(arrival.isInLine ? unknownOutcome() : new NotTaken())',
+    replace: 'arrival.fail(new NotTaken())',
+    test: {
+      file: 'packages/server/src/shards/callers.test.ts',
+      name: 'a wait whose end was decided and never sent is told that this is unknown, as it still stands in line',
     },
   },
 ]

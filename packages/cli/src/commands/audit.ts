@@ -1,16 +1,17 @@
 /** `holdfast audit …`: what was done, by whom, to what; taken elsewhere; and whether it is still what was written. */
 import { createReadStream, readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { toSnake } from '@holdfast/protocol/casing'
 import { type Command, Option } from 'commander'
-import { type AccessOptions, urlOf, withAccess } from '../access.ts'
+import { type AccessOptions, hostOf, urlOf, withAccess } from '../access.ts'
 import { parseCount } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { note, paint, printJson, printLine, safe } from '../output.ts'
 import { restOf } from '../rest.ts'
+import { parseTime } from '../time.ts'
 import { cadfOf } from '../trail/cadf.ts'
 import { Chained, checkLines } from '../trail/chained.ts'
 import { Crns } from '../trail/crn.ts'
+import { linesOf } from '../trail/lines.ts'
 import type { WireRecord } from '../trail/record.ts'
 
 type Asked = AccessOptions & {
@@ -87,13 +88,6 @@ function withFilter(command: Command): Command {
     .option('--until <time>', 'before then', parseTime)
 }
 
-export function parseTime(text: string): string {
-  const time = new Date(text)
-  if (Number.isNaN(time.getTime()))
-    throw new CommandFailure(exitCodes.usage, `Say a time like 2026-11-21T06:00:00Z, not \`${text}\`.`)
-  return time.toISOString()
-}
-
 async function* recordsOf(options: Asked, order: 'oldest' | 'newest', crns = new Crns()): AsyncGenerator<WireRecord> {
   const { lock, prefix, subject, action, outcome, since, until } = options
   const rest = restOf(options)
@@ -134,7 +128,7 @@ async function exported(options: Exporting): Promise<void> {
   const chained = new Chained()
   const { format, service, lock, prefix, subject, action, outcome, since, until } = options
   const crns = new Crns(options.crn)
-  const cadf = { crns, host: new URL(urlOf(options)).hostname, ...(service !== undefined && { service }) }
+  const cadf = { crns, host: hostOf(options), ...(service !== undefined && { service }) }
   if (format === 'jsonl')
     printLine(chained.begin({ of: urlOf(options), lock, prefix, subject, action, outcome, since, until }))
   let count = 0
@@ -170,7 +164,7 @@ async function verified(file: string | undefined, options: Verifying): Promise<v
 }
 
 async function verifyFile(file: string, options: Verifying): Promise<void> {
-  const lines = createInterface({ input: createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY })
+  const lines = linesOf(createReadStream(file, 'utf8'))
   const { records, head, problems } = await checkLines(lines, options.head).catch((error: Error) => {
     throw new CommandFailure(exitCodes.usage, `${file} cannot be read: ${error.message}.`)
   })

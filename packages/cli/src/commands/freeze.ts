@@ -5,6 +5,7 @@ import { wallMs } from '../clock.ts'
 import { parseDuration } from '../duration.ts'
 import { note, printJson } from '../output.ts'
 import { restOf } from '../rest.ts'
+import { timeOf } from '../time.ts'
 
 type Options = AccessOptions & { reason: string; until: Date }
 
@@ -26,7 +27,7 @@ export function define(program: Command): void {
 
 function parseUntil(text: string): Date {
   if (/^\d+(\.\d+)?[a-z]+$/.test(text)) return new Date(wallMs() + parseDuration(text))
-  const at = Date.parse(text)
-  if (Number.isNaN(at)) throw new InvalidArgumentError('Say a time like 2027-01-02T08:00:00Z, or how long, like 2h.')
-  return new Date(at)
+  const until = timeOf(text)
+  if (!until) throw new InvalidArgumentError('Say a time like 2027-01-02T08:00:00Z, or how long, like 2h.')
+  return until
 }

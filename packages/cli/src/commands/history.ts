@@ -6,7 +6,7 @@ import { eventLine } from '../describe.ts'
 import { formatDuration, parseCount } from '../duration.ts'
 import { note, printJson, printLine, safe } from '../output.ts'
 import { restOf } from '../rest.ts'
-import { parseTime } from './audit.ts'
+import { parseTime } from '../time.ts'
 
 const EVENTS_DEFAULT = 50
 /** Few round trips, small bodies. */

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
-import { printJson, printLine } from '../output.ts'
+import { printJson, printLine, safeLines } from '../output.ts'
 import { restOf } from '../rest.ts'
 
 export function define(program: Command): void {
@@ -17,7 +17,8 @@ export function define(program: Command): void {
       const stored = await restOf(options).value(name)
       if (!stored) throw new CommandFailure(exitCodes.usage, `Lock ${JSON.stringify(name)} has no value.`)
       if (options.json) printJson(stored)
-      else printLine(stored.value)
+      // Another holder wrote it. A program gets it as it was written.
+      else printLine(process.stdout.isTTY ? safeLines(stored.value) : stored.value)
     })
   withAccess(command)
 }

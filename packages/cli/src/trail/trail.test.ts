@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { Chained, checkLines } from './chained.ts'
+import { linesOf } from './lines.ts'
 import type { WireRecord } from './record.ts'
 
 const record = (id: string, more: Partial<WireRecord> = {}): WireRecord => ({
@@ -51,4 +53,19 @@ test('an export that was written anew has another head than the one that was kep
   const forged = written(9)
   assert.deepEqual((await checkLines(forged.lines)).problems, [])
   assert.equal((await checkLines(forged.lines, head)).problems.length, 1)
+})
+
+test('names may hold the separators that end a line elsewhere, and lines come in pieces and with the ends of other systems', async () => {
+  const chained = new Chained()
+  const target = 'lock/a\u2028b\u2029c\u0085d'
+  const lines = [chained.begin({ of: 'here' }), chained.record(record('r-1', { target })), chained.end()]
+  for (const end of ['\n', '\r\n'])
+    for (const size of [1, 7, 10_000]) {
+      const text = lines.map(line => line + end).join('')
+      const pieces = Array.from({ length: Math.ceil(text.length / size) }, (_, index) =>
+        text.slice(index * size, (index + 1) * size),
+      )
+      const check = await checkLines(linesOf(Readable.from(pieces)), chained.head)
+      assert.deepEqual(check, { records: 1, head: chained.head, problems: [] })
+    }
 })

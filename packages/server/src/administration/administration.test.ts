@@ -16,6 +16,7 @@ import type { Random } from '../random.ts'
 import type { Put } from '../registry/port.ts'
 import { type InstanceRecord, noLimits, type PlanRecord } from '../registry/records.ts'
 import { openRegistry } from '../registry/registry.ts'
+import { instanceRecord } from '../registry/testing.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { AdministrationOptions, By } from './administration.ts'
 import { createCredential, deleteCredential, revokeCredential, rotateCredential } from './credentials.ts'
@@ -300,8 +301,11 @@ test('a key is shown once and stored hashed; rotated it has the same subject and
   )
 })
 
+const instanceNamed = (id: string): Put => ({ kind: 'instance', id, value: instanceRecord({ id }) })
+
 test('what belongs to another instance is not there', async () => {
-  const { options } = await started()
+  const { fill, options } = await started()
+  await fill([instanceNamed('one'), instanceNamed('two')])
   const fields = { name: 'k', roles: [], groups: [], expiresAtMs: null }
   const { record } = await createCredential(options, by, { instance: 'one', fields })
   const other = { instance: 'two', id: record.id }
@@ -324,11 +328,33 @@ test('what belongs to another instance is not there', async () => {
   await deleteRole(options, by, { instance: 'two', id: 'same' })
 })
 
+test('nothing is given to an instance that was deleted, or has gone for good, while the change was on its way', async () => {
+  const { options, registry } = await started()
+  const { id: instance } = await createInstance(options, by, { name: 'x', plan: 'standard' })
+  const fields = { name: 'late', roles: ['manager'], groups: [], expiresAtMs: null }
+  const policy = { description: '', subjects: ['*'], roles: ['manager'], locks: ['*'], conditions: {} }
+  const { record } = await createCredential(options, by, { instance, fields })
+  const gifts = [
+    () => createCredential(options, by, { instance, fields }),
+    () => rotateCredential(options, by, { instance, id: record.id }),
+    () => putPolicy(options, by, { instance, fields: policy }),
+    () => putRole(options, by, { instance, id: 'late', title: '', actions: ['lock.read'] }),
+  ]
+  const closed = deleteInstance(options, by, asService(instance))
+  for (const give of gifts) await assert.rejects(give(), refused(/invalid_request.*restore it first/))
+  await closed
+  await reclaimInstance(options, by, { ...asService(instance), forget: async () => undefined })
+  for (const give of gifts) await assert.rejects(give(), refused(/not_found/))
+  for (const kind of ['credential', 'policy', 'role'] as const) assert.deepEqual([...registry.all(kind)], [])
+  assert.ok((await createCredential(options, by, { instance: 'default', fields })).key)
+})
+
 test('of each kind there may be as many as its limit says, and not one more', async () => {
   const { fill, options } = await started()
   const count = (many: number, put: (id: string) => Put) =>
     Array.from({ length: many }, (_, index) => put(`id-${index}`))
   const policy = { description: '', subjects: ['*'], roles: ['reader'], locks: ['*'], conditions: {} }
+  await fill([instanceNamed('a')])
   const credential = (
     await createCredential(options, by, {
       instance: 'a',
@@ -347,7 +373,7 @@ test('of each kind there may be as many as its limit says, and not one more', as
   await fill(count(PLANS_MAX - 4, id => ({ kind: 'plan', id, value: plan(id) })))
   const instance = await createInstance(options, by, { name: 'x', plan: 'standard' })
   await fill(
-    count(INSTANCES_MAX - 2, id => ({ kind: 'instance', id, value: { ...instance, id } satisfies InstanceRecord })),
+    count(INSTANCES_MAX - 3, id => ({ kind: 'instance', id, value: { ...instance, id } satisfies InstanceRecord })),
   )
   const makers: [string, () => Promise<unknown>][] = [
     [

@@ -18,11 +18,24 @@ export function bindingKey(options: AdministrationOptions, named: Named): Creden
   return keysOf(options, named).at(-1) ?? null
 }
 
-/** `successorOf`: another binding whose subject it takes over, so that policies go on to fit. */
+type Heir = Named & {
+  /** Another binding whose subject it takes over, so that policies go on to fit. */
+  successorOf: string | null
+}
+
+/** The key whose subject the binding's next key has; null: it has one of its own. @throws {HoldfastError} when there is no such binding to succeed */
+export function heirOf(
+  options: AdministrationOptions,
+  { instance, binding, successorOf }: Heir,
+): CredentialRecord | null {
+  return bindingKey(options, { instance, binding }) ?? predecessorOf(options, { instance, successorOf })
+}
+
+/** `inherits`: the subject of `heirOf`, which whoever asks has been permitted to give. */
 export async function bind(
   options: AdministrationOptions,
   by: By,
-  { instance, binding, bound, successorOf }: Named & { bound: Bound; successorOf: string | null },
+  { instance, binding, bound, successorOf, inherits }: Heir & { bound: Bound; inherits: string | null },
 ): Promise<Minted & { isNew: boolean }> {
   let isNew = true
   const belongs = () => {
@@ -30,7 +43,9 @@ export async function bind(
     const newest = keys.at(-1)
     isNew = newest === undefined
     if (newest) refuseOther(newest, { bound, count: keys.length })
-    const before = newest ?? predecessorOf(options, { instance, successorOf })
+    const before = heirOf(options, { instance, binding, successorOf })
+    if ((before?.subject ?? null) !== inherits)
+      throw new HoldfastError('unavailable', 'The binding has changed while it was asked for; ask again.')
     return { binding, ...(before && { subject: before.subject }) }
   }
   const minted = await createCredential(options, by, { instance, fields: { ...bound, groups: [] }, belongs })

@@ -1,5 +1,6 @@
 /** Credentials of an instance: made, rotated with overlap, revoked, deleted. The secret is returned once and kept nowhere. */
 import { CREDENTIALS_MAX, OVERLAP_MS_MAX } from '@holdfast/protocol/limits'
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { mintKey } from '../auth/api-keys.ts'
 import type { CredentialRecord } from '../registry/records.ts'
 import {
@@ -9,6 +10,7 @@ import {
   knownIn,
   misfit,
   newId,
+  notFound,
   recordsIn,
   refuseBeyond,
 } from './administration.ts'
@@ -32,6 +34,7 @@ export async function createCredential(
   const nowMs = options.clock.wallMs()
   if (fields.expiresAtMs !== null && fields.expiresAtMs <= nowMs) throw misfit('expires_at', 'This is in the past.')
   await change(options, { by, action: 'credential.create', instance, target: `credential/${id}`, status: 201 }, () => {
+    refuseGone(options, instance)
     refuseMore(options, instance)
     const record: CredentialRecord = {
       id,
@@ -62,6 +65,7 @@ export async function rotateCredential(
   const nowMs = options.clock.wallMs()
   await change(options, { by, action: 'credential.rotate', instance, target: `credential/${id}`, status: 201 }, () => {
     const before = knownIn(options, 'credential', { instance, id })
+    refuseGone(options, instance)
     if (before.state !== 'active') throw misfit('id', 'This credential has been revoked: make a new one.')
     if (before.replacedBy !== null)
       throw misfit('id', `This credential has been replaced by \`${before.replacedBy}\`: rotate that one.`)
@@ -103,6 +107,18 @@ export async function deleteCredential(
     knownIn(options, 'credential', { instance, id })
     return [{ kind: 'credential', id, value: null }]
   })
+}
+
+/**
+ * Whoever asked was permitted in an instance that was there; when the change is decided it may have been deleted, or be gone for good. What is given to it
+ * then would outlive it: nothing takes it back. The service's own is always there, with or without its record.
+ * @throws {HoldfastError} `not_found`, or `invalid_request` while it can still be restored
+ */
+export function refuseGone({ registry }: AdministrationOptions, instance: string): void {
+  if (instance === SERVICE_INSTANCE) return
+  const record = registry.get('instance', instance)
+  if (!record) throw notFound(`There is no instance \`${instance}\`.`)
+  if (record.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted: restore it first.')
 }
 
 /** @throws {HoldfastError} `quota_exceeded` */

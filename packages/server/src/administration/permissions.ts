@@ -14,6 +14,7 @@ import {
   recordsIn,
   refuseBeyond,
 } from './administration.ts'
+import { refuseGone } from './credentials.ts'
 
 /** Makes the role, or replaces it. */
 export async function putRole(
@@ -23,6 +24,7 @@ export async function putRole(
 ): Promise<RoleRecord> {
   const stored = keyWithin(instance, id)
   await change(options, { by, action: 'role.write', instance, target: `role/${id}` }, () => {
+    refuseGone(options, instance)
     if (!options.registry.get('role', stored))
       refuseBeyond(recordsIn(options, 'role', instance).length, { limit: 'roles', max: ROLES_MAX })
     return [{ kind: 'role', id: stored, value: { id, instance, title, actions } }]
@@ -57,6 +59,7 @@ export async function putPolicy(
 ): Promise<PolicyRecord> {
   const stored = keyWithin(instance, id)
   await change(options, { by, action: 'policy.write', instance, target: `policy/${id}` }, () => {
+    refuseGone(options, instance)
     const before = options.registry.get('policy', stored)
     expects?.(before)
     if (!before) refuseBeyond(recordsIn(options, 'policy', instance).length, { limit: 'policies', max: POLICIES_MAX })

@@ -64,7 +64,8 @@ export class Auditing {
   open(shards: OpenedShards): StoredAudit {
     const { engine, clock, config, telemetry } = this.#options
     const { root } = config
-    const audit = new StoredAudit({ engine, clock, root }, shards.meta)
+    const { retention } = config.audit
+    const audit = new StoredAudit({ engine, clock, root, retention }, shards.meta)
     const owned = () => shards.health().shards.map(({ shard }) => shard)
     const keys = { keys: keysUnder(root), auditKeys: auditKeysUnder(root), registryKeys: registryKeysUnder(root) }
     const { cluster } = audit.sourcesOfShard(0)

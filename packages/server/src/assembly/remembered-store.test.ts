@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -37,4 +37,31 @@ test('a store that has gone back, or is another with the same cluster in it, is 
   at({ cluster: 'c2', store: 'def', revision: 1 }).check()
   writeFileSync(path, '{}')
   assert.throws(() => at(facts).check(), /damaged/)
+})
+
+test('a data directory that cannot be written ends nothing: that is said once, and it is tried again', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-remembered-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'store.json')
+  const clock = new FakeClock()
+  const told: string[] = []
+  let revision = 100
+  const now = () => ({ ...facts, revision: revision++ })
+  const remembered = new RememberedStore({ path, clock, now, alarm: what => told.push(what) })
+  remembered.start()
+  // In the way of what is written, for every user.
+  mkdirSync(`${path}.new`)
+  await clock.pass(30_000)
+  remembered.stop()
+  assert.equal(told.length, 1)
+  assert.ok(told[0]?.includes(path))
+  assert.equal((JSON.parse(readFileSync(path, 'utf8')) as StoreFacts).revision, 100)
+  rmSync(`${path}.new`, { recursive: true })
+  remembered.start()
+  assert.ok((JSON.parse(readFileSync(path, 'utf8')) as StoreFacts).revision > 100)
+  await clock.pass(6_000)
+  mkdirSync(`${path}.new`)
+  await clock.pass(6_000)
+  assert.equal(told.length, 2)
+  remembered.stop()
 })

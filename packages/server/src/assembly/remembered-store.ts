@@ -25,17 +25,23 @@ export class StoreWentBack extends Error {
   override readonly name = 'StoreWentBack'
 }
 
+type Alarm = (what: string, error: unknown) => void
+type RememberedStoreOptions = { path: string; clock: Clock; now: () => StoreFacts; alarm?: Alarm }
+
 export class RememberedStore {
   readonly #path: string
   readonly #clock: Clock
   readonly #now: () => StoreFacts
+  readonly #alarm: Alarm
   #written = ''
+  #isFailing = false
   #cancel: () => void = () => undefined
 
-  constructor({ path, clock, now }: { path: string; clock: Clock; now: () => StoreFacts }) {
+  constructor({ path, clock, now, alarm = warn }: RememberedStoreOptions) {
     this.#path = path
     this.#clock = clock
     this.#now = now
+    this.#alarm = alarm
   }
 
   /** @throws StoreWentBack */
@@ -61,18 +67,37 @@ export class RememberedStore {
     }
   }
 
-  /** Writes now, and from time to time. */
+  /** Writes now, and from time to time. @throws when it cannot be written now: then nothing would be noticed at the next start. */
   start(): void {
-    this.write()
-    this.#cancel = this.#clock.after(WRITE_MS, () => this.start())
+    this.#write()
+    this.#writeLater()
   }
 
   stop(): void {
     this.#cancel()
-    this.write()
+    this.#tryToWrite()
   }
 
-  write(): void {
+  #writeLater(): void {
+    this.#cancel = this.#clock.after(WRITE_MS, () => {
+      this.#tryToWrite()
+      this.#writeLater()
+    })
+  }
+
+  /** Never throws: a full disk is no reason to end a server whose store is elsewhere. What was written before still stands, only older. */
+  #tryToWrite(): void {
+    try {
+      this.#write()
+      this.#isFailing = false
+    } catch (error) {
+      // Once for each time that it begins to fail.
+      if (!this.#isFailing) this.#alarm(`How far the store has come cannot be written to ${this.#path}.`, error)
+      this.#isFailing = true
+    }
+  }
+
+  #write(): void {
     const text = `${JSON.stringify(this.#now())}\n`
     if (text === this.#written) return
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
@@ -94,4 +119,9 @@ export class RememberedStore {
       throw new Error(`${this.#path} is damaged; delete it if the store is known to be the same as ever.`)
     return { cluster: facts.cluster, store: facts.store, revision: facts.revision }
   }
+}
+
+/** Where nobody has said who is to be told: on the standard error of the process. */
+function warn(what: string, error: unknown): void {
+  process.emitWarning(`${what} ${error instanceof Error ? error.message : error}`)
 }

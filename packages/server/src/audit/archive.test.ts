@@ -103,6 +103,52 @@ for (const isStrict of [false, true])
     }
   })
 
+test('what the cleaner takes between two pages of a segment ends that segment, and is counted as lost', async () => {
+  const world = await startAudited()
+  const { engine, clock, server, told } = world
+  engine.fate = request => (isArchiving(request) ? 'refuse' : 'pass')
+  await cycles(server, 60)
+  const { list } = engine
+  let taken: number[] = []
+  engine.list = options => {
+    const isSecond = options.limit === PAGE_BATCHES && options.after !== undefined
+    if (isSecond && taken.length === 0) {
+      const seqs = logOf(world).map(({ seq }) => seq)
+      taken = seqs.filter(seq => keys.batch(0, seq) > String(options.after)).slice(0, 5)
+      engine.store.commit({ checks: [], writes: taken.map(seq => ({ key: keys.batch(0, seq), delete: true })) })
+    }
+    return list.call(engine, options)
+  }
+  engine.fate = () => 'pass'
+  await clock.pass(5_000)
+  await cycles(server, 30)
+  await clock.pass(5_000)
+  assert.equal(taken.length, 5)
+  const { segments, lost } = indexOf(world)!
+  for (const { first, last } of segments)
+    assert.equal(decodeSegment(engine.store.get(auditKeys.segment(0, first))!.value)!.length, last - first + 1)
+  assert.deepEqual([told.lost, lost], [5, 5])
+  const { problems } = await settled(clock, world.audit.check())
+  assert.deepEqual(
+    problems.map(({ kind, seq }) => ({ kind, seq })),
+    [{ kind: 'missing', seq: taken[0] }],
+  )
+})
+
+test('what the cleaner takes before there is any segment is counted, if it was seen waiting for one', async () => {
+  const world = await startAudited()
+  const { engine, clock, server, told } = world
+  engine.fate = request => (isArchiving(request) ? 'refuse' : 'pass')
+  await cycles(server, 60)
+  assert.ok(told.failed > 0)
+  for (let seq = 0; seq < 5; seq++)
+    engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, seq), delete: true }] })
+  engine.fate = () => 'pass'
+  await clock.pass(5_000)
+  assert.equal(indexOf(world)!.segments[0]!.first, 5)
+  assert.deepEqual([told.lost, indexOf(world)!.lost], [5, 5])
+})
+
 test('a server that no longer owns the shard archives nothing', async () => {
   const world = await startAudited()
   await cycles(world.server, 30)

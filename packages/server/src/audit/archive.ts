@@ -74,6 +74,8 @@ class Archive implements ShardArchive {
   #wantedBefore = 0
   /** What is below has been archived. */
   #safeBefore = 0
+  /** The oldest batch that was seen waiting to be archived; null: none yet. What lies before the first segment may be older than the archive. */
+  #firstSeen: number | null = null
   /** Appended and not archived, as far as it is known. */
   #pendingBytes = 0
   /** `#pendingBytes` is all that there is. */
@@ -214,10 +216,14 @@ class Archive implements ShardArchive {
       })
       for (const pair of page.pairs) {
         const bytes = segmentBytesOf(pair.value)
-        if (gathered.pairs.length > 0 && gathered.bytes + bytes > SEGMENT_BYTES_MAX) {
+        const before = gathered.pairs.at(-1)
+        // The cleaner has not waited: what it took between two pages is counted by the segment that begins behind it.
+        const isGap = before !== undefined && seqOf(pair.key) !== seqOf(before.key) + 1
+        if (isGap || (before && gathered.bytes + bytes > SEGMENT_BYTES_MAX)) {
           gathered.isFull = true
           return gathered
         }
+        this.#firstSeen ??= seqOf(pair.key)
         gathered.pairs.push(pair)
         gathered.bytes += bytes
       }
@@ -234,7 +240,8 @@ class Archive implements ShardArchive {
     const [first, last] = [seqOf(pairs[0]!.key), seqOf(pairs.at(-1)!.key)]
     const line = { first, last, bytes: bytes.length, at: clock.wallMs() }
     const isFirst = before.segments.length === 0
-    const lost = isFirst ? 0 : Math.max(0, first - this.#safeBefore)
+    const expected = isFirst ? (this.#firstSeen ?? first) : this.#safeBefore
+    const lost = Math.max(0, first - expected)
     const grown = {
       anchor: isFirst ? (headerOf(batchText(pairs[0]!.value))?.prev ?? '') : before.anchor,
       segments: [...before.segments, line],

@@ -59,6 +59,10 @@ export function archiveOf(options: AuditOptions, shards: number): OpenArchive | 
   return shard => openArchive({ ...options, ...keys, retention: own }, shard)
 }
 
+export type StoredAuditOptions = Pick<AuditOptions, 'clock' | 'root'> & { engine: EngineReads } & Partial<
+    Pick<AuditOptions, 'retention'>
+  >
+
 export class StoredAudit implements Audit {
   readonly #engine: EngineReads
   readonly #clock: Clock
@@ -66,14 +70,16 @@ export class StoredAudit implements Audit {
   readonly #auditKeys: AuditKeys
   readonly #registryKeys: ReturnType<typeof registryKeysUnder>
   readonly #known: Known
+  readonly #isArchived: boolean
 
-  constructor({ engine, clock, root }: Pick<AuditOptions, 'engine' | 'clock' | 'root'>, known: Known) {
+  constructor({ engine, clock, root, retention = null }: StoredAuditOptions, known: Known) {
     this.#engine = answering(engine)
     this.#clock = clock
     this.#keys = keysUnder(root)
     this.#auditKeys = auditKeysUnder(root)
     this.#registryKeys = registryKeysUnder(root)
     this.#known = known
+    this.#isArchived = retention !== null
   }
 
   async page(query: AuditQuery): Promise<AuditPage | null> {
@@ -122,6 +128,7 @@ export class StoredAudit implements Audit {
 
   get #chains() {
     const [engine, clock, keys, auditKeys] = [this.#engine, this.#clock, this.#keys, this.#auditKeys]
-    return { engine, clock, keys, auditKeys, registryKeys: this.#registryKeys, shards: this.#known.shards }
+    const [shards, isArchived] = [this.#known.shards, this.#isArchived]
+    return { engine, clock, keys, auditKeys, registryKeys: this.#registryKeys, shards, isArchived }
   }
 }

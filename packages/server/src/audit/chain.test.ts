@@ -4,6 +4,7 @@ import { openRegistry } from '../registry/registry.ts'
 import { registryKeysUnder } from '../registry/store.ts'
 import { batchText } from '../shards/batch.ts'
 import { decodeIndex, encodeIndex } from './archive-index.ts'
+import { StoredAudit } from './audit.ts'
 import { CHECK_BYTES_MAX, type ChainHead, digestOf } from './chain.ts'
 import { decodeSegment, encodeSegment } from './segment.ts'
 import { type AuditWorld, auditKeys, cycles, keys, logOf, settled, startAudited } from './testing.ts'
@@ -188,6 +189,16 @@ const rows: Row[] = [
     },
   },
   {
+    name: 'the whole archive is deleted, with its index',
+    chain: 'shard 0',
+    kinds: ['missing'],
+    spoil(world) {
+      for (const { first } of segments(world)) remove(world, auditKeys.segment(0, first))
+      remove(world, auditKeys.index(0))
+      return 0
+    },
+  },
+  {
     name: 'a link of the trail is edited',
     chain: 'trail',
     kinds: ['edited'],
@@ -249,6 +260,46 @@ for (const { name, spoil, kinds, chain, needsHead } of rows)
     )
   })
 
+for (const part of ['/archive/', '/log/'])
+  test(`a healthy log is healthy while segments are written and dropped between two reads of ${part}`, async () => {
+    const retention = { ageMs: 86_400_000, bytesMax: 30_000 }
+    const world = await startAudited({ retention })
+    for (let round = 0; round < 8; round++) {
+      await cycles(world.server, 30)
+      await world.clock.pass(500)
+    }
+    const { engine, clock } = world
+    let isWorking = false
+    let worked = 0
+    const work = async (key: string) => {
+      if (isWorking || !key.includes(part) || worked === 6) return
+      worked++
+      isWorking = true
+      await cycles(world.server, 25)
+      await clock.pass(200)
+      isWorking = false
+    }
+    const busy = {
+      async read(key: string) {
+        const pair = await engine.read(key)
+        await work(key)
+        return pair
+      },
+      async list(options: Parameters<typeof engine.list>[0]) {
+        await work(options.prefix)
+        const page = await engine.list(options)
+        await work(options.prefix)
+        return page
+      },
+    }
+    const before = segments(world)
+    const audit = new StoredAudit({ engine: busy, clock, root: 'test', retention }, world.server.shards.meta)
+    assert.deepEqual((await audit.check()).problems, [])
+    assert.equal(worked, 6)
+    assert.ok(before.every(({ first }) => segments(world)[0]!.first > first))
+    assert.deepEqual((await check(world)).problems, [])
+  })
+
 test('a log that was rewritten with all hashes right is found by a head that was kept', async () => {
   const world = await filled()
   const known = await settled(world.clock, world.audit.heads())
@@ -269,6 +320,14 @@ test('a log that was rewritten with all hashes right is found by a head that was
     problems.map(({ kind, seq }) => ({ kind, seq })),
     [{ kind: 'edited', seq: log.at(-1)!.seq }],
   )
+})
+
+test('where nothing is archived, what has left the log is not missing', async () => {
+  const world = await startAudited({ retention: null })
+  await cycles(world.server, 60)
+  await world.clock.pass(1_000)
+  assert.ok(logOf(world)[0]!.seq > 0)
+  assert.deepEqual((await check(world)).problems, [])
 })
 
 test('heads have one digest, whatever their order; a part of a check reads CHECK_BYTES_MAX at the most', async () => {

@@ -8,8 +8,8 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { EngineReads, KeyValue } from '../engine/engine.ts'
-import { decodeHead, decodeLink, hashLink, noHead, type RegistryKeys } from '../registry/store.ts'
-import { batchText, hashBatch } from '../shards/batch.ts'
+import { decodeHead, hashLink, noHead, type RegistryKeys } from '../registry/store.ts'
+import { hashBatch } from '../shards/batch.ts'
 import type { Keys } from '../shards/keys.ts'
 import { type ArchiveIndex, decodeIndex, emptyIndex, type SegmentLine } from './archive-index.ts'
 import { headerOf } from './header.ts'
@@ -17,6 +17,7 @@ import type { AuditKeys } from './keys.ts'
 import { storedOf } from './reading.ts'
 import { Budget } from './scanning.ts'
 import { decodeSegment } from './segment.ts'
+import { linkOf, textOf } from './spoilt.ts'
 
 export type Problem = {
   /** `shard 0`, or `trail`. */
@@ -50,6 +51,8 @@ export type ChainSources = {
   auditKeys: AuditKeys
   registryKeys: RegistryKeys
   shards: number
+  /** What leaves a log goes into its archive, so there is one as soon as anything has left. */
+  isArchived: boolean
 }
 
 /** Text that is looked at in one part: less than a second. */
@@ -74,6 +77,8 @@ class Check {
   readonly #budget: Budget
   readonly #checked: Checked = { batches: 0, problems: [], heads: [], next: null }
   #at: Progress
+  /** Of the index of the archive when it was last looked at in this part; null: not in this part. */
+  #revision: number | null = null
 
   constructor(sources: ChainSources, from: Progress, known: readonly ChainHead[]) {
     this.#sources = sources
@@ -96,26 +101,35 @@ class Check {
   }
 
   async #archive(): Promise<boolean> {
-    const { engine, auditKeys } = this.#sources
-    const { shard } = this.#at
-    const pair = await engine.read(auditKeys.index(shard))
-    const index = pair ? decodeIndex(pair.value) : emptyIndex
-    if (this.#at.seq < 0) await this.#strays(index)
-    for (const line of index.segments) {
+    let archive = await this.#readIndex()
+    if (this.#at.seq < 0) await this.#strays(archive.index)
+    for (let place = 0; place < archive.index.segments.length; place++) {
+      const line = archive.index.segments[place]!
       if (line.last <= this.#at.seq) continue
       // Dropped since the part before this one: nothing vouches for what is the oldest now but the index.
-      if (line === index.segments[0] && line.first > this.#at.seq + 1) this.#at = { ...this.#at, seq: -1, hash: '' }
-      await this.#segment(line, index)
-      if (this.#budget.isUsedUp) return false
+      if (place === 0 && line.first > this.#at.seq + 1) this.#at = { ...this.#at, seq: -1, hash: '' }
+      if (!(await this.#segment(line, archive.index))) {
+        archive = await this.#readIndex()
+        place = -1
+      } else if (this.#budget.isUsedUp) return false
     }
+    this.#revision = archive.revision
     const { seq, hash: last } = this.#at
     this.#at = { ...this.#at, part: 'log', seq: -1, hash: '', archivedSeq: seq, archivedHash: last }
     return true
   }
 
-  async #segment(line: SegmentLine, index: ArchiveIndex): Promise<void> {
+  async #readIndex(): Promise<{ index: ArchiveIndex; revision: number }> {
+    const { engine, auditKeys } = this.#sources
+    const pair = await engine.read(auditKeys.index(this.#at.shard))
+    return pair ? { index: decodeIndex(pair.value), revision: pair.modRevision } : { index: emptyIndex, revision: 0 }
+  }
+
+  /** Whether it was there to be looked at, or should have been; not: retention has dropped it since the index was read. */
+  async #segment(line: SegmentLine, index: ArchiveIndex): Promise<boolean> {
     const { engine, auditKeys } = this.#sources
     const pair = await engine.read(auditKeys.segment(this.#at.shard, line.first))
+    if (!pair && !isNamed((await this.#readIndex()).index, line.first)) return false
     const batches = pair && decodeSegment(pair.value)
     const what = `segment ${line.first} to ${line.last} of the archive`
     if (!pair) this.#found('missing', line.first, `${what} is not there`)
@@ -130,6 +144,7 @@ class Check {
       if (isFirst) this.#anchored(line.first, bytes, index.anchor)
     }
     this.#at.seq = Math.max(this.#at.seq, line.last)
+    return true
   }
 
   /** The oldest that is kept must follow what the index says was before it. */
@@ -143,13 +158,16 @@ class Check {
   async #strays({ segments }: ArchiveIndex): Promise<void> {
     const { engine, auditKeys } = this.#sources
     const known = new Set(segments.map(({ first }) => first))
+    const end = segments.at(-1)?.last ?? -1
     const prefix = auditKeys.segments(this.#at.shard)
     for (let after: string | undefined, more = true; more; ) {
       const page = await engine.list({ prefix, limit: 4, ...(after === undefined ? {} : { after }) })
-      for (const { key } of page.pairs) {
-        const first = Number(key.slice(prefix.length))
-        if (!known.has(first))
-          this.#found('moved', first, 'a segment of the archive is there that its index does not know of')
+      const unknown = page.pairs.map(({ key }) => Number(key.slice(prefix.length))).filter(first => !known.has(first))
+      const now = unknown.length > 0 ? (await this.#readIndex()).index : emptyIndex
+      for (const first of unknown) {
+        // Written since the index was read, and perhaps dropped again.
+        const isNewer = first > end && (isNamed(now, first) || first < (now.segments[0]?.first ?? 0))
+        if (!isNewer) this.#found('moved', first, 'a segment of the archive is there that its index does not know of')
       }
       after = page.pairs.at(-1)?.key
       more = page.more
@@ -167,7 +185,7 @@ class Check {
         ...after,
       })
       for (const { seq, bytes } of page.pairs.map(storedOf)) {
-        if (this.#at.seq < 0 && seq > this.#at.archivedSeq + 1) this.#join()
+        if (this.#at.seq < 0 && seq > this.#at.archivedSeq + 1) await this.#join(seq)
         if (this.#at.seq >= 0 && seq > this.#at.seq + 1) await this.#overtaken(seq)
         await this.#batch(seq, bytes)
         if (seq === this.#at.archivedSeq + 1) this.#follows(seq, bytes)
@@ -183,24 +201,43 @@ class Check {
   }
 
   /** The log begins behind the archive: they are one chain. */
-  #join(): void {
+  async #join(begin: number): Promise<void> {
     const { archivedSeq, archivedHash } = this.#at
+    // Read again: the first segment may have been written since.
+    const isGone = archivedSeq < 0 && (await this.#readIndex()).index.segments.length === 0
+    if (isGone && this.#sources.isArchived)
+      this.#found('missing', 0, `the log begins with batch ${begin}, and there is no archive of those before`)
     this.#at = { ...this.#at, seq: archivedSeq, hash: archivedHash }
   }
 
-  /** What is not in the log any more may have been archived since the archive was looked at. */
+  /** What is not in the log any more may have been archived since the archive was looked at, and dropped from there too. */
   async #overtaken(before: number): Promise<void> {
+    for (let isFilled = false; !isFilled; ) {
+      const { index, revision } = await this.#readIndex()
+      const oldest = index.segments[0]
+      // Only where the archive is another one than before: at rest retention has taken nothing that was to be seen.
+      if (oldest && oldest.first > this.#at.seq + 1 && revision !== this.#revision) {
+        const first = Math.min(oldest.first, before)
+        this.#at = { ...this.#at, seq: first - 1, hash: first === oldest.first ? index.anchor : '' }
+      }
+      this.#revision = revision
+      isFilled = await this.#filled(index, before)
+    }
+  }
+
+  /** Not: the archive has been changed meanwhile, and a segment is no longer there. */
+  async #filled({ segments }: ArchiveIndex, before: number): Promise<boolean> {
     const { engine, auditKeys } = this.#sources
-    const { shard } = this.#at
-    const pair = await engine.read(auditKeys.index(shard))
-    for (const line of pair ? decodeIndex(pair.value).segments : []) {
+    for (const line of segments) {
       if (line.last <= this.#at.seq || line.first >= before) continue
-      const segment = await engine.read(auditKeys.segment(shard, line.first))
+      const segment = await engine.read(auditKeys.segment(this.#at.shard, line.first))
+      if (!segment && !isNamed((await this.#readIndex()).index, line.first)) return false
       for (const [place, bytes] of (segment ? (decodeSegment(segment.value) ?? []) : []).entries()) {
         const seq = line.first + place
         if (seq > this.#at.seq && seq < before) await this.#batch(seq, bytes)
       }
     }
+    return true
   }
 
   /** The first batch that is not archived names the last that is: so what lies in both is the same in both. */
@@ -318,23 +355,8 @@ class Check {
   }
 }
 
-/** Of what somebody has spoilt: whatever can be read of it. */
-function textOf(bytes: Uint8Array): string {
-  try {
-    return batchText(bytes)
-  } catch {
-    // It cannot be inflated: nothing that this program wrote.
-    return ''
-  }
-}
-
-function linkOf(bytes: Uint8Array): { seq: number; prev: string } | null {
-  try {
-    return decodeLink(bytes)
-  } catch {
-    // As above.
-    return null
-  }
+function isNamed({ segments }: ArchiveIndex, first: number): boolean {
+  return segments.some(line => line.first === first)
 }
 
 /** One line that stands for all heads, short enough to be written down. */

@@ -149,6 +149,32 @@ test('only the owner of a shard sends its records', async () => {
   delivery.stop()
 })
 
+test('a sink is not away for a server whose shard has gone to another, nor when it has come back with nothing to send', async () => {
+  const world = await startAudited()
+  const owner = { name: 'a' }
+  const [own, others] = [new TestSink(), new TestSink()]
+  const a = deliver(world, own, () => (owner.name === 'a' ? [0] : []))
+  const b = deliver(world, others, () => (owner.name === 'b' ? [0] : []))
+  await world.clock.pass(1_000)
+  own.isAway = true
+  await cycles(world.server, 3)
+  await world.clock.pass(10_000)
+  assert.ok(a.delivery.awayMs > 5_000)
+  owner.name = 'b'
+  await world.clock.pass(RETRY_MS_MAX + 1_000)
+  assert.ok(others.taken.length > 0)
+  assert.equal(a.delivery.awayMs, 0)
+  owner.name = 'a'
+  await world.clock.pass(RETRY_MS_MAX + 1_000)
+  assert.equal(a.delivery.awayMs, 0)
+  // It is still away, as far as anything is to be sent.
+  await cycles(world.server, 3)
+  await world.clock.pass(10_000)
+  assert.ok(a.delivery.awayMs > 5_000)
+  a.delivery.stop()
+  b.delivery.stop()
+})
+
 const record = (id: string, more: Partial<AuditRecord> = {}): AuditRecord => ({
   id,
   at: '2030-01-01T00:00:00.000Z',
@@ -239,6 +265,23 @@ test('syslog over a stream counts its octets, and connects again when the other 
   const none = new SyslogSink({ transport: 'tcp', host: '127.0.0.1', port }, systemClock)
   await assert.rejects(none.send([record('r-4')]))
   assert.ok(SYSLOG_MS_MAX > 0)
+})
+
+test('a connection to syslog that lasts keeps nothing of what has been sent', async t => {
+  const server = createServer(socket => socket.resume()).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const warned: string[] = []
+  const onWarning = ({ name }: Error) => warned.push(name)
+  process.on('warning', onWarning)
+  t.after(() => process.off('warning', onWarning))
+  const sink = new SyslogSink({ transport: 'tcp', host: '127.0.0.1', port }, systemClock)
+  // More than may wait for the end of a socket before Node finds that strange.
+  for (let id = 0; id < 30; id++) await sink.send([record(`r-${id}`)])
+  await new Promise(setImmediate)
+  sink.close()
+  assert.deepEqual(warned, [])
 })
 
 function framesOf(bytes: Buffer): string[] {

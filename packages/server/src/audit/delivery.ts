@@ -75,7 +75,7 @@ export class Delivery {
     this.#options.sink.close()
   }
 
-  /** For how long the sink has not taken what it was sent. */
+  /** For how long the sink has not taken what it was sent, as long as that is this server's to send. */
   get awayMs(): number {
     return this.#awaySinceMs === null ? 0 : this.#options.clock.hrtimeMs() - this.#awaySinceMs
   }
@@ -99,7 +99,15 @@ export class Delivery {
       }
       if (this.#isOver) return
     }
+    // Nothing is waiting for the sink: what it did not take has been sent by another server, which may own that shard by now. In strict mode nothing new
+    // would ever be there to be taken.
+    this.#isWell()
     this.#lookIn(isMore ? 0 : LOOK_MS)
+  }
+
+  #isWell(): void {
+    this.#awaySinceMs = null
+    this.#failures = 0
   }
 
   #failed(source: Source, error: unknown): void {
@@ -124,8 +132,7 @@ export class Delivery {
         this.#awaySinceMs ??= clock.hrtimeMs()
         throw error
       }
-      this.#awaySinceMs = null
-      this.#failures = 0
+      this.#isWell()
       telemetry.sent({ sink: this.name, records: records.length })
     }
     await this.#move(source, cursor, end)

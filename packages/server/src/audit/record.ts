@@ -2,8 +2,10 @@
  * One record of the trail: somebody did something to something, and this came of it. Lock changes come from the entries of the log, everything
  * else from the deeds of the registry's trail; whoever reads them need not know which.
  */
+
 import type { EventType } from '@holdfast/protocol/events'
 import { eventsOf } from '../locks/events.ts'
+import { saidRequest } from '../locks/idempotency.ts'
 import type { Entry, Happening, Why } from '../locks/model.ts'
 import type { Trail } from '../registry/port.ts'
 import type { Batch, EntryGroup } from '../shards/batch.ts'
@@ -199,7 +201,7 @@ function requestOf(entry: Entry): string | undefined {
       : entry.record === 'wait'
         ? entry.value?.request
         : null
-  return request === null || request === undefined ? undefined : String(request)
+  return request === null || request === undefined ? undefined : String(saidRequest(request))
 }
 
 /** What a link of the administrative trail tells. */

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { backupProblem, backupRecord, noteBackup } from './backup-record.ts'
+import { backupDueMs, backupProblem, backupRecord, noteBackup } from './backup-record.ts'
 import { ClusterDirectory } from './directory.ts'
 import { remove } from './files.ts'
 
@@ -18,6 +18,16 @@ test('what is noted is there, beside what was', () => {
   noteBackup(directory, { everyMs: HOUR_MS })
   noteBackup(directory, { last: made, failure: null })
   assert.deepEqual(backupRecord(directory), { last: made, failure: null, everyMs: HOUR_MS })
+})
+
+test('the next backup is due a while after the last one, whoever is started meanwhile; at once when there was none', () => {
+  const due = (nowMs: number, of = directory) => backupDueMs(of, { everyMs: HOUR_MS, nowMs })
+  assert.equal(due(made.at + 1_000), HOUR_MS - 1_000)
+  assert.equal(due(made.at + 2 * HOUR_MS), 0)
+  assert.equal(due(made.at - 9 * HOUR_MS), HOUR_MS)
+  assert.equal(due(made.at, new ClusterDirectory(join(folder, 'none'))), 0)
+  writeFileSync(directory.backupFile, 'x')
+  assert.equal(due(made.at + 1_000), 0)
 })
 
 test('a failure is a problem until the next success; and so is a backup that is twice as late as it should be', () => {

@@ -31,6 +31,22 @@ export function noteBackup(directory: ClusterDirectory, noted: Partial<BackupRec
   }
 }
 
+/** How long until the next of its own is due: an `up` that is started often makes no more of them, and drops no older ones for them. */
+export function backupDueMs(
+  directory: ClusterDirectory,
+  { everyMs, nowMs }: { everyMs: number; nowMs: number },
+): number {
+  try {
+    const { last } = backupRecord(directory)
+    // The clock may have been set back since.
+    return last === null ? 0 : Math.min(everyMs, Math.max(0, last.at + everyMs - nowMs))
+  } catch (error) {
+    if (!(error instanceof ClusterFailure)) throw error
+    // Of what cannot be read the next one tells anew.
+    return 0
+  }
+}
+
 /** null: it is as it should be. */
 export function backupProblem(record: BackupRecord, nowMs: number): { what: string; change: string } | null {
   const { last, failure, everyMs } = record

@@ -1,13 +1,24 @@
 /** A backup ends, however the disk or the member behaves: with a sentence, and with nothing left under its name. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type Clock, systemClock } from '../clock.ts'
 import { systemRandom } from '../random.ts'
 import { backUp } from './backup.ts'
+import { backupRecord, noteBackup } from './backup-record.ts'
 import { ClusterDirectory } from './directory.ts'
 import { ClusterFailure, ClusterStopped } from './failure.ts'
 import { remove } from './files.ts'
@@ -129,4 +140,37 @@ test('a backup into a folder that is not there says so', async () => {
     name: 'ClusterFailure',
     message: /x\.db cannot be written: there is no folder .*nowhere\. Make it/,
   })
+})
+
+test('an `up` that is started again and again makes no backup each time, and drops no older one for it', async () => {
+  const into = join(folder, 'kept')
+  mkdirSync(into)
+  writeFileSync(join(into, 'holdfast-20200101T000000000Z.db'), 'from before the mistake')
+  noteBackup(directory, { last: null })
+  const backups = { everyMs: 6 * 3_600_000, keep: 1, directory: into }
+  const started = async (forMs: number) => {
+    const { controller, ...rest } = work()
+    const say = (text: string) => text.startsWith('backed up to') && controller.abort()
+    const timer = setTimeout(() => controller.abort(), forMs)
+    await keep({ ...rest, progress: { ...rest.progress, say }, doors: doorsTo(snapshot), backups })
+    clearTimeout(timer)
+    return readdirSync(into)
+  }
+  const first = await started(30_000)
+  assert.deepEqual(first, [basename(backupRecord(directory).last?.file ?? '')])
+  // Long enough for one that would be made at once.
+  for (let start = 0; start < 2; start++) assert.deepEqual(await started(300), first)
+})
+
+test('what a killed backup has left goes with the next one; what is being written, and what is not ours, stays', async () => {
+  const into = join(folder, 'left')
+  mkdirSync(into, { mode: 0o755 })
+  chmodSync(into, 0o755)
+  const [old, fresh] = ['holdfast-20200101T000000000Z.db.partial', 'holdfast-20200102T000000000Z.db.partial']
+  for (const name of [old, fresh, 'mine.partial']) writeFileSync(join(into, name), 'half')
+  for (const name of [old, 'mine.partial']) utimesSync(join(into, name), 0, 0)
+  const { file } = await backUp({ ...work(), doors: doorsTo(snapshot), into })
+  assert.deepEqual(readdirSync(into).sort(), [fresh, basename(file), 'mine.partial'].sort())
+  // Nor does it close a folder that was there before.
+  assert.equal(statSync(into).mode & 0o777, 0o755)
 })

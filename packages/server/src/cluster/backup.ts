@@ -3,17 +3,18 @@
  * reads all of its keys, and it is on the disk under its name.
  */
 import { createHash } from 'node:crypto'
-import { readdirSync, renameSync, statSync } from 'node:fs'
+import { lstatSync, readdirSync, renameSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { noteBackup } from './backup-record.ts'
 import type { ClusterDirectory } from './directory.ts'
-import { ClusterFailure } from './failure.ts'
-import { explained, isThere, makeDirectory, remove, syncDirectory } from './files.ts'
+import { ClusterFailure, messageOf } from './failure.ts'
+import { explained, isThere, makeFolder, remove, syncDirectory } from './files.ts'
 import type { Doors, Picture } from './picture.ts'
 import { run } from './program-run.ts'
 import { findEtcd, findEtcdutl } from './programs.ts'
 import { stopIfAsked, type Work } from './progress.ts'
+import { restoredFile } from './restored.ts'
 
 export type Backup = { file: string; bytes: number; keys: number; revision: number; hash: string }
 
@@ -22,6 +23,9 @@ const SUM_BYTES = 32
 const FILE_MODE = 0o600
 const ELSEWHERE = 'name another folder (`backup FILE`, `backup --dir`, `up --backups`)'
 const NAME = /^holdfast-\d{8}T\d{9}Z\.db$/
+const PARTIAL = /^holdfast-\d{8}T\d{9}Z\.db\.partial$/
+/** Nobody has written to it for so long: it is not one that another process is making. */
+const PARTIAL_MS_MAX = 3_600_000
 
 /** `file`, or a name made of the time in the folder `into`. @throws ClusterFailure; then nothing is left under that name. */
 export async function backUp(
@@ -30,7 +34,10 @@ export async function backUp(
   const { directory, doors, clock, signal, progress } = options
   const file = resolve(options.file ?? join(options.into ?? directory.backups, nameOf(clock.wallMs())))
   if (isThere(file)) throw new ClusterFailure(`${file} exists already.`)
-  if (options.file === undefined) makeDirectory(dirname(file))
+  if (options.file === undefined) {
+    makeFolder(dirname(file))
+    dropPartials(dirname(file), options)
+  }
   const etcd = directory.plan().members[0]?.etcd ?? findEtcd(undefined).path
   const etcdutl = findEtcdutl(etcd).path
   const source = sourceOf(await doors.look())
@@ -55,8 +62,25 @@ export function dropOldBackups(folder: string, keep: number): string[] {
     .filter(name => NAME.test(name))
     .sort()
     .slice(0, -keep)
-  for (const name of old) remove(join(folder, name))
+  for (const name of old) {
+    remove(join(folder, name))
+    remove(restoredFile(join(folder, name)))
+  }
   return old
+}
+
+/** What is left of those whose process was killed: they are as large as backups, and nobody counts them. */
+function dropPartials(folder: string, { clock, progress }: Work): void {
+  for (const name of readdirSync(folder).filter(one => PARTIAL.test(one))) {
+    const path = join(folder, name)
+    try {
+      const found = lstatSync(path, { throwIfNoEntry: false })
+      if (found && clock.wallMs() - found.mtimeMs > PARTIAL_MS_MAX) remove(path)
+    } catch (error) {
+      // It costs room, and the backup may succeed all the same.
+      progress.say(`${path} was left by a backup that was cut short, and cannot be removed: ${messageOf(error)}`)
+    }
+  }
 }
 
 /** What etcd's own program finds in it; it reads every key and checks the sum. @throws ClusterFailure */

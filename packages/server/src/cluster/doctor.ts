@@ -11,7 +11,7 @@ import { judgeVersion } from '../engine/etcd/version.ts'
 import { BEAT_MS, MEMBER_TTL_MS } from '../shards/membership.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterUnreachable, messageOf } from './failure.ts'
-import { makeDirectory, remove } from './files.ts'
+import { makeFolder, remove } from './files.ts'
 import { Doors, type Picture } from './picture.ts'
 import { type ClusterStatus, certificatesOf, statusOf } from './status.ts'
 import { openStore } from './store.ts'
@@ -242,7 +242,7 @@ async function timeCommits(directory: ClusterDirectory, clock: Clock): Promise<n
 /** The disk that the directory lies on. */
 export function syncsOf(folder: string, clock: Clock): Finding {
   const path = join(folder, `doctor-${process.pid}`)
-  makeDirectory(folder)
+  makeFolder(folder)
   const file = openSync(path, 'w', 0o600)
   try {
     const taken: number[] = []

@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeSync,
@@ -17,7 +18,7 @@ import { ClusterFailure, messageOf } from './failure.ts'
 const DIRECTORY_MODE = 0o700
 const FILE_MODE = 0o600
 
-/** @throws ClusterFailure */
+/** One of the cluster's own: nobody else may look into it, also when it was there before. @throws ClusterFailure */
 export function makeDirectory(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE })
@@ -26,6 +27,40 @@ export function makeDirectory(path: string): void {
   } catch (error) {
     throw explained(error, { doing: 'made', path })
   }
+}
+
+/** Somebody else's folder, in which ours will lie: what is missing is made for its owner alone, and what is there stays as open as it is. */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE })
+  } catch (error) {
+    throw explained(error, { doing: 'made', path })
+  }
+}
+
+/** Whether it was made: of two that want it at once, one gets it. @throws ClusterFailure */
+export function makeAlone(path: string): boolean {
+  try {
+    mkdirSync(path, { mode: DIRECTORY_MODE })
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw explained(error, { doing: 'made', path })
+  }
+}
+
+/**
+ * Puts a folder where there is none, or an empty one. The system itself refuses the rest, so nothing of anybody's is lost, whenever it came there.
+ * @throws ClusterFailure
+ */
+export function moveFolder(from: string, to: string): void {
+  try {
+    if (isThere(to)) rmdirSync(to)
+    renameSync(from, to)
+  } catch (error) {
+    throw explained(error, { doing: 'made', path: to })
+  }
+  syncDirectory(dirname(to))
 }
 
 /** In one step, and on the disk when it returns: a reader finds the old text or the new one. @throws ClusterFailure */
@@ -127,6 +162,8 @@ function sentenceOf(code: string, { doing, path, elsewhere = 'choose another pla
     case 'EEXIST':
     case 'ENOTDIR':
       return `${cannot}: there is a file on the way where a folder is needed; ${elsewhere}.`
+    case 'ENOTEMPTY':
+      return `${cannot}: there are files in it already; ${elsewhere}.`
     case 'EISDIR':
       return `${cannot}: it is a folder, and a file is needed.`
     case 'EACCES':

@@ -72,3 +72,14 @@ test('new certificates for another host than the one of the member are refused, 
   renewFromInvitation(second, carried(invite(first, nobody, asked, surroundings)))
   assert.notEqual(certificate(), before)
 })
+
+test('the same host in another spelling is the same host', () => {
+  const long = new ClusterDirectory(join(folder, 'long'))
+  const host = 'FD00:0:0:0:0:0:0:2'
+  const invitation = carried(invite(first, nobody, { ...asked, host }, surroundings))
+  acceptInvitation(long, invitation)
+  long.change(cluster => ({ ...cluster, members: [planOfInvitation(invitation, 'etcd')] }))
+  renewFromInvitation(long, carried(invite(first, nobody, { ...asked, host: 'fd00::2' }, surroundings)))
+  const wrong = carried(invite(first, nobody, { ...asked, host: 'fd00::3' }, surroundings))
+  assert.throws(() => renewFromInvitation(long, wrong), /for another host/)
+})

@@ -3,7 +3,7 @@
  * its certificates, the authorities to believe, and where the others are. Whoever has it can be that member, so it is for that machine's
  * eyes only; the authority's key is not in it. On the other machine `join` takes it.
  */
-import { type ClusterDirectory, checkName, type MemberPlan } from './directory.ts'
+import { type ClusterDirectory, checkName, clientUrlOf, type MemberPlan } from './directory.ts'
 import { ClusterFailure } from './failure.ts'
 import { makeDirectory, objectIn, readText, writeWhole } from './files.ts'
 import { authorityOf, issueClient, issueMember, type MemberFiles, type Surroundings, saveMember } from './identities.ts'
@@ -103,7 +103,7 @@ export function renewFromInvitation(directory: ClusterDirectory, invitation: Inv
   const own = members.find(({ name }) => name === invitation.name)
   if (!own || token !== invitation.token)
     throw new ClusterFailure(`The invitation is for ${invitation.name}, which is not in ${directory.path}.`)
-  if (own.host !== invitation.host) {
+  if (!isSameHost(own, invitation.host)) {
     throw new ClusterFailure(
       `The invitation is for ${own.name} at ${invitation.host}, and the others reach it at ${own.host}: with certificates for another host they would no longer believe it. Invite it again with --host ${own.host}; nothing has been changed.`,
     )
@@ -112,6 +112,13 @@ export function renewFromInvitation(directory: ClusterDirectory, invitation: Inv
   saveTrust(directory, invitation)
   saveMember(directory, invitation.name, invitation.files)
   return { isNewAuthority }
+}
+
+/** Names are the same in capitals, and addresses in their long form: what is asked for today may be spelt otherwise than the plan was. */
+function isSameHost(own: MemberPlan, host: string): boolean {
+  const [one, other] = [own.host, host].map(spelt => clientUrlOf({ ...own, host: spelt }))
+  if (one === other) return true
+  return URL.canParse(one!) && URL.canParse(other!) && new URL(one!).hostname === new URL(other!).hostname
 }
 
 export function planOfInvitation({ name, host, clientPort, peerPort }: Invitation, etcd: string): MemberPlan {

@@ -4,7 +4,7 @@
  */
 import type { EtcdEngine } from '../engine/etcd/etcd.ts'
 import { backUp, dropOldBackups } from './backup.ts'
-import { noteBackup } from './backup-record.ts'
+import { backupDueMs, noteBackup } from './backup-record.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterBusy, messageOf } from './failure.ts'
 import type { Surroundings } from './identities.ts'
@@ -98,10 +98,11 @@ class Keeper {
 
   async backUpForEver(backups: NonNullable<Keeping['backups']>): Promise<void> {
     const { directory, doors, clock, signal, progress } = this.#options
-    for (let waitMs = 0; !signal.aborted; ) {
+    const { everyMs } = backups
+    for (let waitMs = backupDueMs(directory, { everyMs, nowMs: clock.wallMs() }); !signal.aborted; ) {
       await pause(clock, waitMs, signal)
       if (signal.aborted) return
-      waitMs = backups.everyMs
+      waitMs = everyMs
       try {
         const backup = await backUp({ ...this.#options, directory, doors, into: backups.directory })
         progress.say(`backed up to ${backup.file} (${backup.keys} keys, revision ${backup.revision})`)

@@ -22,6 +22,8 @@ const STEADY_MS = 60_000
 const STOP_MS_MAX = 15_000
 /** Until it is looked again whether a member that has just been started has data. */
 const DATA_LOOK_MS = 500
+/** Until it is tried again to start one whose files could not be made. */
+const AGAIN_MS = 5_000
 /** The same of one whose data are missing. */
 const MISSING_LOOK_MS = 5_000
 
@@ -50,6 +52,8 @@ export class MemberProcess {
   #cancelLook: () => void = () => undefined
   #isStopping = false
   #isMissed = false
+  /** What could not be done, and why, as it was told: once, not with every try. */
+  readonly #troubles = new Map<string, string>()
   restarts = 0
 
   constructor(options: Options) {
@@ -64,8 +68,19 @@ export class MemberProcess {
   /**
    * A member without its data has forgotten what it has voted for: started as if it were new it would vote again, and found a second, empty cluster under the name
    * of the first if the others are not up yet. So it is not started until its data are back.
+   *
+   * @throws ClusterFailure when its files cannot be made; then it does not run
    */
   start(): void {
+    try {
+      this.#begin()
+    } catch (error) {
+      this.#cancelLook()
+      throw error
+    }
+  }
+
+  #begin(): void {
     const { directory, clock, plan, changed } = this.#options
     if (directory.isRemoved(plan.name)) return this.#sayRemoved()
     if (directory.isMissingData(plan.name)) return this.#miss()
@@ -81,7 +96,8 @@ export class MemberProcess {
     const stdio: ['ignore', 'ignore', 'pipe'] = ['ignore', 'ignore', 'pipe']
     const child = spawn(plan.etcd, flagsOf(this.#options), { stdio, detached: true, env: environment() })
     this.#child = child
-    child.stderr.on('data', (bytes: Buffer) => {
+    // It has none when the system has no more pipes to give; that is told by `error`.
+    child.stderr?.on('data', (bytes: Buffer) => {
       this.#lastWords = (this.#lastWords + bytes.toString()).slice(-LAST_WORDS_BYTES)
     })
     this.#gone = new Promise(resolve => {
@@ -112,8 +128,39 @@ export class MemberProcess {
   /** From its first data on it is known to have had some. */
   #look(): void {
     const { directory, clock, plan } = this.#options
-    if (directory.hasData(plan.name)) directory.noteStarted(plan.name)
-    else this.#cancelLook = clock.after(DATA_LOOK_MS, () => this.#look())
+    const isNoted = this.#try(`that ${plan.name} has had data cannot be written down`, () => {
+      const hasData = directory.hasData(plan.name)
+      if (hasData) directory.noteStarted(plan.name)
+      return hasData
+    })
+    if (!isNoted) this.#cancelLook = clock.after(DATA_LOOK_MS, () => this.#look())
+  }
+
+  /**
+   * What fails on a full disk, say, and happens in a timer or at the end of a process: the other members must go on. It is told once.
+   * Returns null when it has failed.
+   */
+  #try<Done>(what: string, act: () => Done): Done | null {
+    try {
+      const done = act()
+      this.#troubles.delete(what)
+      return done
+    } catch (error) {
+      const why = messageOf(error)
+      if (why !== this.#troubles.get(what)) this.#options.said(`${what}: ${why}`)
+      this.#troubles.set(what, why)
+      return null
+    }
+  }
+
+  /** For whoever has no caller that could be told, and until it has begun. */
+  #startAgain(): void {
+    const { clock, plan } = this.#options
+    const hasBegun = this.#try(`${plan.name} cannot be started`, () => {
+      this.start()
+      return true
+    })
+    if (!hasBegun) this.#cancelRestart = clock.after(AGAIN_MS, () => this.#startAgain())
   }
 
   #miss(): void {
@@ -123,7 +170,7 @@ export class MemberProcess {
         `${plan.name} is not started: it has run before, and its data are not in ${directory.file(plan.name, 'data')}. Bring them back (is a disk not mounted?), or give its place to a new member: \`holdfast cluster replace ${plan.name}\``,
       )
     this.#isMissed = true
-    this.#cancelRestart = clock.after(MISSING_LOOK_MS, () => this.start())
+    this.#cancelRestart = clock.after(MISSING_LOOK_MS, () => this.#startAgain())
   }
 
   #sayRemoved(): void {
@@ -143,7 +190,8 @@ export class MemberProcess {
     const log = directory.file(plan.name, 'etcd.log')
     const { text, isRemoved } = lastWordsIn(log, this.#logFrom)
     if (isRemoved) {
-      directory.noteRemoved(plan.name)
+      // Else the next `up` starts it, and it ends like this again.
+      this.#try(`that ${plan.name} has been removed cannot be written down`, () => directory.noteRemoved(plan.name))
       return this.#sayRemoved()
     }
     if (clock.hrtimeMs() - this.#startedMs > STEADY_MS) this.#backoffMs = BACKOFF_MS_MIN
@@ -155,7 +203,7 @@ export class MemberProcess {
     )
     this.#cancelRestart = clock.after(waitMs, () => {
       this.restarts++
-      this.start()
+      this.#startAgain()
     })
   }
 }

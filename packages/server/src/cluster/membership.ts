@@ -47,7 +47,7 @@ export async function joinAs(work: Rolling, plan: MemberPlan): Promise<void> {
   const picture = await doors.look()
   demandHealth(picture, 'adding a member')
   const peerUrl = peerUrlOf(plan)
-  const id = await register(work, peerUrl)
+  const id = await register(work, { name: plan.name, peerUrl })
   try {
     const others = picture.members.map(({ name, peerUrl: url }) => ({ name, peerUrl: url }))
     const initialCluster = initialClusterOf([...others, { name: plan.name, peerUrl }])
@@ -136,10 +136,15 @@ async function planOf(directory: ClusterDirectory, picture: Picture, asked: NewM
   return { name, host, clientPort, peerPort, etcd, generation: 1, start: { state: 'existing', initialCluster: '' } }
 }
 
-/** Returns its id. */
-async function register(work: Rolling, peerUrl: string): Promise<bigint> {
+/** Returns its id. One without a name has been registered and not started: by us, the last time. @throws ClusterFailure when another one has the address */
+async function register(work: Rolling, { name, peerUrl }: { name: string; peerUrl: string }): Promise<bigint> {
   return reconfigure(work, `registering ${peerUrl}`, async picture => {
     const found = picture.members.find(member => member.peerUrl === peerUrl)
+    if (found && found.name !== '' && found.name !== name) {
+      throw new ClusterFailure(
+        `${found.name} is a member already and is reached at ${peerUrl}: ${name} needs an address or a port of its own. Nothing has been changed.`,
+      )
+    }
     if (found) return found.id
     if (picture.leader) await work.doors.calls(picture.leader).memberAdd({ peerUrls: [peerUrl], isLearner: true })
     return null

@@ -22,8 +22,9 @@ import {
   saveAuthority,
   saveMember,
 } from './identities.ts'
+import { demandHealth } from './picture.ts'
 import { pause } from './progress.ts'
-import { type Rolling, restartOneByOne } from './rolling.ts'
+import { demandRunner, type Rolling, restartOneByOne } from './rolling.ts'
 
 /** Holdfast's servers look at their files every 10 s; then all of them use what is new. */
 const NOTICED_MS = 15_000
@@ -49,15 +50,30 @@ export function renewIfDue(directory: ClusterDirectory, surroundings: Surroundin
 
 /** First step: a new authority that everybody of this machine believes beside the old one. Nothing shows its certificates yet. */
 export async function beginAuthority(work: Rolling & Surroundings): Promise<void> {
-  const { directory } = work
+  const { directory, doors } = work
+  const purpose = 'giving members a new authority'
   const present = authorityOf(directory)
+  refuseUnfinished(directory, present)
+  demandRunner(directory)
+  demandHealth(await doors.look(), purpose)
   if (readText(nextFile(directory)) === null) {
     const next = createAuthority(directory.plan().token, work)
     writeWhole(nextFile(directory), next.pem)
   }
   const next = Authority.from(readText(nextFile(directory)) ?? '')
   writeWhole(directory.caFile, present.certificate + next.certificate)
-  await restartOneByOne(work, { purpose: 'giving members a new authority', change: plan => plan })
+  await restartOneByOne(work, { purpose, change: plan => plan })
+}
+
+/** The present authority would take the place of the one before it, which members elsewhere may still be of. @throws ClusterFailure */
+function refuseUnfinished(directory: ClusterDirectory, present: Authority): void {
+  if (certificatesIn(readText(directory.caFile) ?? '').length < 2) return
+  const pem = readText(nextFile(directory))
+  // The other case: it was the first step that was cut short, and nothing is of the new authority yet.
+  if (pem !== null && Authority.from(pem).certificate !== present.certificate) return
+  throw new ClusterFailure(
+    'The last new authority has not taken the place of the old one everywhere: first `holdfast cluster rotate-certs --ca --finish`. Nothing has been changed.',
+  )
 }
 
 /**

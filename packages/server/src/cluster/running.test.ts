@@ -1,10 +1,20 @@
 /** Who runs a cluster's directory: one process, also when two come at once to what a third has left. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../clock.ts'
 import { factsOfProcess } from '../shards/processes.ts'
 import { ClusterDirectory } from './directory.ts'
@@ -24,8 +34,34 @@ function make(name: string): ClusterDirectory {
   return directory
 }
 
-function runnerOf(directory: ClusterDirectory): Runner {
-  return new Runner({ directory, clock: systemClock, said: () => undefined })
+function runnerOf(directory: ClusterDirectory, said: (text: string) => void = () => undefined): Runner {
+  return new Runner({ directory, clock: systemClock, said })
+}
+
+/** A directory with members of a program that does this. */
+function makeWith(name: string, { script, members }: { script: string; members: string[] }) {
+  const etcd = join(folder, `${name}-etcd`)
+  writeFileSync(etcd, `#!/bin/sh\nif [ "$1" = --version ]; then echo "etcd Version: 3.5.21"; exit 0; fi\n${script}\n`)
+  chmodSync(etcd, 0o755)
+  const directory = make(name)
+  const start = { state: 'new' as const, initialCluster: '' }
+  const plan = { host: '127.0.0.1', clientPort: 1, peerPort: 2, etcd, generation: 1, start }
+  directory.change(cluster => ({ ...cluster, members: members.map(member => ({ ...plan, name: member })) }))
+  return { directory, etcd }
+}
+
+/** What runs, with its generation. */
+function generations(directory: ClusterDirectory): string {
+  const members = runningIn(directory)?.members.filter(({ process: facts }) => facts !== null) ?? []
+  return members
+    .map(({ name, generation }) => `${name} ${generation}`)
+    .sort()
+    .join()
+}
+
+async function until(look: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 200 && !look(); tries++) await sleep(50)
+  assert.ok(look())
 }
 
 test('of two that find the members of one that was killed, one runs them and the other is told who', async () => {
@@ -74,4 +110,55 @@ test('who ends leaves what another process has written down', async () => {
   writeFileSync(directory.runningFile, other)
   await runner.close()
   assert.equal(readFileSync(directory.runningFile, 'utf8'), other)
+})
+
+test('a plan that cannot be carried out is tried until it can be, is said once, and keeps no other member waiting', async () => {
+  const { directory, etcd } = makeWith('again', { script: 'exec sleep 60', members: ['m1', 'm2'] })
+  const other = `${etcd}-other`
+  writeFileSync(other, readFileSync(etcd))
+  chmodSync(other, 0o755)
+  const said: string[] = []
+  const runner = runnerOf(directory, text => said.push(text))
+  await runner.start()
+  try {
+    renameSync(etcd, `${etcd}.away`)
+    const change = (name: string) => (name === 'm2' ? { etcd: other } : {})
+    directory.change(cluster => ({
+      ...cluster,
+      members: cluster.members.map(member => ({ ...member, generation: 2, ...change(member.name) })),
+    }))
+    await until(() => generations(directory) === 'm2 2')
+    await sleep(1_500)
+    renameSync(`${etcd}.away`, etcd)
+    await until(() => generations(directory) === 'm1 2,m2 2')
+    assert.equal(said.filter(text => text.startsWith('the plan cannot be carried out')).length, 1, said.join('\n'))
+  } finally {
+    await runner.close()
+  }
+})
+
+test('members are run, also while nothing can be written down; that is said once, and done later', async () => {
+  const { directory } = makeWith('full', { script: 'sleep 0.5; exit 1', members: ['m1'] })
+  const said: string[] = []
+  const runner = runnerOf(directory, text => said.push(text))
+  await runner.start()
+  const kept = `${directory.runningFile}.kept`
+  try {
+    // Nothing can take the place of a folder, as nothing can be written on a full disk; nor can anything be made below a file.
+    renameSync(directory.runningFile, kept)
+    mkdirSync(directory.runningFile)
+    writeFileSync(join(directory.path, 'started'), '')
+    mkdirSync(join(directory.file('m1', 'data'), 'member'), { recursive: true })
+    await until(() => said.filter(text => text.includes('m1 ended with 1')).length === 2)
+    for (const text of ['which members run cannot be written down', 'that m1 has had data cannot be written down'])
+      assert.equal(said.filter(one => one.startsWith(text)).length, 1, said.join('\n'))
+  } finally {
+    remove(directory.runningFile)
+    renameSync(kept, directory.runningFile)
+    remove(join(directory.path, 'started'))
+  }
+  await until(
+    () => (runningIn(directory)?.members[0]?.restarts ?? 0) > 0 && existsSync(join(directory.path, 'started')),
+  )
+  await runner.close()
 })

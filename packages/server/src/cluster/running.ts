@@ -28,6 +28,8 @@ export type RunningMember = {
 export type Running = { process: ProcessFacts; members: RunningMember[] }
 
 const LOOK_MS = 100
+/** After a look at the plan that could not be carried out. */
+const AGAIN_MS = 1_000
 const ORPHAN_MS_MAX = 20_000
 const LOCK_MODE = 0o600
 
@@ -50,7 +52,12 @@ export class Runner {
   readonly #members = new Map<string, MemberProcess>()
   #cancelLook: () => void = () => undefined
   #turning: Promise<void> | null = null
+  /** The plan that has been carried out. */
   #seen = ''
+  /** Why it could not be, as it was told: once, not with every try. */
+  #turnTrouble = ''
+  /** Why what has been started and has ended could not be written down; empty: it is. */
+  #noteTrouble = ''
   #isOver = false
   /** null: this is not the one that runs the directory. */
   #holder: Holder | null = null
@@ -102,24 +109,35 @@ export class Runner {
     this.#record()
   }
 
-  #arm(): void {
-    this.#cancelLook = this.#options.clock.after(LOOK_MS, () => {
-      this.#turning = this.#turn()
-        .catch(error => this.#options.said(`the plan cannot be carried out: ${error}`))
-        .finally(() => {
-          this.#turning = null
-          if (!this.#isOver) this.#arm()
-        })
+  #arm(afterMs = LOOK_MS): void {
+    this.#cancelLook = this.#options.clock.after(afterMs, () => {
+      this.#turning = this.#look().then(waitMs => {
+        this.#turning = null
+        if (!this.#isOver) this.#arm(waitMs)
+      })
     })
   }
 
-  /** Makes the processes what the plan says, if it has been written since. */
+  /** What cannot be done now is tried until it can: nobody writes the plan again for that. Returns when to look next. */
+  async #look(): Promise<number> {
+    if (this.#noteTrouble !== '') this.#note()
+    try {
+      await this.#turn()
+      this.#turnTrouble = ''
+    } catch (error) {
+      const why = messageOf(error)
+      if (why !== this.#turnTrouble) this.#options.said(`the plan cannot be carried out, and is tried again: ${why}`)
+      this.#turnTrouble = why
+    }
+    return this.#turnTrouble === '' && this.#noteTrouble === '' ? LOOK_MS : AGAIN_MS
+  }
+
+  /** Makes the processes what the plan says, if it has been written since. @throws the first failure, when all that could be done is done */
   async #turn(): Promise<void> {
     const { directory } = this.#options
     const { ino, mtimeMs } = statSync(directory.planFile)
     const seen = `${ino} ${mtimeMs}`
     if (seen === this.#seen) return
-    this.#seen = seen
     const cluster = directory.plan()
     const planned = new Map(cluster.members.map(plan => [plan.name, plan]))
     for (const [name, member] of this.#members) {
@@ -127,18 +145,44 @@ export class Runner {
       if (plan?.generation === member.plan.generation) continue
       await member.stop()
       this.#members.delete(name)
-      this.#record()
+      this.#note()
     }
-    for (const plan of cluster.members) if (!this.#members.has(plan.name)) this.#startMember(cluster, plan)
+    const failures: unknown[] = []
+    for (const plan of cluster.members) {
+      if (this.#members.has(plan.name)) continue
+      try {
+        this.#startMember(cluster, plan)
+      } catch (error) {
+        // The next one may be able to.
+        this.#members.delete(plan.name)
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
+    this.#seen = seen
   }
 
   #startMember(cluster: ClusterPlan, plan: MemberPlan): void {
     const { directory, clock, said } = this.#options
     const { version } = findEtcd(plan.etcd)
-    const changed = () => this.#record()
+    const changed = () => this.#note()
     const member = new MemberProcess({ directory, cluster, plan, version, clock, said, changed })
     this.#members.set(plan.name, member)
     member.start()
+  }
+
+  /** A member has been started or is gone: that is so, also when it cannot be written down, as on a full disk. Then it is tried again. */
+  #note(): void {
+    try {
+      this.#record()
+      this.#noteTrouble = ''
+    } catch (error) {
+      const why = messageOf(error)
+      if (why !== this.#noteTrouble) {
+        this.#options.said(`which members run cannot be written down, and is tried again: ${why}`)
+      }
+      this.#noteTrouble = why
+    }
   }
 
   #record(): void {

@@ -3,7 +3,7 @@ import { alarmType } from '../engine/etcd/messages.ts'
 import { ClusterFailure } from './failure.ts'
 import { demandHealth, type MemberPicture, type Picture } from './picture.ts'
 import { pause } from './progress.ts'
-import { moveLeaderFrom, type Rolling, restartOneByOne, waitForHealth } from './rolling.ts'
+import { demandRunner, moveLeaderFrom, type Rolling, restartOneByOne, waitForHealth } from './rolling.ts'
 import { quotaOf } from './status.ts'
 
 /** A listing of many pages that has begun before is done by then, as at the compaction that happens by itself. */
@@ -60,13 +60,18 @@ export async function defragmentAll(work: Rolling): Promise<Defragmented[]> {
 export async function changeQuota(work: Rolling, quotaBytes: number): Promise<void> {
   const { directory, doors } = work
   if (quotaBytes < QUOTA_BYTES_MIN) throw new ClusterFailure(`A quota is at least ${megabytes(QUOTA_BYTES_MIN)}.`)
-  const used = Math.max(0, ...(await doors.look()).members.map(sizeOf))
+  const purpose = 'changing the quota'
+  // Before the plan has it: who starts a member next for another reason must not carry out what was refused.
+  demandRunner(directory)
+  const picture = await doors.look()
+  demandHealth(picture, purpose)
+  const used = Math.max(0, ...picture.members.map(sizeOf))
   if (used > DEFRAGMENT_SHARE * quotaBytes)
     throw new ClusterFailure(
       `The database has ${megabytes(used)}: under a quota of ${megabytes(quotaBytes)} it would be full at once, or soon. \`holdfast cluster compact\` and \`holdfast cluster defrag\` may make it smaller.`,
     )
   directory.change(cluster => ({ ...cluster, quotaBytes }))
-  await restartOneByOne(work, { purpose: 'changing the quota', change: plan => plan })
+  await restartOneByOne(work, { purpose, change: plan => plan })
   await endAlarms(work)
 }
 

@@ -114,7 +114,9 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
     reply.headers(doors.origins.headersFor(request.headers))
     if (doors.origins.isPreflight(request.method, request.headers)) return undefined
     const path = pathOf(request.raw.url ?? '')
-    if (!/^\/v[0-9]+\//.test(path) || /^\/v[12]\/openapi\.json$/.test(path))
+    // By the route that it has found, however that was spelled; where there is none, as it was written.
+    const place = request.routeOptions?.url ?? path
+    if (!/^\/v[0-9]+\//.test(place) || /^\/v[12]\/openapi\.json$/.test(place))
       return tooLong(path) ?? dryRunRefusal(request.headers)
     // Said to whoever is refused, too.
     const unknownVersion = versioned(doors, request, reply)

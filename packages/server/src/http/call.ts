@@ -3,7 +3,7 @@ import type { HoldfastError } from '@holdfast/protocol/errors'
 import type { BodyOf, OperationFields, ParamsOf, QueryOf, ReplyOf } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Asker, Command, Reply } from '../locks/model.ts'
-import type { Asking } from '../shards/port.ts'
+import type { Asking, Submitted } from '../shards/port.ts'
 import type { Caller } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { endedRefusal } from './ended.ts'
@@ -85,9 +85,10 @@ export function ask<Type extends Okay['type']>(
 ): Promise<OkayOf<Type>> {
   return new Promise((resolve, reject) => {
     const { shards, clock, exhausted } = call.doors
+    let submitted: Submitted | null = null
     const giveUp = (refused: Refused) => {
       cancelTimer()
-      submitted.detach()
+      submitted?.detach()
       reject(refused)
     }
     const cancelTimer = clock.after((waitMs ?? 0) + ANSWER_MS_MAX, () => giveUp(late(call)))
@@ -111,7 +112,9 @@ export function ask<Type extends Okay['type']>(
       },
     }
     if (waitMs !== undefined) asking.keepsSessionAlive = true
-    const submitted = shards.submit(call.caller.instance, command, asking)
+    // It may have taken a while to come here.
+    if (waitMs !== undefined && call.reply.raw.destroyed) return giveUp(refuse('unavailable'))
+    submitted = shards.submit(call.caller.instance, command, asking)
     if (waitMs !== undefined) whenGone(call, giveUp)
   })
 }

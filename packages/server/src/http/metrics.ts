@@ -2,6 +2,7 @@
  * `/metrics`: of all for those who run the service, of one instance for its own people. Without a credential only this machine is answered, as a
  * collector beside the server would ask, unless the operator has opened it: how much others do is nobody's business.
  */
+import { hostname } from 'node:os'
 import { Readable } from 'node:stream'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -58,7 +59,15 @@ async function scopeOf(doors: Doors, request: FastifyRequest): Promise<string | 
 
 /** Not what comes through a proxy, though it be trusted: what is local to it is said to be so by others. */
 function isOfThisMachine({ headers }: FastifyRequest, { address }: Presented): boolean {
-  return loopback.test(address) && !Object.keys(headers).some(name => passedOn.test(name))
+  return (
+    loopback.test(address) && isOwnName(headers.host ?? '') && !Object.keys(headers).some(name => passedOn.test(name))
+  )
+}
+
+/** A web page whose name was made to mean this machine (DNS rebinding) asks from here, too, but by that name. */
+function isOwnName(host: string): boolean {
+  const name = host.replace(/:\d+$/, '').toLowerCase()
+  return /^(localhost|127\.[0-9.]+|\[::1\])$/.test(name) || name === hostname().toLowerCase()
 }
 
 function mayRead(doors: Doors, caller: Caller, instance: string) {

@@ -4,7 +4,7 @@ import type { OperationFields } from '@holdfast/protocol/operation'
 import type { FastifyRequest } from 'fastify'
 import type { Reply } from '../locks/model.ts'
 import type { Decision } from '../policies/port.ts'
-import type { Call } from './call.ts'
+import { ANSWER_MS_MAX, type Call } from './call.ts'
 import { instanceRefusal } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { type Deed, decide, denial, note, readsNothing, sees } from './permission.ts'
@@ -84,7 +84,9 @@ async function permitSlowly(call: Call): Promise<void> {
 
 /** For which the grant would be: of the session that asks, or as the lock is configured. */
 async function ttlOf(call: Call): Promise<number> {
-  const handle = call.request.headers['holdfast-session']
+  // `/v1` knows no sessions, whatever a header says.
+  const isV1 = call.request.routeOptions.url?.startsWith('/v1/')
+  const handle = isV1 ? undefined : call.request.headers['holdfast-session']
   const { name } = call.params as { name?: string } // of the operations that acquire
   const session = typeof handle === 'string' ? call.doors.secrets.open(call.caller.instance, handle) : null
   if (session !== null) {
@@ -102,6 +104,23 @@ function read(
   command: { type: 'show_session'; session: string } | { type: 'show'; lock: string },
 ): Promise<Exclude<Reply, { ok: 'queued' }>> {
   return new Promise((resolve, reject) => {
-    doors.shards.submit(caller.instance, { ...command, by: caller.subject }, { answer: resolve, fail: reject })
+    const cancelTimer = doors.clock.after(ANSWER_MS_MAX, () => {
+      submitted.detach()
+      reject(refuse('unavailable'))
+    })
+    const submitted = doors.shards.submit(
+      caller.instance,
+      { ...command, by: caller.subject },
+      {
+        answer(reply) {
+          cancelTimer()
+          resolve(reply)
+        },
+        fail(error) {
+          cancelTimer()
+          reject(error)
+        },
+      },
+    )
   })
 }

@@ -37,6 +37,7 @@ type Body = {
   preempt?: Preemption | boolean
   grace_ms?: number
   labels?: Record<string, string>
+  value?: unknown
 }
 
 /** All must be permitted. */
@@ -51,6 +52,9 @@ export function lateDeeds({ action }: OperationFields, url: InUrl, body: Body): 
   if (preempt !== undefined) asked.preempt = preempt
   if (body.labels !== undefined) asked.labels = body.labels
   const deeds = namesOf(url, body).map((name): Deed => ({ ...asked, action, ...name }))
+  // To say what others read there is a permission of its own; whoever campaigns has it.
+  if (action === 'lock.acquire' && body.value !== undefined)
+    deeds.push(...deeds.map((deed): Deed => ({ ...deed, action: 'lock.write-value' })))
   if (preempt === undefined || preempt === 'never' || action === 'lock.preempt') return deeds
   // To take a lock from others is a permission of its own.
   return deeds.flatMap(deed => [deed, { ...deed, action: 'lock.preempt' as const }])

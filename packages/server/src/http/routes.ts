@@ -8,7 +8,8 @@ import type { App } from './listener.ts'
 import { paramsOf, queryOf } from './names.ts'
 import { permitEarly, permitLate } from './permitting.ts'
 import { lateDeeds } from './questions.ts'
-import { invalid } from './reply.ts'
+import { invalid, refuse } from './reply.ts'
+import { shutOut } from './standing.ts'
 import { bytesMisfit, type Validator, validator } from './validate.ts'
 import { whenKnown } from './when-known.ts'
 
@@ -28,6 +29,8 @@ function addOperation(app: App, doors: Doors, { operation, handle, absent }: Rou
     config: { reachesGone: operation.reachesGone ?? false },
     onRequest: (request, reply, done) => {
       try {
+        // Nothing leads here past the first checks; if something did, it would end here.
+        if (request.caller === null) throw refuse('unauthenticated')
         const ready = whenKnown(prepare(request, reply), known => {
           prepared.set(request, known)
           done()
@@ -41,6 +44,9 @@ function addOperation(app: App, doors: Doors, { operation, handle, absent }: Rou
     handler: async (request, reply) => {
       const { params, query, isHidden } = prepared.get(request)!
       const checked = checkedBody(body, request.body)
+      // It may have taken its time.
+      const ended = checked === null ? null : shutOut(doors, request.caller!)
+      if (ended) throw ended
       const call: Call = {
         // Accepted by this operation's schemas just now.
         params: params as never,

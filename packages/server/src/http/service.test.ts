@@ -100,6 +100,8 @@ test('without a credential the metrics are for this machine only, and a proxy on
     { 'x-forwarded-proto': 'https' },
     { 'x-real-ip': '192.0.2.1' },
     { via: '1.1 proxy' },
+    // A name that somebody else has made to mean this machine.
+    { host: 'evil.example:7555' },
   ]
   for (const args of [[], ['--trusted-proxies', '127.0.0.0/8']])
     await withServer(

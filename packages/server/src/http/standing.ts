@@ -10,7 +10,8 @@ import type { Cancel, Clock } from '../clock.ts'
 import type { Verdict } from '../policies/port.ts'
 import type { Registry } from '../registry/port.ts'
 import type { Caller } from './caller.ts'
-import { type Ended, isStale } from './ended.ts'
+import { type Ended, endedRefusal, isStale } from './ended.ts'
+import type { Refused } from './reply.ts'
 import { whenKnown } from './when-known.ts'
 
 /** Every stream is looked at once in this time: less than the 5 s in which a revocation must be felt. */
@@ -109,4 +110,15 @@ export function identityNow(
   // A token made for a key ends with the earlier of the two.
   const ends = [expiresAtMs, identity.expiresAtMs].filter(at => at !== null)
   return { ...identity, subject, groups, roles, expiresAtMs: ends.length > 0 ? Math.min(...ends) : null }
+}
+
+/** Why whoever was proved when the headers came may do nothing any more; null: they may, as their credential is recorded now. */
+export function shutOut(
+  { registry, clock }: { registry: Pick<Registry, 'get'>; clock: Pick<Clock, 'wallMs'> },
+  caller: Caller,
+): Refused | null {
+  const now = identityNow(caller.identity, { registry, wallMs: clock.wallMs() })
+  if (typeof now === 'string') return endedRefusal(now)
+  caller.identity = now
+  return null
 }

@@ -1,7 +1,9 @@
 /** What the core answers → the wire. Written by hand, field by field: this is the hot path, and nothing leaves that is not named here. */
+
 import type { WireGrant } from '@holdfast/protocol/frame'
 import type { Election, HolderView, V2Lock, v2Freeze, v2Value, waiterView } from '@holdfast/protocol/v2-schemas'
 import type { Static } from 'typebox'
+import { saidRequest } from '../locks/idempotency.ts'
 import type { Freeze, GrantView, LockView, Value, WaiterView } from '../locks/model.ts'
 
 /** The last moment that RFC 3339 can write with four digits for the year. */
@@ -26,7 +28,7 @@ export function wireGrant(grant: GrantView): WireGrant {
     acquired_at: timestamp(grant.at),
   }
   addShape(wire, grant)
-  if (grant.request !== null) wire.request_id = grant.request
+  if (grant.request !== null) wire.request_id = saidRequest(grant.request)
   return wire
 }
 

@@ -25,6 +25,7 @@ import {
   repeatAcquire,
   repeatSettled,
   repeatWait,
+  requestsFull,
   usedOtherwise,
 } from './requests.ts'
 import { liveSession, type SessionState, type State } from './state.ts'
@@ -36,7 +37,8 @@ type Asked = { id: string; number: number; holder: string; isNew: boolean; ttlMs
 export function acquire(draft: Draft, command: Acquire): Reply {
   const repeated = repeat(draft, command)
   if (repeated) return repeated
-  const refused = refusal(draft.state, command)
+  const rank = rankOf(draft.now, command.priority)
+  const refused = refusal(draft.state, command, rank)
   if (refused) return refused
   const entered = command.isReentrant ? reenter(draft, command) : null
   if (entered) return entered
@@ -44,7 +46,6 @@ export function acquire(draft: Draft, command: Acquire): Reply {
   const full = overLimit(draft.state, command)
   if (full) return full
   const asked = sessionOf(draft, command)
-  const rank = rankOf(draft.now, command.priority)
   draft.touches = asked.id
   if (canGrantAtOnce(draft.state, command.claims, rank)) {
     const over = grantOverQuota(draft, command)
@@ -96,16 +97,17 @@ function repeatKey(draft: Draft, asked: { key: string; digest: string } | null):
   }
   const session = liveSession(draft.state, known.session)
   const waiter = session?.waits[0]
+  if (waiter) draft.touches = known.session
   if (waiter)
     return { ok: 'queued', ticket: waiter.ticket, session: known.session, position: positionOf(draft.state, waiter) }
-  const grant = session?.grants[0]
+  const grant = session?.grants.find(held => held.lock === known.lock)
   if (!grant) return lost(draft.state, known.session)
   draft.touches = known.session
   return grantedReply(draft, known.session, [grant], 0)
 }
 
 /** Refusals that no waiting would change. */
-function refusal(state: State, command: Acquire): Refusal | null {
+function refusal(state: State, command: Acquire, rank: number): Refusal | null {
   const names = new Set(command.claims.map(claim => claim.lock))
   if (names.size < command.claims.length) {
     return { ok: false, code: 'invalid_request', field: 'locks', message: 'Each lock can be named once in a set.' }
@@ -118,7 +120,7 @@ function refusal(state: State, command: Acquire): Refusal | null {
     if (misfit) return misfit
     if (command.waitMs !== 0 && lock && lock.queue.length >= (lock.config?.queueMax ?? QUEUE_WAITERS_MAX)) {
       // Only a request that would have to wait is turned away.
-      if (!canGrantAtOnce(state, command.claims, Number.NEGATIVE_INFINITY))
+      if (!canGrantAtOnce(state, command.claims, rank))
         return { ok: false, code: 'queue_full', limit: lock.config?.queueMax ?? QUEUE_WAITERS_MAX }
     }
   }
@@ -181,6 +183,12 @@ export function sessionLimit(session: SessionState, claims: readonly { lock: str
   return { ok: false, code: 'quota_exceeded', limit: 'session_ending_bytes', max: SESSION_ENDING_BYTES_MAX }
 }
 
+/** Whether the session could not remember one more request. */
+function isOver(state: State, { session, request }: Acquire): boolean {
+  const live = typeof session === 'string' ? state.sessions.get(session) : undefined
+  return request !== null && live !== undefined && isFull(live)
+}
+
 /** Counted reentrancy, where asked for: the session's own grant, if it is at least as strong as what is asked. */
 function reenter(draft: Draft, command: Acquire): Reply | null {
   const [claim] = command.claims
@@ -189,6 +197,7 @@ function reenter(draft: Draft, command: Acquire): Reply | null {
   const grant = lock?.grants.find(held => held.session === command.session && covers(held, claim))
   if (!grant) return null
   if (grant.count >= REENTRY_MAX) return { ok: false, code: 'quota_exceeded', limit: 'reentry', max: REENTRY_MAX }
+  if (isOver(draft.state, command)) return requestsFull
   const value = { ...grant, count: grant.count + 1 }
   draft.put({ type: 'reentered', record: 'grant', lock: grant.lock, token: grant.token, value })
   remember(draft, command.session, command.request, {
@@ -262,6 +271,13 @@ function inTheWayOf({ state, now }: Draft, { claims, session }: Acquire): Held {
   return heldView(state, claims, { now, session: typeof session === 'string' ? session : null })
 }
 
+/** Who waits for permits waits under the limit of now, though he named none: who holds it, and says so, may have gone before it is his turn. */
+function withLimit({ locks }: State, claim: Claim): Claim {
+  return claim.mode === 'permits' && claim.limit === 0
+    ? { ...claim, limit: limitOf(locks.get(claim.lock), claim) }
+    : claim
+}
+
 function enqueue(draft: Draft, command: Acquire, asked: Asked, rank: number): Reply {
   open(draft, command, asked)
   const waiter: Waiter = {
@@ -269,7 +285,7 @@ function enqueue(draft: Draft, command: Acquire, asked: Asked, rank: number): Re
     session: asked.id,
     holder: asked.holder,
     task: command.task,
-    claims: command.claims,
+    claims: command.claims.map(claim => withLimit(draft.state, claim)),
     priority: command.priority,
     preempt: command.preempt,
     rank,

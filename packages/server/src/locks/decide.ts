@@ -14,7 +14,7 @@ import { configure, deleteLock, evict, forceRelease, freeze, list, show, showQue
 import { endHold, preempt, warnHold } from './preemption.ts'
 import { cancel, closeSession, endWait, expireSession, release, releaseSingle } from './release.ts'
 import { openSession, renew, renewSingle, showSession } from './sessions.ts'
-import { placeOf, type State } from './state.ts'
+import { liveSession, placeOf, type State } from './state.ts'
 
 export type { Moment } from './draft.ts'
 
@@ -25,7 +25,29 @@ export function decide(state: State, command: Command, moment: Moment): Decision
   return { reply, entries, touches, followUps, pushes, reports }
 }
 
+/** What a session of `/v2` does, by its id. */
+type OfSession = Extract<
+  Command['type'],
+  'acquire' | 'release' | 'renew' | 'close_session' | 'cancel' | 'transfer' | 'write_value'
+>
+const ofSessions: Record<OfSession, true> = {
+  acquire: true,
+  release: true,
+  renew: true,
+  close_session: true,
+  cancel: true,
+  transfer: true,
+  write_value: true,
+}
+
+/** The session that `/v1` makes for a grant is that grant's alone, and ends with it: whatever else was done in its name would stand without a session. */
+function isOfSingle({ state }: Draft, command: Command): boolean {
+  if (!(command.type in ofSessions) || !('session' in command) || typeof command.session !== 'string') return false
+  return liveSession(state, command.session)?.record.isSingle === true
+}
+
 function answer(draft: Draft, command: Command): Reply {
+  if (isOfSingle(draft, command)) return { ok: false, code: 'not_found', what: 'session' }
   switch (command.type) {
     case 'acquire':
       return acquire(draft, command)

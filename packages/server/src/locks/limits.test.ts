@@ -11,10 +11,12 @@ import {
   SESSION_REQUESTS_MAX,
   SESSIONS_MAX,
 } from '@holdfast/protocol/limits'
-import { refusedBy, tokenOf } from '../../../../test/simulation/core-replies.ts'
-import { acquireOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
+import { grantsOf, refusedBy, tokenOf } from '../../../../test/simulation/core-replies.ts'
+import { acquireOf, claimOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
+import { decide } from './decide.ts'
 import type { Command, IdempotencyKey } from './model.ts'
-import { QUEUE_SHOWN_MAX } from './operating.ts'
+import { ENDED_AT_ONCE, QUEUE_SHOWN_MAX } from './operating.ts'
+import { NOTICES_AT_ONCE } from './preemption.ts'
 import { ENDED_MAX, Endings } from './state.ts'
 
 const by = 'test'
@@ -129,4 +131,55 @@ test('the last ENDED_MAX endings are remembered', () => {
   assert.equal(endings.find(1), 'forced')
   endings.add(ENDED_MAX + 1, 'expired')
   assert.deepEqual([endings.find(1), endings.find(2), endings.find(ENDED_MAX + 1)], [null, 'forced', 'expired'])
+})
+
+test('a session remembers SESSION_REQUESTS_MAX requests, of whatever kind; what ends nothing is not remembered', () => {
+  const world = large()
+  const session = world.open(1e9)
+  const { token } = grantsOf(world.do(acquireOf(session, ['x'], { request: 'first' })))[0]!
+  const cancel = (cancels: string): Command => ({ type: 'cancel', by, session, cancels, request: null })
+  for (let count = 1; count < SESSION_REQUESTS_MAX; count++) world.do(cancel(`c${count}`))
+  refusedBy(world.do(cancel('one more')), 'session_requests', SESSION_REQUESTS_MAX)
+  const write: Command = { type: 'write_value', by, session, lock: 'x', token, value: 'v', request: 'w' }
+  refusedBy(world.do(write), 'session_requests', SESSION_REQUESTS_MAX)
+  assert.equal(world.do({ ...write, request: null }).ok, true)
+  const enter = acquireOf(session, ['x'], { request: 'r', isReentrant: true })
+  refusedBy(world.do(enter), 'session_requests', SESSION_REQUESTS_MAX)
+  const release = (request: string): Command => ({
+    type: 'release',
+    by,
+    session,
+    grants: [{ lock: 'x', token }],
+    request,
+  })
+  world.do(release('z'))
+  const size = world.state.sessions.get(session)?.requests?.size
+  world.do(release('z2'))
+  assert.equal(world.state.sessions.get(session)?.requests?.size, size)
+})
+
+test('one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE notices; the rest follows', () => {
+  const world = large()
+  const hold = (lock: string, count: number) => {
+    for (let index = 0; index < count; index++)
+      tokenOf(world.do(acquireOf(world.open(1e9), [claimOf(lock, { mode: 'shared' })])))
+  }
+  const moment = () => ({ now: world.now, at: 0 })
+  hold('ended', ENDED_AT_ONCE + 1)
+  const force: Command = { type: 'force_release', by, lock: 'ended', token: null, reason: 'r', now: true }
+  const ended = decide(world.state, force, moment())
+  assert.equal(ended.entries.filter(({ type }) => type === 'forced').length, ENDED_AT_ONCE)
+  assert.equal(ended.followUps.length, 1)
+  world.do(force)
+  assert.equal(world.state.locks.get('ended'), undefined)
+  hold('told', NOTICES_AT_ONCE + 1)
+  const preempting = acquireOf(world.open(1e9), ['told'], { waitMs: null, priority: 9, preempt: 'graceful' })
+  const noticed = decide(world.state, preempting, moment())
+  assert.equal(noticed.entries.filter(({ type }) => type === 'preempting').length, NOTICES_AT_ONCE)
+  for (const follow of noticed.followUps) world.do(follow)
+  assert.ok(world.state.locks.get('told')?.grants.every(({ notice }) => notice !== null))
+  hold('warned', NOTICES_AT_ONCE + 1)
+  const operator: Command = { type: 'preempt', by, lock: 'warned', token: null, reason: 'r', graceMs: 1_000 }
+  const warned = decide(world.state, operator, moment()).entries
+  assert.equal(warned.filter(({ type }) => type === 'preempting').length, NOTICES_AT_ONCE)
 })

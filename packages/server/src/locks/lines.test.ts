@@ -1,7 +1,7 @@
 /** Lines before locks: who is looked at when something before them goes, and what a line may not be asked for. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
-import { grantsOf, isGranted, queued, releaseOf } from '../../../../test/simulation/core-replies.ts'
+import { grantsOf, isGranted, queued, refused, releaseOf } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 import type { Claim } from './model.ts'
 
@@ -68,4 +68,36 @@ test('what a line of several waits for is said of the lock that it is about', ()
   const reply = world.do(acquireOf(c, ['y']))
   assert(reply.ok === false && reply.code === 'invalid_request')
   assert.equal(reply.field, 'mode')
+})
+
+test('who waits for permits and named no limit waits under the one of now, whoever goes meanwhile', () => {
+  const world = new World()
+  const [a, b] = [world.open(), world.open()]
+  const first = grantsOf(world.do(acquireOf(a, [permits('s', 1, 1)])))
+  const waiting = queued(world.do(acquireOf(b, [permits('s', 1)], wait)))
+  world.do(releaseOf(a, first))
+  assert.ok(isGranted(world, waiting))
+})
+
+test('a limit that is lowered below what somebody waits for ends that wait, and the others go on', () => {
+  const world = new World()
+  const limited = (limit: number) =>
+    world.do({ type: 'configure', by: 'test', lock: 's', fields: { limit }, replaces: true, ifVersion: null })
+  const [a, b, c] = [world.open(), world.open(), world.open()]
+  limited(5)
+  const all = grantsOf(world.do(acquireOf(a, [permits('s', 5)])))
+  const large = queued(world.do(acquireOf(b, [permits('s', 4)], wait)))
+  const small = queued(world.do(acquireOf(c, [permits('s', 1)], wait)))
+  limited(3)
+  world.do(releaseOf(a, all))
+  assert.deepEqual([isGranted(world, large), isGranted(world, small)], [false, true])
+})
+
+test('a line is as long as it may be also where whoever comes could share with the holders', () => {
+  const world = new World()
+  world.do({ type: 'configure', by: 'test', lock: 'x', fields: { queueMax: 2 }, replaces: true, ifVersion: null })
+  grantsOf(world.do(acquireOf(world.open(), [shared('x')])))
+  queued(world.do(acquireOf(world.open(), ['x'], wait)))
+  queued(world.do(acquireOf(world.open(), [shared('x')], wait)))
+  assert.equal(refused(world.do(acquireOf(world.open(), [shared('x')], wait))), 'queue_full')
 })

@@ -46,10 +46,19 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
   const over = configOverQuota(draft, before, config)
   if (over) return over
   draft.put({ type: 'configured', record: 'config', lock: command.lock, value: config, why: { by: draft.by } })
+  endWaitsBeyond(draft, command.lock, config.limit)
   pump(draft, command.lock)
   const view = lockView(draft.state, command.lock, draft.now)
   if (!view) throw new Error('a lock that was configured is not there')
   return { ok: true, type: 'configured', isNew: before === null, lock: view }
+}
+
+/** Who waits for more permits than there are now would wait for ever, and all behind him. */
+function endWaitsBeyond(draft: Draft, name: string, limit: number | null): void {
+  if (limit === null) return
+  for (const { ticket, claims } of draft.state.locks.get(name)?.queue ?? [])
+    if (claims.some(({ lock, permits }) => lock === name && permits > limit))
+      draft.follow({ type: 'abandon', ticket, by: 'service' })
 }
 
 function matches(config: Config | null, ifVersion: IfVersion): boolean {
@@ -99,6 +108,9 @@ export function deleteLock(draft: Draft, command: Of<'delete_lock'>): Reply {
   return { ok: true, type: 'done' }
 }
 
+/** Grants of one lock that one decision ends or gives notice of: each says why, to its holder and to who reads the trail, and all must fit one batch. */
+export const ENDED_AT_ONCE = 128
+
 /** Ends grants over their holders' heads. The next grant still waits for the last promise made to them, unless `now` says otherwise. */
 export function forceRelease(draft: Draft, command: Of<'force_release'>): Reply {
   const lock = draft.state.locks.get(command.lock)
@@ -106,7 +118,10 @@ export function forceRelease(draft: Draft, command: Of<'force_release'>): Reply 
   const named = command.token === null ? null : grantOf(lock, command.token)
   if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
   const grants = named ? [named] : [...lock.grants]
-  for (const grant of grants) {
+  const { by } = draft
+  // The rest in turns of their own: all that is said of so many would not fit a batch.
+  for (const { lock: name, token } of grants.slice(ENDED_AT_ONCE)) draft.follow({ ...command, lock: name, token, by })
+  for (const grant of grants.slice(0, ENDED_AT_ONCE)) {
     const promiseUntilMs = command.now ? 0 : (liveSession(draft.state, grant.session)?.deadlineMs ?? draft.now)
     // The operator's `now` means now: no lock-delay either.
     endGrant(draft, grant, { type: 'forced', reason: command.reason, isUnclean: !command.now, promiseUntilMs })

@@ -13,6 +13,9 @@ import { isCompatible } from './queue.ts'
 import { grantOf, liveSession } from './state.ts'
 import { noteWhose } from './whose.ts'
 
+/** Notices that one decision gives: all must fit one batch. Who has been told is not told again, so the next ones are the others. */
+export const NOTICES_AT_ONCE = 128
+
 const strength: Record<Preemption, number> = { never: 0, graceful: 1, immediate: 2 }
 
 /** Gives notice to all who hold what the first waiter wants, if it asked to preempt and ranks above them. */
@@ -30,7 +33,13 @@ export function giveNotices(draft: Draft, waiter: Waiter): void {
       continue
     const subject = liveSession(draft.state, waiter.session)?.record.by ?? draft.by
     const reason = `a request of priority ${waiter.priority}`
-    for (const grant of below) notify(draft, grant, { by: waiter.holder, subject, reason, graceMs })
+    let told = 0
+    for (const grant of below) {
+      if (!notify(draft, grant, { by: waiter.holder, subject, reason, graceMs })) continue
+      if (++told < NOTICES_AT_ONCE) continue
+      draft.follow({ type: 'pump', lock: claim.lock, by: 'service' })
+      break
+    }
   }
 }
 
@@ -46,23 +55,24 @@ function preemptionOf(lock: Lock, asked: Preemption): Preemption {
 
 type Warning = Cause & { graceMs: number }
 
-/** Puts the grant under notice, or shortens the notice it is under. Ends it if its time is over already. */
-export function notify(draft: Draft, grant: Grant, { graceMs, ...notice }: Warning): void {
+/** Puts the grant under notice, or shortens the notice it is under. Ends it if its time is over already. Returns whether there was anything to do. */
+export function notify(draft: Draft, grant: Grant, { graceMs, ...notice }: Warning): boolean {
   const minHoldMs = draft.state.locks.get(grant.lock)?.config?.minHoldMs ?? 0
   const endsMs = Math.max(draft.now + graceMs, grant.sinceMs + minHoldMs)
-  if (grant.notice && grant.notice.endsMs <= endsMs) return
+  if (grant.notice && grant.notice.endsMs <= endsMs) return false
   const session = liveSession(draft.state, grant.session)
   // Its deadline as it stands now: whatever was promised before this notice does not reach beyond it.
   const promiseUntilMs = session?.deadlineMs ?? draft.now
   if (endsMs <= draft.now) {
     endGrant(draft, grant, { ...ending(notice), promiseUntilMs })
-    return
+    return true
   }
   const change = draft.change(grant.session)
   const value: Grant = { ...grant, notice: { ...notice, endsMs, promiseUntilMs, change } }
   const told: Why = { by: causeOf(notice), reason: notice.reason, session: grant.session, holder: grant.holder, change }
   const why = noteWhose(told, draft.state, grant.session, draft.from)
   draft.put({ type: 'preempting', record: 'grant', lock: grant.lock, token: grant.token, value, why })
+  return true
 }
 
 type Cause = Pick<Notice, 'by' | 'subject' | 'reason'>
@@ -127,7 +137,10 @@ export function preempt(draft: Draft, command: Extract<Command, { type: 'preempt
   const named = command.token === null ? null : grantOf(lock, command.token)
   const grants = command.token === null ? [...lock.grants] : named ? [named] : []
   if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
-  for (const grant of grants) notify(draft, grant, { by: draft.by, reason: command.reason, graceMs: command.graceMs })
+  const { by } = draft
+  for (const { lock: name, token } of grants.slice(NOTICES_AT_ONCE)) draft.follow({ ...command, lock: name, token, by })
+  for (const grant of grants.slice(0, NOTICES_AT_ONCE))
+    notify(draft, grant, { by, reason: command.reason, graceMs: command.graceMs })
   pump(draft, command.lock)
   return {
     ok: true,

@@ -52,7 +52,7 @@ export function usedPermits(lock: Lock): number {
 export function limitOf(lock: Lock | undefined, claim: { limit: number; lock: string }): number {
   if (!lock) return claim.limit
   const waiting = lock.queue[0]?.claims.find(other => other.lock === lock.name)
-  return lock.config?.limit ?? lock.grants[0]?.limit ?? lock.delays[0]?.limit ?? waiting?.limit ?? claim.limit
+  return lock.config?.limit ?? lock.grants[0]?.limit ?? lock.delays[0]?.limit ?? (waiting?.limit || claim.limit)
 }
 
 /** The lowest slots that neither a grant nor a delay occupies. */

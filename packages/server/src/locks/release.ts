@@ -3,8 +3,8 @@
 import type { Draft } from './draft.ts'
 import { endGrant, giveUp, pump, pumpAll } from './grants.ts'
 import { memoryOf, remember } from './memory.ts'
-import type { Command, Grant, Reply } from './model.ts'
-import { alreadySettled, isStillHeld, lost, recall, usedOtherwise } from './requests.ts'
+import type { Command, Grant, Reply, RequestId } from './model.ts'
+import { alreadySettled, isFull, isStillHeld, lost, recall, requestsFull, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
@@ -55,6 +55,8 @@ function leaveAll(draft: Draft, grants: readonly Grant[], { session, request }: 
     endGrant(draft, only, { type: 'released', remembers })
     return 0
   }
+  // What has ended before says so whenever it is asked.
+  if (grants.length === 0) return 0
   let left = 0
   for (const grant of new Set(grants)) left = Math.max(left, leave(draft, grant))
   remember(draft, session, request, { did: 'release', left })
@@ -134,18 +136,25 @@ export function cancel(draft: Draft, command: Of<'cancel'>): Reply {
     for (const claim of waiter.claims) pump(draft, claim.lock)
   }
   const did = recall(session, command.cancels)
-  // Settled while it waited, and granted since: the grants still say which request they came of.
-  const isOf = (grant: Grant) =>
-    did !== null && did !== 'settled' && did.did === 'acquire'
-      ? did.grants.some(({ token }) => token === grant.token)
-      : grant.request === command.cancels
-  for (const grant of session.grants.filter(isOf)) {
+  const grants = session.grants.filter(grant => isOfRequest(grant, command.cancels, did))
+  for (const grant of grants) {
     leave(draft, grant)
     pump(draft, grant.lock)
   }
   if (did === 'settled') return { ok: true, type: 'done' }
+  // Of a request that has not come, and perhaps never will: a session may have only so many of them.
+  if (!waiter && grants.length === 0 && did === null && isFull(session)) return requestsFull
   if (did?.did !== 'cancel') remember(draft, command.session, command.cancels, { did: 'cancel' })
   return { ok: true, type: 'done' }
+}
+
+/** Whether the request has granted it, and has not been taken back before. */
+function isOfRequest(grant: Grant, request: RequestId, did: ReturnType<typeof recall>): boolean {
+  if (did === null) return grant.request === request
+  // Settled while it waited, and granted since: the grant still says which request it came of. Once it has been entered again it is another's too, and
+  // whether this cancel is the first of its kind nobody knows any more.
+  if (did === 'settled') return grant.request === request && grant.count === 1
+  return did.did === 'acquire' && did.grants.some(({ token }) => token === grant.token)
 }
 
 /** The connection on which somebody waited has gone, or the wait's time is up. */

@@ -135,3 +135,16 @@ test('a cancel gives back all that its request was granted, and nothing else', (
     ['other'],
   )
 })
+
+test('a cancel that is repeated ends nothing that another request has entered since', () => {
+  const world = new World()
+  const session = world.open()
+  const enter = (request: number) => granted(world.do(acquireOf(session, ['x'], { isReentrant: true, request })))
+  enter(1)
+  enter(2)
+  const cancel: Command = { type: 'cancel', by: 'test', session, cancels: 1, request: 3 }
+  for (let times = 0; times < 2; times++) {
+    world.do(cancel)
+    assert.equal(world.state.locks.get('x')?.grants[0]?.count, 1)
+  }
+})

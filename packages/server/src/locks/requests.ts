@@ -36,6 +36,13 @@ export const usedOtherwise: Refusal = {
   message: 'This request id has been used for a different call of this session.',
 }
 
+export const requestsFull: Refusal = {
+  ok: false,
+  code: 'quota_exceeded',
+  limit: 'session_requests',
+  max: SESSION_REQUESTS_MAX,
+}
+
 export function isFull(session: SessionState): boolean {
   return (session.requests?.size ?? 0) >= SESSION_REQUESTS_MAX
 }

@@ -40,7 +40,7 @@ export interface Registry {
    * Throws `unavailable` when the outcome is unknown after trying for a while.
    */
   change(deed: Deed, decide: () => readonly Put[]): Promise<void>
-  /** Adds to the trail what changed nothing (denials). Buffered for a second; what is beyond `DENIALS_MAX` a second is counted, not kept. */
+  /** Adds to the trail what changed nothing (denials). Told in bunches (`denials.ts`); what is beyond their bounds is counted, not kept. */
   note(deed: Deed): void
   /** Called after each change from anywhere, when `get` already answers with it. */
   onChange(listener: (puts: readonly Put[]) => void): () => void

@@ -2,19 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Engine } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
-import { FakeClock } from '../shards/testing.ts'
+import { FakeClock, TestEngine } from '../shards/testing.ts'
 import { VIEW_MS_MAX } from './freshness.ts'
 import type { Deed, Put } from './port.ts'
 import type { RoleRecord } from './records.ts'
-import {
-  CHANGE_MS_MAX,
-  DENIALS_MAX,
-  FOLLOW_MS,
-  openRegistry,
-  PUTS_MAX,
-  RECORD_BYTES_MAX,
-  TRAIL_LINKS_MAX,
-} from './registry.ts'
+import { CHANGE_MS_MAX, FOLLOW_MS, openRegistry, PUTS_MAX, RECORD_BYTES_MAX, TRAIL_LINKS_MAX } from './registry.ts'
 import { decodeHead, encode, hashLink, registryKeysUnder } from './store.ts'
 
 const keys = registryKeysUnder('holdfast')
@@ -203,19 +195,29 @@ test('TRAIL_LINKS_MAX links are kept, and a thousand more before they are droppe
   assert.equal(await engine.read(keys.link(1)), null)
 })
 
-test('DENIALS_MAX denials a second are kept, those beyond are counted', async () => {
-  const { clock, registry } = await opened()
-  const denied: Deed = { ...deed, action: 'lock.acquire', outcome: 'denied', status: 403 }
-  for (let index = 0; index < DENIALS_MAX; index++) registry.note(denied)
-  await clock.pass(1_100)
-  for (let index = 0; index < DENIALS_MAX + 3; index++) registry.note(denied)
+test('denials come into the trail, and a change that was answered as unknown is not begun when the store is back', async () => {
+  const engine = new TestEngine()
+  const { clock, registry } = await opened(engine)
+  registry.note({ ...deed, action: 'lock.acquire', outcome: 'denied', status: 403 })
   await clock.pass(1_100)
   const { links } = await registry.trail({ after: 0, limit: 10 })
   assert.deepEqual(
     links.map(({ deeds }) => deeds.length),
-    [DENIALS_MAX, DENIALS_MAX + 1],
+    [1],
   )
-  assert.match(links[1]!.deeds.at(-1)!.reason, /and 3 more/)
+  engine.hold(() => true)
+  const first = registry.change(deed, () => [role('first')])
+  const second = registry.change(deed, () => [role('second')])
+  const told = Promise.allSettled([first, second])
+  await clock.pass(CHANGE_MS_MAX + 100)
+  engine.letGo()
+  await clock.pass(5_000)
+  assert.deepEqual(
+    (await told).map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  assert.ok(registry.get('role', 'first'), 'it had been sent')
+  assert.equal(registry.get('role', 'second'), null)
 })
 
 test('RECORD_BYTES_MAX for a record, PUTS_MAX for a change: one more is refused, and nothing is written', async () => {

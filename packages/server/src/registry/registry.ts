@@ -21,6 +21,7 @@ import {
   type KeyValue,
   type Write,
 } from '../engine/engine.ts'
+import { Denials } from './denials.ts'
 import { Freshness } from './freshness.ts'
 import { KnownRecords } from './known.ts'
 import type { Deed, Put, Registry, Trail } from './port.ts'
@@ -48,9 +49,6 @@ export const TRAIL_LINKS_MAX = 100_000
 const DROPPED_AT_ONCE = 1_000
 /** One record as it is stored. */
 export const RECORD_BYTES_MAX = 64 * 1024
-/** Deeds without a change that one server keeps in a second; more are counted. */
-export const DENIALS_MAX = 100
-const DENIALS_MS = 1_000
 const PAGE_MAX = 500
 /** Head, link and dropped links are three of the operations of a commit, its check one more. */
 export const PUTS_MAX = COMMIT_OPERATIONS_MAX - 8
@@ -96,14 +94,13 @@ class StoredRegistry implements OpenedRegistry {
   #last: Promise<unknown> = Promise.resolve()
   #cancelTimer: Cancel = () => undefined
   readonly #freshness: Freshness
-  #denials: Deed[] = []
-  #denialsLost = 0
-  #cancelDenials: Cancel | null = null
+  readonly #denials: Denials
 
   constructor(options: RegistryOptions) {
     this.#options = options
     this.#freshness = new Freshness(options.clock)
     this.#keys = registryKeysUnder(options.root)
+    this.#denials = new Denials(options.clock, deeds => this.#writeDenials(deeds))
   }
 
   get seq(): number {
@@ -136,21 +133,32 @@ class StoredRegistry implements OpenedRegistry {
   async close(): Promise<void> {
     this.#stopped.abort()
     this.#cancelTimer()
-    this.#cancelDenials?.()
+    this.#denials.close()
     const { clock } = this.#options
     // A store that is away is not waited for.
     const tooLong = new Promise<void>(resolve => void clock.after(CLOSE_MS_MAX, resolve))
-    await Promise.race([this.#flushDenials().then(() => this.#last), tooLong])
+    await Promise.race([this.#denials.flush().then(() => this.#last), tooLong])
   }
 
   async change(deed: Deed, decide: () => readonly Put[]): Promise<void> {
     let cancel: Cancel = () => undefined
+    const unknown = new HoldfastError(
+      'unavailable',
+      'The store has not answered: whether this has been done is not known.',
+    )
+    let isLate = false
     const tooLate = new Promise<never>((_, reject) => {
-      const unknown = () =>
-        reject(new HoldfastError('unavailable', 'The store has not answered: whether this has been done is not known.'))
-      cancel = this.#options.clock.after(CHANGE_MS_MAX, unknown)
+      cancel = this.#options.clock.after(CHANGE_MS_MAX, () => {
+        isLate = true
+        reject(unknown)
+      })
     })
-    const done = this.#inTurn(() => this.#changeNow([deed], decide))
+    // What has not been sent by then, or has surely not been done, is not begun minutes later, over what others have done meanwhile.
+    const inTime = () => {
+      if (isLate) throw unknown
+      return decide()
+    }
+    const done = this.#inTurn(() => this.#changeNow([deed], inTime))
     // Told by the race, if it is still on.
     done.catch(() => undefined)
     try {
@@ -161,12 +169,7 @@ class StoredRegistry implements OpenedRegistry {
   }
 
   note(deed: Deed): void {
-    if (this.#denials.length >= DENIALS_MAX) {
-      this.#denialsLost++
-      return
-    }
-    this.#denials.push(deed)
-    this.#cancelDenials ??= this.#options.clock.after(DENIALS_MS, () => void this.#flushDenials())
+    this.#denials.note(deed)
   }
 
   async trail({ after, limit }: { after: number; limit: number }): Promise<{ links: Trail[]; more: boolean }> {
@@ -350,13 +353,7 @@ class StoredRegistry implements OpenedRegistry {
     }
   }
 
-  async #flushDenials(): Promise<void> {
-    this.#cancelDenials = null
-    const [deeds, lost] = [this.#denials, this.#denialsLost]
-    if (deeds.length === 0) return
-    this.#denials = []
-    this.#denialsLost = 0
-    if (lost > 0) deeds.push({ ...deeds.at(-1)!, target: '', trace: '', reason: `and ${lost} more in the same second` })
+  async #writeDenials(deeds: Deed[]): Promise<void> {
     await this.#inTurn(() => this.#changeNow(deeds, () => [])).catch((error: unknown) =>
       this.#failed('denials could not be written to the trail', error),
     )

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { test } from 'node:test'
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { WebSocket } from 'ws'
@@ -12,7 +12,7 @@ import { systemRandom } from '../random.ts'
 import { NotTaken } from '../shards/callers.ts'
 import type { Answer, Asking, SessionPush, WatchSink } from '../shards/port.ts'
 import type { Peer } from './peer.ts'
-import { PEER_PATH, PeerSockets } from './sockets.ts'
+import { GREETING_BYTES_MAX, PEER_PATH, PeerSockets } from './sockets.ts'
 
 const clusterKey = 'a'.repeat(64)
 const show: Command = { type: 'show', by: 'test', lock: 'a' }
@@ -196,4 +196,31 @@ test('whoever does not prove to know the key of the cluster is cut off, and asks
     await Promise.race([once(socket, 'close'), answered])
   }
   assert.equal(one.asked.length, 0)
+})
+
+test('of a stranger GREETING_BYTES_MAX bytes are taken, and what is longer is not even read', async t => {
+  const one = await started('one')
+  const http = createServer()
+  t.after(async () => {
+    await one.close()
+    http.close()
+  })
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  // Listening on a host and port, the address is no text.
+  const { port } = http.address() as AddressInfo
+  const readOf = async (bytes: number) => {
+    const met = once(http, 'upgrade')
+    const socket = new WebSocket(`ws://127.0.0.1:${port}${PEER_PATH}`)
+    socket.on('error', () => undefined)
+    const [request, taken, head] = (await met) as Parameters<typeof one.sockets.accept>
+    one.sockets.accept(request, taken, head)
+    await once(socket, 'message')
+    const closed = once(taken, 'close')
+    socket.send('['.repeat(bytes))
+    await closed
+    return (taken as Socket).bytesRead
+  }
+  assert.ok((await readOf(GREETING_BYTES_MAX - 1_000)) > GREETING_BYTES_MAX - 1_000)
+  assert.ok((await readOf(64 * 1024 * 1024)) < 1024 * 1024)
 })

@@ -28,6 +28,8 @@ const PEER_FRAME_BYTES_MAX = 256 * 1024 * 1024
 /** The other end does not read: it is cut, and what was under way is unknown. */
 const BUFFERED_BYTES_MAX = 256 * 1024 * 1024
 const NONCE_BYTES = 16
+/** What is said before the proof: names and nonces. Of a stranger nothing longer is even read. */
+export const GREETING_BYTES_MAX = 4 * 1024
 
 export type SocketOptions = {
   here: Here
@@ -63,10 +65,11 @@ export class PeerSockets extends Links {
 
   /** An upgrade on `PEER_PATH`. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#greet(websocket))
+    const stopCounting = cutBeyond(socket, GREETING_BYTES_MAX)
+    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#greet(websocket, stopCounting))
   }
 
-  #greet(socket: WebSocket): void {
+  #greet(socket: WebSocket, proved: () => void): void {
     const { here, clock, random } = this.#options
     const nonce = randomHex(random, NONCE_BYTES)
     this.#accepted.add(socket)
@@ -79,6 +82,7 @@ export class PeerSockets extends Links {
         if (!isSame(proof, proofOf(this.#key, 'dial', [nonce, theirs, server, here.server]))) return transport.close()
         socket.send(JSON.stringify({ proof: proofOf(this.#key, 'accept', [nonce, theirs, server, here.server]) }))
         transport.proved()
+        proved()
         accepted = new Accepted({ transport, local: here.local, told: here.told, clock })
       },
       closed: () => {
@@ -182,16 +186,32 @@ class SocketTransport implements Transport {
   }
 
   #ping(): void {
-    this.#cancelTimer = this.#clock.after(PING_MS, () => {
+    // After what lies in the socket has been read: this process may have been the one that paused.
+    const look = () => {
+      if (this.#socket.readyState !== WebSocket.OPEN) return
       if (!this.#isAlive) return this.close()
       this.#isAlive = false
       this.#socket.ping()
       this.#ping()
-    })
+    }
+    this.#cancelTimer = this.#clock.after(PING_MS, () => this.#clock.afterPoll(look))
   }
 }
 
+/** Ends the connection when more has come in than that, before anybody has looked at it. Until the returned function is called. */
+function cutBeyond(socket: Duplex, bytesMax: number): () => void {
+  let bytes = 0
+  const count = (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes > bytesMax) socket.destroy()
+  }
+  socket.on('data', count)
+  return () => void socket.off('data', count)
+}
+
+/** @throws when it is nothing that a server would say */
 function parse(text: string): { server: string; nonce: string; proof: string } {
+  if (text.length > GREETING_BYTES_MAX) throw new Error('too long for a greeting')
   const said = (JSON.parse(text) ?? {}) as Record<string, unknown> // read as unknown fields of anything
   const field = (name: string) => (typeof said[name] === 'string' ? (said[name] as string) : '')
   return { server: field('server'), nonce: field('nonce'), proof: field('proof') }

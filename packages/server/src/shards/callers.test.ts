@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Command } from '../locks/model.ts'
+import { NotTaken } from './callers.ts'
 import { acquireOf, isAppend, startServer, tokenOf, type World } from './testing.ts'
 
 const single = (lock: string, waitMs: number, key: string | null = null): Command => ({
@@ -175,4 +176,36 @@ test('instances know nothing of each other', async () => {
   assert.ok(opened.ok && opened.type === 'session')
   const granted = await server.ask(server.acquire(opened.session.id, 'a'), { instance: 'other' })
   tokenOf(granted)
+})
+
+test('who comes again under the same request before the end of the former connection was looked at keeps the place', async () => {
+  const world = await heldLock()
+  const { server, clock, holder, token } = world
+  const command = single('a', 60_000, 'key')
+  const former = server.tell(command, { keepsSessionAlive: true })
+  await clock.settle()
+  const again = server.tell(command, { keepsSessionAlive: true })
+  former.detach()
+  await clock.settle()
+  assert.equal(await waitersOf(world, 'a'), 1)
+  await server.ask(server.release(holder, 'a', token))
+  tokenOf(again.answer)
+})
+
+test('a wait whose end was decided and never sent is told that this is unknown, as it still stands in line', async () => {
+  const { server, clock, engine, holder, token } = await heldLock()
+  const heard = server.tell(single('a', 60_000), { keepsSessionAlive: true })
+  await clock.settle()
+  engine.hold(isAppend)
+  server.tell({ type: 'open_session', by: 'test', ttlMs: 5_000, labels: null })
+  await clock.settle()
+  const behind = server.tell(server.release(holder, 'a', token))
+  await clock.settle()
+  const closing = server.shards.close()
+  engine.letGo()
+  await clock.settle()
+  await closing
+  assert.ok(behind.failed instanceof NotTaken)
+  assert.equal(heard.failed?.code, 'unavailable')
+  assert.ok(!(heard.failed instanceof NotTaken))
 })

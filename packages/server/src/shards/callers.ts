@@ -24,6 +24,8 @@ export class Arrival implements Submitted {
   readonly #onDetach: (arrival: Arrival) => void
   /** While it waits in line. */
   wait: { ticket: number; session: string } | null = null
+  /** Its place in line is durable: it is in the log, whatever becomes of what is decided next. */
+  isInLine = false
   isDetached = false
   /** Kept apart from `asking`, which goes with its connection. */
   readonly keepsSessionAlive: boolean
@@ -97,6 +99,11 @@ export class Callers {
     if (arrival.wait === null || this.#waiting.get(arrival.wait.ticket) !== arrival) return false
     if (!arrival.keepsSessionAlive) this.#forget(arrival)
     return arrival.keepsSessionAlive
+  }
+
+  /** Whether somebody is there who would hear how this wait ends. */
+  isHeard(ticket: number): boolean {
+    return this.#waiting.get(ticket)?.isDetached === false
   }
 
   isKept(session: string): boolean {

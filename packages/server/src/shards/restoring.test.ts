@@ -3,12 +3,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NUMBERS_PER_EPOCH } from '../locks/state.ts'
 import { EPOCH_MAX } from './ownership.ts'
-import { ABOVE_TOKEN_MAX, EPOCHS_SKIPPED, raiseAboveBackup, TokensExhausted, WAIT_MS_MIN } from './restoring.ts'
+import {
+  ABOVE_TOKEN_MAX,
+  EPOCHS_ABOVE_TOKEN,
+  EPOCHS_SKIPPED,
+  raiseAboveBackup,
+  TokensExhausted,
+  WAIT_MS_MIN,
+} from './restoring.ts'
 import { countingRandom, restart, startServer, TestEngine, type World } from './testing.ts'
 
 const root = 'test'
 
-function restoring(world: World, more: { aboveToken?: number; waitMs?: number } = {}) {
+function restoring(world: World, more: { aboveToken?: number; aboveEpoch?: number; waitMs?: number } = {}) {
   const { engine, clock } = world
   return raiseAboveBackup({
     engine: new TestEngine(engine.store),
@@ -17,6 +24,7 @@ function restoring(world: World, more: { aboveToken?: number; waitMs?: number } 
     root,
     aboveToken: more.aboveToken ?? null,
     waitMs: more.waitMs ?? null,
+    ...(more.aboveEpoch === undefined ? {} : { aboveEpoch: more.aboveEpoch }),
   })
 }
 
@@ -34,12 +42,23 @@ test('tokens after a restore are larger than all that can have been given out si
   assert.ok(after > restored.aboveToken, `${after} is not above ${restored.aboveToken}`)
 })
 
+test('a backup that was restored before goes on above what that cluster may have given out', async () => {
+  const [first, second] = [await startServer(), await startServer()]
+  const [one] = (await restoring(first)).shards
+  const { shards, aboveToken } = await restoring(second, { aboveEpoch: one!.epoch })
+  assert.equal(shards[0]?.epoch, one!.epoch + EPOCHS_SKIPPED)
+  // Also when the token that is said is one of before the first time.
+  const third = await restoring(await startServer(), { aboveEpoch: one!.epoch, aboveToken: 1 })
+  assert.ok(third.aboveToken > one!.epoch * NUMBERS_PER_EPOCH && third.aboveToken < aboveToken)
+})
+
 test('the highest token that was seen can be said, and is passed', async () => {
   let world = await startServer()
   await world.server.grant(await world.server.session(15_000), 'a')
   const seen = 123_456 * NUMBERS_PER_EPOCH + 789
   const { aboveToken } = await restoring(world, { aboveToken: seen })
-  assert.equal(aboveToken, 123_457 * NUMBERS_PER_EPOCH)
+  // With room for what has drawn from the same numbers since, unseen: sessions, waits, owners.
+  assert.equal(aboveToken, (123_456 + EPOCHS_ABOVE_TOKEN) * NUMBERS_PER_EPOCH)
   world = await restart(world)
   await world.clock.pass(WAIT_MS_MIN + 1_000)
   assert.ok((await world.server.grant(await world.server.session(15_000), 'b')) > seen)
@@ -47,7 +66,7 @@ test('the highest token that was seen can be said, and is passed', async () => {
 
 test('a restore that would leave no exact tokens is refused', async () => {
   const world = await startServer()
-  const last = (EPOCH_MAX - 1) * NUMBERS_PER_EPOCH - 1
+  const last = (EPOCH_MAX - EPOCHS_ABOVE_TOKEN) * NUMBERS_PER_EPOCH - 1
   await assert.rejects(restoring(world, { aboveToken: last + NUMBERS_PER_EPOCH }), /beyond the last one/)
   const { aboveToken } = await restoring(world, { aboveToken: last })
   assert.ok(aboveToken > last && Number.isSafeInteger(aboveToken + 2 * NUMBERS_PER_EPOCH - 1))

@@ -36,6 +36,8 @@ export type Restoring = {
   root: string
   /** The highest token that anybody has seen; null when that is not known. */
   aboveToken: number | null
+  /** The epoch with which a store that was restored from the same backup began; absent: none was. */
+  aboveEpoch?: number
   /** For how long nothing is granted; null: the longest TTL that is found, or `WAIT_MS_MIN` if that is longer. */
   waitMs: number | null
 }
@@ -51,8 +53,13 @@ export type Restored = {
 
 /** 2^16 changes of owner, one every 2 s, are a day and a half of flapping that the backup knows nothing of. */
 export const EPOCHS_SKIPPED = 2 ** 16
-/** The last two epochs are the one that is above it, and that of the owner that comes. */
-export const ABOVE_TOKEN_MAX = (EPOCH_MAX - 1) * NUMBERS_PER_EPOCH - 1
+/**
+ * Above the highest token that anybody has seen: sessions and waits draw from the same numbers and each new owner takes an epoch, without a token that anybody
+ * would see. Eight minutes of flapping, not a day, so that there is a way on when the larger step would be beyond the last epoch.
+ */
+export const EPOCHS_ABOVE_TOKEN = 2 ** 8
+/** The last epoch is that of the owner that comes. */
+export const ABOVE_TOKEN_MAX = (EPOCH_MAX - EPOCHS_ABOVE_TOKEN) * NUMBERS_PER_EPOCH - 1
 /** Sessions opened after the backup may have had longer TTLs than those in it. */
 export const WAIT_MS_MIN = 60_000
 /** Entries of one batch: far below what a commit may have. */
@@ -82,7 +89,7 @@ export async function raiseAboveBackup(options: Restoring): Promise<Restored> {
   for (let shard = 0; shard < meta.shards; shard++) found.push(await readShard(options, keys, shard))
   const waitMs = options.waitMs ?? Math.max(WAIT_MS_MIN, ...found.map(({ longestTtlMs }) => longestTtlMs))
   const untilAt = clock.wallMs() + waitMs
-  const epoch = epochAbove(found, options.aboveToken)
+  const epoch = epochAbove(found, options)
   const instances = [SERVICE_INSTANCE, ...(await registered(engine, keys))]
   for (const shard of found) await raise({ ...options, keys, shard, shards: meta.shards, epoch, untilAt, instances })
   await forgetServers(engine, keys)
@@ -125,14 +132,17 @@ async function readShard({ engine, clock }: Restoring, keys: Keys, shard: number
   return { shard, ownerRevision: owner?.revision ?? 0, highestEpoch, longestTtlMs, recovered }
 }
 
-function epochAbove(found: readonly Found[], aboveToken: number | null): number {
-  const highest = Math.max(...found.map(({ highestEpoch }) => highestEpoch))
+function epochAbove(found: readonly Found[], { aboveToken, aboveEpoch = 0 }: Restoring): number {
+  const highest = Math.max(aboveEpoch, ...found.map(({ highestEpoch }) => highestEpoch))
   const epoch =
-    aboveToken === null ? highest + EPOCHS_SKIPPED : Math.max(highest, Math.floor(aboveToken / NUMBERS_PER_EPOCH)) + 1
+    aboveToken === null
+      ? highest + EPOCHS_SKIPPED
+      : Math.max(highest, Math.floor(aboveToken / NUMBERS_PER_EPOCH)) + EPOCHS_ABOVE_TOKEN
   // The owner that comes takes the next one.
   if (epoch < EPOCH_MAX) return epoch
   const beyond = `Epoch ${epoch} is beyond the last one (${EPOCH_MAX - 1}): tokens would no longer be exact.`
-  if (highest + 1 >= EPOCH_MAX) throw new TokensExhausted(`${beyond} The backup itself has used them up.`)
+  if (highest + EPOCHS_ABOVE_TOKEN >= EPOCH_MAX)
+    throw new TokensExhausted(`${beyond} The backup itself, or what was restored from it, has used them up.`)
   throw new TokensExhausted(
     aboveToken === null
       ? `${beyond} Say the highest token that was ever seen (--above-token).`

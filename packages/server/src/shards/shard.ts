@@ -104,7 +104,8 @@ export class Shard {
 
   submit(instance: string, command: Command, asking: Asking | null): Arrival {
     const arrival = new Arrival({ instance, command, asking, onDetach: this.#onDetach })
-    if (this.#isClosing || this.#isLost || this.#queue.length >= QUEUE_COMMANDS_MAX) {
+    const isFull = asking !== null && this.#queue.length >= QUEUE_COMMANDS_MAX
+    if (this.#isClosing || this.#isLost || isFull) {
       // Not before the caller has what `submit` returns.
       if (asking) this.#options.clock.afterPoll(() => arrival.fail(new NotTaken()))
       return arrival
@@ -182,7 +183,8 @@ export class Shard {
   readonly #onDetach = (arrival: Arrival): void => {
     const instance = this.#working?.instances.get(arrival.instance)
     if (!instance || !arrival.wait || !instance.callers.release(arrival)) return
-    this.submit(arrival.instance, { type: 'abandon', ticket: arrival.wait.ticket, by: 'service' }, null)
+    const { ticket } = arrival.wait
+    this.submit(arrival.instance, { type: 'abandon', ticket, isOfGone: true, by: 'service' }, null)
   }
 
   #schedule(): void {
@@ -380,8 +382,9 @@ export class Shard {
 
   #failTurns(): void {
     for (const arrival of this.#flying?.turn.callers() ?? []) arrival.fail(unknownOutcome())
-    // Decided, and never sent to the store.
-    for (const arrival of this.#open?.turn.callers() ?? []) arrival.fail(new NotTaken())
+    // Decided, and never sent to the store; but whose wait that would have ended still stands in line, in the log.
+    for (const arrival of this.#open?.turn.callers() ?? [])
+      arrival.fail(arrival.isInLine ? unknownOutcome() : new NotTaken())
     this.#flying = null
     this.#open = null
   }

@@ -106,6 +106,8 @@ export class Turn {
     if (arrival.isForsaken) return
     const { command } = arrival
     const instance = this.#options.instance(arrival.instance)
+    // Who waited has gone, and has come back under the same request before that was looked at.
+    if (command.type === 'abandon' && command.isOfGone && instance.callers.isHeard(command.ticket)) return
     this.commands++
     if (arrival.asking) this.asked++
     if (command.type === 'thaw' && !arrival.asking && !this.#isThawDue(instance, command.prefix)) return
@@ -132,9 +134,10 @@ export class Turn {
   /** Everything that rests on the turn leaves. Only when it is durable. */
   leave(push: (pushed: Pushed) => void): void {
     for (const { arrival, reply } of this.#outcomes) {
-      if (reply.ok === 'queued')
+      if (reply.ok === 'queued') {
+        arrival.isInLine = true
         arrival.asking?.queued?.({ ticket: reply.ticket, session: reply.session, position: reply.position })
-      else if (arrival.isForsaken) this.#giveBack(arrival, reply)
+      } else if (arrival.isForsaken) this.#giveBack(arrival, reply)
       else arrival.answer(reply)
     }
     for (const pushed of this.#pushes) push(pushed)
@@ -218,7 +221,8 @@ export class Turn {
   }
 
   #abandon(arrival: Arrival, ticket: number): void {
-    if (arrival.keepsSessionAlive) this.#options.submit(arrival.instance, { type: 'abandon', ticket, by: 'service' })
+    if (arrival.keepsSessionAlive)
+      this.#options.submit(arrival.instance, { type: 'abandon', ticket, isOfGone: true, by: 'service' })
   }
 
   /** Of this grant nobody was told; and when its session was made for it, and no key names that, nobody can ask for it. */

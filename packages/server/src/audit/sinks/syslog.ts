@@ -87,12 +87,16 @@ export class SyslogSink implements Sink {
   }
 
   #written(socket: Socket, text: string): Promise<void> {
-    return this.#inTime((resolve, reject) => {
-      if (socket.destroyed) reject(new Error('the connection has been closed'))
-      socket.once('close', () => reject(new Error('the connection has been closed')))
+    let closed: () => void = () => undefined
+    const written = this.#inTime<void>((resolve, reject) => {
+      closed = () => reject(new Error('the connection has been closed'))
+      if (socket.destroyed) closed()
+      socket.once('close', closed)
       socket.write(text, error => (error ? reject(error) : resolve()))
       return () => socket.destroy()
     })
+    // A connection lasts for months, and what waits for its end keeps the text that was sent.
+    return written.finally(() => socket.off('close', closed))
   }
 
   #sendDatagrams(target: { host: string; port: number }, records: readonly AuditRecord[]): Promise<void> {

@@ -45,7 +45,8 @@ const CIPHER = 'aes-256-gcm'
 const FOREIGN_MODE = 0o077
 /** What a KMS makes of 32 bytes is some hundred bytes. */
 const WRAPPED_CHARS_MAX = 16_384
-const KMS = 'kms'
+/** What `Wrapped.by` says of a KMS, whichever of its keys it has used. */
+export const KMS = 'kms'
 
 export function keySourceOf(config: KeySourceConfig, surroundings: Surroundings): KeySource {
   switch (config.type) {
@@ -55,6 +56,22 @@ export function keySourceOf(config: KeySourceConfig, surroundings: Surroundings)
       return new LocalSource(() => keyFromCommand(config.command, surroundings.clock), surroundings.random)
     case 'kms':
       return new KmsSource(config.command, surroundings.clock)
+  }
+}
+
+/** While data keys are wrapped by another source (`rewrap`) each of them is wrapped by the one or the other. */
+export function eitherOf({ from, to }: { from: KeySource; to: KeySource }): KeySource {
+  return {
+    wrap: (secret, context) => to.wrap(secret, context),
+    async unwrap(wrapped, context) {
+      try {
+        return await from.unwrap(wrapped, context)
+      } catch (error) {
+        if (!(error instanceof KeyUnavailable)) throw error
+        // When neither unwraps it, it is the key that the server has which is to be put right.
+        return to.unwrap(wrapped, context).catch(() => Promise.reject(error))
+      }
+    },
   }
 }
 

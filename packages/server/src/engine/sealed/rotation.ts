@@ -8,12 +8,14 @@
  * re-encryption comes round until nothing is left under an old key, and only then, in a commit that checks that no other rotation has come
  * between, the old keys go. Whatever was sealed under them and is still on its way to the store can no longer be committed.
  */
+import { timingSafeEqual } from 'node:crypto'
 import { type Clock, instant, most } from '../../clock.ts'
 import { commitKnown, pause } from '../commit.ts'
 import type { Engine, KeyValue } from '../engine.ts'
 import { dataKeyOf } from './envelope.ts'
+import { KeyUnavailable } from './failures.ts'
 import { encodeKeyRecord, SEAL_FORMAT } from './key-records.ts'
-import type { KeySource } from './key-source.ts'
+import { type KeySource, KMS, type Wrapped } from './key-source.ts'
 import { contextOf, type Keyring } from './keyring.ts'
 import type { SealedEngine } from './sealed.ts'
 
@@ -50,6 +52,8 @@ const PIECE_BYTES = 256 * 1024
 const ROUND_MS = 500
 /** A server that has only just taken a shard has not heard of the rotation before it. */
 const ROUNDS_PER_REMINDER = 20
+/** Servers change the record of a data key once in minutes of work: so many times in a row is no accident. */
+const REWRAPPING_ROUNDS_MAX = 100
 
 /** What each data key seals; reads the whole store. */
 export async function statusOf(store: SealedEngine, root: string): Promise<KeyStatus[]> {
@@ -96,31 +100,63 @@ export async function reencrypt(
   }
 }
 
-/** Wraps all data keys by another source; the store then opens with that one only. */
+/**
+ * Wraps all data keys by another source; the store then opens with that one only. Each key is a commit of its own, so when this ends in between some
+ * are wrapped by the one source and some by the other: done again, it goes on from there, through a keyring that opens with either (`eitherOf`).
+ */
 export async function rewrap(keyring: Keyring, store: SealedEngine, options: Rewrapping): Promise<number> {
-  const { from, to, clock } = options
-  let rewrapped = 0
-  for (const { id, modRevision, ...record } of await keyring.list()) {
-    const context = contextOf(id)
-    const secret = await from.unwrap(record.wrapped, context)
-    const value = encodeKeyRecord({ ...record, wrapped: await to.wrap(secret, context) })
-    secret.fill(0)
-    const key = keyring.places.key(id)
-    const checks = [{ key, modRevision }]
-    const writes = [{ key, value }]
-    const known = await commitKnown({
-      engine: store.inner,
-      clock,
-      checks,
-      writes,
-      passedAt: found => (found[0] && Buffer.compare(found[0].value, value) === 0 ? found[0].modRevision : null),
-      onUnknown: () => undefined,
-    })
-    // A server has put seals aside meanwhile, or a key has been made: begin again; those that are done already are found wrapped by `to`.
-    if (!known.ok) throw new Error('The data keys were changed meanwhile. Do it again.')
-    rewrapped++
+  const wrapped = new Set<string>()
+  for (let round = 0; round < REWRAPPING_ROUNDS_MAX; round++) {
+    let isLeft = false
+    for (const { id, modRevision, ...record } of await keyring.list()) {
+      if (wrapped.has(record.wrapped.text)) continue
+      const anew = await wrappedAnew(record.wrapped, contextOf(id), options)
+      if (!anew) continue
+      // The key may have been changed meanwhile: what was found in this round is looked at again in the next.
+      isLeft = true
+      const value = encodeKeyRecord({ ...record, wrapped: anew })
+      const key = keyring.places.key(id)
+      const known = await commitKnown({
+        engine: store.inner,
+        clock: options.clock,
+        checks: [{ key, modRevision }],
+        writes: [{ key, value }],
+        passedAt: found => (found[0] && Buffer.compare(found[0].value, value) === 0 ? found[0].modRevision : null),
+        onUnknown: () => undefined,
+      })
+      if (known.ok) wrapped.add(anew.text)
+    }
+    // A server that has not heard of it may have made another key under the former source.
+    if (!isLeft) return wrapped.size
   }
-  return rewrapped
+  throw new Error('The data keys are changed all the time. Do it again.')
+}
+
+/** Null: it is wrapped by `to` as it is. @throws KeyUnavailable when neither unwraps it, or each makes something else of it */
+async function wrappedAnew(wrapped: Wrapped, context: string, { from, to }: Rewrapping): Promise<Wrapped | null> {
+  const [former, own] = [await unwrapped(from, wrapped, context), await unwrapped(to, wrapped, context)]
+  const secret = former.secret ?? own.secret
+  if (!secret) throw former.error
+  try {
+    if (own.secret && !timingSafeEqual(secret, own.secret))
+      throw new KeyUnavailable('The two key-encryption keys unwrap one data key differently: one of them is wrong.')
+    // What a KMS opens may still be wrapped by another key of it; to wrap it once more does no harm.
+    return own.secret && wrapped.by !== KMS ? null : await to.wrap(secret, context)
+  } finally {
+    former.secret?.fill(0)
+    own.secret?.fill(0)
+  }
+}
+
+type Unwrapped = { secret: Buffer; error: null } | { secret: null; error: KeyUnavailable }
+
+async function unwrapped(source: KeySource, wrapped: Wrapped, context: string): Promise<Unwrapped> {
+  try {
+    return { secret: await source.unwrap(wrapped, context), error: null }
+  } catch (error) {
+    if (error instanceof KeyUnavailable) return { secret: null, error }
+    throw error
+  }
 }
 
 export type Rewrapping = { from: KeySource; to: KeySource; clock: Clock }

@@ -206,6 +206,25 @@ test('data keys are wrapped anew without touching a value; the former key then o
   await close()
 })
 
+test('a KMS that opens what another key of it has wrapped is no reason to leave a data key under that other', async () => {
+  const kms = (command: string) => keySourceOf({ type: 'kms', command }, surroundings)
+  const [from, to] = [
+    kms('cat'),
+    kms('if [ $HOLDFAST_KMS_OPERATION = wrap ]; then sed s/^/new:/; else sed s/^new://; fi'),
+  ]
+  const { engine, put, close } = await world({ source: from })
+  await put('test/a', 'kept')
+  await engine.keyring.rotate()
+  assert.equal(await rewrap(engine.keyring, engine, { from, to, clock: systemClock }), 2)
+  for (const { wrapped } of await engine.keyring.list()) assert.match(wrapped.text, /^new:/)
+  // One of the two is not what wrapped them, and says nothing of it.
+  const wrong = kms('tr A-Za-z N-ZA-Mn-za-m')
+  const both = { from: kms('sed s/^new://'), to: kms('sed s/^new:// | tr A-Za-z N-ZA-Mn-za-m'), clock: systemClock }
+  await assert.rejects(rewrap(engine.keyring, engine, both), /differently/)
+  await assert.rejects(rewrap(engine.keyring, engine, { ...both, from: wrong, to: wrong }), KeyUnavailable)
+  await close()
+})
+
 test('a key file is private, well-formed, and never quoted', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-key.'))
   const path = join(folder, 'key')

@@ -97,7 +97,9 @@ export async function refuseGiving(call: Asking, given: Given): Promise<void> {
 function hasAll({ caller, doors }: Pick<Call, 'doors' | 'caller'>, given: Given): boolean {
   const { identity, instance } = caller
   const { roles = [], groups = [], subject = identity.subject, actions = [] } = given
-  const own = new Set(identity.roles.map(roleIdOf))
+  // A role of one's own instance is another one than that of the same name elsewhere.
+  const isHome = identity.instance === instance
+  const own = new Set(identity.roles.map(roleIdOf).filter(role => isHome || builtInRole(role)))
   if (!roles.every(role => own.has(roleIdOf(role)))) return false
   const member = new Set(identity.groups.map(groupSubject))
   if (!groups.every(group => member.has(groupSubject(group)))) return false

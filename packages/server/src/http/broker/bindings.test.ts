@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { CREDENTIALS_MAX } from '@holdfast/protocol/limits'
 import { BINDING_KEYS_MAX } from '../../administration/bindings.ts'
 import { type Json, type TestServer, withServer } from '../../testing.ts'
-import { bind, bindingAt, CRN, call, ended, type Got, GUID, order } from './testing.ts'
+import { bind, bindingAt, CRN, call, ended, type Got, GUID, idsOf, order } from './testing.ts'
 
 const asKey = (server: TestServer, key: string) => server.ask('GET', '/v2/whoami', { key })
 
@@ -75,5 +75,29 @@ test('a binding succeeds another with its subject, ends when it was said to, and
     assert.equal((await server.ask('POST', `/v2/credentials/${id}/revoke`, within)).status, 200)
     const revoked = await bind(server, 'b2', { parameters })
     assert.equal(revoked.status, 409, 'what was revoked is not had back by asking again')
+  })
+})
+
+test('a platform that may not give it gets no key of a subject that policies give more, neither again nor as its successor', async () => {
+  await withServer(async server => {
+    await order(server)
+    const made = await server.ask('POST', '/v2/credentials', {
+      body: { name: 'platform', roles: ['editor', 'writer'] },
+    })
+    const { service_id, standard } = await idsOf(server)
+    const asPlatform = (binding: string, more = {}) => {
+      const body = { service_id, plan_id: standard, parameters: { role: 'writer' }, ...more }
+      return call(server, 'PUT', bindingAt(GUID, binding), { body, authorization: `Bearer ${made.body.api_key}` })
+    }
+    const first = await asPlatform('b1')
+    assert.equal(first.status, 201)
+    assert.equal((await asPlatform('b1')).status, 200, 'as long as it is worth no more')
+    const { subject } = (await asKey(server, first.body.credentials.apikey)).body
+    const within = { 'holdfast-instance': GUID }
+    const policy = { subjects: [subject], roles: ['administrator'], locks: ['*'] }
+    assert.equal((await server.ask('POST', '/v2/policies', { headers: within, body: policy })).status, 201)
+    for (const asked of [await asPlatform('b1'), await asPlatform('b2', { predecessor_binding_id: 'b1' })])
+      assert.deepEqual([asked.status, asked.body.error], [403, 'Forbidden'])
+    assert.equal((await bind(server, 'b1')).status, 200, 'who may grant anything gives it')
   })
 })

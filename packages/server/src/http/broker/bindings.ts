@@ -2,7 +2,7 @@
 import { RECORD_NAME_CHARS_MAX } from '@holdfast/protocol/limits'
 import { serviceKeyCredentials } from '@holdfast/protocol/service-key'
 import type { Static } from 'typebox'
-import { bindingKey, bind as bindKey, noBinding, unbind as unbindKeys } from '../../administration/bindings.ts'
+import { bindingKey, bind as bindKey, heirOf, noBinding, unbind as unbindKeys } from '../../administration/bindings.ts'
 import { orderedInstance } from '../../administration/orders.ts'
 import { rolesMisfit } from '../../policies/fitness.ts'
 import { roleIdOf } from '../../policies/roles.ts'
@@ -24,9 +24,10 @@ export async function bind(asked: Asked): Promise<Answered> {
   planOf(asked, body.plan_id)
   const binding = nameOf(asked, 'binding_id')
   const { parameters = {}, predecessor_binding_id: successorOf = null } = body
-  const roles = await rolesOf(asked, instance, parameters)
+  const inherits = heirOf(options(asked), { instance: instance.id, binding, successorOf })?.subject ?? null
+  const roles = await rolesOf(asked, instance, { parameters, inherits })
   const bound = { name: binding.slice(-RECORD_NAME_CHARS_MAX), roles, expiresAtMs: endOf(parameters) }
-  const made = await bindKey(options(asked), asked.by, { instance: instance.id, binding, bound, successorOf })
+  const made = await bindKey(options(asked), asked.by, { instance: instance.id, binding, bound, successorOf, inherits })
   return {
     status: made.isNew ? 201 : 200,
     body: { credentials: credentialsOf(asked, { instance, ...made }), ...metadataOf(made.record) },
@@ -65,12 +66,17 @@ function bindingOf(asked: Asked): { instance: string; binding: string } | null {
 type Parameters = Static<typeof bindingParameters>
 
 /** @throws {Refused} or {HoldfastError} when there is no such role, or the platform may not give it */
-async function rolesOf(asked: Asked, { id }: InstanceRecord, parameters: Parameters): Promise<string[]> {
+async function rolesOf(
+  asked: Asked,
+  { id }: InstanceRecord,
+  { parameters, inherits }: { parameters: Parameters; inherits: string | null },
+): Promise<string[]> {
   const roles = [roleIdOf(roleNamed(parameters.role ?? parameters.role_crn ?? ROLE))]
   // In the instance that the key will be of.
   const within = { ...asked, caller: { ...asked.caller, instance: id } }
   refuseMisfit(rolesMisfit(roles, isOwnRole(within)))
-  await refuseGiving(within, { roles })
+  // A key of a subject that policies give more is worth more than its roles.
+  await refuseGiving(within, { roles, ...(inherits !== null && { subject: inherits }) })
   return roles
 }
 

@@ -18,6 +18,7 @@ import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { sees } from '../permission.ts'
 import { failed, refused } from '../reply.ts'
+import { shutOut } from '../standing.ts'
 import { validator } from '../validate.ts'
 import { timestamp, wireGrant } from '../views.ts'
 import { whenKnown } from '../when-known.ts'
@@ -44,6 +45,8 @@ export const closeCodes = {
 } as const
 /** A client that does not answer the close gets this long; then the socket is cut. */
 const CLOSE_MS_MAX = 5_000
+/** A frame of somebody who has proved nothing yet: a `hello` with the longest token, and requests behind it. What is longer is not even parsed. */
+export const HELLO_CHARS_MAX = 64 * 1024
 /** A refused client is told once; this often at most is a connection told that its messages are malformed. */
 export const MALFORMED_MAX = 100
 /**
@@ -139,6 +142,8 @@ export class Connection {
     this.isAlive = true
     if (this.#socket.readyState !== this.#socket.OPEN) return
     if (isBinary) return this.close(closeCodes.notText, 'Frames are text: JSON arrays of messages.')
+    if (this.#caller === null && String(data).length > HELLO_CHARS_MAX)
+      return this.close(closeCodes.policy, `Without a credential a frame has at most ${HELLO_CHARS_MAX} characters.`)
     let messages: unknown
     try {
       messages = JSON.parse(String(data))
@@ -188,6 +193,8 @@ export class Connection {
     if (this.#state !== 'greeting') return
     if (!caller)
       return this.#reject({ code: 'unauthenticated', message: 'No credential, or one that is not valid here.' })
+    const ended = shutOut(this.#doors, caller)
+    if (ended) return this.#reject(ended.wire)
     this.#caller = caller
     const { trace } = this.#arrived
     const asked = { request: message, trace, ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT }

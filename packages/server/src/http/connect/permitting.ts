@@ -1,6 +1,7 @@
 /** Whether a message of a connection is permitted. */
 import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, ClientRequest } from '@holdfast/protocol/frame'
+import type { Action } from '@holdfast/protocol/operation'
 import { type Decision, type Verdict, verdictOf } from '../../policies/port.ts'
 import { type Caller, instanceRefusal } from '../caller.ts'
 import type { Doors } from '../doors.ts'
@@ -64,17 +65,37 @@ type One = { asked: Asked; deed: Deed }
 
 function refusalOf(doors: Doors, caller: Caller, { asked, deed }: One): WireError | null | Promise<WireError | null> {
   const known = decide(doors, caller, deed)
+  const more = moreOf(asked.request, deed)
   // As nearly always: nothing is made for it.
-  if (!(known instanceof Promise) && known.permitted && (deed.preempt ?? 'never') === 'never') return null
+  if (!(known instanceof Promise) && known.permitted && more === none) return null
   return whenKnown(known, decision => {
     if (!decision.permitted) return refusal(doors, caller, { asked, deed, decision })
-    if (deed.preempt === undefined || deed.preempt === 'never') return null
-    // To take a lock from others is a permission of its own.
-    const preempting: Deed = { ...deed, action: 'lock.preempt' }
-    return whenKnown(decide(doors, caller, preempting), other =>
-      other.permitted ? null : refusal(doors, caller, { asked, deed: preempting, decision: other }),
-    )
+    const later: Promise<WireError | null>[] = []
+    for (const action of more) {
+      const other: Deed = { ...deed, action }
+      const error = whenKnown(decide(doors, caller, other), decision =>
+        decision.permitted ? null : refusal(doors, caller, { asked, deed: other, decision }),
+      )
+      if (error instanceof Promise) later.push(error)
+      else if (error) return error
+    }
+    return firstOf(later)
   })
+}
+
+const none: readonly Action[] = []
+
+/** To take a lock from others is a permission of its own, and so is to say what others read there. */
+function moreOf(request: Asked['request'], { action, preempt = 'never' }: Deed): readonly Action[] {
+  if (action !== 'lock.acquire') return none
+  const takes = preempt !== 'never'
+  const writes = 'value' in request && request.value !== undefined
+  if (!takes && !writes) return none
+  return [...(takes ? (['lock.preempt'] as const) : []), ...(writes ? (['lock.write-value'] as const) : [])]
+}
+
+function firstOf(errors: Promise<WireError | null>[]): null | Promise<WireError | null> {
+  return errors.length === 0 ? null : Promise.all(errors).then(all => all.find(error => error !== null) ?? null)
 }
 
 type All = { asked: Asked; names: readonly { name: string }[] }
@@ -90,7 +111,7 @@ function refusalOfAll(
     if (error instanceof Promise) later.push(error)
     else if (error) return error
   }
-  return later.length === 0 ? null : Promise.all(later).then(errors => errors.find(error => error !== null) ?? null)
+  return firstOf(later)
 }
 
 type Denied = One & { decision: Decision }

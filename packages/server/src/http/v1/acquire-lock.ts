@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { REQUEST_ID_BYTES_MAX, V1_TTL_SECONDS_DEFAULT } from '@holdfast/protocol/limits'
 import type { BodyOf } from '@holdfast/protocol/operation'
 import { v1 } from '@holdfast/protocol/v1'
+import { ownKey } from '../../locks/idempotency.ts'
 import type { Acquire } from '../../locks/model.ts'
 import { askCounted } from '../acquiring.ts'
 import { answer, askerOf, type Call, nowAt, route } from '../call.ts'
@@ -64,7 +65,7 @@ function keyOf(call: Call, name: string, body: Body): Rest['key'] {
   }
   const fields = Object.entries(body).sort(([one], [other]) => (one < other ? -1 : 1))
   return {
-    key,
+    key: ownKey(key, call.caller.subject),
     digest: createHash('sha256')
       .update(JSON.stringify([name, fields]))
       .digest('base64url'),
