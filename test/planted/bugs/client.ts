@@ -199,8 +199,8 @@ export const clientBugs: readonly Bug[] = [
     rules: ['P15', 'I5'],
     does: 'A grant that the server lists and nobody here knows is held until its session ends.',
     file: `${client}/session.ts`,
-    find: '    this.giveBack(unexpected(unknown, this.#mailbox, token => this.ledger.wasTakenUp(token)))\n',
-    replace: '',
+    find: '      this.giveBack(Array.from({ length: grant.count ?? 1 }, () => grant))\n',
+    replace: '      if (grant.token < 0) this.giveBack([grant])\n',
     test: resume(
       'on resume, a grant that nobody here knows is given back, one that is asked for or transferred is not',
     ),
