@@ -65,7 +65,6 @@ export async function clusterWork<Result>(
   } finally {
     progress.done()
     doors.close()
-    endWhenSaid()
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeListener(name, stop)
   }
 }
@@ -107,11 +106,6 @@ function encryptionNamed(): ClusterRoom.KeySourceConfig | null {
   if (path) return { type: 'file', path: resolve(path) }
   if (command) return { type: 'command', command }
   return kms ? { type: 'kms', command: kms } : null
-}
-
-/** A connection that a member has taken and does not answer, because it is stopped, would keep this process for minutes. */
-function endWhenSaid(): void {
-  process.stdout.write('', () => process.stderr.write('', () => process.exit()))
 }
 
 function isOfOutside(error: unknown): boolean {
