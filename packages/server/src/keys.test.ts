@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Clock, systemClock } from './clock.ts'
-import { EngineFatal } from './engine/engine.ts'
+import { type Engine, EngineFatal } from './engine/engine.ts'
 import { StoreInUse } from './engine/lmdb/holder.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'
 import { keySourceOf } from './engine/sealed/key-source.ts'
@@ -34,6 +34,19 @@ async function world(t: TestContext) {
     sealed.commit({ checks: [], writes: [{ key: `${ROOT}/${key}`, value: Buffer.from(value) }] })
   await put('meta', 'a cluster')
   return { engine, sealed, put, sources: { args: ['--data', data, '--encryption-key-file', path], env: {} } }
+}
+
+/** The engine, whose commits somebody else makes. */
+function committing(engine: Engine, commit: Engine['commit']): Engine {
+  return {
+    name: engine.name,
+    read: (key, options) => engine.read(key, options),
+    list: options => engine.list(options),
+    watch: options => engine.watch(options),
+    size: () => engine.size(),
+    close: () => engine.close(),
+    commit,
+  }
 }
 
 /** Time that passes when it is waited for, and tells of each wait. */
@@ -145,18 +158,12 @@ test('when the server ends in the middle, the command says so and ends', async t
     const { engine, put, sources } = await world(t)
     const ending: { close(): unknown } = { close: () => undefined }
     let commits = 0
-    const served = await serveEngine({
-      name: 'lmdb',
-      read: (key, options) => engine.read(key, options),
-      list: options => engine.list(options),
-      watch: options => engine.watch(options),
-      size: () => engine.size(),
-      close: () => engine.close(),
-      commit(request) {
+    const served = await serveEngine(
+      committing(engine, request => {
         if (++commits === last) void ending.close()
         return engine.commit(request)
-      },
-    })
+      }),
+    )
     ending.close = served.close
     await engine.serveAt(served)
     await put('registry/a', 'sealed under the first key')
@@ -184,15 +191,11 @@ test('keys that were wrapped anew in part are wrapped anew by the same command, 
   await writeFile(next, 'b2'.repeat(32), { mode: 0o600 })
   const to = { type: 'file', path: next } as const
   let commitsLeft = 1
-  const served = await serveEngine({
-    name: 'lmdb',
-    read: (key, options) => engine.read(key, options),
-    list: options => engine.list(options),
-    watch: options => engine.watch(options),
-    size: () => engine.size(),
-    close: () => engine.close(),
-    commit: request => (commitsLeft-- > 0 ? engine.commit(request) : Promise.reject(new EngineFatal('killed'))),
-  })
+  const served = await serveEngine(
+    committing(engine, request =>
+      commitsLeft-- > 0 ? engine.commit(request) : Promise.reject(new EngineFatal('killed')),
+    ),
+  )
   t.after(served.close)
   await engine.serveAt(served)
   await assert.rejects(withKeys(sources, keys => keys.rewrap(to)))

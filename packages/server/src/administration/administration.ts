@@ -3,6 +3,7 @@
  * its trail. Who may do it has been asked before; what would make no sense is refused here, with what was expected.
  */
 import { HoldfastError, type WireError } from '@holdfast/protocol/errors'
+import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Clock } from '../clock.ts'
 import type { Explanation } from '../policies/explain.ts'
 import type { Question } from '../policies/port.ts'
@@ -89,6 +90,18 @@ export function recordsIn<K extends 'credential' | 'policy' | 'role'>(
   const found: Records[K][] = []
   for (const record of registry.all(kind)) if (record.instance === instance) found.push(record)
   return found
+}
+
+/**
+ * Whoever asked was permitted in an instance that was there; when the change is decided it may have been deleted, or be gone for good. What is given to it
+ * then would outlive it: nothing takes it back. The service's own is always there, with or without its record.
+ * @throws {HoldfastError} `not_found`, or `invalid_request` while it can still be restored
+ */
+export function refuseGone({ registry }: AdministrationOptions, instance: string): void {
+  if (instance === SERVICE_INSTANCE) return
+  const record = registry.get('instance', instance)
+  if (!record) throw notFound(`There is no instance \`${instance}\`.`)
+  if (record.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted: restore it first.')
 }
 
 /** A short id that nobody else has: 64 random bits. */

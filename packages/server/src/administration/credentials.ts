@@ -1,6 +1,5 @@
 /** Credentials of an instance: made, rotated with overlap, revoked, deleted. The secret is returned once and kept nowhere. */
 import { CREDENTIALS_MAX, OVERLAP_MS_MAX } from '@holdfast/protocol/limits'
-import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { mintKey } from '../auth/api-keys.ts'
 import type { CredentialRecord } from '../registry/records.ts'
 import {
@@ -10,9 +9,9 @@ import {
   knownIn,
   misfit,
   newId,
-  notFound,
   recordsIn,
   refuseBeyond,
+  refuseGone,
 } from './administration.ts'
 
 export type NewCredential = { name: string; roles: string[]; groups: string[]; expiresAtMs: number | null }
@@ -107,18 +106,6 @@ export async function deleteCredential(
     knownIn(options, 'credential', { instance, id })
     return [{ kind: 'credential', id, value: null }]
   })
-}
-
-/**
- * Whoever asked was permitted in an instance that was there; when the change is decided it may have been deleted, or be gone for good. What is given to it
- * then would outlive it: nothing takes it back. The service's own is always there, with or without its record.
- * @throws {HoldfastError} `not_found`, or `invalid_request` while it can still be restored
- */
-export function refuseGone({ registry }: AdministrationOptions, instance: string): void {
-  if (instance === SERVICE_INSTANCE) return
-  const record = registry.get('instance', instance)
-  if (!record) throw notFound(`There is no instance \`${instance}\`.`)
-  if (record.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted: restore it first.')
 }
 
 /** @throws {HoldfastError} `quota_exceeded` */

@@ -13,8 +13,8 @@ import {
   newId,
   recordsIn,
   refuseBeyond,
+  refuseGone,
 } from './administration.ts'
-import { refuseGone } from './credentials.ts'
 
 /** Makes the role, or replaces it. */
 export async function putRole(

@@ -13,10 +13,10 @@ test('a store that has gone back, or is another with the same cluster in it, is 
   t.after(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'deep', 'store.json')
   const clock = new FakeClock()
-  const at = (now: StoreFacts) => new RememberedStore({ path, clock, now: () => now })
+  const at = (now: StoreFacts) => new RememberedStore({ path, clock, now: () => now, alarm: assert.fail })
   at(facts).check()
   let revision = 100
-  const first = new RememberedStore({ path, clock, now: () => ({ ...facts, revision }) })
+  const first = new RememberedStore({ path, clock, now: () => ({ ...facts, revision }), alarm: assert.fail })
   first.start()
   revision = 200
   await clock.pass(6_000)

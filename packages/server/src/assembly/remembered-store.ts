@@ -26,7 +26,7 @@ export class StoreWentBack extends Error {
 }
 
 type Alarm = (what: string, error: unknown) => void
-type RememberedStoreOptions = { path: string; clock: Clock; now: () => StoreFacts; alarm?: Alarm }
+type RememberedStoreOptions = { path: string; clock: Clock; now: () => StoreFacts; alarm: Alarm }
 
 export class RememberedStore {
   readonly #path: string
@@ -37,7 +37,7 @@ export class RememberedStore {
   #isFailing = false
   #cancel: () => void = () => undefined
 
-  constructor({ path, clock, now, alarm = warn }: RememberedStoreOptions) {
+  constructor({ path, clock, now, alarm }: RememberedStoreOptions) {
     this.#path = path
     this.#clock = clock
     this.#now = now
@@ -119,9 +119,4 @@ export class RememberedStore {
       throw new Error(`${this.#path} is damaged; delete it if the store is known to be the same as ever.`)
     return { cluster: facts.cluster, store: facts.store, revision: facts.revision }
   }
-}
-
-/** Where nobody has said who is to be told: on the standard error of the process. */
-function warn(what: string, error: unknown): void {
-  process.emitWarning(`${what} ${error instanceof Error ? error.message : error}`)
 }

@@ -6,7 +6,6 @@ import {
   REENTRY_MAX,
   SESSION_ENDING_BYTES_MAX,
   SESSION_LOCKS_MAX,
-  SESSION_REQUESTS_MAX,
   SESSIONS_MAX,
 } from '@holdfast/protocol/limits'
 import { breakDeadlocks, noteOrder } from './deadlock.ts'
@@ -19,13 +18,12 @@ import { canGrantAtOnce, covers, limitOf, queuesWith, rankOf } from './queue.ts'
 import { grantOverQuota, waitOverQuota } from './quota.ts'
 import {
   grantedReply,
-  isFull,
   lost,
   recall,
+  refuseFull,
   repeatAcquire,
   repeatSettled,
   repeatWait,
-  requestsFull,
   usedOtherwise,
 } from './requests.ts'
 import { liveSession, type SessionState, type State } from './state.ts'
@@ -162,9 +160,7 @@ function overLimit(state: State, command: Acquire): Refusal | null {
   }
   const session = state.sessions.get(command.session)
   if (!session) return null
-  const full = sessionLimit(session, command.claims)
-  if (full) return full
-  return command.request !== null && isFull(session) ? quota('session_requests', SESSION_REQUESTS_MAX) : null
+  return sessionLimit(session, command.claims) ?? refuseFull(session, command.request)
 }
 
 /** Of a lock's end: two entries with its name, and what stands around it. */
@@ -183,12 +179,6 @@ export function sessionLimit(session: SessionState, claims: readonly { lock: str
   return { ok: false, code: 'quota_exceeded', limit: 'session_ending_bytes', max: SESSION_ENDING_BYTES_MAX }
 }
 
-/** Whether the session could not remember one more request. */
-function isOver(state: State, { session, request }: Acquire): boolean {
-  const live = typeof session === 'string' ? state.sessions.get(session) : undefined
-  return request !== null && live !== undefined && isFull(live)
-}
-
 /** Counted reentrancy, where asked for: the session's own grant, if it is at least as strong as what is asked. */
 function reenter(draft: Draft, command: Acquire): Reply | null {
   const [claim] = command.claims
@@ -197,7 +187,9 @@ function reenter(draft: Draft, command: Acquire): Reply | null {
   const grant = lock?.grants.find(held => held.session === command.session && covers(held, claim))
   if (!grant) return null
   if (grant.count >= REENTRY_MAX) return { ok: false, code: 'quota_exceeded', limit: 'reentry', max: REENTRY_MAX }
-  if (isOver(draft.state, command)) return requestsFull
+  const session = draft.state.sessions.get(command.session)
+  const full = session ? refuseFull(session, command.request) : null
+  if (full) return full
   const value = { ...grant, count: grant.count + 1 }
   draft.put({ type: 'reentered', record: 'grant', lock: grant.lock, token: grant.token, value })
   remember(draft, command.session, command.request, {

@@ -7,7 +7,7 @@ import { remember } from './memory.ts'
 import type { Command, Grant, Reply, Why } from './model.ts'
 import { notify } from './preemption.ts'
 import { valueOverQuota } from './quota.ts'
-import { alreadySettled, isFull, isStillHeld, recall, requestsFull, usedOtherwise } from './requests.ts'
+import { alreadySettled, isStillHeld, recall, refuseFull, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 import { grantView } from './views.ts'
 import { noteWhose } from './whose.ts'
@@ -27,7 +27,8 @@ export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
   }
   const grant = ownGrant(draft, command)
   if (!('token' in grant)) return grant
-  if (command.request !== null && isFull(from)) return requestsFull
+  const unremembered = refuseFull(from, command.request)
+  if (unremembered) return unremembered
   const to = liveSession(draft.state, command.toSession)
   if (!to || to.record.isSingle) {
     return {
@@ -92,8 +93,7 @@ export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
   const grant = grantOf(lock, command.token)
   if (!grant || grant.session !== command.session) return { ok: false, code: 'stale_token' }
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
-  if (command.request !== null && isFull(session)) return requestsFull
-  const over = valueOverQuota(draft, lock?.value ?? null, command.value)
+  const over = refuseFull(session, command.request) ?? valueOverQuota(draft, lock?.value ?? null, command.value)
   if (over) return over
   putValue(draft, grant, command.value)
   const value = draft.state.locks.get(command.lock)?.value

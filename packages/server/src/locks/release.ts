@@ -4,7 +4,7 @@ import type { Draft } from './draft.ts'
 import { endGrant, giveUp, pump, pumpAll } from './grants.ts'
 import { memoryOf, remember } from './memory.ts'
 import type { Command, Grant, Reply, RequestId } from './model.ts'
-import { alreadySettled, isFull, isStillHeld, lost, recall, requestsFull, usedOtherwise } from './requests.ts'
+import { alreadySettled, isStillHeld, lost, recall, refuseFull, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession } from './state.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
@@ -143,7 +143,8 @@ export function cancel(draft: Draft, command: Of<'cancel'>): Reply {
   }
   if (did === 'settled') return { ok: true, type: 'done' }
   // Of a request that has not come, and perhaps never will: a session may have only so many of them.
-  if (!waiter && grants.length === 0 && did === null && isFull(session)) return requestsFull
+  const full = !waiter && grants.length === 0 && did === null ? refuseFull(session, command.cancels) : null
+  if (full) return full
   if (did?.did !== 'cancel') remember(draft, command.session, command.cancels, { did: 'cancel' })
   return { ok: true, type: 'done' }
 }

@@ -36,15 +36,10 @@ export const usedOtherwise: Refusal = {
   message: 'This request id has been used for a different call of this session.',
 }
 
-export const requestsFull: Refusal = {
-  ok: false,
-  code: 'quota_exceeded',
-  limit: 'session_requests',
-  max: SESSION_REQUESTS_MAX,
-}
-
-export function isFull(session: SessionState): boolean {
-  return (session.requests?.size ?? 0) >= SESSION_REQUESTS_MAX
+/** Why the session cannot remember this request; null if it can, or need not. */
+export function refuseFull(session: SessionState, request: RequestId | null): Refusal | null {
+  if (request === null || (session.requests?.size ?? 0) < SESSION_REQUESTS_MAX) return null
+  return { ok: false, code: 'quota_exceeded', limit: 'session_requests', max: SESSION_REQUESTS_MAX }
 }
 
 /** Settling is logged once for this many requests, so that it costs next to nothing. */
