@@ -43,11 +43,14 @@ export class Grants {
       ended: null,
     }
     this.logged.set(entry.token, logged)
-    if (isTransfer || grant.request === null) return
-    const request = `${instance} ${grant.session} ${grant.request} ${entry.lock}`
-    const before = this.#byRequest.get(request)
+    if (isTransfer) return
+    // Asked without a request id it may be lost, but never done twice.
+    const request =
+      grant.request === null ? operation : `${instance} ${grant.session} ${typeof grant.request} ${grant.request}`
+    if (request === undefined) return
+    const before = this.#byRequest.get(`${request} ${entry.lock}`)
     if (before !== undefined) throw new Violation(`I6: one request was granted twice: ${before} and ${entry.token}`)
-    this.#byRequest.set(request, entry.token)
+    this.#byRequest.set(`${request} ${entry.lock}`, entry.token)
     if (logged.operation === null) return
     this.#byOperation.set(logged.operation, entry.token)
     if (this.#refused.has(logged.operation))

@@ -154,11 +154,14 @@ export class Judge {
     }
     for (const waiter of this.waiters.values()) {
       if (!this.sessions.has(waiter.session)) throw new Violation(`I11: ${waiter.session} waits, and has ended`)
-      if (this.couldBeGranted(waiter))
-        throw new Violation(
-          `I8: ${waiter.session} is first in line for what is free: ${waiter.claims.map(claim => claim.lock)}`,
-        )
     }
+    for (const { session, claims } of this.grantable())
+      throw new Violation(`I8: ${session} is first in line for what is free: ${claims.map(claim => claim.lock)}`)
+  }
+
+  /** Those who are first in line for what is free. */
+  *grantable(): Generator<Waiter> {
+    for (const waiter of this.waiters.values()) if (this.couldBeGranted(waiter)) yield waiter
   }
 
   private couldBeGranted(waiter: Waiter): boolean {
@@ -171,7 +174,8 @@ export class Judge {
       ]
       if (claim.mode === 'exclusive') return present.length === 0
       if (claim.mode === 'shared') return present.every(other => other.mode === 'shared')
-      const limit = this.configs.get(claim.lock)?.limit ?? claim.limit
+      const [holder] = this.grants.get(claim.lock)?.values() ?? []
+      const limit = this.configs.get(claim.lock)?.limit ?? holder?.limit ?? claim.limit
       return present.reduce((sum, other) => sum + other.permits, 0) + claim.permits <= limit
     })
   }

@@ -106,6 +106,7 @@ export class Disturber {
       case 'force':
       case 'preempt':
       case 'freeze':
+      case 'limit':
         return this.#operate(fault)
     }
   }
@@ -168,6 +169,11 @@ export class Disturber {
       return () => world.operate(instance, { type: 'thaw', by, prefix })
     }
     const { lock } = fault
+    if (fault.kind === 'limit') {
+      const { limit } = fault
+      world.operate(instance, { type: 'configure', by, lock, fields: { limit }, replaces: false, ifVersion: null })
+      return () => undefined
+    }
     if (fault.kind === 'force')
       world.operate(instance, { type: 'force_release', by, lock, token: null, reason: 'test', now: false })
     else world.operate(instance, { type: 'preempt', by, lock, token: null, reason: 'test', graceMs: 300 })
@@ -175,7 +181,8 @@ export class Disturber {
   }
 
   #clientNames(): string[] {
-    return this.#world.clients.map(({ name }) => name)
+    const { clients, callers } = this.#world
+    return [...clients, ...callers].map(({ name }) => name)
   }
 
   #serverNames(but: number): string[] {

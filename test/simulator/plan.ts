@@ -1,6 +1,7 @@
 /** What goes wrong in a run, and when: drawn from the seed, as a list from which the shrinker can take things away. */
 import { type Chance, chanceOf } from './chance.ts'
 import type { StoreRates } from './store-way.ts'
+import { configuredLock } from './workload.ts'
 
 export type Fault = { atMs: number; lastsMs: number } & (
   | { kind: 'kill_server' | 'leave_server' | 'stop_server' | 'suspend_server'; server: number }
@@ -17,6 +18,8 @@ export type Fault = { atMs: number; lastsMs: number } & (
   | { kind: 'step_wall'; machine: number; ms: number }
   | { kind: 'force' | 'preempt'; lock: string; instance: number }
   | { kind: 'freeze'; prefix: string; instance: number }
+  /** Of a semaphore whose users name none. */
+  | { kind: 'limit'; lock: string; limit: number; instance: number }
 )
 
 export type Plan = {
@@ -24,6 +27,10 @@ export type Plan = {
   operations: number
   servers: number
   clients: number
+  /** Those who ask over REST, one request after another. */
+  callers: number
+  /** Clients enter what they hold once more, and take permits of a lock whose limit operators change. */
+  isWide: boolean
   /** Lines of work of one client. */
   workers: number
   shards: number
@@ -48,11 +55,15 @@ export function planOf(seed: number, operations: number): Plan {
   const clients = 3 + chance.below(5)
   const instances = chance.pick([1, 1, 2])
   const rate = () => chance.pick([1, 1, 0.9, 1.1, chance.between(0.9, 1.1)])
+  // Drawn apart from the rest: seeds without either are the runs that they were.
+  const wide = chanceOf(seed, 'wide')
   const plan: Plan = {
     seed,
     operations,
     servers,
     clients,
+    callers: wide.pick([0, 1, 3]),
+    isWide: wide.below(2) === 0,
     workers: 2 + chance.below(3),
     shards: instances,
     instances,
@@ -72,7 +83,16 @@ export function planOf(seed: number, operations: number): Plan {
   const everyMs = chance.pick([1_000, 2_000, 4_000])
   for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(everyMs / 2, everyMs * 1.5))
     plan.faults.push(faultOf(chance, plan, atMs))
+  if (plan.isWide) plan.faults.push(...limitsOf(wide, plan))
   return plan
+}
+
+function limitsOf(chance: Chance, { instances }: Plan): Fault[] {
+  const limits: Fault[] = []
+  for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(500, 3_000))
+    for (let instance = 0; instance < instances; instance++)
+      limits.push({ atMs, lastsMs: 0, kind: 'limit', lock: configuredLock, limit: 1 + chance.below(4), instance })
+  return limits
 }
 
 function ratesOf(chance: Chance, max: number): StoreRates {

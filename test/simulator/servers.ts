@@ -7,6 +7,7 @@ import { type CommitRequest, EngineRefusal } from '../../packages/server/src/eng
 import { MemoryStore } from '../../packages/server/src/engine/memory/store.ts'
 import { Connection } from '../../packages/server/src/http/connect/connection.ts'
 import type { Doors } from '../../packages/server/src/http/doors.ts'
+import { Exhausted } from '../../packages/server/src/http/exhausted.ts'
 import { Standing } from '../../packages/server/src/http/standing.ts'
 import { WatchCount } from '../../packages/server/src/http/watch-count.ts'
 import { LocalDecisions } from '../../packages/server/src/policies/decisions.ts'
@@ -21,6 +22,7 @@ import { silentTelemetry } from '../../packages/server/src/shards/telemetry.ts'
 import { type Chance, chanceOf } from './chance.ts'
 import { Machine } from './machine.ts'
 import type { End, Network, Sending } from './network.ts'
+import { acceptRequest } from './rest.ts'
 import type { Schedule } from './schedule.ts'
 import { SimulatedEngine, type StoreRates } from './store-way.ts'
 
@@ -157,6 +159,12 @@ export class Servers {
     return doors && acceptClient(doors, back, who)
   }
 
+  /** The same for one request over REST. */
+  acceptRequest(place: number, back: Sending, who: { subject: string; instance: string }): End | null {
+    const { doors } = this.#at(place)
+    return doors && acceptRequest(doors, back, who)
+  }
+
   #at(place: number): Running {
     const running = this.#running[place]
     if (!running) throw new Error(`there is no server ${place}`)
@@ -216,7 +224,7 @@ let secrets: SessionSecrets | null = null
 const unheard = () => undefined
 const telemetry = new Proxy({}, { get: () => unheard })
 
-/** What a connection uses of them. */
+/** What a connection, and a request over REST, use of them. */
 function doorsOf(
   { machine, shards, chance }: { machine: Machine; shards: OpenedShards; chance: Chance },
   instances: readonly string[],
@@ -236,6 +244,7 @@ function doorsOf(
     random: chance,
     telemetry,
     watches: new WatchCount(),
+    exhausted: new Exhausted(),
     serverId: machine.name,
   } as unknown as Doors // the rest is for other doors
 }

@@ -7,6 +7,7 @@ export class Tally {
   readonly #startedMs = performance.now()
   readonly #sums = new Map<string, number>()
   readonly #faults = new Map<string, number>()
+  readonly #outcomes = new Map<string, number>()
 
   add({ faults, outcomes, digest, ...sums }: Figures, cpuMs: number): void {
     void digest
@@ -14,7 +15,7 @@ export class Tally {
     this.#cpuMs += cpuMs
     addTo(this.#sums, sums)
     addTo(this.#faults, faults)
-    addTo(this.#faults, { unavailable: outcomes['failed unavailable'] ?? 0 })
+    addTo(this.#outcomes, outcomes)
   }
 
   line(): string {
@@ -25,7 +26,12 @@ export class Tally {
   }
 
   report(): string {
-    return [this.line(), textOf('sums  ', this.#sums), textOf('faults', this.#faults)].join('\n')
+    return [
+      this.line(),
+      textOf('sums  ', this.#sums),
+      textOf('faults', this.#faults),
+      textOf('told  ', this.#outcomes),
+    ].join('\n')
   }
 }
 

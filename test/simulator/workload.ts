@@ -6,8 +6,10 @@ import { type HoldfastError, LockHeldError } from '../../packages/client/src/err
 import type { Lock } from '../../packages/client/src/lock.ts'
 import { Violation } from '../checker/judge.ts'
 import type { Operation } from '../checker/linear.ts'
+import { Call } from './call.ts'
 import type { Chance } from './chance.ts'
 import type { Client as Simulated } from './clients.ts'
+import { type Entries, entriesOf } from './entries.ts'
 
 /** One that works: of the simulator, or a real one. */
 export type Client = Pick<Simulated, 'name' | 'session' | 'holdfast' | 'sleep' | 'reopen'> & {
@@ -23,6 +25,8 @@ export type Stage<Of extends Client = Client> = {
   askedNothing?(): void
   /** A number for an acquire, by which the log knows it. */
   nextOperation(): number
+  /** Clients enter what they hold once more, and take permits without naming a limit. */
+  isWide?(): boolean
   /** Before each round of work, if it is not to go as fast as it can. */
   paced?(client: Of): Promise<void>
   others(client: Of): Of[]
@@ -48,6 +52,9 @@ const RECEIVE_MS = 2_000
 const sharedLock = 'both'
 const semaphore = { name: 'permits', limit: 3 }
 const names = [...exclusiveLocks, ...exclusiveLocks, sharedLock, semaphore.name]
+/** Operators say what its limit is, and change it. */
+export const configuredLock = 'configured'
+const wideNames = [...names, configuredLock]
 
 export async function work<Of extends Client>(stage: Stage<Of>, client: Of, chance: Chance): Promise<void> {
   const worker = new Worker(stage, client, chance)
@@ -77,10 +84,13 @@ export async function receive<Of extends Client>(stage: Stage<Of>, client: Of): 
         if (request_id !== undefined) continue
         const lock = await holdfast.adopt(name)
         if (!lock) continue
+        const { counts } = entriesOf(session)
+        counts.set(lock.token, (counts.get(lock.token) ?? 0) + 1)
         stage.began(client, lock)
         await client.sleep(20)
         if (lock.isHeld) stage.holds(client, lock)
         await lock.release()
+        counts.set(lock.token, (counts.get(lock.token) ?? 1) - 1)
       }
     } catch (error) {
       if (error instanceof Violation || !isOfTheService(error)) return stage.fail(error)
@@ -121,7 +131,8 @@ class Worker {
 
   async #acquire(): Promise<Lock | null> {
     const chance = this.#chance
-    const name = chance.pick(names)
+    const isWide = this.#stage.isWide?.() ?? false
+    const name = chance.pick(isWide ? wideNames : names)
     const operation = this.#stage.nextOperation()
     const giveUp = chance.below(12) === 0 ? new AbortController() : null
     if (giveUp) void this.#client.sleep(chance.between(0, 300)).then(() => giveUp.abort(new GivenUp()))
@@ -133,6 +144,7 @@ class Worker {
       ...(chance.below(12) === 0 ? { maxHoldMs: chance.pick([200, 2_000]) } : {}),
       ...(chance.below(12) === 0 ? { lockDelayMs: 300 } : {}),
       ...(giveUp ? { signal: giveUp.signal } : {}),
+      ...(isWide && exclusiveLocks.includes(name) && chance.below(3) === 0 ? { reentrant: true } : {}),
     }
     const { holdfast } = this.#client
     const ask = () => {
@@ -140,19 +152,21 @@ class Worker {
         return holdfast.locks[chance.below(3) === 0 ? 'exclusive' : 'shared'](name).acquire(options)
       if (name === semaphore.name)
         return holdfast
-          .semaphore(name, { limit: semaphore.limit })
+          .semaphore(name, isWide && chance.below(3) === 0 ? {} : { limit: semaphore.limit })
           .acquire({ ...options, permits: 1 + chance.below(2) })
+      if (name === configuredLock) return holdfast.semaphore(name).acquire({ ...options, permits: 1 + chance.below(2) })
       return holdfast.acquire(name, options)
     }
     const call = this.#begin(name)
+    const entered = options.reentrant ? this.#enters(name) : undefined
     try {
       const lock = await ask()
-      call?.ends({ does: 'acquire', token: lock.token })
-      this.#stage.began(this.#client, lock)
+      this.#believes(lock, call)
       return lock
     } catch (error) {
       if (!(error instanceof GivenUp) && !isOfTheService(error)) throw error
       const isRefused = error instanceof LockHeldError
+      if (options.reentrant && !isRefused) this.#entries().unsure.add(name)
       if (isRefused) this.#stage.refused(this.#client, operation, error.message)
       const reason = isRefused ? error.details.reason : null
       if (reason === 'held') call?.ends({ does: 'see', held: 'somebody' })
@@ -160,6 +174,8 @@ class Worker {
       this.#stage.counted(error instanceof GivenUp ? 'given up' : 'refused')
       await this.#client.sleep(chance.between(1, 40))
       return null
+    } finally {
+      entered?.()
     }
   }
 
@@ -182,15 +198,18 @@ class Worker {
       }
       throw error
     }
-    for (const [index, lock] of locks.entries()) calls[index]?.ends({ does: 'acquire', token: lock.token })
-    for (const lock of locks) this.#stage.began(this.#client, lock)
+    for (const [index, lock] of locks.entries()) this.#believes(lock, calls[index] ?? null)
     await this.#client.sleep(chance.between(0, 60))
     for (const lock of locks) await this.#release(lock)
   }
 
-  async #hold(lock: Lock): Promise<void> {
+  async #hold(acquired: Lock): Promise<void> {
     const chance = this.#chance
+    let lock = acquired
     const isLong = chance.below(25) === 0
+    if (this.#stage.isWide?.() && lock.mode === 'exclusive' && chance.below(4) === 0) {
+      lock = await this.#enter(lock)
+    }
     const deeds = chance.below(3)
     for (let deed = 0; deed <= deeds; deed++) {
       await this.#client.sleep(isLong ? chance.between(0, 1_500) : chance.between(0, 25))
@@ -203,6 +222,63 @@ class Worker {
     }
     this.#past = { name: lock.name, token: lock.token }
     await this.#release(lock)
+  }
+
+  /**
+   * Enters it once more, and leaves it as often but once, in either order. Returns what is left to be held.
+   */
+  async #enter(lock: Lock): Promise<Lock> {
+    const chance = this.#chance
+    const giveUp = chance.below(3) === 0 ? new AbortController() : null
+    if (giveUp) void this.#client.sleep(chance.between(0, 30)).then(() => giveUp.abort(new GivenUp()))
+    const options = {
+      reentrant: true,
+      waitMs: chance.pick([0, 300]),
+      within: lock,
+      ...(giveUp && { signal: giveUp.signal }),
+    }
+    if (!this.#stage.takesOne()) return lock
+    const operation = this.#stage.nextOperation()
+    const call = this.#begin(lock.name, undefined, 'enter')
+    const entered = this.#enters(lock.name)
+    let inner: Lock
+    try {
+      inner = await this.#client.holdfast.acquire(lock.name, { ...options, metadata: { operation } })
+    } catch (error) {
+      if (!(error instanceof GivenUp) && !isOfTheService(error)) throw error
+      this.#stage.counted(error instanceof GivenUp ? 'entry given up' : `entry failed ${error.code}`)
+      this.#entries().unsure.add(lock.name)
+      return lock
+    } finally {
+      entered()
+    }
+    this.#believes(inner, call)
+    await this.#client.sleep(chance.between(0, 20))
+    const isFirstLeftFirst = chance.below(2) === 0
+    await this.#release(isFirstLeftFirst ? lock : inner)
+    return isFirstLeftFirst ? inner : lock
+  }
+
+  /** It holds the lock, perhaps once more than before. */
+  #believes(lock: Lock, call: Call | null): void {
+    const { counts, unsure } = this.#entries()
+    const count = counts.get(lock.token)
+    counts.set(lock.token, (count ?? 0) + 1)
+    if (count !== undefined) this.#stage.counted('entered')
+    const isNew = count === undefined && !unsure.has(lock.name)
+    call?.ends(isNew ? { does: 'acquire', token: lock.token } : { does: 'see', held: lock.token })
+    this.#stage.began(this.#client, lock)
+  }
+
+  /** A request that may enter the lock is on its way, until what is returned is called. */
+  #enters(name: string): () => void {
+    const { entering } = this.#entries()
+    entering.set(name, (entering.get(name) ?? 0) + 1)
+    return () => void entering.set(name, (entering.get(name) ?? 1) - 1)
+  }
+
+  #entries(): Entries {
+    return entriesOf(this.#client.session)
   }
 
   async #use(lock: Lock): Promise<'kept' | 'handed over'> {
@@ -244,6 +320,7 @@ class Worker {
       return false
     }
     const call = this.#begin(lock.name, undefined, 'transfer')
+    if (this.#stage.isWide?.()) entriesOf(to.session).unsure.add(lock.name)
     try {
       const token = await lock.transfer(to.session.id)
       call?.ends({ does: 'transfer', token: lock.token, to: token })
@@ -259,10 +336,16 @@ class Worker {
     if (!this.#stage.takesOne()) this.#stage.counted('beyond')
     const call = this.#begin(lock.name, undefined, 'release')
     const session = this.#client.session
+    const { counts, entering, unsure } = this.#entries()
     const wasHeld = lock.isHeld
+    const isEntering = (entering.get(lock.name) ?? 0) > 0
     await lock.release()
+    counts.set(lock.token, (counts.get(lock.token) ?? 1) - 1)
     // A session that was closed meanwhile lets go of what it had asked.
     if (!wasHeld || session.isClosed) return
+    // It has been left, and is held as long as it was entered once more.
+    if (isEntering || counts.get(lock.token) !== 0 || (entering.get(lock.name) ?? 0) > 0 || unsure.has(lock.name))
+      return
     call?.ends({ does: 'leave', token: lock.token })
     this.#stage.released(this.#client, lock)
   }
@@ -312,29 +395,4 @@ class GivenUp extends Error {}
 
 function codeOf(error: unknown): string {
   return isOfTheService(error) ? error.code : ''
-}
-
-/** One operation of a history, from its call on. Until it is known how it ended it may have been done, or not. */
-class Call {
-  readonly #operation: Operation
-  readonly #stage: Stage
-
-  constructor(history: { push(operation: Operation): unknown }, stage: Stage, deed: Operation['deed']) {
-    this.#stage = stage
-    this.#operation = { deed, calledMs: stage.nowMs(), returnedMs: Number.POSITIVE_INFINITY, isOptional: true }
-    history.push(this.#operation)
-  }
-
-  ends(deed: Operation['deed']): void {
-    this.#operation.deed = deed
-    this.#operation.returnedMs = this.#stage.nowMs()
-    this.#operation.isOptional = false
-    this.#stage.learned?.(this.#operation)
-  }
-
-  /** Nothing has been done, and nothing was learned. */
-  isVoid(): void {
-    this.#operation.deed = { does: 'nothing' }
-    this.#stage.learned?.(this.#operation)
-  }
 }

@@ -1,21 +1,21 @@
 /** One run: servers, clients and a store on virtual time, what befalls them by the plan, and those who judge what comes of it. */
-import type { Lock } from '../../packages/client/src/lock.ts'
 import type { Command } from '../../packages/server/src/locks/model.ts'
 import { shardOf } from '../../packages/server/src/shards/router.ts'
-import { Beliefs } from '../checker/beliefs.ts'
+import { type Belief, Beliefs } from '../checker/beliefs.ts'
 import { Grants } from '../checker/grants.ts'
 import { Violation } from '../checker/judge.ts'
-import { judgeHistory, type Operation } from '../checker/linear.ts'
 import { LogWitness, type Written } from '../checker/log.ts'
 import { Events, type Seen } from '../checker/watching.ts'
+import { Caller, type CallerStage } from './callers.ts'
 import { chanceOf } from './chance.ts'
 import { Client } from './clients.ts'
 import { Disturber } from './disturber.ts'
+import { Histories } from './histories.ts'
 import { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import { Schedule } from './schedule.ts'
 import { ROOT, Servers } from './servers.ts'
-import { exclusiveLocks, receive, type Stage, work } from './workload.ts'
+import { receive, type Stage, work } from './workload.ts'
 
 /** A run whose operations are not over by then does not end. */
 const RUN_MS_MAX = 5 * 60_000
@@ -52,6 +52,7 @@ export class World {
   readonly network: Network
   readonly servers: Servers
   readonly clients: Client[] = []
+  readonly callers: Caller[] = []
   readonly instances: string[]
   readonly plan: Plan
   readonly beliefs = new Beliefs()
@@ -61,16 +62,12 @@ export class World {
   readonly outcomes: Record<string, number> = {}
   /** Told of all that happens, for a timeline. */
   tell: (what: () => string) => void = () => undefined
-  readonly #histories = new Map<string, Operation[]>()
-  /** By lock: what the log has granted, and when. */
-  readonly #granted = new Map<string, { token: number; atMs: number }[]>()
+  readonly #histories = new Histories()
   readonly #watchers: Watcher[] = []
   readonly #disturber: Disturber
   #operations = 0
   #acquires = 0
   #working = 0
-  #undecided = 0
-  #linearStates = 0
 
   constructor(plan: Plan) {
     this.plan = plan
@@ -97,6 +94,7 @@ export class World {
     const { schedule, plan } = this
     await this.#pass(2_500)
     for (let place = 0; place < plan.clients; place++) this.startClient(place)
+    for (let place = 0; place < plan.callers; place++) this.#startCaller(place)
     this.instances.forEach((instance, place) => void this.#watch(instance, place))
     this.#disturber.start()
     const isDone = () => this.#working === 0
@@ -169,6 +167,21 @@ export class World {
     )
   }
 
+  #startCaller(place: number): void {
+    const { plan, schedule, network, servers, instances } = this
+    const name = `caller-${place}`
+    const chance = chanceOf(plan.seed, name)
+    const instance = instances[place % instances.length] ?? ''
+    const rate = chance.pick([1, 0.9, 1.1])
+    const caller = new Caller({ name, instance, rate, schedule, network, servers, chance }, this.#callerStage)
+    this.callers.push(caller)
+    this.#working++
+    caller.work().then(
+      () => void this.#working--,
+      error => this.fail(error),
+    )
+  }
+
   readonly #stage: Stage<Client> = {
     nowMs: () => this.schedule.nowMs,
     takesOne: () => {
@@ -182,36 +195,60 @@ export class World {
       this.clients.filter(
         other => other !== client && other.options.instance === client.options.instance && !other.machine.isDead,
       ),
-    began: (client, lock) => this.#began(client, lock),
+    began: (client, lock) => this.#begins(client.options.instance, client.beliefIn(lock)),
     holds: (client, { name, token }) => {
       const lock = `${client.options.instance} ${name}`
       this.#guarded(() => this.beliefs.holds({ client: client.name, lock, token }))
     },
-    released: (client, { name: lock, token }) => {
-      this.tell(() => `${client.name} knows that ${lock} ${token} is released`)
-      this.#guarded(() => this.#grantsOf(client.options.instance).toldReleased({ lock, token }))
-    },
-    refused: (client, operation, why) => {
-      this.tell(() => `${client.name} is refused ${operation}: ${why}`)
-      this.#guarded(() => this.#grantsOf(client.options.instance).toldRefused(operation))
-    },
-    protectedWrite: (client, { name: lock, token }) => {
-      const grants = this.#grantsOf(client.options.instance)
-      this.schedule.after(this.network.delayMs(), () => this.#guarded(() => void grants.write({ lock, token })))
-    },
-    history: (lock, instance) => this.#history(lock, instance),
+    released: ({ name: client, options }, { name: lock, token }) =>
+      this.#released(options.instance, { client, lock, token }),
+    refused: ({ name: client, options }, operation, why) => this.#refused(options.instance, { client, operation, why }),
+    protectedWrite: ({ options }, { name: lock, token }) => this.#protectedWrite(options.instance, { lock, token }),
+    history: (lock, instance) => this.#histories.of(lock, instance),
     counted: what => this.#count(what),
     fail: error => this.fail(error),
     workers: new Set(),
+    isWide: () => this.plan.isWide,
   }
 
-  #began(client: Client, lock: Lock): void {
-    this.tell(() => `${client.name} holds ${lock.name} ${lock.token}`)
+  readonly #callerStage: CallerStage = {
+    nowMs: () => this.schedule.nowMs,
+    takesOne: () => this.#stage.takesOne(),
+    nextOperation: () => ++this.#acquires,
+    history: (lock, instance) => this.#histories.of(lock, instance),
+    counted: what => this.#count(what),
+    fail: error => this.fail(error),
+    workers: this.#stage.workers,
+    begins: (instance, belief) => this.#begins(instance, belief),
+    holds: (instance, { client, lock, token }) =>
+      this.#guarded(() => this.beliefs.holds({ client, lock: `${instance} ${lock}`, token })),
+    released: (instance, { client, lock, token }) => this.#released(instance, { client, lock, token }),
+    refused: (instance, client, operation, why) => this.#refused(instance, { client, operation, why }),
+    protectedWrite: (instance, { name, token }) => this.#protectedWrite(instance, { lock: name, token }),
+  }
+
+  #released(instance: string, { client, lock, token }: { client: string; lock: string; token: number }): void {
+    this.tell(() => `${client} knows that ${lock} ${token} is released`)
+    this.#guarded(() => this.#grantsOf(instance).toldReleased({ lock, token }))
+  }
+
+  #refused(instance: string, { client, operation, why }: { client: string; operation: number; why: string }): void {
+    this.tell(() => `${client} is refused ${operation}: ${why}`)
+    this.#guarded(() => this.#grantsOf(instance).toldRefused(operation))
+  }
+
+  #protectedWrite(instance: string, write: { lock: string; token: number }): void {
+    const grants = this.#grantsOf(instance)
+    this.schedule.after(this.network.delayMs(), () => this.#guarded(() => void grants.write(write)))
+  }
+
+  #begins(instance: string, belief: Belief): void {
+    const { client, lock, token } = belief
+    this.tell(() => `${client} holds ${lock} ${token}`)
     this.#count('granted')
     this.#guarded(() => {
-      this.#grantsOf(client.options.instance).told({ lock: lock.name, token: lock.token })
-      const belief = client.beliefIn(lock)
-      this.beliefs.begins({ ...belief, lock: `${client.options.instance} ${lock.name}` })
+      this.#grantsOf(instance).told({ lock, token })
+      this.beliefs.begins({ ...belief, lock: `${instance} ${lock}` })
     })
   }
 
@@ -219,14 +256,6 @@ export class World {
     const grants = this.#grants.get(instance) ?? new Grants()
     this.#grants.set(instance, grants)
     return grants
-  }
-
-  #history(lock: string, instance: string): Operation[] | null {
-    if (!exclusiveLocks.includes(lock)) return null
-    const key = `${instance} ${lock}`
-    const history = this.#histories.get(key) ?? []
-    this.#histories.set(key, history)
-    return history
   }
 
   #wrote(written: Written): void {
@@ -237,11 +266,8 @@ export class World {
     )
     this.#grantsOf(instance).wrote(written)
     this.events.wrote(written)
-    if (entry.record === 'grant' && entry.type === 'granted') {
-      const granted = this.#granted.get(`${instance} ${entry.lock}`) ?? []
-      granted.push({ token: entry.token, atMs: this.schedule.nowMs })
-      this.#granted.set(`${instance} ${entry.lock}`, granted)
-    }
+    if (entry.record === 'grant' && entry.type === 'granted')
+      this.#histories.granted(entry.lock, instance, { token: entry.token, atMs: this.schedule.nowMs })
     if (entry.record === 'grant' && entry.value === null)
       this.beliefs.ended({ lock: `${instance} ${entry.lock}`, token: entry.token, how: entry.type })
   }
@@ -308,34 +334,7 @@ export class World {
     await this.schedule.run({ untilMs: this.schedule.nowMs + QUIET_MS, isOver: isEmpty })
     if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
     this.log.settle()
-    this.#judgeHistories()
-  }
-
-  #judgeHistories(): void {
-    for (const [lock, history] of this.#histories) {
-      const verdict = judgeHistory([...history, ...this.#untold(lock, history)])
-      this.#linearStates += verdict.states
-      if (verdict.ok === null) this.#undecided++
-      if (verdict.ok === false)
-        throw new Violation(`I12: no order explains what clients saw of ${lock}: ${JSON.stringify(verdict.at)}`)
-    }
-  }
-
-  /** Grants of the log that no client was told of, or none that lived to say so. */
-  #untold(lock: string, history: readonly Operation[]): Operation[] {
-    const told = new Set(
-      history.flatMap(({ deed }) =>
-        deed.does === 'acquire' ? [deed.token] : deed.does === 'transfer' ? [deed.to] : [],
-      ),
-    )
-    return (this.#granted.get(lock) ?? [])
-      .filter(({ token }) => !told.has(token))
-      .map(({ token, atMs }) => ({
-        deed: { does: 'acquire', token },
-        calledMs: atMs,
-        returnedMs: Number.POSITIVE_INFINITY,
-        isOptional: true,
-      }))
+    this.#histories.judge()
   }
 
   #count(what: string): void {
@@ -357,8 +356,8 @@ export class World {
       writesAccepted: grants.reduce((sum, { accepted }) => sum + accepted, 0),
       writesRefused: grants.reduce((sum, { stale }) => sum + stale, 0),
       watched: this.outcomes.watched ?? 0,
-      linearStates: this.#linearStates,
-      undecided: this.#undecided,
+      linearStates: this.#histories.states,
+      undecided: this.#histories.undecided,
       faults: { ...this.#disturber.counts, ...this.servers.counts, ...this.network.counts },
       outcomes: this.outcomes,
     }

@@ -1,0 +1,32 @@
+import type { Operation } from '../checker/linear.ts'
+
+type Learning = {
+  nowMs(): number
+  /** What has been learned of an operation that was pushed. */
+  learned?(operation: Operation): void
+}
+
+/** One operation of a history, from its call on. Until it is known how it ended it may have been done, or not. */
+export class Call {
+  readonly #operation: Operation
+  readonly #stage: Learning
+
+  constructor(history: { push(operation: Operation): unknown }, stage: Learning, deed: Operation['deed']) {
+    this.#stage = stage
+    this.#operation = { deed, calledMs: stage.nowMs(), returnedMs: Number.POSITIVE_INFINITY, isOptional: true }
+    history.push(this.#operation)
+  }
+
+  ends(deed: Operation['deed']): void {
+    this.#operation.deed = deed
+    this.#operation.returnedMs = this.#stage.nowMs()
+    this.#operation.isOptional = false
+    this.#stage.learned?.(this.#operation)
+  }
+
+  /** Nothing has been done, and nothing was learned. */
+  isVoid(): void {
+    this.#operation.deed = { does: 'nothing' }
+    this.#stage.learned?.(this.#operation)
+  }
+}
