@@ -4,7 +4,7 @@ import type { Bug } from '../bug.ts'
 const assignment = 'packages/server/src/shards/assignment.ts'
 const link = 'packages/server/src/routing/link.ts'
 const router = 'packages/server/src/routing/router.ts'
-const repeat = 'packages/server/src/routing/repeat.ts'
+const repeat = 'packages/server/src/shards/repeat.ts'
 const sockets = 'packages/server/src/routing/sockets.ts'
 const storage = 'packages/server/src/shards/storage.ts'
 const restoring = 'packages/server/src/shards/restoring.ts'
@@ -100,6 +100,18 @@ export const serverBugs: readonly Bug[] = [
     test: {
       file: storageTest,
       name: 'when the store is nearly full, what would grow it is refused; what is held, its renewals and its releases go on',
+    },
+  },
+  {
+    id: 'places-left-behind',
+    rules: ['I8'],
+    does: 'An owner that leaves in good order leaves places in line behind that nobody can ask for: each is granted to nobody, and holds the lock for a TTL.',
+    file: 'packages/server/src/shards/shard.ts',
+    find: '    if (this.#working) await moveOn(',
+    replace: '    if (this.#isClosing && this.#working) await moveOn(',
+    test: {
+      file: 'packages/server/src/routing/routing.test.ts',
+      name: 'who waits over REST without a key joins the line of the next owner, and leaves no place behind that is nobody’s',
     },
   },
   {

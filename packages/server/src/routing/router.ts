@@ -3,7 +3,7 @@
  * next, as far as that is safe. Whoever asks sees an answer, or `unavailable` when the outcome could not be known.
  *
  * A command that surely was not taken is asked again, whatever it is. One whose outcome is unknown is asked again if a repeat does no
- * harm (repeat.ts). Waits that stand in line are found again by their request id; watches go on after the last event that was seen; listeners
+ * harm (shards/repeat.ts). Waits that stand in line are found again by their request id; watches go on after the last event that was seen; listeners
  * are set up anew, and what they missed in between is found by the session's `changes` (SAFETY P14).
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
@@ -21,9 +21,9 @@ import type {
   WatchFilter,
   WatchSink,
 } from '../shards/port.ts'
+import { isRepeatable } from '../shards/repeat.ts'
 import { shardOf } from '../shards/router.ts'
 import type { Peer, Peers } from './peer.ts'
-import { isRepeatable } from './repeat.ts'
 
 /** What was refused is tried again this often, or as soon as an owner has changed. */
 const AGAIN_MS = 50
@@ -210,13 +210,13 @@ function nobody(): HoldfastError {
 class Ask implements Asking, Submitted {
   readonly #router: Router
   readonly instance: string
-  readonly #command: Command
+  #command: Command
   #asking: Asking | null
   #submitted: Submitted | null = null
   #isDetached = false
   /** It stands in line; for how long is not ours to say. */
   isQueued = false
-  #wasQueued = false
+  #queuedAtMs: number | null = null
   readonly keepsSessionAlive: boolean
   /** Since when it has been looking for somebody who takes it. */
   atMs: number
@@ -244,19 +244,28 @@ class Ask implements Asking, Submitted {
 
   queued(place: { ticket: number; session: string; position: number }): void {
     this.isQueued = true
-    if (!this.#wasQueued) this.#asking?.queued?.(place)
-    this.#wasQueued = true
+    if (this.#queuedAtMs === null) this.#asking?.queued?.(place)
+    this.#queuedAtMs ??= this.#router.now()
   }
 
   fail(error: HoldfastError): void {
     if (this.#asking === null) return
-    if (this.isQueued) this.atMs = this.#router.now()
+    if (this.isQueued) this.#leftLine()
     this.isQueued = false
     this.#submitted = null
     const isUnknown = error.code === 'unavailable'
     const isSafe = error instanceof NotTaken || (isUnknown && isRepeatable(this.#command))
     if (isSafe && !this.#isDetached) this.#router.park(this)
     else this.#end()?.fail(error)
+  }
+
+  /** Whoever has waited for a while waits for that much less where it is asked next. */
+  #leftLine(): void {
+    this.atMs = this.#router.now()
+    const command = this.#command
+    if (command.type !== 'acquire' || command.waitMs === null || this.#queuedAtMs === null) return
+    this.#command = { ...command, waitMs: Math.max(0, command.waitMs - Math.floor(this.atMs - this.#queuedAtMs)) }
+    this.#queuedAtMs = this.atMs
   }
 
   giveUp(): void {

@@ -131,6 +131,38 @@ test('a server that leaves hands over at once: nothing fails, places and grants 
   }
 })
 
+test('who waits over REST without a key joins the line of the next owner, and leaves no place behind that is nobody’s', async () => {
+  const cluster = await Cluster.start(3)
+  const [first, second, third] = cluster.servers
+  const instance = cluster.instances(8).find(name => first!.shards.ownerUrl(name) === '2')!
+  const session = await first!.session(60_000, instance)
+  const token = await first!.grant(session, 'a', instance)
+  const single = { ttlMs: 30_000, defaultTtlMs: 30_000, holder: null, key: null }
+  const acquire = { ...acquireOf('', 'a', { waitMs: 4_000, request: 0 }), session: single, request: null } as Command
+  const waits = [second, first].map(server => server!.tell(acquire, { instance, keepsSessionAlive: true }))
+  await cluster.pass(1_000)
+  const closed = third!.shards.close()
+  await cluster.pass(1_000)
+  await closed
+  const asked = first!.tell({ type: 'queue', by: 'test', lock: 'a' }, { instance })
+  await cluster.pass(100)
+  assert.ok(asked.answer?.ok && asked.answer.type === 'queue')
+  assert.equal(asked.answer.waiters.length, 2)
+  const released = first!.tell(first!.release(session, 'a', token), { instance })
+  await cluster.pass(200)
+  assert.ok(released.answer?.ok)
+  const served = waits.filter(({ answer }) => answer?.ok)
+  assert.equal(served.length, 1)
+  // The time that they have waited at the owner before counts.
+  await cluster.pass(2_000)
+  assert.deepEqual(
+    waits.map(({ failed }) => failed),
+    [null, null],
+  )
+  const told = waits.map(({ answer }) => answer).find(answer => answer && !answer.ok)
+  assert.ok(told && !told.ok && told.code === 'lock_held' && told.reason === 'timeout')
+})
+
 test('a server that joins is handed its share, while everything goes on', async () => {
   const cluster = await Cluster.start(2)
   const heard = []

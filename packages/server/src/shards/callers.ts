@@ -3,6 +3,7 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import { EngineRefusal } from '../engine/engine.ts'
 import type { Command } from '../locks/model.ts'
 import type { Answer, Asking, Submitted } from './port.ts'
+import { isRepeatable } from './repeat.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
 export const unknownOutcome = () =>
@@ -27,6 +28,8 @@ export class Arrival implements Submitted {
   /** Its place in line is durable: it is in the log, whatever becomes of what is decided next. */
   isInLine = false
   isDetached = false
+  /** Its place in line is given up here, so that it can be had elsewhere. */
+  isMovingOn = false
   /** Kept apart from `asking`, which goes with its connection. */
   readonly keepsSessionAlive: boolean
 
@@ -49,6 +52,7 @@ export class Arrival implements Submitted {
   }
 
   answer(answer: Answer): void {
+    if (this.isMovingOn && hasLeftLine(answer)) return this.fail(new NotTaken())
     const { asking } = this
     this.asking = null
     asking?.answer(answer)
@@ -106,6 +110,12 @@ export class Callers {
     return this.#waiting.get(ticket)?.isDetached === false
   }
 
+  /** Waits that nobody could ask for again at another owner: no request id and no key names them. */
+  *unnamed(): Generator<Arrival> {
+    for (const arrival of this.#waiting.values())
+      if (arrival.keepsSessionAlive && !arrival.isDetached && !isRepeatable(arrival.command)) yield arrival
+  }
+
   isKept(session: string): boolean {
     return this.#kept.has(session)
   }
@@ -126,6 +136,10 @@ export class Callers {
     if (left > 0) this.#kept.set(wait.session, left)
     else this.#kept.delete(wait.session)
   }
+}
+
+function hasLeftLine(answer: Answer): boolean {
+  return !answer.ok && answer.code === 'lock_held' && answer.reason === 'cancelled'
 }
 
 /** One command made more than a batch holds: surely not written, and it never will be; the state that it was applied to is void. */

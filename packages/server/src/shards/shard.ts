@@ -7,9 +7,8 @@
  * When a batch surely was not written, all that has been decided since is void. The working state is thrown away, everyone in it is told
  * that the outcome is unknown, and the shard is taken over anew and read from its log.
  */
-import { HoldfastError } from '@holdfast/protocol/errors'
 import { COMMIT_BYTES_MAX, EngineRefusal } from '../engine/engine.ts'
-import type { Command, Refusal } from '../locks/model.ts'
+import type { Command } from '../locks/model.ts'
 import { type Random, randomHex } from '../random.ts'
 import { Admission } from './admission.ts'
 import type { Gate } from './archive.ts'
@@ -18,9 +17,11 @@ import { raise, sealAnew } from './between-turns.ts'
 import { Arrival, NotTaken, refuseTooLarge, unknownOutcome } from './callers.ts'
 import { commitTurn, publishTurn } from './committing.ts'
 import { Lanes } from './lanes.ts'
+import { moveOn } from './leaving.ts'
 import { OwnershipLost } from './log.ts'
 import { handOver, type Ownership, type OwnershipOptions, stillOwned } from './ownership.ts'
 import type { Asking, Logged, SessionPush, TenantCounts } from './port.ts'
+import { Refusals } from './refusals.ts'
 import type { TermsOf } from './terms.ts'
 import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
 import {
@@ -63,14 +64,14 @@ export class Shard {
   #working: Working | null = null
   readonly #queue = new Lanes()
   readonly #admission: Admission
-  /** To be told so when whoever asked has what `submit` returns. */
-  #refused: { arrival: Arrival; refusal: Refusal }[] = []
+  readonly #refusals: Refusals
   /** Random; with the count of batches it makes each id one that nobody else uses, at no cost for each. */
   readonly #nonce: string
   #batches = 0
   /** Turns are being committed, one after another. */
   #isBusy = false
   #isScheduled = false
+  #isLeaving = false
   #isClosing = false
   #isLost = false
   /** When the batch in flight was sent. */
@@ -89,6 +90,7 @@ export class Shard {
   constructor(options: ShardOptions) {
     this.#options = options
     this.#admission = new Admission(options.termsOf)
+    this.#refusals = new Refusals(options.clock)
     this.#nonce = randomHex(options.random, 8)
   }
 
@@ -105,7 +107,8 @@ export class Shard {
   submit(instance: string, command: Command, asking: Asking | null): Arrival {
     const arrival = new Arrival({ instance, command, asking, onDetach: this.#onDetach })
     const isFull = asking !== null && this.#queue.length >= QUEUE_COMMANDS_MAX
-    if (this.#isClosing || this.#isLost || isFull) {
+    const isTooLate = this.#isClosing || (this.#isLeaving && asking && command.type !== 'abandon')
+    if (isTooLate || this.#isLost || isFull) {
       // Not before the caller has what `submit` returns.
       if (asking) this.#options.clock.afterPoll(() => arrival.fail(new NotTaken()))
       return arrival
@@ -113,25 +116,10 @@ export class Shard {
     // What time asks for is always taken.
     const { clock, gate } = this.#options
     const refusal = asking && (gate?.(command) ?? this.#admission.refusal(instance, command, clock.hrtimeMs()))
-    if (refusal) return this.#refuse(arrival, refusal)
+    if (refusal) return this.#refusals.tell(arrival, refusal)
     this.#queue.push(arrival)
     this.#schedule()
     return arrival
-  }
-
-  /** Rests on nothing that is to become durable, so it leaves at once: a refusal must cost less than what it refuses. */
-  #refuse(arrival: Arrival, refusal: Refusal | HoldfastError | 'unknown'): Arrival {
-    const { clock } = this.#options
-    if (refusal === 'unknown') clock.afterPoll(() => arrival.fail(new NotTaken()))
-    else if (refusal instanceof HoldfastError) clock.afterPoll(() => arrival.fail(refusal))
-    else if (this.#refused.push({ arrival, refusal }) === 1) clock.afterPoll(() => this.#tellRefused())
-    return arrival
-  }
-
-  #tellRefused(): void {
-    const refused = this.#refused
-    this.#refused = []
-    for (const { arrival, refusal } of refused) arrival.answer(refusal)
   }
 
   /** Called with every tick of the clock; what it makes due is looked at after the sockets have been read. */
@@ -168,6 +156,8 @@ export class Shard {
 
   /** Answers nobody any more, lets the batch in flight become durable, and gives the shard up. */
   async close(): Promise<void> {
+    this.#isLeaving = true
+    if (this.#working) await moveOn(this.#working.instances.values(), (...asked) => this.submit(...asked))
     this.#isClosing = true
     if (this.#isBusy) await new Promise<void>(resolve => this.#idle.push(resolve))
     this.#working?.cleaner.stop()
