@@ -14,10 +14,16 @@ export function age(at: string | undefined): string {
   return at === undefined ? '' : formatDuration(Math.max(0, wallMs() - Date.parse(at)))
 }
 
+/** How many hold it beside the first. */
+export function othersOf({ holders, moreHolders = 0 }: LockView): number {
+  return Math.max(0, holders.length - 1) + moreHolders
+}
+
 export function lockTable(locks: readonly LockView[]): string {
   const rows = locks.map(lock => {
-    const [first, ...others] = lock.holders
-    const holder = first ? `${safe(first.holder)}${others.length > 0 ? ` +${others.length}` : ''}` : ''
+    const [first] = lock.holders
+    const others = othersOf(lock)
+    const holder = first ? `${safe(first.holder)}${others > 0 ? ` +${others}` : ''}` : ''
     return [
       safe(lock.name),
       stateText(lock),
@@ -50,6 +56,7 @@ export function lockText(lock: LockView): string {
     ]),
   ]
   if (lock.holders.length > 0) blocks.push(holdersTable(lock))
+  if (lock.moreHolders) blocks.push(`and ${lock.moreHolders} more`)
   return blocks.join('\n\n')
 }
 

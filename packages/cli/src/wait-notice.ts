@@ -5,7 +5,7 @@
  */
 import type { Holdfast, LockView, QueueView } from '@holdfast/client'
 import { every } from './clock.ts'
-import { age } from './describe.ts'
+import { age, othersOf } from './describe.ts'
 import { formatDuration } from './duration.ts'
 import { tellOf } from './holding-events.ts'
 import { safe } from './output.ts'
@@ -90,9 +90,10 @@ export class WaitLine implements WaitNotice {
 
 /** Why it cannot be had now, in a few words. */
 function reasonText(lock: LockView): string {
-  const [first, ...others] = lock.holders
+  const [first] = lock.holders
   if (first) {
-    const more = others.length === 0 ? '' : ` and ${others.length} more`
+    const others = othersOf(lock)
+    const more = others === 0 ? '' : ` and ${others} more`
     return `held by ${safe(first.holder)}${more} for ${age(first.acquiredAt)}`
   }
   if (lock.frozen) return `frozen by ${safe(lock.frozen.by)}: ${safe(lock.frozen.reason)}`

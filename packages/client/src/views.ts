@@ -45,6 +45,8 @@ export type LockView = LockConfiguration & {
   acquiredAt?: string
   expiresAt?: string
   holders: HolderView[]
+  /** How many more there are: one answer holds only so much. */
+  moreHolders?: number
   waiters: number
   value?: { value: string; token: number; writtenAt: string }
   frozen?: { prefix: string; until: string; by: string; reason: string }

@@ -87,6 +87,7 @@ export const v2Lock = s.closed({
   acquired_at: s.optional(s.timestamp),
   expires_at: s.optional(s.timestamp),
   holders: Type.Array(holderView),
+  more_holders: s.optional(s.count),
   waiters: s.count,
   description: s.optional(configuration.description),
   default_ttl_ms: s.optional(configuration.default_ttl_ms),

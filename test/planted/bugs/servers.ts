@@ -3,7 +3,6 @@ import type { Bug } from '../bug.ts'
 
 const assignment = 'packages/server/src/shards/assignment.ts'
 const link = 'packages/server/src/routing/link.ts'
-const router = 'packages/server/src/routing/router.ts'
 const repeat = 'packages/server/src/shards/repeat.ts'
 const sockets = 'packages/server/src/routing/sockets.ts'
 const storage = 'packages/server/src/shards/storage.ts'
@@ -73,7 +72,7 @@ export const serverBugs: readonly Bug[] = [
     id: 'watch-begins-anew',
     rules: ['I13'],
     does: 'A watch that moves to the next owner goes on from there instead of from its last event.',
-    file: router,
+    file: 'packages/server/src/routing/watching.ts',
     find: 'this.#cursor = event.id',
     replace: '',
     test: { file: routingTest, name: 'a watch goes on over a change of owner, with every event once' },
@@ -112,6 +111,78 @@ export const serverBugs: readonly Bug[] = [
     test: {
       file: 'packages/server/src/routing/routing.test.ts',
       name: 'who waits over REST without a key joins the line of the next owner, and leaves no place behind that is nobody’s',
+    },
+  },
+  {
+    id: 'looking-without-a-pause',
+    rules: ['I17'],
+    does: 'While nobody decides for a shard, one command that waits for it makes its server read the store thousands of times a second.',
+    file: 'packages/server/src/routing/router.ts',
+    find: 'const isSame = parked.peer === this.peerOf(routed.shard)',
+    replace: 'const isSame = parked.peer !== null && parked.peer === this.peerOf(routed.shard)',
+    test: {
+      file: 'packages/server/src/routing/limits.test.ts',
+      name: 'while nobody decides, whoever looks for an owner looks now and then, however often nothing has changed',
+    },
+  },
+  {
+    id: 'long-waits-given-up',
+    rules: ['I8'],
+    does: 'Who has stood in line for longer than an owner is looked for is given up at a change of owner.',
+    file: 'packages/server/src/routing/ask.ts',
+    find: '    if (this.isQueued) this.#leftLine()',
+    replace: '',
+    test: {
+      file: 'packages/server/src/routing/routing.test.ts',
+      name: 'a wait that has been in line for longer than an owner is looked for goes on at the next',
+    },
+  },
+  {
+    id: 'listened-once',
+    rules: ['P14'],
+    does: 'After a connection between two servers has broken, what concerns the sessions that were heard over it is told to nobody.',
+    file: 'packages/server/src/routing/link.ts',
+    find: "if (open.kind === 'listen' && !this.#isCut) {",
+    replace: "if (open.kind === 'listen' && this.#isCut) {",
+    test: {
+      file: 'packages/server/src/routing/routing.test.ts',
+      name: 'a session whose owner is reached over a new connection is heard over that',
+    },
+  },
+  {
+    id: 'frames-without-end',
+    rules: ['I17'],
+    does: 'Long answers to another server go into one frame, however long they are together: it cannot be made or is not taken, and the server ends.',
+    file: 'packages/server/src/routing/messages.ts',
+    find: ' || this.#units >= FRAME_UNITS_MAX',
+    replace: '',
+    test: {
+      file: 'packages/server/src/routing/limits.test.ts',
+      name: 'between two servers a frame has so many messages, and is not much longer than FRAME_UNITS_MAX',
+    },
+  },
+  {
+    id: 'quiet-watches-reset',
+    rules: ['I13'],
+    does: 'At each change of owner, watches of what nothing happens to are told that they may have missed something.',
+    file: 'packages/server/src/routing/watching.ts',
+    find: '    if (cursor !== undefined && this.#hasBegun) this.#cursor = cursor',
+    replace: '',
+    test: {
+      file: 'packages/server/src/routing/routing.test.ts',
+      name: 'a watch of what nothing happens to is told of no gap when an owner leaves in good order, whatever happened beside it',
+    },
+  },
+  {
+    id: 'pages-without-end',
+    rules: ['I17'],
+    does: 'A page of locks is as long as what is stored in them.',
+    file: 'packages/server/src/locks/views.ts',
+    find: '    if (units > PAGE_UNITS_MAX && views.length > 0) break',
+    replace: '',
+    test: {
+      file: 'packages/server/src/locks/limits.test.ts',
+      name: 'a page of locks ends at PAGE_UNITS_MAX, with one lock at least, and all pages together are all locks',
     },
   },
   {

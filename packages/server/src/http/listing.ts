@@ -1,6 +1,6 @@
 /**
- * Pages of the locks that may be listed. The core is told where to look, and each name that it finds is asked about here all the same; pages are as
- * full, and end, as if the other locks were not there.
+ * Pages of the locks that may be listed. The core is told where to look, and each name that it finds is asked about here all the same; pages end as if
+ * the other locks were not there. One that is not the last may be shorter than was asked for: a reply holds only so much.
  */
 import type { LockView } from '../locks/model.ts'
 import { ask, askerOf, type Call } from './call.ts'
@@ -25,6 +25,8 @@ export async function visibleLocks(call: Call, page: Page): Promise<{ locks: Loc
     // One more than the page says that there is another page.
     if (visible.length > page.limit) return { locks: visible.slice(0, page.limit), more: true }
     if (!more) return { locks: visible, more: false }
+    // They are long, and no more of them fit into one reply.
+    if (locks.length < page.limit && visible.length > 0) return { locks: visible, more: true }
     after = locks.at(-1)?.lock ?? after
   }
   const message = 'Too many locks lie between those that you may list: name a longer `prefix`.'

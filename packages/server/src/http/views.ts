@@ -66,6 +66,7 @@ export function wireLock(lock: LockView, nowAt: number): V2Lock {
     holders: lock.grants.map(grant => wireHolder(grant, nowAt)),
     waiters: lock.waiters,
   }
+  if (lock.moreGrants > 0) wire.more_holders = lock.moreGrants
   const first = wire.holders[0]
   if (first) {
     wire.mode = first.mode

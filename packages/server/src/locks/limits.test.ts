@@ -4,20 +4,23 @@ import { test } from 'node:test'
 import {
   FREEZES_MAX,
   IDEMPOTENCY_KEYS_MAX,
+  METADATA_BYTES_MAX,
   QUEUE_WAITERS_MAX,
   REENTRY_MAX,
   SESSION_ENDING_BYTES_MAX,
   SESSION_LOCKS_MAX,
   SESSION_REQUESTS_MAX,
   SESSIONS_MAX,
+  VALUE_BYTES_MAX,
 } from '@holdfast/protocol/limits'
 import { grantsOf, refusedBy, tokenOf } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
 import { decide } from './decide.ts'
 import type { Command, IdempotencyKey } from './model.ts'
-import { ENDED_AT_ONCE, QUEUE_SHOWN_MAX } from './operating.ts'
+import { ENDED_AT_ONCE } from './operating.ts'
 import { NOTICES_AT_ONCE } from './preemption.ts'
 import { ENDED_MAX, Endings } from './state.ts'
+import { PAGE_UNITS_MAX, ROWS_SHOWN_MAX } from './views.ts'
 
 const by = 'test'
 /** Large worlds are judged by what they answer. */
@@ -48,7 +51,7 @@ test('an instance remembers IDEMPOTENCY_KEYS_MAX keys', () => {
   assert.equal(world.do(singleOf('a', 'the last')).ok, true, 'a repeat needs no room')
 })
 
-test('a line has QUEUE_WAITERS_MAX places, and shows the first QUEUE_SHOWN_MAX', () => {
+test('a line has QUEUE_WAITERS_MAX places, and shows the first ROWS_SHOWN_MAX', () => {
   const world = large()
   const queue: Command = { type: 'queue', by, lock: 'x' }
   const shown = () => {
@@ -61,10 +64,54 @@ test('a line has QUEUE_WAITERS_MAX places, and shows the first QUEUE_SHOWN_MAX',
   const join = (index: number) => world.do(acquireOf(sessions[index % sessions.length]!, ['x'], { waitMs: null }))
   for (let index = 1; index <= QUEUE_WAITERS_MAX; index++) {
     assert.equal(join(index).ok, 'queued', `waiter ${index}`)
-    if (index === QUEUE_SHOWN_MAX) assert.equal(shown(), QUEUE_SHOWN_MAX)
+    if (index === ROWS_SHOWN_MAX) assert.equal(shown(), ROWS_SHOWN_MAX)
   }
   assert.deepEqual(join(0), { ok: false, code: 'queue_full', limit: QUEUE_WAITERS_MAX })
-  assert.equal(shown(), QUEUE_SHOWN_MAX)
+  assert.equal(shown(), ROWS_SHOWN_MAX)
+})
+
+test('a reply shows ROWS_SHOWN_MAX holders of a lock, fewer if they are long, and says how many more there are', () => {
+  const world = large()
+  const shown = () => {
+    const reply = world.do({ type: 'show', by, lock: 'x' })
+    assert(reply.ok === true && reply.type === 'lock')
+    return [reply.lock.grants.length, reply.lock.moreGrants]
+  }
+  const shared = claimOf('x', { mode: 'shared' })
+  for (let count = 0; count < ROWS_SHOWN_MAX; count++) world.do(acquireOf(world.open(), [shared]))
+  assert.deepEqual(shown(), [ROWS_SHOWN_MAX, 0])
+  world.do(acquireOf(world.open(), [shared]))
+  assert.deepEqual(shown(), [ROWS_SHOWN_MAX, 1])
+  const long = large()
+  const metadata = { note: 'x'.repeat(METADATA_BYTES_MAX - 20) }
+  for (let count = 0; count < 500; count++) long.do(acquireOf(long.open(), [shared], { metadata }))
+  const reply = long.do({ type: 'show', by, lock: 'x' })
+  assert(reply.ok === true && reply.type === 'lock')
+  assert.ok(reply.lock.grants.length > 0 && JSON.stringify(reply.lock.grants).length <= PAGE_UNITS_MAX * 1.01)
+  assert.equal(reply.lock.grants.length + reply.lock.moreGrants, 500)
+})
+
+test('a page of locks ends at PAGE_UNITS_MAX, with one lock at least, and all pages together are all locks', () => {
+  const world = large()
+  const session = world.open()
+  const value = String.fromCharCode(1).repeat(VALUE_BYTES_MAX)
+  for (let count = 0; count < 100; count++) {
+    const token = tokenOf(world.do(acquireOf(session, [`l${count}`])))
+    world.do({ type: 'write_value', by, session, lock: `l${count}`, token, value, request: null })
+  }
+  const seen: string[] = []
+  for (let after: string | null = null, pages = 0; ; pages++) {
+    const page = world.do({ type: 'list', by, prefix: '', after, limit: 1_000 })
+    assert(page.ok === true && page.type === 'locks' && page.locks.length > 0)
+    assert.ok(page.locks.length === 1 || JSON.stringify(page.locks).length <= PAGE_UNITS_MAX * 1.01)
+    seen.push(...page.locks.map(({ lock }) => lock))
+    if (page.more) after = seen.at(-1) ?? null
+    else {
+      assert.ok(pages > 10)
+      break
+    }
+  }
+  assert.deepEqual(seen, Array.from({ length: 100 }, (_, count) => `l${count}`).sort())
 })
 
 test('a session has SESSION_LOCKS_MAX locks', () => {

@@ -294,7 +294,9 @@ export type WaiterView = {
 export type LockView = {
   lock: string
   state: 'free' | 'held' | 'delayed' | 'frozen'
+  /** The first of its grants, as many as one reply holds, and how many more there are. */
   grants: GrantView[]
+  moreGrants: number
   waiters: number
   limit: number | null
   config: Config | null

@@ -5,10 +5,10 @@ import { compilePattern, matches as matchesName } from '@holdfast/protocol/patte
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
-import type { Command, Config, IfVersion, Labels, LockView, Reply } from './model.ts'
+import type { Command, Config, IfVersion, Labels, Reply } from './model.ts'
 import { configOverQuota } from './quota.ts'
 import { grantOf, liveSession } from './state.ts'
-import { heldView, lockView, waiterView } from './views.ts'
+import { firstOf, heldView, lockView, waiterView } from './views.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -201,24 +201,17 @@ export function showQueue(draft: Draft, command: Of<'queue'>): Reply {
   const lock = lockView(draft.state, command.lock, draft.now)
   if (!lock) return { ok: false, code: 'not_found', what: 'lock' }
   const queue = draft.state.locks.get(command.lock)?.queue ?? []
-  const waiters = queue
-    .slice(0, QUEUE_SHOWN_MAX)
-    .map((waiter, index) => waiterView(waiter, { lock: command.lock, position: index + 1 }, draft.now))
+  const waiters = firstOf(queue, (waiter, index) =>
+    waiterView(waiter, { lock: command.lock, position: index + 1 }, draft.now),
+  )
   return { ok: true, type: 'queue', lock, waiters }
 }
 
-/** Of a longer queue only the front is shown: one reply, one page. */
-export const QUEUE_SHOWN_MAX = 1_000
-
-/** The locks under the prefix, by name. */
+/** The locks under the prefix, by name: `limit` of them, or as many as one reply holds. */
 export function list(draft: Draft, command: Of<'list'>): Reply {
   const names = firstNames(draft.state.locks.keys(), command)
-  const locks: LockView[] = []
-  for (const name of names.slice(0, command.limit)) {
-    const view = lockView(draft.state, name, draft.now)
-    if (view) locks.push(view)
-  }
-  return { ok: true, type: 'locks', locks, more: names.length > command.limit }
+  const locks = firstOf(names.slice(0, command.limit), name => lockView(draft.state, name, draft.now))
+  return { ok: true, type: 'locks', locks, more: names.length > locks.length }
 }
 
 /** The first `limit + 1` names beyond `after`, in order, in one pass over all: a page of a million locks must not sort them. */

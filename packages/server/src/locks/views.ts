@@ -56,10 +56,12 @@ export function lockView(state: State, name: string, now: number): LockView | nu
   if (!lock) return null
   const freeze = freezeOf(state, name)
   const isHeld = lock.grants.length > 0
+  const grants = firstOf(lock.grants, grant => grantView(state, grant, now))
   return {
     lock: name,
     state: isHeld ? 'held' : freeze ? 'frozen' : lock.delays.length > 0 ? 'delayed' : 'free',
-    grants: lock.grants.map(grant => grantView(state, grant, now)),
+    grants,
+    moreGrants: lock.grants.length - grants.length,
     waiters: lock.queue.length,
     limit: lock.config?.limit ?? (lock.grants[0]?.limit || null),
     config: lock.config,
@@ -68,6 +70,27 @@ export function lockView(state: State, name: string, now: number): LockView | nu
     delayedMs: delayedMsOf(state, lock, now),
     typicalHoldMs: lock.typicalHoldMs === null ? null : Math.round(lock.typicalHoldMs),
   }
+}
+
+/** Of a longer list only the front is shown: one reply, one page. */
+export const ROWS_SHOWN_MAX = 1_000
+/** Of what is long itself still fewer, but one: what they take as JSON, in UTF-16 units. Whoever passes replies on passes several at once. */
+export const PAGE_UNITS_MAX = 512 * 1024
+
+/** What the first of the items look like, as many as one reply holds; null: nothing of it can be seen. */
+export function firstOf<Item, View>(items: Iterable<Item>, viewOf: (item: Item, index: number) => View | null): View[] {
+  const views: View[] = []
+  let units = 0
+  let index = 0
+  for (const item of items) {
+    if (views.length === ROWS_SHOWN_MAX) break
+    const view = viewOf(item, index++)
+    if (view === null) continue
+    units += JSON.stringify(view).length
+    if (units > PAGE_UNITS_MAX && views.length > 0) break
+    views.push(view)
+  }
+  return views
 }
 
 /** Until the last of what ended grants still occupy is free; null: there is nothing. */

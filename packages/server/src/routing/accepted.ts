@@ -84,7 +84,7 @@ export class Accepted {
         this.#say({ type: 'event', id, event })
         return !this.#isClosed
       },
-      ended: () => this.#end({ type: 'ended', id }),
+      ended: cursor => this.#end({ type: 'ended', id, ...(cursor !== undefined && { cursor }) }),
       refused: refusal => {
         isRefused = true
         this.#end({ type: 'refused', id, refusal })

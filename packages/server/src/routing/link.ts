@@ -175,7 +175,7 @@ export class Link implements Peer {
         return open.kind === 'history' ? open.resolve(said.history) : undefined
       case 'ended':
         this.#open.delete(said.id)
-        return open.kind === 'watch' ? open.sink.ended() : undefined
+        return open.kind === 'watch' ? open.sink.ended(said.cursor) : undefined
       case 'refused':
         this.#open.delete(said.id)
         return open.kind === 'watch' ? open.sink.refused(said.refusal) : undefined

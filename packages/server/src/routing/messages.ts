@@ -6,7 +6,7 @@ import { type ErrorCode, HoldfastError } from '@holdfast/protocol/errors'
 import type { LockEvent } from '@holdfast/protocol/events'
 import type { Clock } from '../clock.ts'
 import type { Command, Refusal } from '../locks/model.ts'
-import { NotTaken } from '../shards/callers.ts'
+import { NotTaken, Superseded } from '../shards/callers.ts'
 import type { Answer, History, HistoryOptions, SessionPush, WatchFilter } from '../shards/port.ts'
 import type { Transport } from './transport.ts'
 
@@ -27,31 +27,43 @@ export type Said =
   | { type: 'fail'; id: number; error: Failure }
   | { type: 'began' | 'reset'; id: number; cursor: string }
   | { type: 'event'; id: number; event: LockEvent }
-  | { type: 'ended'; id: number }
+  | { type: 'ended'; id: number; cursor?: string }
   | { type: 'refused'; id: number; refusal: Refusal }
   | { type: 'history'; id: number; history: History }
   | { type: 'push'; id: number; push: SessionPush }
 
-export type Failure = { code: ErrorCode; message: string; details?: Record<string, unknown>; notTaken?: true }
+export type Failure = {
+  code: ErrorCode
+  message: string
+  details?: Record<string, unknown>
+  notTaken?: true
+  superseded?: true
+}
 
 export function failureOf(error: unknown): Failure {
   if (error instanceof NotTaken) return { code: error.code, message: error.message, notTaken: true }
+  if (error instanceof Superseded) return { code: error.code, message: error.message, superseded: true }
   if (error instanceof HoldfastError) return { code: error.code, message: error.message, details: { ...error.details } }
   return { code: 'internal', message: 'The server that decides for this lock has failed.' }
 }
 
-export function errorOf({ code, message, details, notTaken }: Failure): HoldfastError {
+export function errorOf({ code, message, details, notTaken, superseded }: Failure): HoldfastError {
+  if (superseded) return new Superseded()
   return notTaken ? new NotTaken() : new HoldfastError(code, message, details ? { details } : {})
 }
 
-/** A frame leaves when it has this many messages: the other end reads the first while the others are being written. */
+/** A frame leaves when it has this many messages: the other end reads the first while the others are being written … */
 const MESSAGES_BEFORE_FLUSH = 64
+/** … or when they are so long, in UTF-16 units: no frame is longer than that and one message more. */
+export const FRAME_UNITS_MAX = 256 * 1024
 
 /** What is said in one turn of the event loop leaves as one frame, or a few. */
 export class Frames<Message> {
   readonly #transport: Transport
   readonly #clock: Clock
-  #messages: Message[] = []
+  /** As they will be sent, and how long they are together. */
+  #texts: string[] = []
+  #units = 0
   #isDue = false
 
   constructor(transport: Transport, clock: Clock) {
@@ -60,8 +72,10 @@ export class Frames<Message> {
   }
 
   say(message: Message): void {
-    this.#messages.push(message)
-    if (this.#messages.length >= MESSAGES_BEFORE_FLUSH) this.flush()
+    const text = JSON.stringify(message)
+    this.#texts.push(text)
+    this.#units += text.length
+    if (this.#texts.length >= MESSAGES_BEFORE_FLUSH || this.#units >= FRAME_UNITS_MAX) this.flush()
     else if (!this.#isDue) {
       this.#isDue = true
       this.#clock.afterPoll(() => this.flush())
@@ -70,9 +84,10 @@ export class Frames<Message> {
 
   flush(): void {
     this.#isDue = false
-    if (this.#messages.length === 0) return
-    const frame = JSON.stringify(this.#messages)
-    this.#messages = []
+    if (this.#texts.length === 0) return
+    const frame = `[${this.#texts.join()}]`
+    this.#texts = []
+    this.#units = 0
     this.#transport.send(frame)
   }
 }

@@ -49,7 +49,7 @@ test('a release hands over in its own batch', async () => {
   assert.equal(engine.requests.filter(isAppend).length, appends + 1)
 })
 
-test('a repeat of a waiting request takes its place over from the caller before', async () => {
+test('a repeat of a waiting request stands where it stood, and both callers hear how it ends', async () => {
   const { server, clock, holder, token } = await heldLock()
   const waiter = await server.session(600_000)
   const command = server.acquire(waiter, 'a', { waitMs: null })
@@ -58,10 +58,9 @@ test('a repeat of a waiting request takes its place over from the caller before'
   const after = server.tell(command)
   await clock.settle()
   assert.equal(after.ticket, before.ticket)
-  assert.equal(before.failed?.code, 'unavailable')
   await server.ask(server.release(holder, 'a', token))
-  tokenOf(after.answer)
-  assert.equal(before.answers, 1)
+  assert.equal(tokenOf(after.answer), tokenOf(before.answer))
+  assert.deepEqual([before.answers, after.answers], [1, 1])
 })
 
 test('a wait goes on without its caller, and a repeat finds it', async () => {
@@ -88,6 +87,19 @@ test('a wait that its connection kept alive is given up with the connection', as
   await world.clock.settle()
   assert.equal(await waitersOf(world, 'a'), 0)
   assert.equal(heard.answers, 0)
+})
+
+test('nor is it given up while another connection asks the same', async () => {
+  const world = await heldLock()
+  const { server, clock, holder, token } = world
+  const [one, other] = [0, 1].map(() => server.tell(single('a', 60_000, 'a key'), { keepsSessionAlive: true }))
+  await clock.settle()
+  one!.detach()
+  await clock.settle()
+  assert.equal(await waitersOf(world, 'a'), 1)
+  await server.ask(server.release(holder, 'a', token))
+  tokenOf(other!.answer)
+  assert.deepEqual([one!.answers, other!.answers], [0, 1])
 })
 
 test('so is one whose connection went before it was in line', async () => {

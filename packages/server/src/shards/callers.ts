@@ -17,6 +17,17 @@ export class NotTaken extends HoldfastError {
   }
 }
 
+/** Too many ask the same: whoever asked first hears no more, and need not ask again. */
+export class Superseded extends HoldfastError {
+  override readonly name = 'Superseded'
+  constructor() {
+    super('unavailable', 'The same request has been asked again, more than once; the answer goes there.')
+  }
+}
+
+/** How many hear how one wait ends: a connection that is not known to be gone, those that took its place, and one more. */
+export const CALLERS_OF_WAIT_MAX = 4
+
 /** One command on its way through a shard. `asking` is null when time asked, or once nobody listens any more. */
 export class Arrival implements Submitted {
   readonly instance: string
@@ -74,46 +85,50 @@ export class Arrival implements Submitted {
 
 /** The open waits of one instance. */
 export class Callers {
-  readonly #waiting = new Map<number, Arrival>()
+  readonly #waiting = new Map<number, Arrival[]>()
   /** Sessions that an open connection keeps alive, and by how many waits. */
   readonly #kept = new Map<string, number>()
 
-  /** From now on the answer to this ticket goes to this caller; one who asked the same before is told to ask again. */
+  /** From now on this caller too hears how the wait ends: whoever asked the same before may be there as well, or not know yet that it is not. */
   attach(arrival: Arrival, wait: { ticket: number; session: string }): void {
-    const former = this.#waiting.get(wait.ticket)
-    if (former && former !== arrival) {
-      this.#forget(former)
-      former.fail(new HoldfastError('unavailable', 'The same request has been asked again; the answer goes there.'))
-    }
     arrival.wait = wait
-    this.#waiting.set(wait.ticket, arrival)
+    for (const other of this.#waiting.get(wait.ticket) ?? []) if (other.isDetached) this.#forget(other)
+    const callers = this.#waiting.get(wait.ticket)
+    if (callers) callers.push(arrival)
+    else this.#waiting.set(wait.ticket, [arrival])
+    const first = callers && callers.length > CALLERS_OF_WAIT_MAX ? callers[0] : undefined
+    if (first) {
+      this.#forget(first)
+      first.fail(new Superseded())
+    }
     if (arrival.keepsSessionAlive) this.#kept.set(wait.session, (this.#kept.get(wait.session) ?? 0) + 1)
   }
 
-  /** The caller of a wait that is over, if it is still there. */
-  take(ticket: number): Arrival | null {
-    const arrival = this.#waiting.get(ticket)
-    if (!arrival) return null
-    this.#forget(arrival)
-    return arrival
+  /** The callers of a wait that is over, those that are still there. */
+  take(ticket: number): readonly Arrival[] {
+    const callers = this.#waiting.get(ticket) ?? []
+    for (const arrival of [...callers]) this.#forget(arrival)
+    return callers
   }
 
   /** The caller has gone. Returns whether the wait is to be given up; until that is decided it may still be granted, and stands here. */
   release(arrival: Arrival): boolean {
-    if (arrival.wait === null || this.#waiting.get(arrival.wait.ticket) !== arrival) return false
-    if (!arrival.keepsSessionAlive) this.#forget(arrival)
-    return arrival.keepsSessionAlive
+    const callers = arrival.wait && this.#waiting.get(arrival.wait.ticket)
+    if (!callers?.includes(arrival)) return false
+    const isLast = arrival.keepsSessionAlive && callers.every(other => other === arrival || other.isDetached)
+    if (!isLast) this.#forget(arrival)
+    return isLast
   }
 
   /** Whether somebody is there who would hear how this wait ends. */
   isHeard(ticket: number): boolean {
-    return this.#waiting.get(ticket)?.isDetached === false
+    return this.#waiting.get(ticket)?.some(({ isDetached }) => !isDetached) ?? false
   }
 
   /** Waits that nobody could ask for again at another owner: no request id and no key names them. */
   *unnamed(): Generator<Arrival> {
-    for (const arrival of this.#waiting.values())
-      if (arrival.keepsSessionAlive && !arrival.isDetached && !isRepeatable(arrival.command)) yield arrival
+    for (const [arrival] of this.#waiting.values())
+      if (arrival?.keepsSessionAlive && !arrival.isDetached && !isRepeatable(arrival.command)) yield arrival
   }
 
   isKept(session: string): boolean {
@@ -121,7 +136,7 @@ export class Callers {
   }
 
   failAll(error: HoldfastError): void {
-    const all = [...this.#waiting.values()]
+    const all = [...this.#waiting.values()].flat()
     this.#waiting.clear()
     this.#kept.clear()
     for (const arrival of all) arrival.fail(error)
@@ -130,7 +145,9 @@ export class Callers {
   #forget(arrival: Arrival): void {
     const { wait } = arrival
     if (!wait) return
-    this.#waiting.delete(wait.ticket)
+    const others = this.#waiting.get(wait.ticket)?.filter(other => other !== arrival) ?? []
+    if (others.length > 0) this.#waiting.set(wait.ticket, others)
+    else this.#waiting.delete(wait.ticket)
     if (!arrival.keepsSessionAlive) return
     const left = (this.#kept.get(wait.session) ?? 0) - 1
     if (left > 0) this.#kept.set(wait.session, left)

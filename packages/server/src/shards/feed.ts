@@ -128,11 +128,12 @@ export class Feed {
     return { events, more: false }
   }
 
-  /** The watchers are to go elsewhere. */
+  /** The watchers are to go elsewhere, and have been told of all that there was. */
   end(): void {
     const all = [...this.#watches.values()].flatMap(watches => [...watches])
     this.#watches.clear()
-    for (const { sink } of all) sink.ended()
+    const cursor = this.#cursor(this.#newest)
+    for (const { sink } of all) sink.ended(cursor)
   }
 
   #keep(place: { seq: number; at: number }, instance: string, entry: Entry, count: number): number {

@@ -46,7 +46,7 @@ type Listener = (push: SessionPush) => void
 export class Host {
   readonly #options: HostOptions
   readonly #hosted = new Map<number, Hosted>()
-  readonly #listeners = new Map<string, Map<string, Listener>>()
+  readonly #listeners = new Map<string, Map<string, Set<Listener>>>()
   readonly #storage: Storage
   #cancelTick: (() => void) | null = null
 
@@ -76,6 +76,7 @@ export class Host {
   /** Reads the log of a shard that `take` takes over. Returns whether it was had. */
   async open(number: number, take: () => Promise<Ownership | null>): Promise<boolean> {
     const { ownership, retake, changed, telemetry, clusterId, termsOf } = this.#options
+    const listeners = this.#listeners
     const feed = new Feed(clusterId, { refusal: (instance, open) => watchRefusal(termsOf, instance, open) })
     const forget = () => {
       this.#hosted.delete(number)
@@ -90,7 +91,9 @@ export class Host {
       storage: this.#storage,
       retake: () => retake(number),
       lost: forget,
-      push: ({ instance, session, push }) => this.#listeners.get(instance)?.get(session)?.(push),
+      push({ instance, session, push }) {
+        for (const listener of listeners.get(instance)?.get(session) ?? []) listener(push)
+      },
     })
     this.#hosted.set(number, { shard, feed })
     let taken: Ownership | null = null
@@ -127,16 +130,19 @@ export class Host {
     await Promise.all([...this.#hosted.keys()].map(number => this.close(number)))
   }
 
-  /** Pushes for one session. The newest listener of a session replaces the one before. */
+  /** Pushes for one session, to all of its connections: which of them is still there is not known here. */
   listen(instance: string, session: string, push: Listener): { stop(): void } {
-    const listeners = this.#listeners.get(instance) ?? new Map<string, Listener>()
-    this.#listeners.set(instance, listeners.set(session, push))
+    const ofInstance = this.#listeners.get(instance) ?? new Map<string, Set<Listener>>()
+    const listeners = ofInstance.get(session) ?? new Set<Listener>()
+    // One object for each call: the same function may listen twice.
+    const listener: Listener = said => push(said)
+    this.#listeners.set(instance, ofInstance.set(session, listeners.add(listener)))
     return {
       stop: () => {
-        // Another connection of the session may have taken its place.
-        if (listeners.get(session) !== push) return
-        listeners.delete(session)
-        if (listeners.size === 0 && this.#listeners.get(instance) === listeners) this.#listeners.delete(instance)
+        listeners.delete(listener)
+        if (listeners.size > 0 || ofInstance.get(session) !== listeners) return
+        ofInstance.delete(session)
+        if (ofInstance.size === 0 && this.#listeners.get(instance) === ofInstance) this.#listeners.delete(instance)
       },
     }
   }

@@ -38,8 +38,8 @@ export type WatchSink = {
   reset(cursor: string): void
   /** The instance has as many watches open as it may have, over all servers, or may have none. Nothing else is called after it. */
   refused(refusal: Refusal): void
-  /** The server is stopping; resume elsewhere. */
-  ended(): void
+  /** The server is stopping; resume elsewhere. `cursor`: all that concerns the watch up to there has been told. */
+  ended(cursor?: string): void
 }
 
 export type SessionPush =

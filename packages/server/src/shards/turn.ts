@@ -214,10 +214,10 @@ export class Turn {
   #endWait(instance: Instance, entry: Extract<Entry, { record: 'wait' }>): void {
     const { moment } = this
     if (entry.gone?.grants) instance.touch(entry.gone.waiter.session, moment.now, null)
-    const caller = instance.callers.take(entry.ticket)
-    if (!caller) return
+    const callers = instance.callers.take(entry.ticket)
+    if (callers.length === 0) return
     const reply: Answer = waitAnswer(instance.state, entry, moment)
-    this.#outcomes.push({ arrival: caller, reply })
+    for (const arrival of callers) this.#outcomes.push({ arrival, reply })
   }
 
   #abandon(arrival: Arrival, ticket: number): void {
