@@ -43,8 +43,8 @@ export class Outbox {
     const frame = JSON.stringify(this.#messages)
     this.#messages = []
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    this.#socket.send(frame)
-    if (this.#socket.bufferedAmount <= OUTBOX_BYTES_MAX) return
+    // Looked at before: one answer may be long, and is no sign that nobody reads.
+    if (this.#socket.bufferedAmount <= OUTBOX_BYTES_MAX) return this.#socket.send(frame)
     this.#isOverflown = true
     this.#overflow()
   }
