@@ -160,7 +160,7 @@ const restoreInstance = operation({
   action: 'instance.delete',
   summary: 'Take a deleted instance back',
   description:
-    'As it was, and disabled if it was disabled. One that whoever runs the service has deleted is restored by them only.',
+    'As it was, and disabled if it was disabled. One that whoever runs the service has deleted is restored by them only; one that has begun to be reclaimed, by nobody.',
   errors: ['not_found', 'quota_exceeded'],
   replies: { 200: instanceReply('As it was before it was deleted.') },
 })

@@ -144,6 +144,18 @@ export const instanceBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'taken-back-half-gone',
+    rules: ['V6'],
+    does: 'An instance is restored while it is being reclaimed: the locks of its new holders are ended under them, and half of it is gone.',
+    file: `${src}/administration/lifecycle.ts`,
+    find: "    if (isGoing(before)) throw misfit('instance', 'It is being reclaimed: a part of it may be gone already.')\n",
+    replace: '',
+    test: {
+      file: `${src}/administration/lifecycle.test.ts`,
+      name: 'what has begun to go for good is not restored meanwhile, and is gone on with after a crash',
+    },
+  },
+  {
     id: 'refused-and-dropped',
     rules: ['metering'],
     does: 'A record that the metering service refuses is forgotten.',

@@ -8,7 +8,14 @@ import { instanceRecord, memoryRegistry } from '../registry/testing.ts'
 import { FakeClock } from '../shards/testing.ts'
 import type { AdministrationOptions, By } from './administration.ts'
 import { createInstance, HISTORY_KEPT_MS, HISTORY_MAX, RECLAIMED_MAX, updateInstance } from './instances.ts'
-import { deleteInstance, forgetRemains, REMAINS_KEPT_MS, reclaimInstance, restoreInstance } from './lifecycle.ts'
+import {
+  deleteInstance,
+  dueForReclamation,
+  forgetRemains,
+  REMAINS_KEPT_MS,
+  reclaimInstance,
+  restoreInstance,
+} from './lifecycle.ts'
 
 const by: By = { subject: 'root', from: '127.0.0.1', trace: 't-1' }
 
@@ -53,6 +60,7 @@ test('in the commit in which an instance goes for good stays what it is metered 
   assert.deepEqual(
     links.map(({ writes }) => writes.map(({ kind, value }) => [kind, value === null])),
     [
+      [['instance', false]],
       [
         ['instance', true],
         ['reclaimed', false],
@@ -65,6 +73,27 @@ test('in the commit in which an instance goes for good stays what it is metered 
     history.map(({ capacityUnits }) => capacityUnits),
     [1_000, 0],
   )
+})
+
+test('what has begun to go for good is not restored meanwhile, and is gone on with after a crash', async () => {
+  const { options, registry } = started()
+  const { id } = await createInstance(options, by, { name: 'x', plan: 'premium' })
+  const service = { id, side: 'service' } as const
+  await deleteInstance(options, by, service)
+  assert.deepEqual(dueForReclamation(options), [])
+  const crash = async () => {
+    await assert.rejects(restoreInstance(options, by, service), /being reclaimed/)
+    throw new Error('the server is gone')
+  }
+  await assert.rejects(reclaimInstance(options, by, { ...service, forget: crash }), /the server is gone/)
+  await assert.rejects(restoreInstance(options, by, service), /being reclaimed/)
+  assert.deepEqual(
+    dueForReclamation(options).map(due => due.id),
+    [id],
+    'long before its week is over',
+  )
+  await reclaimInstance(options, by, { ...service, forget: async () => undefined })
+  assert.equal(registry.get('instance', id), null)
 })
 
 test('it stays for REMAINS_KEPT_MS, however many there are', async () => {

@@ -54,6 +54,7 @@ export async function deleteInstance(
       disabledBy: closerOf(before),
       deletedBy: side,
       reclaimAtMs: options.clock.wallMs() + RECLAIM_MS,
+      reclaimingAtMs: null,
       // It costs nothing while it cannot be used, restored or not.
       history: since(options, before, 0),
     }
@@ -70,6 +71,7 @@ export function restoreInstance(
   return edit(options, { by, action, id }, before => {
     if (before.state !== 'pending_reclamation') throw misfit('instance', 'It has not been deleted.')
     refuseOthers(options, { by, action, side }, before)
+    if (isGoing(before)) throw misfit('instance', 'It is being reclaimed: a part of it may be gone already.')
     return {
       ...before,
       state: before.disabledBy ? 'disabled' : 'active',
@@ -83,8 +85,10 @@ export function restoreInstance(
 type Reclaiming = Closing & { forget(instance: string, by: By): Promise<void> }
 
 /**
- * For good. What its locks are in the shards goes by `forget`, before the record does: a crash between leaves the record, and it is done again. By what
- * it is metered stays, in the commit in which the record goes: hours that are not submitted yet are submitted, and its usage can be asked for.
+ * For good. First the record says that it is going, from where nothing leads back: whoever restored it while its locks go would hold locks that are
+ * ended under them, in an instance of which half is gone. What its locks are in the shards goes by `forget`, before the record does: a crash between
+ * leaves the record, which is due at once, and it is done again. By what it is metered stays, in the commit in which the record goes: hours that are
+ * not submitted yet are submitted, and its usage can be asked for.
  */
 export async function reclaimInstance(
   options: AdministrationOptions,
@@ -92,20 +96,29 @@ export async function reclaimInstance(
   { id, side, forget }: Reclaiming,
 ): Promise<void> {
   const action = 'instance.reclaim'
-  const refuseUndeleted = () => {
+  const deletedNow = () => {
     const record = known(options, 'instance', id)
     if (record.state !== 'pending_reclamation')
       throw misfit('instance', 'It has to be deleted first; then it can still be restored.')
     refuseOthers(options, { by, action, side }, record)
+    return record
   }
-  refuseUndeleted()
+  const doing = { by, action, instance: id, target: `instance/${id}` }
+  if (!isGoing(deletedNow())) {
+    const begun = { ...doing, status: 202, reason: 'It has begun: it cannot be restored any more.' }
+    await change(options, begun, () => {
+      const record = deletedNow()
+      const value = { ...record, reclaimingAtMs: record.reclaimingAtMs ?? options.clock.wallMs() }
+      return [{ kind: 'instance', id, value }]
+    })
+  }
   await forget(id, by)
   // A change holds so many; an instance may have more.
   for (;;) {
     const puts = belongings(options, id)
     const isLast = puts.length <= BELONGINGS_AT_ONCE
-    await change(options, { by, action, instance: id, target: `instance/${id}`, status: 204 }, () => {
-      refuseUndeleted()
+    await change(options, { ...doing, status: 204 }, () => {
+      deletedNow()
       const some = belongings(options, id).slice(0, BELONGINGS_AT_ONCE)
       return isLast ? [...some, { kind: 'instance', id, value: null }, remainsOf(options, id)] : some
     })
@@ -147,10 +160,16 @@ function belongings({ registry }: AdministrationOptions, instance: string): Put[
   return puts
 }
 
-/** Those whose week is over. */
+/** Those whose week is over, and those that somebody began to reclaim: whoever did may have crashed. */
 export function dueForReclamation({ registry, clock }: AdministrationOptions): InstanceRecord[] {
   const nowMs = clock.wallMs()
-  return [...registry.all('instance')].filter(({ reclaimAtMs }) => reclaimAtMs !== null && reclaimAtMs <= nowMs)
+  return [...registry.all('instance')].filter(
+    record => record.reclaimAtMs !== null && (record.reclaimAtMs <= nowMs || isGoing(record)),
+  )
+}
+
+function isGoing({ reclaimingAtMs = null }: InstanceRecord): boolean {
+  return reclaimingAtMs !== null
 }
 
 /** Who has closed it; null: it is open. Of before this was noted: the service, which may open everything. */

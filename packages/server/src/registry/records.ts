@@ -29,6 +29,8 @@ export type InstanceRecord = {
   changedAtMs: number
   /** While it is pending reclamation: when it goes for good, and what it was before. */
   reclaimAtMs: number | null
+  /** Since when it is going for good: it can no longer be restored. Missing, like null: it is not. */
+  reclaimingAtMs?: number | null
   /** What the platform that has ordered it through the broker calls it. Missing: nobody has. */
   orderedAs?: string
   /** Which plan and how many units since when, oldest first: what it is metered by; 0 units while it is deleted. */
