@@ -154,4 +154,16 @@ export const doorBugs: readonly Bug[] = [
       name: 'a key that is revoked while its request arrives does nothing any more',
     },
   },
+  {
+    id: 'decided-before-the-body',
+    rules: ['V6'],
+    does: 'What concerns an instance is carried out as it was permitted when the headers came: whoever sends the body late keeps rights that were taken away.',
+    file: `${server}/http/routes.ts`,
+    find: 'const isAskedAgain = body !== null && isDecidedByUrl(operation)',
+    replace: 'const isAskedAgain = body === null && isDecidedByUrl(operation)',
+    test: {
+      file: `${server}/http/shut-out.test.ts`,
+      name: 'what administration and the broker are asked for is decided when the body has come, not when the headers had',
+    },
+  },
 ]

@@ -40,10 +40,15 @@ type Body = {
   value?: unknown
 }
 
+/** Whether permission hangs on the URL alone: what concerns an instance as a whole, whose bodies may speak of locks, but do nothing to them. */
+export function isDecidedByUrl({ action }: OperationFields): boolean {
+  return action === null || !tenantActions.has(action)
+}
+
 /** All must be permitted. */
-export function lateDeeds({ action }: OperationFields, url: InUrl, body: Body): Deed[] {
-  // What concerns the instance as a whole has been looked at; its bodies may speak of locks, but do nothing to them.
-  if (action === null || !tenantActions.has(action)) return []
+export function lateDeeds(operation: OperationFields, url: InUrl, body: Body): Deed[] {
+  const { action } = operation
+  if (action === null || isDecidedByUrl(operation)) return []
   const asked: Partial<Deed> = {}
   const ttlMs = ttlOf(action, body)
   if (ttlMs !== undefined) asked.ttlMs = ttlMs

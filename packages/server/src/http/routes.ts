@@ -7,7 +7,7 @@ import type { Doors } from './doors.ts'
 import type { App } from './listener.ts'
 import { paramsOf, queryOf } from './names.ts'
 import { permitEarly, permitLate } from './permitting.ts'
-import { lateDeeds } from './questions.ts'
+import { isDecidedByUrl, lateDeeds } from './questions.ts'
 import { invalid, refuse } from './reply.ts'
 import { shutOut } from './standing.ts'
 import { bytesMisfit, type Validator, validator } from './validate.ts'
@@ -23,6 +23,7 @@ export function addOperations(app: App, doors: Doors, routes: readonly Route[]):
 function addOperation(app: App, doors: Doors, { operation, handle, absent }: Route): void {
   const prepare = preparation(doors, operation)
   const body = operation.body ? validator(operation.body) : null
+  const isAskedAgain = body !== null && isDecidedByUrl(operation)
   app.route({
     method: operation.method,
     url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
@@ -42,18 +43,20 @@ function addOperation(app: App, doors: Doors, { operation, handle, absent }: Rou
       }
     },
     handler: async (request, reply) => {
-      const { params, query, isHidden } = prepared.get(request)!
+      const { params, query, ...ready } = prepared.get(request)!
       const checked = checkedBody(body, request.body)
-      // It may have taken its time.
+      // It may have taken its time: whoever asks is known as they are now, and what they may is decided now.
       const ended = checked === null ? null : shutOut(doors, request.caller!)
       if (ended) throw ended
+      const url = { ...query, ...params }
+      const isHidden = isAskedAgain ? await permitEarly(doors, request, { operation, url }) : ready.isHidden
       const call: Call = {
         // Accepted by this operation's schemas just now.
         params: params as never,
         query: query as never,
         body: checked as never,
         caller: request.caller!,
-        deeds: checked === null ? [] : lateDeeds(operation, { ...query, ...params }, checked),
+        deeds: checked === null ? [] : lateDeeds(operation, url, checked),
         trace: request.ids.trace,
         doors,
         request,

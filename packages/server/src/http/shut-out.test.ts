@@ -8,6 +8,8 @@ import { person } from '../policies/testing.ts'
 import type { Put } from '../registry/port.ts'
 import { type CredentialRecord, keyWithin } from '../registry/records.ts'
 import { credentialRecord, policyRecord } from '../registry/testing.ts'
+import { type TestServer, withServer } from '../testing.ts'
+import { at, GUID, idsOf } from './broker/testing.ts'
 import { HELLO_CHARS_MAX } from './connect/connection.ts'
 import { withDoors } from './testing.ts'
 
@@ -52,6 +54,72 @@ test('a key that is revoked while its request arrives does nothing any more', as
     socket.destroy()
     assert.equal((await ask('GET', '/v2/locks/slow')).status, 404)
   }, world)
+})
+
+/** Sends the headers; what it returns sends the body, and resolves to the status. */
+async function slowly(
+  server: TestServer,
+  line: string,
+  { key: by, body }: { key: string; body: object },
+): Promise<() => Promise<number>> {
+  const text = JSON.stringify(body)
+  const head = `${line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${by}\r\nX-Broker-API-Version: 2.17\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\nExpect: 100-continue\r\n\r\n`
+  const { socket, answer } = await raw(server.url, head)
+  assert.match(await answer, /^HTTP\/1\.1 100 /, 'its headers have been read')
+  return async () => {
+    const answered = once(socket, 'data')
+    socket.write(text)
+    const status = Number(String((await answered)[0]).split(' ')[1])
+    socket.destroy()
+    return status
+  }
+}
+
+test('what administration and the broker are asked for is decided when the body has come, not when the headers had', async () => {
+  await withServer(async server => {
+    const { service_id, standard } = await idsOf(server)
+    const keyOf = async (name: string, roles: string[], instance = 'default') => {
+      const body = { name, roles }
+      return (await server.ask('POST', '/v2/credentials', { body, headers: { 'holdfast-instance': instance } })).body
+    }
+
+    const platform = await keyOf('platform', ['editor', 'manager'])
+    const ordered = await slowly(server, `PUT /broker${at(GUID)}`, {
+      key: platform.api_key,
+      body: { service_id, plan_id: standard },
+    })
+    await server.ask('POST', `/v2/credentials/${platform.credential.id}/revoke`, { body: {} })
+    assert.equal(await ordered(), 403, 'a key that is revoked orders nothing')
+
+    const eve = await keyOf('eve', [])
+    const subjects = [eve.credential.subject]
+    const policy = { subjects, roles: ['administrator', 'editor'] }
+    const given = async () => (await server.ask('POST', '/v2/policies', { body: policy })).body.id as string
+    const granted = await given()
+    const forEver = await slowly(server, 'POST /v2/policies', {
+      key: eve.api_key,
+      body: { subjects, roles: ['administrator'] },
+    })
+    await server.ask('DELETE', `/v2/policies/${granted}`)
+    assert.equal(await forEver(), 403, 'rights that are taken away give nothing')
+    const grantedAgain = await given()
+    const late = await slowly(server, `PUT /broker${at(GUID)}`, {
+      key: eve.api_key,
+      body: { service_id, plan_id: standard },
+    })
+    await server.ask('DELETE', `/v2/policies/${grantedAgain}`)
+    assert.equal(await late(), 403, 'nor do they order')
+    assert.equal((await server.ask('GET', `/v2/instances/${GUID}`)).status, 404)
+
+    const { id } = (await server.ask('POST', '/v2/instances', { body: { name: 't', plan: 'standard' } })).body
+    const own = await keyOf('own', ['administrator', 'editor'], id)
+    const resized = await slowly(server, `PATCH /v2/instances/${id}`, {
+      key: own.api_key,
+      body: { capacity_units: 1000 },
+    })
+    await server.ask('POST', `/v2/instances/${id}/disable`)
+    assert.equal(await resized(), 403, 'what is disabled is not resized')
+  })
 })
 
 test('a key that is revoked before its connection says hello is not let in', async () => {

@@ -4,13 +4,14 @@
  */
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { identified } from '../caller.ts'
+import { type Caller, identified } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import type { App } from '../listener.ts'
 import { paramsOf, queryOf } from '../names.ts'
 import { noRoute } from '../no-route.ts'
 import { decide, denial } from '../permission.ts'
 import { invalid } from '../reply.ts'
+import { shutOut } from '../standing.ts'
 import { type Validator, validator } from '../validate.ts'
 import { type Asked, type Endpoint, onBehalfOf } from './asked.ts'
 import { bind, lastBindingOperation, showBinding, unbind } from './bindings.ts'
@@ -83,7 +84,14 @@ function addEndpoint(scope: App, doors: Doors, endpoint: Endpoint): void {
     handler: async (request, reply) => {
       const body = checked(schema, request.body)
       // The hook before has set it, or has refused.
-      const answered = await endpoint.handle({ ...prepared.get(request)!, body })
+      const ready = prepared.get(request)!
+      if (body !== null) {
+        // It may have taken its time: who asks, and what they may, is as it is now.
+        const ended = shutOut(doors, ready.caller)
+        if (ended) throw ended
+        await permit(doors, ready.caller, { action: endpoint.action, trace: ready.trace })
+      }
+      const answered = await endpoint.handle({ ...ready, body })
       return reply.code(answered.status).send(answered.body)
     },
   })
@@ -93,9 +101,7 @@ function addEndpoint(scope: App, doors: Doors, endpoint: Endpoint): void {
 async function prepare(doors: Doors, request: FastifyRequest, { path, action, needs }: Endpoint): Promise<Prepared> {
   const { trace } = request.ids
   const caller = await identified(doors, request, { named: undefined })
-  const deed = { action, lock: null, instance: SERVICE_INSTANCE }
-  const decision = await decide(doors, caller, deed)
-  if (!decision.permitted) throw denial(doors, caller, { deed, decision, trace })
+  await permit(doors, caller, { action, trace })
   refuseVersion(request)
   const url = request.raw.url ?? ''
   const query = queryOf(url, new Set())
@@ -108,6 +114,17 @@ async function prepare(doors: Doors, request: FastifyRequest, { path, action, ne
     by: who === undefined ? by : { ...by, why: `on behalf of ${who}` },
     params: paramsOf(PREFIX + path, url),
   }
+}
+
+/** @throws {Refused} what is not permitted in `default` */
+async function permit(
+  doors: Doors,
+  caller: Caller,
+  { action, trace }: Pick<Endpoint, 'action'> & { trace: string },
+): Promise<void> {
+  const deed = { action, lock: null, instance: SERVICE_INSTANCE }
+  const decision = await decide(doors, caller, deed)
+  if (!decision.permitted) throw denial(doors, caller, { deed, decision, trace })
 }
 
 const VERSION = 'x-broker-api-version'
