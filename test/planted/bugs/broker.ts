@@ -12,8 +12,8 @@ export const brokerBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'A platform sees and deletes instances that were made otherwise, by their ids.',
     file: 'packages/server/src/administration/orders.ts',
-    find: '  return record?.orderedAs === orderedAs && record.state',
-    replace: '  return record && record.state',
+    find: '  return record?.orderedAs === orderedAs ? record : null',
+    replace: '  return record',
     test: found('names of any kind are instances of their own, and none is one that was made otherwise'),
   },
   {
@@ -55,5 +55,16 @@ export const brokerBugs: readonly Bug[] = [
     find: '  if (!decision.permitted) throw denial(doors, caller, { deed, decision, trace })\n',
     replace: '',
     test: found(rights),
+  },
+  {
+    id: 'suspended-and-not-noted',
+    rules: ['V6'],
+    does: 'What its own people have disabled the platform need not: they enable it again, suspended or not.',
+    file: `${broker}/states.ts`,
+    find: "closerOf(record) === (enabled ? null : 'service')",
+    replace: '(closerOf(record) === null) === enabled',
+    test: found(
+      'what the platform has disabled or deleted its own people do not take back, though they had closed it before',
+    ),
   },
 ]

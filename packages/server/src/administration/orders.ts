@@ -45,8 +45,14 @@ function idOf(text: string): string {
 
 /** null: the platform has ordered nothing under this name, or it is deleted. */
 export function orderedInstance(options: AdministrationOptions, orderedAs: string): InstanceRecord | null {
+  const record = everOrdered(options, orderedAs)
+  return record?.state === 'pending_reclamation' ? null : record
+}
+
+/** The same, also when it is deleted and can still be restored. */
+export function everOrdered(options: AdministrationOptions, orderedAs: string): InstanceRecord | null {
   const record = options.registry.get('instance', orderOf(options, orderedAs).id)
-  return record?.orderedAs === orderedAs && record.state !== 'pending_reclamation' ? record : null
+  return record?.orderedAs === orderedAs ? record : null
 }
 
 /**

@@ -170,6 +170,29 @@ test('an instance is shown, changed and deleted; what is deleted is gone for the
   })
 })
 
+test('what the platform has disabled or deleted its own people do not take back, though they had closed it before', async () => {
+  await withServer(async server => {
+    await order(server)
+    const asked = { body: { name: 'own', roles: ['administrator'] }, headers: { 'holdfast-instance': GUID } }
+    const key = (await server.ask('POST', '/v2/credentials', asked)).body.api_key
+    const own = async (method: string, verb = '') =>
+      (await server.ask(method, `/v2/instances/${GUID}${verb}`, { key })).status
+    const put = (enabled: boolean) => call(server, 'PUT', stateAt(GUID), { body: { enabled } })
+    assert.equal(await own('POST', '/disable'), 200)
+    assert.deepEqual((await put(false)).body, { enabled: false })
+    assert.equal(await own('POST', '/enable'), 403)
+    assert.equal((await put(true)).body.enabled, true)
+
+    assert.equal(await own('DELETE'), 200)
+    assert.equal((await ended(server, at(GUID))).status, 410)
+    assert.equal(await own('POST', '/restore'), 403)
+    assert.equal((await ended(server, at(GUID))).status, 410, 'and again')
+    const trail = (await server.ask('GET', '/v2/audit?action=instance.delete')).body.records
+    assert.equal(trail.length, 2, 'what changes nothing is not written down')
+    assert.equal((await server.ask('POST', `/v2/instances/${GUID}/restore`)).body.state, 'active')
+  })
+})
+
 test('a disabled instance lets nobody in until it is enabled, and the trail says for whom and why', async () => {
   await withServer(async server => {
     await order(server)

@@ -2,8 +2,8 @@
 import { toCamel } from '@holdfast/protocol/casing'
 import type { Static } from 'typebox'
 import { updateInstance } from '../../administration/instances.ts'
-import { deleteInstance } from '../../administration/lifecycle.ts'
-import { orderedInstance, orderInstance } from '../../administration/orders.ts'
+import { closerOf, deleteInstance } from '../../administration/lifecycle.ts'
+import { everOrdered, orderedInstance, orderInstance } from '../../administration/orders.ts'
 import { type Answered, type Asked, gone, instanceOf, nameOf, options } from './asked.ts'
 import { idsOf, planOf, refuseMaintenance, refuseOtherService } from './catalog.ts'
 import type { provisionBody, updateBody } from './schemas.ts'
@@ -36,11 +36,13 @@ export async function update(asked: Asked): Promise<Answered> {
 
 /** It can be restored for a week by whoever runs the service; the platform does not see it again. */
 export async function deprovision(asked: Asked): Promise<Answered> {
-  const record = orderedInstance(options(asked), nameOf(asked, 'instance_id'))
-  if (!record) return gone
+  const record = everOrdered(options(asked), nameOf(asked, 'instance_id'))
+  // Deleted by its own people it is not yet deleted by the platform: they would restore it.
+  const isThere = record?.state !== 'pending_reclamation'
+  if (!record || (!isThere && closerOf(record) === 'service')) return gone
   refuseOtherService(asked, asked.query.service_id)
   await deleteInstance(options(asked), asked.by, { id: record.id, side: 'service' })
-  return { status: 200, body: {} }
+  return isThere ? { status: 200, body: {} } : gone
 }
 
 export function show(asked: Asked): Answered {

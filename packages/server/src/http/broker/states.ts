@@ -1,7 +1,7 @@
 /** IBM's extension: whether an instance is enabled, and whether anybody uses it. */
 import type { Static } from 'typebox'
 import { recordsIn } from '../../administration/administration.ts'
-import { disableInstance, enableInstance } from '../../administration/lifecycle.ts'
+import { closerOf, disableInstance, enableInstance } from '../../administration/lifecycle.ts'
 import type { InstanceRecord } from '../../registry/records.ts'
 import { type Answered, type Asked, instanceOf, options } from './asked.ts'
 import type { stateBody } from './schemas.ts'
@@ -16,14 +16,15 @@ export async function showState(asked: Asked): Promise<Answered> {
 /** While it is disabled nobody gets in, on any server, within seconds: that is the lifecycle's business. */
 export async function putState(asked: Asked): Promise<Answered> {
   const { enabled, initiator_id, reason_code } = asked.body as Static<typeof stateBody> // accepted by this schema
-  const { id, state } = instanceOf(asked)
+  const record = instanceOf(asked)
   const said = [
     initiator_id === undefined ? asked.by.why : `on behalf of ${initiator_id}`,
     reason_code === undefined ? undefined : `reason code ${reason_code}`,
   ].filter(part => part !== undefined)
   const by = { ...asked.by, why: said.join(', ') }
-  if (enabled !== (state === 'active'))
-    await (enabled ? enableInstance : disableInstance)(options(asked), by, { id, side: 'service' })
+  // Disabled by its own people it is not yet disabled by the platform: they would enable it again.
+  const isSo = closerOf(record) === (enabled ? null : 'service')
+  if (!isSo) await (enabled ? enableInstance : disableInstance)(options(asked), by, { id: record.id, side: 'service' })
   return stateOf(asked, instanceOf(asked))
 }
 
