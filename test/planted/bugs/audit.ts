@@ -55,4 +55,16 @@ export const auditBugs: readonly Bug[] = [
     replace: "seq === last.seq + 1 && head.prev === 'never'",
     test: chain('found, and where: a batch of the log is edited'),
   },
+  {
+    id: 'no-trail-no-problem',
+    rules: ['I15'],
+    does: 'Where nothing is left of the administrative trail nothing is compared with the head that was kept: whoever deletes all of it is not found out.',
+    file: `${audit}/chain.ts`,
+    find: '    this.#ended()\n    return true\n  }\n\n  async #link(',
+    replace: '    if (seq >= 0) this.#ended()\n    return true\n  }\n\n  async #link(',
+    test: {
+      file: `${audit}/chain.test.ts`,
+      name: 'found, and where: the whole trail is deleted, with its head (with a head that was kept)',
+    },
+  },
 ]

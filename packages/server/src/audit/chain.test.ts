@@ -235,6 +235,17 @@ const rows: Row[] = [
       return 5
     },
   },
+  {
+    name: 'the whole trail is deleted, with its head',
+    chain: 'trail',
+    kinds: ['truncated'],
+    needsHead: true,
+    spoil(world) {
+      for (let seq = 1; seq <= 6; seq++) remove(world, registryKeys.link(seq))
+      remove(world, registryKeys.head)
+      return -1
+    },
+  },
 ]
 
 for (const { name, spoil, kinds, chain, needsHead } of rows)
@@ -299,6 +310,16 @@ for (const part of ['/archive/', '/log/'])
     assert.ok(before.every(({ first }) => segments(world)[0]!.first > first))
     assert.deepEqual((await check(world)).problems, [])
   })
+
+test('a head of a chain that is not here is not passed over', async () => {
+  const world = await filled()
+  const [head] = await settled(world.clock, world.audit.heads())
+  const { problems } = await check(world, [{ ...head!, chain: 'shard 63' }])
+  assert.deepEqual(
+    problems.map(({ chain, seq, kind }) => ({ chain, seq, kind })),
+    [{ chain: 'shard 63', seq: -1, kind: 'truncated' }],
+  )
+})
 
 test('a log that was rewritten with all hashes right is found by a head that was kept', async () => {
   const world = await filled()

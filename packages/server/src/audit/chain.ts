@@ -92,8 +92,9 @@ class Check {
       const isDone = this.#at.part === 'archive' ? await this.#archive() : await this.#log()
       if (!isDone) return { ...this.#checked, next: this.#at }
     }
-    const isDone = await this.#trail()
-    return { ...this.#checked, next: isDone ? null : this.#at }
+    if (!(await this.#trail())) return { ...this.#checked, next: this.#at }
+    this.#absent()
+    return { ...this.#checked, next: null }
   }
 
   get #chain(): string {
@@ -283,17 +284,30 @@ class Check {
     }
   }
 
-  /** The end of a chain: it must reach every head that it had. */
+  /** The end of a chain, or that there is nothing of it: it must reach every head that it had. */
   #ended(): void {
     const { seq, hash: own } = this.#at
-    this.#checked.heads.push({ chain: this.#chain, seq, hash: own })
+    if (seq >= 0) this.#checked.heads.push({ chain: this.#chain, seq, hash: own })
     for (const head of this.#known) {
       if (head.chain === this.#chain && head.seq > seq)
         this.#found(
           'truncated',
           seq,
-          `it ends with ${seq}, but ${head.seq} has been there: the newest have been cut off`,
+          seq < 0
+            ? `nothing of it is there, but ${head.seq} has been: it has been taken out`
+            : `it ends with ${seq}, but ${head.seq} has been there: the newest have been cut off`,
         )
+    }
+  }
+
+  /** Heads of chains that this cluster does not have: nothing that is here vouches for them. */
+  #absent(): void {
+    const { shards } = this.#sources
+    const chains = new Set(['trail', ...Array.from({ length: shards }, (_, shard) => `shard ${shard}`)])
+    for (const { chain, seq } of this.#known) {
+      if (chains.has(chain)) continue
+      const message = `there is no such chain here, but ${seq} of it has been: the cluster has ${shards} shards`
+      this.#checked.problems.push({ chain, seq: -1, kind: 'truncated', message })
     }
   }
 
@@ -319,7 +333,7 @@ class Check {
       this.#found('truncated', seq, `the trail ends with link ${seq}, its head says ${head.seq}`)
     if (seq === head.seq && own !== head.hash)
       this.#found('edited', seq, `link ${seq} is not the one that the head names`)
-    if (seq >= 0) this.#ended()
+    this.#ended()
     return true
   }
 
