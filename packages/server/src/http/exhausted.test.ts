@@ -35,6 +35,14 @@ test('what the owner has said holds until its time is over, for this credential 
   assert.equal(exhausted.refusal(of('a'), 2_001), null)
 })
 
+test('nothing is kept of a client that is known by its certificate: nobody else hears of its limit', () => {
+  const exhausted = new Exhausted()
+  const headers = { 'holdfast-instance': 'a' }
+  exhausted.note(headers, refusal(50), 0)
+  assert.equal(exhausted.size, 0)
+  assert.equal(exhausted.refusal(headers, 1), null)
+})
+
 test('of the refusals of a second PROMPT_REFUSALS_MAX are answered at once, and one more is held', () => {
   const exhausted = new Exhausted()
   exhausted.note(of('a'), refusal(60_000), 0)

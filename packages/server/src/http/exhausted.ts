@@ -5,6 +5,7 @@
  * nearly what a grant does, of the time of all. So the owner's word is kept until it runs out (a fraction of a second), and until then a request with the
  * same credential, for something that takes an operation, is answered before anything else is done with it: 429 comes before 401 in the order of
  * checks. Nothing is lost by that but time: what is refused here that the owner would have granted stays in the bucket, and is there when asked for next.
+ * Of a client that is known by its certificate nothing is kept: its headers say nothing that others could not say, and they would be told its limit.
  *
  * Nor is a refusal free: who goes on asking as fast as the answers come takes the time of all by being refused. So there are so many a second at once,
  * and those beyond wait a moment for their answer (decision 0112). Who heeds `Retry-After` never meets that.
@@ -47,7 +48,7 @@ export class Exhausted {
   /** The owner has refused one operation of whoever sends these headers. */
   note(headers: Headers, error: WireError, nowMs: number): void {
     const { retry_after_ms: retryMs } = error
-    if (error.code !== 'rate_limited' || typeof retryMs !== 'number') return
+    if (error.code !== 'rate_limited' || typeof retryMs !== 'number' || headers.authorization === undefined) return
     if (this.#kept.size >= EXHAUSTED_MAX) this.#forgetOld(nowMs)
     if (this.#kept.size >= EXHAUSTED_MAX) return
     const name = nameOf(headers)
@@ -60,7 +61,7 @@ export class Exhausted {
   /** What it is answered, and after what time; null: ask. */
   refusal(headers: Headers, nowMs: number): { error: WireError; heldMs: number } | null {
     if (nowMs >= this.#overMs) this.#kept.clear()
-    if (this.#kept.size === 0) return null
+    if (this.#kept.size === 0 || headers.authorization === undefined) return null
     const found = this.#kept.get(nameOf(headers))
     if (!found || found.untilMs <= nowMs) return null
     if (nowMs - found.sinceMs >= SECOND_MS) {
