@@ -13,6 +13,7 @@ const random = {
 const rowOf = (name: string) => ({ file: decideTest, name })
 const ending = (name: string) => ({ file: `${locks}/ending.test.ts`, name })
 const deadlock = (name: string) => ({ file: `${locks}/deadlock.test.ts`, name })
+const circle = (name: string) => ({ file: `${locks}/circles.test.ts`, name })
 const claim = (name: string) => ({ file: claimsTest, name })
 
 export const coreBugs: readonly Bug[] = [
@@ -43,8 +44,8 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I1', 'P14'],
     does: 'What an ended grant still occupies does not count: the next holder comes while the last one was promised the lock.',
     file: `${locks}/queue.ts`,
-    find: 'return lock.grants.length === 0 && lock.delays.length === 0',
-    replace: 'return lock.grants.length === 0',
+    find: 'return held.grants.length === 0 && held.delays.length === 0',
+    replace: 'return held.grants.length === 0',
     test: random,
   },
   {
@@ -53,8 +54,8 @@ export const coreBugs: readonly Bug[] = [
     listed: 'B25',
     does: 'A semaphore of n lets n + 1 in.',
     file: `${locks}/queue.ts`,
-    find: 'return usedPermits(lock) + claim.permits <= limitOf(lock, claim)',
-    replace: 'return usedPermits(lock) + claim.permits <= limitOf(lock, claim) + 1',
+    find: 'return usedPermits(held) + claim.permits <= limitOf(lock, claim)',
+    replace: 'return usedPermits(held) + claim.permits <= limitOf(lock, claim) + 1',
     test: random,
   },
   {
@@ -63,7 +64,7 @@ export const coreBugs: readonly Bug[] = [
     listed: 'B25',
     does: 'After a holder of permits has expired, its permits are free before its lock-delay is over.',
     file: `${locks}/queue.ts`,
-    find: '  for (const delay of lock.delays) used += delay.permits\n',
+    find: '  for (const delay of delays) used += delay.permits\n',
     replace: '',
     test: random,
   },
@@ -72,8 +73,8 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I1'],
     does: 'A shared lock is granted while somebody holds it exclusively.',
     file: `${locks}/queue.ts`,
-    find: "return lock.grants.every(held => held.mode === 'shared')",
-    replace: "return lock.grants.every(held => held.mode !== 'permits')",
+    find: "return held.grants.every(other => other.mode === 'shared')",
+    replace: "return held.grants.every(other => other.mode !== 'permits')",
     test: random,
   },
   {
@@ -198,6 +199,24 @@ export const coreBugs: readonly Bug[] = [
     find: 'const cycle = breakDeadlocks(draft, waiter)',
     replace: 'const cycle = null as ReturnType<typeof breakDeadlocks>',
     test: deadlock('a deadlock is refused to the youngest of the lowest priority, with the cycle spelled out'),
+  },
+  {
+    id: 'any-holder-of-a-permit',
+    rules: ['I14'],
+    does: 'Who waits for a permit is told of a deadlock through one of its holders, though another will give back enough.',
+    file: `${locks}/deadlock.ts`,
+    find: '  keepStuck(draft, all.reached)\n',
+    replace: '',
+    test: circle('a permit that somebody outside the circle will give back opens it, though he waits himself'),
+  },
+  {
+    id: 'closed-by-a-hand-over',
+    rules: ['I14'],
+    does: 'A lock is handed to a task that waits for who stands behind it in line: nobody looks, and both wait for ever.',
+    file: `${locks}/grants.ts`,
+    find: '      breakDeadlocksBehind(draft, head, head.claims)\n',
+    replace: '',
+    test: circle('a hand-over that closes a circle is looked at: of who is granted a lock and waits for another'),
   },
   {
     id: 'nobody-did-it',

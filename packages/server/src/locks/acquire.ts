@@ -8,7 +8,7 @@ import {
   SESSION_LOCKS_MAX,
   SESSIONS_MAX,
 } from '@holdfast/protocol/limits'
-import { breakDeadlocks, noteOrder } from './deadlock.ts'
+import { breakDeadlocks, breakDeadlocksBehind, noteOrder } from './deadlock.ts'
 import type { Draft } from './draft.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
@@ -51,7 +51,9 @@ export function acquire(draft: Draft, command: Acquire): Reply {
     open(draft, command, asked)
     noteOrder(draft, { session: asked.id, task: command.task, claims: command.claims })
     const request = { ...command, session: asked.id, holder: asked.holder, request: requestOf(command) }
-    return grantedReply(draft, asked.id, grantAll(draft, request, command.claims), 0)
+    const grants = grantAll(draft, request, command.claims)
+    breakDeadlocksBehind(draft, request, command.claims)
+    return grantedReply(draft, asked.id, grants, 0)
   }
   if (command.waitMs === 0) return unopened(draft, command, held(draft, command))
   const over = waitOverQuota(draft, command)

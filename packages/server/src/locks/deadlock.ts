@@ -1,8 +1,15 @@
 /**
  * Deadlocks. The wait graph has two kinds of node: a waiter (a ticket), and a *task*, a line of work of a session that holds locks. A waiter
  * waits for the waiter just before it in each of its queues, whatever the modes, for the order is strict; and for the tasks that hold
- * what it cannot be granted beside. A task waits for all that it has asked for itself. Only a new waiter can close a cycle, so the search
- * starts there, when it is queued; the youngest of the lowest priority in the cycle is refused.
+ * what it cannot be granted beside. A task waits for all that it has asked for itself. Two things close a cycle, and the search starts
+ * there: a new waiter, and a grant to a task that goes on waiting for something else. The youngest of the lowest priority in the cycle is refused.
+ *
+ * Of the holders of permits a waiter does not need all: any that give back enough will do, so that a cycle through one of them may be none.
+ * What decides is who is *stuck*: of all that the search comes to, whoever could not be granted what it asks for though all the others went on
+ * and gave back what they hold. Only among these is a cycle a deadlock.
+ *
+ * What ends by time alone (a wait, a session, a longest hold) is not counted on: it costs somebody what he relies on. A lock-delay is.
+ * A limit that is lowered starts no search; what it may close ends with the waits.
  *
  * Tasks, not sessions: a library's one session serves many independent lines of work, of which each may wait for what another of them
  * holds, without any deadlock.
@@ -10,24 +17,27 @@
  * A deadlock needs two orders. So whoever takes b while holding a, when others have taken a while holding b, is reported even
  * when nothing came of it.
  */
+import { placeInQueue } from './apply.ts'
 import type { Draft } from './draft.ts'
 import { giveUp, pump } from './grants.ts'
-import type { Claim, Cycle, Grant, Waiter } from './model.ts'
+import { type Lock, none } from './lock.ts'
+import type { Claim, Cycle, Waiter } from './model.ts'
 import { isCompatible } from './queue.ts'
 import type { State } from './state.ts'
 
-/** Nodes visited in one search: a queue of the greatest length, several times over. Beyond it, timeouts must do. */
+/** Waiters and holders looked at for one command: a queue of the greatest length, several times over. Beyond it, timeouts must do. */
 const SEARCH_MAX = 50_000
 /** How many of the session's latest grants are looked at for lock order. */
 const ORDER_LOOKBACK = 16
 const ORDERS_MAX = 4_096
 
+type Task = { session: string; task: string }
 type Step = { waiter: Waiter; lock: string; from: Step | null }
 
 /** Refuses waiters until none is in a cycle with the new one. Returns the cycle if the new one is the one to go. */
 export function breakDeadlocks(draft: Draft, waiter: Waiter): Cycle | null {
   while (draft.state.tickets.has(waiter.ticket)) {
-    const steps = findCycle(draft.state, waiter)
+    const steps = findCycle(draft, waiter)
     if (!steps) return null
     const cycle = describe(steps)
     const victim = steps.map(step => step.waiter).reduce((one, other) => (goesBefore(one, other) ? one : other))
@@ -38,55 +48,112 @@ export function breakDeadlocks(draft: Draft, waiter: Waiter): Cycle | null {
   return null
 }
 
+/** For a task that has been granted these locks: those who wait for them wait from now on for all that the task waits for. */
+export function breakDeadlocksBehind(draft: Draft, holder: Task, granted: readonly { lock: string }[]): void {
+  const waits = draft.state.sessions.get(holder.session)?.waits
+  if (!waits || waits.length === 0) return
+  if (granted.every(({ lock }) => !draft.state.locks.get(lock)?.queue.length)) return
+  for (const waiter of waits) if (isOf(holder, waiter)) breakDeadlocks(draft, waiter)
+}
+
 function goesBefore(one: Waiter, other: Waiter): boolean {
   return one.priority < other.priority || (one.priority === other.priority && one.ticket > other.ticket)
 }
 
 /** The waiters of a cycle through `start`, each with the lock for which it waits for the next; null if there is none. */
-function findCycle(state: State, start: Waiter): Step[] | null {
+function findCycle(draft: Draft, start: Waiter): Step[] | null {
+  const { state } = draft
   const isAlone =
     !holdsAnything(state, start) && start.claims.every(claim => state.locks.get(claim.lock)?.queue.at(-1) === start)
   // Nobody waits for it, so nothing leads back to it: the usual case costs nothing.
   if (isAlone) return null
-  const seen = new Set<number>([start.ticket])
+  const all = walk(draft, start, null)
+  if (!all.cycle) return null
+  keepStuck(draft, all.reached)
+  return all.reached.has(start) ? walk(draft, start, all.reached).cycle : null
+}
+
+/** Goes from `start` to whom it waits for, and on from there, `among` these or anywhere. `cycle`: the first way back, if there is one. */
+function walk(
+  draft: Draft,
+  start: Waiter,
+  among: ReadonlySet<Waiter> | null,
+): { reached: Set<Waiter>; cycle: Step[] | null } {
+  const reached = new Set([start])
+  const followed = new Set<Lock>()
   const open: Step[] = start.claims.map(claim => ({ waiter: start, lock: claim.lock, from: null }))
-  while (open.length > 0 && seen.size < SEARCH_MAX) {
+  let cycle: Step[] | null = null
+  while (open.length > 0 && draft.searched < SEARCH_MAX) {
     const step = open.pop()!
-    const { next, isBack } = follow(state, step, start)
-    if (isBack) return path(step)
-    for (const waiter of next) {
-      if (waiter === start) return path(step)
-      if (seen.has(waiter.ticket)) continue
-      seen.add(waiter.ticket)
+    for (const waiter of follow(draft, step, followed)) {
+      if (waiter === start) cycle ??= path(step)
+      if (reached.has(waiter) || (among && !among.has(waiter))) continue
+      reached.add(waiter)
       for (const claim of waiter.claims) open.push({ waiter, lock: claim.lock, from: step })
     }
   }
-  return null
+  return { reached, cycle }
 }
 
-/** Whom the step's waiter waits for on the step's lock. */
-function follow(state: State, step: Step, start: Waiter): { next: Waiter[]; isBack: boolean } {
-  const lock = state.locks.get(step.lock)
+/** Whom the step's waiter waits for on the step's lock. The tasks that hold it are followed once: they are the same for all who wait for it. */
+function follow(draft: Draft, step: Step, followed: Set<Lock>): Waiter[] {
+  const lock = draft.state.locks.get(step.lock)
   const claim = step.waiter.claims.find(other => other.lock === step.lock)
-  if (!lock || !claim) return { next: [], isBack: false }
-  const next: Waiter[] = []
-  const before = lock.queue[lock.queue.indexOf(step.waiter) - 1]
-  if (before) next.push(before)
-  if (isCompatible(lock, claim)) return { next, isBack: false }
-  for (const grant of lock.grants) {
-    if (!isInTheWay(grant, claim)) continue
-    if (isOf(grant, start)) return { next, isBack: true }
-    for (const wait of state.sessions.get(grant.session)?.waits ?? []) if (isOf(grant, wait)) next.push(wait)
+  if (!lock || !claim) return none
+  const before = waiterBefore(lock, step.waiter)
+  const next = before ? [before] : []
+  draft.searched++
+  if (followed.has(lock)) return next
+  draft.searched += lock.grants.length
+  if (isCompatible(lock, claim, { grants: lock.grants, delays: none })) return next
+  // Beside what its own task holds there may be permits enough: then it waits for the others.
+  const own = lock.grants.filter(grant => isOf(grant, step.waiter))
+  const isForOthers = own.length > 0 && isCompatible(lock, claim, { grants: own, delays: none })
+  if (!isForOthers) followed.add(lock)
+  for (const grant of lock.grants)
+    for (const wait of waitsOf(draft.state, grant)) if (!isForOthers || wait !== step.waiter) next.push(wait)
+  return next
+}
+
+/** Takes away all who can be granted what they ask for once others of those who are taken away have gone on, until nobody more can. */
+function keepStuck(draft: Draft, waiters: Set<Waiter>): void {
+  for (let before = -1; before !== waiters.size; ) {
+    before = waiters.size
+    // From the far end, where somebody waits for nobody: mostly once is enough.
+    for (const waiter of [...waiters].reverse()) {
+      // Not all has been looked at: nobody is told what is not known.
+      if (draft.searched >= SEARCH_MAX) return waiters.clear()
+      if (!waiter.claims.some(claim => isStuck(draft, { waiter, claim }, waiters))) waiters.delete(waiter)
+    }
   }
-  return { next, isBack: false }
 }
 
-function isInTheWay(grant: Grant, claim: Claim): boolean {
-  return claim.mode !== 'shared' || grant.mode !== 'shared'
+type Asked = { waiter: Waiter; claim: Claim }
+
+/** Whether what those who are stuck hold, or their place in line, keeps the waiter from this lock for ever. */
+function isStuck(draft: Draft, { waiter, claim }: Asked, stuck: ReadonlySet<Waiter>): boolean {
+  const lock = draft.state.locks.get(claim.lock)
+  if (!lock) return false
+  const before = waiterBefore(lock, waiter)
+  draft.searched++
+  if (before && stuck.has(before)) return true
+  draft.searched += lock.grants.length
+  const grants = lock.grants.filter(grant => waitsOf(draft.state, grant).some(wait => stuck.has(wait)))
+  return !isCompatible(lock, claim, { grants, delays: none })
 }
 
-function isOf(grant: Grant, waiter: Waiter): boolean {
-  return grant.session === waiter.session && grant.task === waiter.task
+function waiterBefore(lock: Lock, waiter: Waiter): Waiter | undefined {
+  return lock.queue[placeInQueue(lock.queue, waiter) - 1]
+}
+
+/** All that the task waits for. */
+function waitsOf(state: State, holder: Task): Waiter[] {
+  const waits = state.sessions.get(holder.session)?.waits ?? none
+  return waits.length === 0 ? none : waits.filter(wait => isOf(holder, wait))
+}
+
+function isOf(one: Task, other: Task): boolean {
+  return one.session === other.session && one.task === other.task
 }
 
 function holdsAnything(state: State, waiter: Waiter): boolean {

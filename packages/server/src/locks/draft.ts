@@ -32,6 +32,8 @@ export class Draft {
   touches: string | null = null
   /** Grants made for those who waited. */
   granted = 0
+  /** Waiters and holders looked at in search of deadlocks. */
+  searched = 0
   followUps: Command[] = none
   pushes: Push[] = none
   reports: Report[] = none

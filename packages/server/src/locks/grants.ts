@@ -7,6 +7,7 @@
  */
 
 import { noteHold } from './apply.ts'
+import { breakDeadlocksBehind } from './deadlock.ts'
 import type { Draft } from './draft.ts'
 import { memoryOf, remember } from './memory.ts'
 import {
@@ -249,6 +250,7 @@ export function pump(draft: Draft, name: string): void {
       draft.granted += head.claims.length
       // Behind a set that has been granted, others may now be first.
       for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
+      breakDeadlocksBehind(draft, head, head.claims)
     }
   }
 }

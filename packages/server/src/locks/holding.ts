@@ -1,6 +1,7 @@
 /** What a holder can do with its grant, by token: pass it on, write the lock's value, have it confirmed. */
 
 import { sessionLimit } from './acquire.ts'
+import { breakDeadlocksBehind } from './deadlock.ts'
 import type { Draft } from './draft.ts'
 import { endGrant, putValue } from './grants.ts'
 import { remember } from './memory.ts'
@@ -60,6 +61,7 @@ export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
   draft.put({ type: 'granted', record: 'grant', lock: value.lock, token: value.token, value, why })
   if (notice) notify(draft, value, { ...notice, graceMs: Math.max(0, notice.endsMs - draft.now) })
   remember(draft, command.session, command.request, { did: 'transfer', token: value.token })
+  breakDeadlocksBehind(draft, value, [value])
   return { ok: true, type: 'transferred', token: value.token }
 }
 

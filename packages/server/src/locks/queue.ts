@@ -9,7 +9,7 @@
  */
 import { AGEING_MS_PER_PRIORITY } from '@holdfast/protocol/limits'
 import type { Lock } from './lock.ts'
-import type { Claim, Grant, Waiter } from './model.ts'
+import type { Claim, Delay, Grant, Waiter } from './model.ts'
 import type { State } from './state.ts'
 
 export function rankOf(now: number, priority: number): number {
@@ -22,18 +22,20 @@ export function beforeInQueue(one: Place, other: Place): boolean {
   return one.rank < other.rank || (one.rank === other.rank && one.ticket < other.ticket)
 }
 
-/** Whether the claim could be granted beside what is held and delayed, the queue apart. */
-export function isCompatible(lock: Lock | undefined, claim: Claim): boolean {
-  if (!lock) return claim.mode !== 'permits' || claim.permits <= claim.limit
+/** Whether the claim could be granted beside what is held and delayed, the queue apart; `held`: or beside this, if it were all there is. */
+export function isCompatible(lock: Lock | undefined, claim: Claim, held: Held | undefined = lock): boolean {
+  if (!lock || !held) return claim.mode !== 'permits' || claim.permits <= claim.limit
   switch (claim.mode) {
     case 'exclusive':
-      return lock.grants.length === 0 && lock.delays.length === 0
+      return held.grants.length === 0 && held.delays.length === 0
     case 'shared':
-      return lock.grants.every(held => held.mode === 'shared') && lock.delays.every(held => held.mode === 'shared')
+      return held.grants.every(other => other.mode === 'shared') && held.delays.every(other => other.mode === 'shared')
     case 'permits':
-      return usedPermits(lock) + claim.permits <= limitOf(lock, claim)
+      return usedPermits(held) + claim.permits <= limitOf(lock, claim)
   }
 }
+
+type Held = { grants: readonly Grant[]; delays: readonly Delay[] }
 
 /** Whether who holds this holds what is claimed, and perhaps more. */
 export function covers(held: Grant, claim: Claim): boolean {
@@ -41,10 +43,10 @@ export function covers(held: Grant, claim: Claim): boolean {
   return isMode && held.permits >= claim.permits
 }
 
-export function usedPermits(lock: Lock): number {
+export function usedPermits({ grants, delays }: Held): number {
   let used = 0
-  for (const grant of lock.grants) used += grant.permits
-  for (const delay of lock.delays) used += delay.permits
+  for (const grant of grants) used += grant.permits
+  for (const delay of delays) used += delay.permits
   return used
 }
 
