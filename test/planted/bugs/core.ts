@@ -219,6 +219,15 @@ export const coreBugs: readonly Bug[] = [
     test: circle('a hand-over that closes a circle is looked at: of who is granted a lock and waits for another'),
   },
   {
+    id: 'preempted-for-half-a-set',
+    rules: ['P14'],
+    does: 'Who preempts for a set ends the holder of one of its locks though it cannot get the other: somebody loses his lock, and nobody gets it.',
+    file: `${locks}/preemption.ts`,
+    find: '  for (const claim of waiter.claims) if (!canPreempt(locks.get(claim.lock), { waiter, claim })) return\n',
+    replace: '',
+    test: ending('preemption for a set takes from nobody as long as one of its locks cannot be had by it'),
+  },
+  {
     id: 'nobody-did-it',
     rules: ['I15'],
     does: 'The entry of a forced end does not say by whom.',

@@ -158,6 +158,68 @@ test('preemption takes from all who block, or from nobody; of a semaphore from t
   )
 })
 
+test('preemption for a set takes from nobody as long as one of its locks cannot be had by it', () => {
+  const world = new World()
+  const [a, b, c, d] = [world.open(60_000), world.open(60_000), world.open(60_000), world.open(60_000)]
+  granted(world.do(acquireOf(a, ['x'], { priority: 0 })))
+  const above = granted(world.do(acquireOf(b, ['y'], { priority: 50 })))
+  const ahead = queued(world.do(acquireOf(d, ['y'], { ...wait, priority: 20 })))
+  const set = queued(world.do(acquireOf(c, ['x', 'y'], { ...wait, priority: 10, preempt: 'immediate' })))
+  const holder = () => world.state.locks.get('x')?.grants[0]?.session
+  assert.equal(holder(), a, 'somebody above holds the other lock')
+  world.do(release(above))
+  assert.equal(holder(), a, 'somebody above has come to hold it')
+  world.do(release(granted(told(world, ahead))))
+  assert.equal(holder(), undefined, 'now it is taken for the set')
+  world.do({ type: 'renew', by, session: a, seenChanges: 1 })
+  assert.equal(told(world, set)?.ok, true)
+})
+
+/** Who is left of holders of a semaphore, or under no notice, after the last one has preempted. */
+function spared(holders: readonly { permits: number; priority: number }[], preempt: 'graceful' | 'immediate') {
+  const world = new World()
+  const permits = (count: number) => [claimOf('pool', { mode: 'permits', permits: count, limit: 6 })]
+  for (const { permits: count, priority } of holders)
+    granted(world.do(acquireOf(world.open(60_000), permits(count), { priority })))
+  queued(world.do(acquireOf(world.open(60_000), permits(2), { ...wait, priority: 5, preempt })))
+  // Looked at again, though the one who was told has not gone yet.
+  world.do({ type: 'pump', by, lock: 'pool' })
+  const kept = world.state.locks.get('pool')!.grants.filter(({ notice }) => notice === null)
+  return kept.map(({ permits: count, priority }) => [count, priority])
+}
+
+test('of a semaphore as few are preempted as make room, the lowest priority first, then the youngest', () => {
+  const all = (permits: number, ...priorities: number[]) => priorities.map(priority => ({ permits, priority }))
+  for (const preempt of ['graceful', 'immediate'] as const) {
+    assert.deepEqual(spared(all(2, 1, 1, 0), preempt), [
+      [2, 1],
+      [2, 1],
+    ])
+    assert.deepEqual(spared([...all(1, 3), ...all(2, 1), ...all(1, 1, 1)], preempt), [
+      [1, 3],
+      [2, 1],
+      [1, 1],
+    ])
+    assert.deepEqual(
+      spared([...all(3, 1), ...all(2, 1), ...all(1, 0)], preempt),
+      [
+        [3, 1],
+        [1, 0],
+      ],
+      'one who has enough',
+    )
+    assert.deepEqual(spared(all(3, 9, 0), preempt), [[3, 9]])
+    assert.deepEqual(
+      spared([...all(5, 9), ...all(1, 0)], preempt),
+      [
+        [5, 9],
+        [1, 0],
+      ],
+      'nobody, where that is not enough',
+    )
+  }
+})
+
 test('a transferred grant stays under its notice', () => {
   const world = new World()
   const [a, b, c] = [world.open(60_000), world.open(60_000), world.open(60_000)]

@@ -7,9 +7,9 @@
 import { GRACE_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { Draft } from './draft.ts'
 import { type Ended, endGrant, pump } from './grants.ts'
-import type { Lock } from './lock.ts'
-import type { Command, Grant, Notice, Preemption, Reply, Waiter, Why } from './model.ts'
-import { isCompatible } from './queue.ts'
+import { type Lock, none } from './lock.ts'
+import type { Claim, Command, Grant, Notice, Preemption, Reply, Waiter, Why } from './model.ts'
+import { isCompatible, limitOf, usedPermits } from './queue.ts'
 import { grantOf, liveSession } from './state.ts'
 import { noteWhose } from './whose.ts'
 
@@ -18,33 +18,71 @@ export const NOTICES_AT_ONCE = 128
 
 const strength: Record<Preemption, number> = { never: 0, graceful: 1, immediate: 2 }
 
-/** Gives notice to all who hold what the first waiter wants, if it asked to preempt and ranks above them. */
+/**
+ * Gives notice to those who hold what the first waiter wants, if it asked to preempt and ranks above them. Of a set either all can be had so, or nobody
+ * loses anything for it; and what one lock alone cannot give would cost its holders and help nobody.
+ */
 export function giveNotices(draft: Draft, waiter: Waiter): void {
   if (waiter.preempt === 'never') return
+  const { locks } = draft.state
+  for (const claim of waiter.claims) if (!canPreempt(locks.get(claim.lock), { waiter, claim })) return
+  const subject = liveSession(draft.state, waiter.session)?.record.by ?? draft.by
+  const reason = `a request of priority ${waiter.priority}`
+  let told = 0
   for (const claim of waiter.claims) {
-    const lock = draft.state.locks.get(claim.lock)
-    if (!lock || lock.queue[0] !== waiter || isCompatible(lock, claim)) continue
+    const lock = locks.get(claim.lock)
+    if (!lock || isCompatible(lock, claim)) continue
     const how = preemptionOf(lock, waiter.preempt)
+    // Then only what time alone ends is in the way.
     if (how === 'never') continue
     const graceMs = how === 'immediate' ? 0 : (lock.config?.graceMs ?? GRACE_MS_DEFAULT)
-    const below = lock.grants.filter(grant => grant.priority < waiter.priority)
-    // Taking from some of those who block while others stay would cost them and help nobody.
-    if (claim.mode !== 'permits' && below.length < lock.grants.filter(grant => blocks(grant, claim.mode)).length)
-      continue
-    const subject = liveSession(draft.state, waiter.session)?.record.by ?? draft.by
-    const reason = `a request of priority ${waiter.priority}`
-    let told = 0
-    for (const grant of below) {
+    for (const grant of toEnd(lock, { waiter, claim })) {
       if (!notify(draft, grant, { by: waiter.holder, subject, reason, graceMs })) continue
       if (++told < NOTICES_AT_ONCE) continue
       draft.follow({ type: 'pump', lock: claim.lock, by: 'service' })
-      break
+      return
     }
   }
 }
 
-function blocks(grant: Grant, mode: Waiter['claims'][number]['mode']): boolean {
-  return mode !== 'shared' || grant.mode !== 'shared'
+type Wanted = { waiter: Waiter; claim: Claim }
+
+/** Whether it is the waiter's turn, and the lock could be granted beside those whom it may not preempt. What time alone ends is no hindrance. */
+function canPreempt(lock: Lock | undefined, { waiter, claim }: Wanted): boolean {
+  if (lock?.queue[0] !== waiter) return false
+  const isPossible = preemptionOf(lock, waiter.preempt) !== 'never'
+  const grants = isPossible ? lock.grants.filter(grant => !ranksAbove(waiter, grant)) : lock.grants
+  return isCompatible(lock, claim, { grants, delays: none })
+}
+
+function ranksAbove(waiter: Waiter, grant: Grant): boolean {
+  return grant.priority < waiter.priority
+}
+
+/** The grants that have to end: of permits as few as make room, the lowest priority first, then the youngest; those who have been told already before all others. */
+function toEnd(lock: Lock, { waiter, claim }: Wanted): Grant[] {
+  const below = lock.grants.filter(grant => ranksAbove(waiter, grant))
+  if (claim.mode !== 'permits') return below
+  // What was taken before is kept free for the last promise to its holder, and comes by itself.
+  const delays = lock.delays.filter(({ reason }) => reason !== 'preempted')
+  let missing = usedPermits({ grants: lock.grants, delays }) + claim.permits - limitOf(lock, claim)
+  const ending: Grant[] = []
+  for (const grant of below.sort(endsBefore)) {
+    if (missing <= 0) break
+    ending.push(grant)
+    missing -= grant.permits
+  }
+  // The last may have made so much room that some before it need not go: those who rank highest.
+  return ending.reverse().filter(({ permits }) => {
+    const isNeeded = missing + permits > 0
+    if (!isNeeded) missing += permits
+    return isNeeded
+  })
+}
+
+function endsBefore(one: Grant, other: Grant): number {
+  const byNotice = Number(other.notice !== null) - Number(one.notice !== null)
+  return byNotice || one.priority - other.priority || other.token - one.token
 }
 
 /** What the lock's configuration permits at the most; without one, the request decides. */
