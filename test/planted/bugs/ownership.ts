@@ -99,10 +99,10 @@ export const ownershipBugs: readonly Bug[] = [
     listed: 'B6',
     does: 'A timer that comes late moves the owner’s own deadline on by the gap, as if others had slept too.',
     file: membership,
-    find: '      this.#rearm()\n      if (!this.#beating',
+    find: '      this.#rearm()\n      void this.#beat()',
     replace: `      this.#rearm()
       if (this.#lastBeat) this.#lastBeat = instant(this.#options.clock)
-      if (!this.#beating`,
+      void this.#beat()`,
     test: { file: membershipTest, name: 'a pause does not move the owner’s deadline' },
   },
   {
@@ -138,9 +138,37 @@ export const ownershipBugs: readonly Bug[] = [
     rules: ['I21', 'I8'],
     does: 'A server whose batch has been stuck for minutes goes on beating: nobody takes over, and nothing is granted.',
     file: membership,
-    find: 'if (!this.#beating && this.#options.isProgressing())',
-    replace: 'if (!this.#beating)',
+    find: 'if (!this.#beating && !this.#options.isProgressing()) return Promise.resolve(false)',
+    replace: '',
     test: { file: ownershipTest, name: 'no beat is sent while a batch is stuck' },
+  },
+  {
+    id: 'beat-for-whoever-asks',
+    rules: ['O13', 'I21', 'I8'],
+    does: 'Only the timer holds back the beats of a server with a shard that is stuck: while another shard of it is asked for anything, nobody takes over.',
+    file: membership,
+    find: 'if (!(await this.#beat())) return false',
+    replace: `const fresh = this.#beating ?? this.#commitBeat().finally(() => {
+        this.#beating = null
+      })
+      this.#beating = fresh
+      if (!(await fresh)) return false`,
+    test: {
+      file: 'packages/server/src/routing/routing.test.ts',
+      name: 'a server with a shard that is stuck loses its shards to the others, whatever goes on in the rest of them',
+    },
+  },
+  {
+    id: 'two-beats-at-once',
+    rules: ['P6'],
+    does: 'A server that leaves while its store is slow sends two beats at once: the second finds the first, and it takes itself for dead.',
+    file: membership,
+    find: 'this.#beating ??= this.#commitBeat()',
+    replace: 'this.#beating = this.#commitBeat()',
+    test: {
+      file: membershipTest,
+      name: 'one beat is under way at a time: who waits for a fresh one and who announces that it leaves share it',
+    },
   },
   {
     id: 'death-without-compare',

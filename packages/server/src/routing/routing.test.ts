@@ -5,7 +5,8 @@ import type { LockEvent } from '@holdfast/protocol/events'
 import { FEED_EVENTS_MAX } from '@holdfast/protocol/limits'
 import type { Command } from '../locks/model.ts'
 import { CALLERS_OF_WAIT_MAX } from '../shards/callers.ts'
-import { acquireOf, type Heard } from '../shards/testing.ts'
+import { shardOf } from '../shards/router.ts'
+import { acquireOf, type Heard, keys } from '../shards/testing.ts'
 import { COMPLAINT_MS } from './link.ts'
 import { ROUTE_MS_MAX } from './router.ts'
 import { Cluster } from './testing.ts'
@@ -97,6 +98,24 @@ test('a server that beats and that no other can reach loses its shards to them, 
   cluster.setApart(0, false)
   await cluster.pass(4_000)
   assert.ok(cluster.owners().includes(apart!))
+})
+
+test('a server with a shard that is stuck loses its shards to the others, whatever goes on in the rest of them', async () => {
+  const cluster = await Cluster.start(3)
+  const [first] = cluster.servers
+  const [stuck, other] = cluster.instances(8).filter(name => first!.shards.ownerUrl(name) === '2')
+  const [session, another] = [await first!.session(60_000, stuck), await first!.session(60_000, other)]
+  const log = keys.log(shardOf(stuck!, 8))
+  cluster.fate(2, ({ writes }) =>
+    writes.some(write => 'value' in write && write.key.startsWith(log)) ? 'lose' : 'pass',
+  )
+  const acquired = first!.tell(first!.acquire(session, 'a'), { instance: stuck! })
+  for (let halfSeconds = 0; halfSeconds < 20; halfSeconds++) {
+    first!.tell(first!.renew(another), { instance: other! })
+    await cluster.pass(500)
+  }
+  assert.ok(acquired.answer?.ok, 'another server has taken the shard')
+  assert.ok((await first!.ask(first!.renew(another), { instance: other! })).ok)
 })
 
 test('servers that cannot reach each other keep their shards: it is the network between them', async () => {

@@ -1,6 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Heard, isAppend, isBeat, keys, restart, startServer, TestEngine, tokenOf } from './testing.ts'
+import { decodeMember, Membership } from './membership.ts'
+import { silentTelemetry } from './telemetry.ts'
+import {
+  countingRandom,
+  FakeClock,
+  type Heard,
+  isAppend,
+  isBeat,
+  keys,
+  restart,
+  startServer,
+  strangers,
+  TestEngine,
+  tokenOf,
+} from './testing.ts'
 
 type Request = TestEngine['requests'][number]
 const writes = (request: Request, key: string) => request.writes.some(write => 'value' in write && write.key === key)
@@ -130,4 +144,34 @@ test('a server leaves in good order: what is in flight, then the shard, then its
     ends.map(request => (isTakeover(request) ? 'shard' : 'record')),
     ['shard', 'record'],
   )
+})
+
+test('one beat is under way at a time: who waits for a fresh one and who announces that it leaves share it', async () => {
+  const clock = new FakeClock()
+  const engine = new TestEngine()
+  const fatal: string[] = []
+  const membership = new Membership({
+    engine,
+    clock,
+    random: countingRandom(1),
+    keys,
+    telemetry: silentTelemetry,
+    server: 'server.1',
+    address: 'nowhere',
+    process: strangers.own(),
+    isProgressing: () => true,
+    fatal: error => fatal.push(error.message),
+  })
+  await membership.start()
+  engine.hold(isBeat)
+  // A slow store: the beat under way was sent so long ago that a renewal needs another.
+  await clock.pass(2_200)
+  const confirmed = membership.confirm()
+  const left = membership.announceLeaving()
+  await clock.settle()
+  engine.letGo()
+  assert.equal(await confirmed, true)
+  await left
+  assert.deepEqual(fatal, [])
+  assert.equal(decodeMember(engine.store.get(keys.member('server.1'))!.value).isLeaving, true)
 })

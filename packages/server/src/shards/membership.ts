@@ -94,7 +94,7 @@ export class Membership {
     while (!this.#isOver) {
       if (this.isWithinDeadline()) return true
       // One that is under way may have been sent before the pause; then the next round sends another.
-      if (!(await (this.#beating ?? this.#beat()))) return false
+      if (!(await this.#beat())) return false
     }
     return false
   }
@@ -102,6 +102,7 @@ export class Membership {
   /** Tells the others that this server is about to stop. */
   async announceLeaving(): Promise<void> {
     this.#isLeaving = true
+    // What is under way may not say so. The next one does, whoever sends it.
     await this.#beating
     if (!this.#isOver) await this.#beat()
   }
@@ -132,12 +133,17 @@ export class Membership {
     this.#cancelTimer = this.#options.clock.after(BEAT_MS, () => {
       if (this.#isOver) return
       this.#rearm()
-      if (!this.#beating && this.#options.isProgressing()) void this.#beat()
+      void this.#beat()
     })
   }
 
+  /**
+   * Whether a beat got through: the one under way, for each checks what the one before it wrote; else a new one. None is sent for a server with a
+   * shard that is stuck, whoever asks for it: requests of its other shards would keep that shard from everybody (SAFETY O13).
+   */
   #beat(): Promise<boolean> {
-    this.#beating = this.#commitBeat()
+    if (!this.#beating && !this.#options.isProgressing()) return Promise.resolve(false)
+    this.#beating ??= this.#commitBeat()
       .catch(error => this.#failed(error))
       .finally(() => {
         this.#beating = null

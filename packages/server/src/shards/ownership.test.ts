@@ -4,6 +4,7 @@ import { decodeMember } from './membership.ts'
 import { DataDirectoryInUse } from './ownership.ts'
 import type { Processes } from './processes.ts'
 import { systemProcesses } from './processes.ts'
+import { shardOf } from './router.ts'
 import { batchesIn, isAppend, isBeat, keys, restart, startServer, TestEngine, tokenOf, type World } from './testing.ts'
 
 const ownerIn = ({ engine }: World) => JSON.parse(Buffer.from(engine.store.get(keys.owner(0))!.value).toString())
@@ -184,6 +185,56 @@ test('no beat is sent while a batch is stuck', async () => {
   engine.letGo()
   await clock.pass(1_000)
   assert.ok(engine.requests.filter(isBeat).length > beats)
+})
+
+test('nor while what is written between two turns is', async () => {
+  const { server, clock, engine } = await startServer()
+  engine.hold(request => !isBeat(request))
+  server.shards.sealAnew()
+  await clock.pass(6_000)
+  const beats = engine.requests.filter(isBeat).length
+  await clock.pass(3_000)
+  assert.equal(engine.requests.filter(isBeat).length, beats)
+})
+
+test('nor is one for the requests of another shard, which are told that their outcome is unknown', async () => {
+  const { server, clock, engine } = await startServer({ config: { shards: 2 } })
+  const instance = Array.from({ length: 8 }, (_, number) => `other-${number}`).find(
+    name => shardOf(name, 2) !== shardOf('main', 2),
+  )!
+  const [session, other] = [await server.session(60_000), await server.session(60_000, instance)]
+  engine.hold(isAppend)
+  server.tell(server.acquire(session, 'a'))
+  await clock.pass(6_000)
+  const beats = engine.requests.filter(isBeat).length
+  const renewals = []
+  for (let time = 0; time < 6; time++) {
+    renewals.push(server.tell(server.renew(other), { instance }))
+    await clock.pass(500)
+  }
+  assert.equal(engine.requests.filter(isBeat).length, beats)
+  assert.deepEqual(new Set(renewals.slice(-2).map(({ failed }) => failed?.code)), new Set(['unavailable']))
+  engine.letGo()
+  await clock.pass(1_000)
+  assert.ok((await server.ask(server.renew(other), { instance })).ok)
+})
+
+test('a renewal that has waited for a slow beat for as long is no batch that is stuck', async () => {
+  const { server, clock, engine } = await startServer()
+  const session = await server.session(60_000)
+  engine.hold(isAppend)
+  server.tell(server.acquire(session, 'a'))
+  await clock.settle()
+  clock.pause(1_700)
+  const renewed = server.tell(server.renew(session))
+  await clock.settle()
+  engine.letGo()
+  engine.hold(isBeat)
+  await clock.pass(6_000)
+  assert.equal(renewed.answers, 0)
+  engine.letGo()
+  await clock.settle()
+  assert.ok(renewed.answer?.ok)
 })
 
 test('this process is alive, a pid that has come to another is gone, another boot is unknown', () => {

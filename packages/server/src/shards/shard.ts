@@ -74,7 +74,7 @@ export class Shard {
   #isLeaving = false
   #isClosing = false
   #isLost = false
-  /** When the batch in flight was sent. */
+  /** When the batch in flight was sent, or what is written between two. */
   #sinceMs: number | null = null
   /** Takes commands while the one before it is in flight. */
   #open: OpenTurn | null = null
@@ -278,12 +278,14 @@ export class Shard {
   async #write(working: Working, open: OpenTurn): Promise<boolean> {
     const { turn } = open
     const { clock, membership } = this.#options
-    this.#sinceMs = clock.hrtimeMs()
     if (turn.oversized) throw refuseTooLarge(turn.oversized, { ...this.#options, bytesMax: ENTRIES_BYTES_MAX })
     if (lastBatchOf(open) !== null) {
+      this.#sinceMs = clock.hrtimeMs()
       await commitTurn({ ...this.#options, working, open, batchId: () => `${this.#nonce}-${++this.#batches}` })
       return true
     }
+    // Waiting for a beat is no reason to send none.
+    this.#sinceMs = null
     // Nothing was written, so nothing has shown that we still own the shard: our own deadline must, read after all of this was received.
     if (turn.asked > 0 && !(await membership.confirm())) {
       for (const arrival of turn.callers()) arrival.fail(unknownOutcome())
@@ -303,8 +305,9 @@ export class Shard {
   }
 
   async #betweenTurns(working: Working, before: Turn | null): Promise<null> {
-    const { shard, ownership, membership } = this.#options
+    const { shard, ownership, membership, clock } = this.#options
     if (before) this.#leave(before)
+    this.#sinceMs = clock.hrtimeMs()
     if (before?.needsEpoch) await raise(ownership, shard, working)
     const due = this.#sealsDue
     if (due > 0) await sealAnew(membership.server, working)
