@@ -4,9 +4,11 @@ import type { Bug } from '../bug.ts'
 const membership = 'packages/server/src/shards/membership.ts'
 const ownership = 'packages/server/src/shards/ownership.ts'
 const shards = 'packages/server/src/shards/shards.ts'
+const observer = 'packages/server/src/shards/observer.ts'
 const clock = 'packages/server/src/clock.ts'
 const ownershipTest = 'packages/server/src/shards/ownership.test.ts'
 const membershipTest = 'packages/server/src/shards/membership.test.ts'
+const observerTest = 'packages/server/src/shards/observer.test.ts'
 const turnTest = 'packages/server/src/shards/turn.test.ts'
 
 const paused = 'a paused owner answers a renewal or a read only after a fresh beat'
@@ -216,6 +218,30 @@ export const ownershipBugs: readonly Bug[] = [
     find: 'if (seenRevision !== 0 && membership.isWithinDeadline()) silentMs',
     replace: 'if (seenRevision !== 0) silentMs',
     test: { file: ownershipTest, name: 'its silence counts only while our own beats get through' },
+  },
+  {
+    id: 'member-with-the-observers-patience',
+    rules: ['O10', 'P7', 'I21'],
+    does: 'How long a silent server of the cluster is waited for is the observer’s setting, not what the silent one wrote: after a rolling change it is replaced too early.',
+    file: observer,
+    find: 'before.silentMs < memberTtlMs',
+    replace: 'before.silentMs < 2_000',
+    test: {
+      file: observerTest,
+      name: 'a server of the cluster that is silent is waited for as long as its own record says',
+    },
+  },
+  {
+    id: 'outage-taken-for-a-death',
+    rules: ['P7', 'I21'],
+    does: 'A server counts the silence of the others while its own beats do not get through: after an outage of the store the first to beat declares all others dead.',
+    file: observer,
+    find: 'if (membership.isWithinDeadline()) before.silentMs',
+    replace: 'before.silentMs',
+    test: {
+      file: observerTest,
+      name: 'its silence counts only while our own beats get through, else it is the store that is silent',
+    },
   },
   {
     id: 'second-process-let-in',
