@@ -48,6 +48,18 @@ export const serverBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'newer-command-decided',
+    rules: ['O17'],
+    does: 'A server decides whatever another asks: a command of a newer version, which it has never heard of, ends its process, and then that of the next owner.',
+    file: 'packages/server/src/routing/known.ts',
+    find: " && (asked.type !== 'ask' || knownCommands.has(asked.command.type))",
+    replace: '',
+    test: {
+      file: routingTest,
+      name: 'what a newer server asks and an older one does not know is refused, and nothing ends of it',
+    },
+  },
+  {
     id: 'forwarded-twice',
     rules: ['P15'],
     does: 'What was sent to an owner that died is asked of the next one, though nobody remembers it by an id.',

@@ -1,6 +1,7 @@
 /** A connection of another server: what its router asks of this server's own shards. Nothing is passed on from here. */
 import type { Clock } from '../clock.ts'
 import type { Asking } from '../shards/port.ts'
+import { isKnown, unknownHere } from './known.ts'
 import { type Asked, Frames, failureOf, type Said } from './messages.ts'
 import type { Peer } from './peer.ts'
 import type { Transport } from './transport.ts'
@@ -25,7 +26,7 @@ export class Accepted {
   }
 
   heard(text: string): void {
-    // Written by the same code at the other end, which has proved who it is.
+    // Written at the other end by this code, or by that of another version; it has proved who it is.
     for (const asked of JSON.parse(text) as Asked[]) this.#asked(asked)
   }
 
@@ -37,6 +38,10 @@ export class Accepted {
   }
 
   #asked(asked: Asked): void {
+    if (!isKnown(asked)) {
+      if ('id' in asked) this.#say({ type: 'fail', id: asked.id, error: failureOf(unknownHere()) })
+      return
+    }
     switch (asked.type) {
       case 'told':
         return this.#told()

@@ -6,8 +6,10 @@ import { FEED_EVENTS_MAX } from '@holdfast/protocol/limits'
 import type { Command } from '../locks/model.ts'
 import { CALLERS_OF_WAIT_MAX } from '../shards/callers.ts'
 import { shardOf } from '../shards/router.ts'
-import { acquireOf, type Heard, keys } from '../shards/testing.ts'
+import { acquireOf, FakeClock, type Heard, keys } from '../shards/testing.ts'
+import { Accepted } from './accepted.ts'
 import { COMPLAINT_MS } from './link.ts'
+import type { Peer } from './peer.ts'
 import { ROUTE_MS_MAX } from './router.ts'
 import { Cluster } from './testing.ts'
 
@@ -116,6 +118,37 @@ test('a server with a shard that is stuck loses its shards to the others, whatev
   }
   assert.ok(acquired.answer?.ok, 'another server has taken the shard')
   assert.ok((await first!.ask(first!.renew(another), { instance: other! })).ok)
+})
+
+test('what a newer server asks and an older one does not know is refused, and nothing ends of it', async () => {
+  const cluster = await Cluster.start(3)
+  const [first] = cluster.servers
+  const instance = cluster.instances(8).find(name => first!.shards.ownerUrl(name) === '2')!
+  const session = await first!.session(60_000, instance)
+  // Of a version that is yet to come.
+  const asked = first!.tell({ ...first!.renew(session), type: 'renew_all' } as unknown as Command, { instance })
+  await cluster.pass(100)
+  assert.equal(asked.failed?.code, 'unavailable')
+  assert.match(asked.failed?.message ?? '', /older version/)
+  assert.deepEqual(cluster.fatal, [[], [], []])
+  assert.ok((await first!.ask(first!.renew(session), { instance })).ok)
+})
+
+test('a message of a kind that is not known is refused by its id, or let pass if it has none', async () => {
+  const said: string[] = []
+  const clock = new FakeClock()
+  const transport = { send: (frame: string) => void said.push(frame), close: () => undefined }
+  // Nothing of this comes as far as the shards.
+  const accepted = new Accepted({ transport, clock, local: {} as Peer, told: assert.fail })
+  accepted.heard(
+    JSON.stringify([
+      { type: 'hint', of: 'a newer version' },
+      { type: 'subscribe', id: 7 },
+    ]),
+  )
+  await clock.settle()
+  const [answer, ...more] = said.flatMap(frame => JSON.parse(frame))
+  assert.deepEqual([answer.type, answer.id, answer.error.code, more], ['fail', 7, 'unavailable', []])
 })
 
 test('servers that cannot reach each other keep their shards: it is the network between them', async () => {
