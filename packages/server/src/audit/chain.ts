@@ -14,6 +14,7 @@ import type { Keys } from '../shards/keys.ts'
 import { type ArchiveIndex, decodeIndex, emptyIndex, type SegmentLine } from './archive-index.ts'
 import { headerOf } from './header.ts'
 import type { AuditKeys } from './keys.ts'
+import { beginning, type Progress } from './progress.ts'
 import { storedOf } from './reading.ts'
 import { Budget } from './scanning.ts'
 import { decodeSegment } from './segment.ts'
@@ -29,18 +30,6 @@ export type Problem = {
 }
 
 export type ChainHead = { chain: string; seq: number; hash: string }
-
-/** Where a check has come; plain data, as it travels as a cursor. */
-export type Progress = {
-  shard: number
-  part: 'archive' | 'log' | 'trail'
-  /** Of what has been checked last; -1: nothing yet. */
-  seq: number
-  hash: string
-  /** Where the archive of the shard ends. */
-  archivedSeq: number
-  archivedHash: string
-}
 
 export type Checked = { batches: number; problems: Problem[]; heads: ChainHead[]; next: Progress | null }
 
@@ -58,8 +47,6 @@ export type ChainSources = {
 /** Text that is looked at in one part: less than a second. */
 export const CHECK_BYTES_MAX = 64 * 1024 * 1024
 const PAGE = 128
-
-export const beginning: Progress = { shard: 0, part: 'archive', seq: -1, hash: '', archivedSeq: -1, archivedHash: '' }
 
 /** One part of the check of everything: all shards, then the administrative trail. `known`: heads that were seen before. */
 export async function checkChain(
@@ -377,26 +364,4 @@ function isNamed({ segments }: ArchiveIndex, first: number): boolean {
 export function digestOf(heads: readonly ChainHead[]): string {
   const lines = heads.map(({ chain, seq, hash: own }) => `${chain} ${seq} ${own}`).sort()
   return hash('sha256', lines.join('\n'), 'hex')
-}
-
-/** As a cursor. */
-export function progressText({ shard, part, seq, hash: own, archivedSeq, archivedHash }: Progress): string {
-  return [shard, part, seq, own, archivedSeq, archivedHash].join('.')
-}
-
-/** null: it is none. */
-export function parseProgress(text: string): Progress | null {
-  const pattern = /^(\d{1,4})\.(archive|log|trail)\.(-1|\d{1,16})\.([\w-]{0,64})\.(-1|\d{1,16})\.([0-9a-f]{0,64})$/
-  const [whole, shard, part, seq, own = '', archivedSeq, archivedHash = ''] = pattern.exec(text) ?? []
-  if (whole === undefined) return null
-  // One of the three, by the pattern.
-  const named = part as Progress['part']
-  return {
-    shard: Number(shard),
-    part: named,
-    seq: Number(seq),
-    hash: own,
-    archivedSeq: Number(archivedSeq),
-    archivedHash,
-  }
 }

@@ -1,5 +1,5 @@
 import { v2 } from '@holdfast/protocol/v2'
-import { parseProgress, progressText } from '../../audit/chain.ts'
+import { parseProgress, progressText } from '../../audit/progress.ts'
 import { answer, route } from '../call.ts'
 import { invalid } from '../reply.ts'
 
