@@ -52,6 +52,11 @@ export function addressOf({ peer, forwarded }: { peer: string; forwarded: string
   return address
 }
 
+/** The key that a session is opened with, where its subject does not say it: to be noted, so that it ends with that key and not with another. */
+export function sharingKeyOf({ identity: { subject, credential } }: Caller): string | undefined {
+  return credential === null || subject === `key:${credential}` ? undefined : credential
+}
+
 type Asked = {
   /** What `Holdfast-Instance` says. */
   named: string | string[] | undefined

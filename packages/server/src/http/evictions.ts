@@ -1,9 +1,10 @@
 /**
  * A credential that was revoked with its sessions: what they hold is released, as by force. Every server asks for it when it hears of the
  * revocation, for the one that wrote it may be gone; a second time comes to the same. And once more after a while, for until then a server that
- * had not heard of it yet may have opened another session.
+ * had not heard of it yet may have opened another session. Ended is what that key has opened: the one that replaced it has the same subject, and goes on.
  */
 import type { Clock } from '../clock.ts'
+import type { Command } from '../locks/model.ts'
 import type { Put, Registry } from '../registry/port.ts'
 import type { CredentialRecord } from '../registry/records.ts'
 import type { Asking, Shards } from '../shards/port.ts'
@@ -46,9 +47,20 @@ export class Evictions {
       answer: reply => void (reply.ok && reply.type === 'released' && reply.left > 0 && again()),
       fail: () => void again(),
     }
-    const { subject, instance } = record
+    const { id: credential, subject, instance } = record
     const reason = 'The credential has been revoked.'
-    this.#options.shards.submit(instance, { type: 'evict', by: 'service', subject, reason }, asking)
+    const isShared = this.#isShared(record)
+    const command: Command = { type: 'evict', by: 'service', subject, credential, isShared, reason }
+    this.#options.shards.submit(instance, command, asking)
+  }
+
+  /** Whether the subject is another's too: of a session that does not say its key, this one need not be it. What a key's own subject says is its. */
+  #isShared({ id, subject, instance }: CredentialRecord): boolean {
+    if (subject === `key:${id}`) return false
+    for (const other of this.#options.registry.all('credential'))
+      if (other.subject === subject && other.instance === instance && other.id !== id && other.state === 'active')
+        return true
+    return false
   }
 }
 

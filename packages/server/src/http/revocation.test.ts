@@ -190,6 +190,42 @@ test('revoked with its sessions, what they hold is released; else it lives out i
   }
 })
 
+test('a key that is revoked with its sessions takes nothing from the one that has replaced it', async () => {
+  const old = credentialRecord({ id: 'old', roles: ['manager'], replacedBy: 'new' })
+  const next = credentialRecord({ id: 'new', roles: ['manager'], subject: old.subject })
+  const people = { old: identityOf(old), new: identityOf(next) }
+  await withDoors(
+    async ({ ask, listen, registry }) => {
+      const acquire = async (key: string) => {
+        const { body } = await ask('POST', '/v2/sessions', { key, body: {} })
+        const session = `${body.session_id}.${body.session_secret}`
+        assert.equal((await ask('POST', `/v2/locks/rest-${key}/acquire`, { key, session, body: {} })).status, 200)
+        assert.equal((await ask('POST', `/v1/locks/single-${key}/acquire`, { key, body: {} })).status, 200)
+        const socket = await connected(url, key)
+        socket.send({ type: 'acquire', id: 1, name: `socket-${key}` })
+        await socket.until(({ id }) => id === 1)
+        return socket
+      }
+      const url = await listen()
+      const sockets = [await acquire('old'), await acquire('new')]
+      const gone = async (key: string) => {
+        const states = ['rest', 'single', 'socket'].map(async kind => {
+          const { status, body } = await ask('GET', `/v2/locks/${kind}-${key}`)
+          return status === 404 || body.holders.length === 0
+        })
+        return Promise.all(states)
+      }
+      registry.put(put({ ...old, state: 'revoked', endsSessions: true }))
+      while ((await gone('old')).includes(false));
+      assert.deepEqual(await gone('new'), [false, false, false])
+      registry.put(put({ ...next, state: 'revoked', endsSessions: true }))
+      while ((await gone('new')).includes(false));
+      for (const socket of sockets) socket.end()
+    },
+    { puts: [put(old), put(next)], people },
+  )
+})
+
 test('what is revoked on one server ends on another', async () => {
   const engine = openMemory()
   const options = { engine, clock: systemClock, root: 'test', alarm: assert.fail, fatal: assert.fail }

@@ -239,6 +239,7 @@ function open(draft: Draft, command: Acquire, asked: Asked): void {
     seenChanges: 0,
   }
   if (draft.from !== undefined) record.from = draft.from
+  if (command.session.credential !== undefined) record.credential = command.session.credential
   draft.put({ type: 'session_opened', record: 'session', session: asked.id, value: record })
   const { key } = command.session
   if (!key) return

@@ -33,6 +33,31 @@ test('its grants end by force, so the next ones wait for what was promised; its 
   assert.equal(told(world, ticket)?.ok, true)
 })
 
+test('of keys that share a subject one loses what it has opened; who opened what is not said is left to whoever else has the subject', () => {
+  const world = new World()
+  const opened = (credential?: string) => {
+    const reply = world.do({
+      type: 'open_session',
+      by: 'ann',
+      ttlMs: 60_000,
+      labels: null,
+      ...(credential && { credential }),
+    })
+    assert(reply.ok === true && reply.type === 'session')
+    assert.equal(world.do(acquireOf(reply.session.id, [credential ?? 'unsaid'])).ok, true)
+  }
+  for (const credential of ['old', 'new', undefined]) opened(credential)
+  const held = () => ['new', 'old', 'unsaid'].filter(lock => world.state.locks.get(lock)?.grants.length)
+  const evict = { type: 'evict', by: 'service', subject: 'ann', reason } as const
+  world.do({ ...evict, subject: 'bob', credential: 'new' })
+  world.do({ ...evict, credential: 'old', isShared: true })
+  assert.deepEqual(held(), ['new', 'unsaid'])
+  world.do({ ...evict, credential: 'other' })
+  assert.deepEqual(held(), ['new'])
+  world.do(evict)
+  assert.deepEqual(held(), [], 'as older servers ask')
+})
+
 test('a subject with too much for one turn is evicted in several', () => {
   const world = new World({ isJudged: false })
   const session = openAs(world, 'ann', 60_000)

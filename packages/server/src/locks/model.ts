@@ -41,6 +41,8 @@ export type Session = {
   by: string
   /** Address that it was opened from; not there in old logs. */
   from?: string
+  /** Id of the key that opened it, where `by` does not say it: keys that were rotated or bound share a subject. Not there in old logs. */
+  credential?: string
   /** Counts the notices and the ends that the holder did not ask for (SAFETY P14). */
   changes: number
   /** What the session's client has said it knows of `changes`. */
@@ -176,14 +178,21 @@ export type IdempotencyKey = { key: string; digest: string; session: string; loc
 /** Who asks, for the log. */
 export type Asker = { by: string; trace?: string; from?: string }
 
-export type NewSession = { ttlMs: number; labels: Labels | null }
+/** `credential`: of the key that opens it, where its subject does not say it. */
+export type NewSession = { ttlMs: number; labels: Labels | null; credential?: string }
 
 export type Acquire = {
   type: 'acquire'
   /** An existing session, or one to be made for this grant alone (`/v1`); `ttlMs` null: the lock's default, else `defaultTtlMs`. */
   session:
     | string
-    | { ttlMs: number | null; defaultTtlMs: number; holder: string | null; key: { key: string; digest: string } | null }
+    | {
+        ttlMs: number | null
+        defaultTtlMs: number
+        holder: string | null
+        key: { key: string; digest: string } | null
+        credential?: string
+      }
   claims: Claim[]
   /** 0: try; null: without limit. */
   waitMs: number | null
@@ -232,7 +241,11 @@ export type Command = Asker &
     | { type: 'force_release'; lock: string; token: number | null; reason: string; now: boolean }
     | { type: 'preempt'; lock: string; token: number | null; reason: string; graceMs: number }
     /** Ends what the sessions of the subject hold and wait for, as by force; `left` in the reply: so much was too much for once. */
-    | { type: 'evict'; subject: string; reason: string }
+    /**
+     * `credential`: whose sessions, of those of the subject; without it (of older servers) all. `isShared`: another key has the subject too, so that a
+     * session that does not say its key is not taken for this one's.
+     */
+    | { type: 'evict'; subject: string; credential?: string; isShared?: boolean; reason: string }
     | { type: 'freeze'; prefix: string; untilAt: number; reason: string }
     | { type: 'thaw'; prefix: string }
     // What time makes due. Each checks again that it is.

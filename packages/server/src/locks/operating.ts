@@ -5,7 +5,7 @@ import { compilePattern, matches as matchesName } from '@holdfast/protocol/patte
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
-import type { Command, Config, IfVersion, Labels, Reply } from './model.ts'
+import type { Command, Config, IfVersion, Labels, Reply, Session } from './model.ts'
 import { configOverQuota } from './quota.ts'
 import { grantOf, liveSession } from './state.ts'
 import { firstOf, heldView, lockView, waiterView } from './views.ts'
@@ -181,15 +181,22 @@ const EVICTED_AT_ONCE = 1_000
  */
 export function evict(draft: Draft, command: Of<'evict'>): Reply {
   const { by } = draft
-  const { subject, reason } = command
+  const { reason } = command
   let left = -EVICTED_AT_ONCE
   for (const { record, grants, waits } of draft.state.sessions.values()) {
-    if (record?.by !== subject) continue
+    if (!record || !isOpenedBy(record, command)) continue
     for (const { ticket } of waits) if (left++ < 0) draft.follow({ type: 'abandon', ticket, by })
     for (const { lock, token } of grants)
       if (left++ < 0) draft.follow({ type: 'force_release', lock, token, reason, now: false, by })
   }
   return { ok: true, type: 'released', left: Math.max(0, left), confers: null }
+}
+
+/** A session of before its key was noted may be any key's of its subject. */
+function isOpenedBy({ by, credential }: Session, { subject, ...asked }: Of<'evict'>): boolean {
+  if (by !== subject) return false
+  if (asked.credential === undefined) return true
+  return credential === undefined ? asked.isShared !== true : credential === asked.credential
 }
 
 export function show(draft: Draft, command: Of<'show'>): Reply {

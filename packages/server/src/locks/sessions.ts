@@ -29,6 +29,7 @@ export function openSession(draft: Draft, command: Of<'open_session'>): Reply {
     seenChanges: 0,
   }
   if (draft.from !== undefined) session.from = draft.from
+  if (command.credential !== undefined) session.credential = command.credential
   draft.put({ type: 'session_opened', record: 'session', session: session.id, value: session, why: { by: draft.by } })
   draft.touches = session.id
   return { ok: true, type: 'session', session }

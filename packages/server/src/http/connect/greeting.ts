@@ -3,9 +3,9 @@ import { HoldfastError, type WireError } from '@holdfast/protocol/errors'
 import type { ClientHello } from '@holdfast/protocol/frame'
 import { TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { Presented } from '../../auth/identity.ts'
-import type { Command } from '../../locks/model.ts'
+import type { Command, NewSession } from '../../locks/model.ts'
 import type { Answer } from '../../shards/port.ts'
-import { type Caller, callerOf, entered } from '../caller.ts'
+import { type Caller, callerOf, entered, sharingKeyOf } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { failed, Refused } from '../reply.ts'
 
@@ -44,7 +44,9 @@ export function inOneWord({ resume, ...hello }: ClientHello): ClientHello | null
 export function helloCommand(doors: Doors, message: ClientHello, caller: Caller): Command | null {
   const by = caller.subject
   if (message.session === undefined) {
-    const session = { ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT, labels: message.labels ?? null }
+    const session: NewSession = { ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT, labels: message.labels ?? null }
+    const credential = sharingKeyOf(caller)
+    if (credential !== undefined) session.credential = credential
     return { type: 'open_session', by, from: caller.address, ...session }
   }
   const session = doors.secrets.open(caller.instance, message.session)

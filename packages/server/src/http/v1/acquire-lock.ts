@@ -6,6 +6,7 @@ import { ownKey } from '../../locks/idempotency.ts'
 import type { Acquire } from '../../locks/model.ts'
 import { askCounted } from '../acquiring.ts'
 import { answer, askerOf, type Call, nowAt, route } from '../call.ts'
+import { sharingKeyOf } from '../caller.ts'
 import { invalid } from '../reply.ts'
 import { timestamp } from '../views.ts'
 import { inSeconds } from './refusals.ts'
@@ -17,7 +18,8 @@ export const acquireLock = route(v1.acquireLock, async call => {
   const { name } = call.params
   const { body } = call
   const preempt = body.preempt ? 'graceful' : 'never'
-  const command = { ...askerOf(call), ...commandOf(name, body, { preempt, key: keyOf(call, name, body) }) }
+  const credential = sharingKeyOf(call.caller)
+  const command = { ...askerOf(call), ...commandOf(name, body, { preempt, key: keyOf(call, name, body), credential }) }
   const reply = await inSeconds(askCounted(call, command))
   const [grant] = reply.grants
   if (!grant) throw new Error('granted without a grant')
@@ -33,13 +35,14 @@ export const acquireLock = route(v1.acquireLock, async call => {
   })
 })
 
-type Rest = { preempt: Acquire['preempt']; key: { key: string; digest: string } | null }
+type Rest = { preempt: Acquire['preempt']; key: { key: string; digest: string } | null; credential: string | undefined }
 
-function commandOf(name: string, body: Body, { preempt, key }: Rest): Acquire {
+function commandOf(name: string, body: Body, { preempt, key, credential }: Rest): Acquire {
   const ttlMs = body.ttl_seconds === undefined ? null : body.ttl_seconds * 1_000
+  const session = { ttlMs, defaultTtlMs: V1_TTL_SECONDS_DEFAULT * 1_000, holder: body.holder ?? null, key }
   return {
     type: 'acquire',
-    session: { ttlMs, defaultTtlMs: V1_TTL_SECONDS_DEFAULT * 1_000, holder: body.holder ?? null, key },
+    session: credential === undefined ? session : { ...session, credential },
     claims: [{ lock: name, mode: 'exclusive', permits: 1, limit: 0, maxHoldMs: null, lockDelayMs: null }],
     waitMs: (body.wait_seconds ?? 0) * 1_000,
     priority: body.priority ?? 0,
