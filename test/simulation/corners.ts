@@ -7,6 +7,7 @@ export function corners(stage: Stage): void {
   const [a, b, c] = [stage.open(), stage.open(3_000), stage.open()]
   stage.take(a, ['e', 'e'], { request: 1 })
   const [first] = [stage.take(a, ['e/1', 'e/2'], { request: 2 })]
+  stage.take(a, ['e/1', 'e/2'], { request: 3 })
   stage.take(a, ['e/1', 'e/2'], { request: 3, isReentrant: true })
   stage.release(a, 'e/1', first, 4)
   stage.take(a, ['e/1', 'e/2'], { request: 2 })

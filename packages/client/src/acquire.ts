@@ -33,7 +33,7 @@ export type AcquireOptions = {
   maxHoldMs?: number
   /** After an unclean end nobody gets the lock for this long. */
   lockDelayMs?: number
-  /** If this session holds it already, enter it once more: it must be released as often. */
+  /** If this session holds it already, enter it once more: it must be released as often. For one lock; a set is refused with it. */
   reentrant?: boolean
   /** For people who look at the lock. */
   metadata?: Record<string, unknown>
@@ -98,6 +98,7 @@ export function acquire(session: Session, claim: SingleClaim, options: AcquireOp
 
 /** Several claims, granted in one step or not at all; no other wait holds any of them meanwhile, so no deadlock can come of it. */
 export function acquireSet(session: Session, claims: readonly Claim[], options: AcquireOptions): Promise<Lock[]> {
+  if (options.reentrant && claims.length > 1) return Promise.reject(new HoldfastError('invalid_request', setEntered))
   const locks = claims.map(claim => {
     const wire: WireClaim = { name: claim.name }
     writeClaim(wire, claim, options)
@@ -111,6 +112,9 @@ export function acquireSet(session: Session, claims: readonly Claim[], options: 
     request.submit()
   })
 }
+
+const setEntered =
+  'A set is not entered once more: ask for each lock that you may hold already with `acquire(name, { reentrant: true })`, or leave `reentrant` out.'
 
 /** The routine that this goes on with; null: none, or it is busy with something else. */
 function lineOf(session: Session, { within }: AcquireOptions): Line | null {

@@ -52,6 +52,16 @@ test('a try does not wait, and only a semaphore has permits', async () => {
   await assert.rejects(async () => holdfast.locks.shared('a').acquire({ permits: 2 }), /no option `permits`/)
 })
 
+test('a set is not entered once more, and says what to do instead', async () => {
+  const { holdfast } = new Script()
+  const wrong = { code: 'invalid_request', message: /ask for each lock that you may hold already/ }
+  await assert.rejects(holdfast.acquireAll(['a', 'b'], { reentrant: true }), wrong)
+  await assert.rejects(
+    holdfast.using(['a', 'b'], { reentrant: true }, () => 1),
+    wrong,
+  )
+})
+
 test('what is no object of options is refused in words', async () => {
   const { holdfast } = new Script()
   const wrong = { code: 'invalid_request', message: /acquire\(\) takes its options as an object, with waitMs/ }

@@ -135,7 +135,11 @@ export const claims = Type.Array(claim, { minItems: 1, maxItems: limits.SET_LOCK
 export const askFields = {
   priority: s.optional(s.priority),
   preempt: s.optional(s.preemption),
-  reentrant: s.optional(Type.Boolean({ description: 'A lock that the session holds already is entered once more.' })),
+  reentrant: s.optional(
+    Type.Boolean({
+      description: 'A lock that the session holds already is entered once more. For one lock, not for a set.',
+    }),
+  ),
   task: s.optional(s.task),
   metadata: s.optional(s.metadata),
   labels: s.optional(s.labels),

@@ -110,8 +110,8 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I8'],
     does: 'After a release nobody looks at the queue: the lock is free, and its waiters wait.',
     file: `${locks}/release.ts`,
-    find: '  const left = leaveAll(draft, grants, command)\n  for (const grant of grants) pump(draft, grant.lock)\n',
-    replace: '  const left = leaveAll(draft, grants, command)\n',
+    find: '  const left = leaveAll(draft, session, grants, command)\n  for (const grant of grants) pump(draft, grant.lock)\n',
+    replace: '  const left = leaveAll(draft, session, grants, command)\n',
     test: random,
   },
   {
@@ -119,8 +119,8 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I8'],
     does: 'When the first in line gives up, those behind it are not looked at.',
     file: `${locks}/release.ts`,
-    find: "  giveUp(draft, waiter, { reason: command.type === 'abandon' ? 'cancelled' : 'timeout' })\n  for (const claim of waiter.claims) pump(draft, claim.lock)\n",
-    replace: "  giveUp(draft, waiter, { reason: command.type === 'abandon' ? 'cancelled' : 'timeout' })\n",
+    find: "'cancelled') : 'timeout' }, refusal)\n  for (const claim of waiter.claims) pump(draft, claim.lock)\n",
+    replace: "'cancelled') : 'timeout' }, refusal)\n",
     test: random,
   },
   {
@@ -226,6 +226,18 @@ export const coreBugs: readonly Bug[] = [
     find: '  for (const claim of waiter.claims) if (!canPreempt(locks.get(claim.lock), { waiter, claim })) return\n',
     replace: '',
     test: ending('preemption for a set takes from nobody as long as one of its locks cannot be had by it'),
+  },
+  {
+    id: 'ids-of-releases-for-ever',
+    rules: ['I22'],
+    does: 'A session that gives back under ids remembers all of them for as long as it lives: its owner’s memory and every batch that carries them grow without bound.',
+    file: `${locks}/release.ts`,
+    find: 'const request = refuseFull(from, command.request) ? null : command.request',
+    replace: 'const { request } = command',
+    test: {
+      file: `${locks}/limits.test.ts`,
+      name: 'releases beyond SESSION_REQUESTS_MAX are done and not remembered: their repeats are answered by how the grant ended',
+    },
   },
   {
     id: 'nobody-did-it',

@@ -221,7 +221,7 @@ export const requestBugs: readonly Bug[] = [
     rules: ['P15', 'O11'],
     does: 'A cancel that overtakes its acquire is forgotten: the acquire comes, and holds for nobody.',
     file: `${locks}/release.ts`,
-    find: "  if (did?.did !== 'cancel') remember(draft, command.session, command.cancels, { did: 'cancel' })\n",
+    find: "  if (did === null || did.did === 'acquire') remember(draft, command.session, command.cancels, { did: 'cancel' })\n",
     replace: '',
     test: claim('a cancel that overtakes its acquire is remembered'),
   },

@@ -35,11 +35,12 @@ type Asked = { id: string; number: number; holder: string; isNew: boolean; ttlMs
 export function acquire(draft: Draft, command: Acquire): Reply {
   const repeated = repeat(draft, command)
   if (repeated) return repeated
+  // Before the line and a freeze: an entry is no new grant, and who holds, holds on.
+  const entered = command.isReentrant ? reenter(draft, command) : null
+  if (entered) return entered
   const rank = rankOf(draft.now, command.priority)
   const refused = refusal(draft.state, command, rank)
   if (refused) return refused
-  const entered = command.isReentrant ? reenter(draft, command) : null
-  if (entered) return entered
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   const full = overLimit(draft.state, command)
   if (full) return full
@@ -128,7 +129,7 @@ function refusal(state: State, command: Acquire, rank: number): Refusal | null {
 }
 
 /** A semaphore is not a read-write lock: what a name is, its configuration and its present users say. */
-function misfitOf(lock: Lock | undefined, claim: Claim): Refusal | null {
+export function misfitOf(lock: Lock | undefined, claim: Claim): Refusal | null {
   const invalid = (field: string, message: string): Refusal => ({ ok: false, code: 'invalid_request', field, message })
   const present =
     lock?.grants[0]?.mode ??
@@ -181,10 +182,18 @@ export function sessionLimit(session: SessionState, claims: readonly { lock: str
   return { ok: false, code: 'quota_exceeded', limit: 'session_ending_bytes', max: SESSION_ENDING_BYTES_MAX }
 }
 
+const setEntered: Refusal = {
+  ok: false,
+  code: 'invalid_request',
+  field: 'reentrant',
+  message: 'A set is not entered once more: ask for each lock that the session may hold already by itself.',
+}
+
 /** Counted reentrancy, where asked for: the session's own grant, if it is at least as strong as what is asked. */
 function reenter(draft: Draft, command: Acquire): Reply | null {
   const [claim] = command.claims
-  if (!claim || command.claims.length > 1 || typeof command.session !== 'string') return null
+  if (command.claims.length > 1) return setEntered
+  if (!claim || typeof command.session !== 'string') return null
   const lock = draft.state.locks.get(claim.lock)
   const grant = lock?.grants.find(held => held.session === command.session && covers(held, claim))
   if (!grant) return null

@@ -233,6 +233,18 @@ test('a transferred grant stays under its notice', () => {
   assert.deepEqual([grant!.session, grant!.notice?.endsMs], [b, endsMs])
 })
 
+test('a grant whose notice is over when it is transferred serves whoever is next', () => {
+  const world = new World()
+  const [a, b, c] = [world.open(60_000), world.open(1_000), world.open(60_000)]
+  const { token } = granted(world.do(acquireOf(a, ['x'])))
+  const next = queued(world.do(acquireOf(c, ['x'], wait)))
+  world.do({ type: 'preempt', by, lock: 'x', token: null, reason: 'r', graceMs: 900 })
+  // Both times are up, and nobody has looked yet.
+  world.now += 1_000
+  world.do({ type: 'transfer', by, session: a, lock: 'x', token, toSession: b, request: null })
+  granted(told(world, next))
+})
+
 test('a forced release waits for the last promise, unless the operator says now', () => {
   for (const now of [false, true]) {
     const world = new World()

@@ -3,7 +3,7 @@
 import { sessionLimit } from './acquire.ts'
 import { breakDeadlocksBehind } from './deadlock.ts'
 import type { Draft } from './draft.ts'
-import { endGrant, putValue } from './grants.ts'
+import { endGrant, pump, putValue } from './grants.ts'
 import { remember } from './memory.ts'
 import type { Command, Grant, Reply, Why } from './model.ts'
 import { notify } from './preemption.ts'
@@ -59,7 +59,11 @@ export function transfer(draft: Draft, command: Of<'transfer'>): Reply {
   const told: Why = { by: grant.holder, reason: 'transferred', session: command.toSession, change }
   const why = noteWhose(told, draft.state, command.toSession, undefined)
   draft.put({ type: 'granted', record: 'grant', lock: value.lock, token: value.token, value, why })
-  if (notice) notify(draft, value, { ...notice, graceMs: Math.max(0, notice.endsMs - draft.now) })
+  if (notice) {
+    notify(draft, value, { ...notice, graceMs: Math.max(0, notice.endsMs - draft.now) })
+    // Its time may be over.
+    pump(draft, value.lock)
+  }
   remember(draft, command.session, command.request, { did: 'transfer', token: value.token })
   breakDeadlocksBehind(draft, value, [value])
   return { ok: true, type: 'transferred', token: value.token }

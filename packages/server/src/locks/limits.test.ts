@@ -13,7 +13,7 @@ import {
   SESSIONS_MAX,
   VALUE_BYTES_MAX,
 } from '@holdfast/protocol/limits'
-import { grantsOf, refusedBy, tokenOf } from '../../../../test/simulation/core-replies.ts'
+import { grantsOf, refusedBy, releaseOf, tokenOf } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
 import { decide } from './decide.ts'
 import type { Command, IdempotencyKey } from './model.ts'
@@ -152,6 +152,26 @@ test('of a session SESSION_REQUESTS_MAX requests are remembered; it can still gi
   const refused = world.do(acquireOf(session, ['z'], { request: ++request }))
   refusedBy(refused, 'session_requests', SESSION_REQUESTS_MAX)
   assert.equal(release().ok, true)
+})
+
+test('releases beyond SESSION_REQUESTS_MAX are done and not remembered: their repeats are answered by how the grant ended', () => {
+  const world = large()
+  const session = world.open(1e9)
+  const requests = () => world.state.sessions.get(session)?.requests?.size
+  const give = (token: number, request: string | null): Command => releaseOf(session, [{ lock: 'x', token }], request)
+  for (let count = 0; count < SESSION_REQUESTS_MAX; count++)
+    world.do(give(tokenOf(world.do(acquireOf(session, ['x']))), `r${count}`))
+  assert.equal(requests(), SESSION_REQUESTS_MAX)
+  const token = tokenOf(world.do(acquireOf(session, ['x'])))
+  const released = world.do(give(token, 'beyond'))
+  assert.deepEqual([released.ok, world.state.locks.get('x'), requests()], [true, undefined, SESSION_REQUESTS_MAX])
+  assert.deepEqual(world.do(give(token, 'beyond')), released, 'a repeat')
+  const twice = tokenOf(world.do(acquireOf(session, ['x'])))
+  tokenOf(world.do(acquireOf(session, ['x'], { isReentrant: true })))
+  // Left once it is held on, so that a repeat would leave it again.
+  refusedBy(world.do(give(twice, 'once')), 'session_requests', SESSION_REQUESTS_MAX)
+  assert.deepEqual([world.do(give(twice, null)).ok, world.do(give(twice, 'last')).ok], [true, true])
+  assert.equal(world.state.locks.get('x'), undefined)
 })
 
 test('a lock is entered REENTRY_MAX times', () => {

@@ -1,7 +1,7 @@
 /** Lines before locks: who is looked at when something before them goes, and what a line may not be asked for. */
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
-import { grantsOf, isGranted, queued, refused, releaseOf } from '../../../../test/simulation/core-replies.ts'
+import { grantsOf, isGranted, queued, refused, releaseOf, told } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 import type { Claim } from './model.ts'
 
@@ -89,6 +89,9 @@ test('a limit that is lowered below what somebody waits for ends that wait, and 
   const large = queued(world.do(acquireOf(b, [permits('s', 4)], wait)))
   const small = queued(world.do(acquireOf(c, [permits('s', 1)], wait)))
   limited(3)
+  const ended = told(world, large)
+  assert.ok(ended?.ok === false && ended.code === 'invalid_request' && ended.field === 'permits')
+  assert.equal(ended.message, '`s` has only 3 permits in all.', 'and nothing of a request that somebody cancelled')
   world.do(releaseOf(a, all))
   assert.deepEqual([isGranted(world, large), isGranted(world, small)], [false, true])
 })
@@ -100,4 +103,25 @@ test('a line is as long as it may be also where whoever comes could share with t
   queued(world.do(acquireOf(world.open(), ['x'], wait)))
   queued(world.do(acquireOf(world.open(), [shared('x')], wait)))
   assert.equal(refused(world.do(acquireOf(world.open(), [shared('x')], wait))), 'queue_full')
+})
+
+test('who holds a lock enters it once more however long its line is, and though it is frozen', () => {
+  const world = new World()
+  world.do({ type: 'configure', by: 'test', lock: 'x', fields: { queueMax: 1 }, replaces: true, ifVersion: null })
+  const [a, b] = [world.open(), world.open()]
+  grantsOf(world.do(acquireOf(a, ['x'])))
+  queued(world.do(acquireOf(b, ['x'], wait)))
+  const count = (asked: object) => grantsOf(world.do(acquireOf(a, ['x'], { isReentrant: true, ...asked })))[0]!.count
+  assert.equal(count(wait), 2, 'with a full line')
+  world.do({ type: 'freeze', by: 'test', prefix: 'x', untilAt: Number.MAX_SAFE_INTEGER, reason: 'test' })
+  assert.equal(count({}), 3, 'under a freeze')
+  assert.equal(refused(world.do(acquireOf(b, ['x'], { isReentrant: true }))), 'frozen', 'who holds nothing')
+})
+
+test('a set is not entered once more, and who asks is told so', () => {
+  const world = new World()
+  const a = world.open()
+  const asked = world.do(acquireOf(a, ['x', 'y'], { isReentrant: true }))
+  assert.ok(asked.ok === false && asked.code === 'invalid_request' && asked.field === 'reentrant')
+  grantsOf(world.do(acquireOf(a, ['x'], { isReentrant: true })))
 })

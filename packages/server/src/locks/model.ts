@@ -223,8 +223,8 @@ export type Command = Asker &
     | { type: 'release_single'; session: string; lock: string }
     | { type: 'renew_single'; session: string; lock: string; ttlMs?: number }
     | { type: 'cancel'; session: string; cancels: RequestId; request: RequestId | null }
-    /** The edge gives up a wait. `isOfGone`: because its connection has gone, and unless there is another by now. */
-    | { type: 'abandon'; ticket: number; isOfGone?: true }
+    /** Gives up a wait. `isOfGone`: because its connection has gone, and unless there is another by now. `refusal`: what is told, else that it was cancelled. */
+    | { type: 'abandon'; ticket: number; isOfGone?: true; refusal?: Refusal }
     | { type: 'transfer'; session: string; lock: string; token: number; toSession: string; request: RequestId | null }
     | { type: 'write_value'; session: string; lock: string; token: number; value: string; request: RequestId | null }
     | {

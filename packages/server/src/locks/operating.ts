@@ -2,6 +2,7 @@
 import { FREEZES_MAX, LABELS_MAX } from '@holdfast/protocol/limits'
 import { mergePatch } from '@holdfast/protocol/merge-patch'
 import { compilePattern, matches as matchesName } from '@holdfast/protocol/patterns'
+import { misfitOf } from './acquire.ts'
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
@@ -46,7 +47,7 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
   const over = configOverQuota(draft, before, config)
   if (over) return over
   draft.put({ type: 'configured', record: 'config', lock: command.lock, value: config, why: { by: draft.by } })
-  endWaitsBeyond(draft, command.lock, config.limit)
+  endWaitsBeyond(draft, command.lock)
   pump(draft, command.lock)
   const view = lockView(draft.state, command.lock, draft.now)
   if (!view) throw new Error('a lock that was configured is not there')
@@ -54,11 +55,16 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
 }
 
 /** Who waits for more permits than there are now would wait for ever, and all behind him. */
-function endWaitsBeyond(draft: Draft, name: string, limit: number | null): void {
-  if (limit === null) return
-  for (const { ticket, claims } of draft.state.locks.get(name)?.queue ?? [])
-    if (claims.some(({ lock, permits }) => lock === name && permits > limit))
-      draft.follow({ type: 'abandon', ticket, by: 'service' })
+function endWaitsBeyond(draft: Draft, name: string): void {
+  const lock = draft.state.locks.get(name)
+  const limit = lock?.config?.limit
+  if (!limit) return
+  for (const { ticket, claims } of lock.queue) {
+    const claim = claims.find(other => other.lock === name)
+    // It named the limit that there was, or had it named for it.
+    const refusal = claim && claim.permits > limit ? misfitOf(lock, { ...claim, limit: 0 }) : null
+    if (refusal) draft.follow({ type: 'abandon', ticket, refusal, by: 'service' })
+  }
 }
 
 function matches(config: Config | null, ifVersion: IfVersion): boolean {

@@ -5,7 +5,7 @@ import { endGrant, giveUp, pump, pumpAll } from './grants.ts'
 import { memoryOf, remember } from './memory.ts'
 import type { Command, Grant, Reply, RequestId } from './model.ts'
 import { alreadySettled, isStillHeld, lost, recall, refuseFull, usedOtherwise } from './requests.ts'
-import { endingOf, grantOf, liveSession } from './state.ts'
+import { endingOf, grantOf, liveSession, type SessionState } from './state.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -36,7 +36,10 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
       if (ending !== 'released') return lost(draft.state, token)
     }
   }
-  const left = leaveAll(draft, grants, command)
+  // What stays held after it tells no repeat that it has been left: under an id that is only done where it can be remembered.
+  const full = grants.some(isEnteredOften) ? refuseFull(session, command.request) : null
+  if (full) return full
+  const left = leaveAll(draft, session, grants, command)
   for (const grant of grants) pump(draft, grant.lock)
   return { ok: true, type: 'released', left, confers: { ttlMs, changes } }
 }
@@ -47,8 +50,15 @@ function lostWithSession(draft: Draft, { grants }: Of<'release'>): Reply {
   return ended ? lost(draft.state, ended.token) : { ok: false, code: 'not_found', what: 'session' }
 }
 
+function isEnteredOften({ count }: Grant): boolean {
+  return count > 1
+}
+
 /** Returns how often the one that is entered most often still is. */
-function leaveAll(draft: Draft, grants: readonly Grant[], { session, request }: Of<'release'>): number {
+function leaveAll(draft: Draft, from: SessionState, grants: readonly Grant[], command: Of<'release'>): number {
+  const { session } = command
+  // Giving back is never refused for want of memory: that a grant has ended is known by its token.
+  const request = refuseFull(from, command.request) ? null : command.request
   const [only] = grants
   if (grants.length === 1 && only?.count === 1) {
     const remembers = memoryOf(draft.state, session, request, { did: 'release', left: 0 })
@@ -145,7 +155,8 @@ export function cancel(draft: Draft, command: Of<'cancel'>): Reply {
   // Of a request that has not come, and perhaps never will: a session may have only so many of them.
   const full = !waiter && grants.length === 0 && did === null ? refuseFull(session, command.cancels) : null
   if (full) return full
-  if (did?.did !== 'cancel') remember(draft, command.session, command.cancels, { did: 'cancel' })
+  // Of what nothing takes back (a release, a write) the repeat is still to be answered.
+  if (did === null || did.did === 'acquire') remember(draft, command.session, command.cancels, { did: 'cancel' })
   return { ok: true, type: 'done' }
 }
 
@@ -164,7 +175,8 @@ export function endWait(draft: Draft, command: Of<'abandon'> | Of<'end_wait'>): 
   const isDue =
     command.type === 'abandon' || (waiter && waiter.waitMs !== null && waiter.sinceMs + waiter.waitMs <= draft.now)
   if (!waiter || !isDue) return { ok: true, type: 'done' }
-  giveUp(draft, waiter, { reason: command.type === 'abandon' ? 'cancelled' : 'timeout' })
+  const refusal = command.type === 'abandon' ? command.refusal : undefined
+  giveUp(draft, waiter, { reason: command.type === 'abandon' ? (refusal?.code ?? 'cancelled') : 'timeout' }, refusal)
   for (const claim of waiter.claims) pump(draft, claim.lock)
   return { ok: true, type: 'done' }
 }

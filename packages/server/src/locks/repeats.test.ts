@@ -148,3 +148,12 @@ test('a cancel that is repeated ends nothing that another request has entered si
     assert.equal(world.state.locks.get('x')?.grants[0]?.count, 1)
   }
 })
+
+test('a cancel that names the id of a release leaves the repeat of that release what it was', () => {
+  const world = new World()
+  const session = world.open()
+  const grant = granted(world.do(acquireOf(session, ['x'], { request: 'asked' })))
+  const left = world.do(release(grant, 'left'))
+  world.do({ type: 'cancel', by: 'test', session, cancels: 'left', request: null })
+  assert.deepEqual(world.do(release(grant, 'left')), left)
+})
