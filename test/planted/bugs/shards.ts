@@ -39,11 +39,35 @@ export const shardBugs: readonly Bug[] = [
     rules: ['I2', 'P3'],
     does: 'After a refusal numbers go on from what is left in the log: one that belonged to a grant of several permits is given to another.',
     file: 'packages/server/src/shards/working.ts',
-    find: 'keepNumbers(instanceIn(working, name).state, last)',
-    replace: 'void last',
+    find: 'numbersFrom: options.numbersFrom ?? 0,',
+    replace: 'numbersFrom: 0,',
     test: {
       file: turnTest,
       name: 'a command that is too large for a batch is refused for good, and the shard goes on',
+    },
+  },
+  {
+    id: 'numbers-go-with-the-instance',
+    rules: ['I2', 'I17'],
+    does: 'With an instance that rests it is forgotten how far its numbers went: the same tokens are given out once more.',
+    file: 'packages/server/src/shards/working.ts',
+    find: 'working.numbersFrom = Math.max(working.numbersFrom, state.lastNumber)',
+    replace: 'void state.lastNumber',
+    test: {
+      file: 'packages/server/src/shards/resting.test.ts',
+      name: 'of an instance that was used and is not any more nothing stays in memory but how far its numbers went',
+    },
+  },
+  {
+    id: 'instances-pile-up',
+    rules: ['I17'],
+    does: 'Every instance that was ever used takes memory for as long as its shard stays.',
+    file: 'packages/server/src/shards/shard.ts',
+    find: 'giveBackResting(working)',
+    replace: 'void giveBackResting',
+    test: {
+      file: 'packages/server/src/shards/resting.test.ts',
+      name: 'of an instance that was used and is not any more nothing stays in memory but how far its numbers went',
     },
   },
   {
@@ -275,7 +299,7 @@ export const shardBugs: readonly Bug[] = [
     rules: ['I17'],
     does: 'What was closed long ago stands in the wheel until its time would have come: memory grows with every session.',
     file: timers,
-    find: 'if (this.#sessions.count > 2 * this.#state.sessionCount + STALE_MAX)',
+    find: 'if (this.#sessions.count > 2 * this.instance.state.sessionCount + STALE_MAX)',
     replace: 'if (false)',
     test: {
       file: timersTest,

@@ -198,6 +198,15 @@ test('the last ENDED_MAX endings are remembered', () => {
   assert.equal(endings.find(1), 'forced')
   endings.add(ENDED_MAX + 1, 'expired')
   assert.deepEqual([endings.find(1), endings.find(2), endings.find(ENDED_MAX + 1)], [null, 'forced', 'expired'])
+  assert.equal(endings.places, ENDED_MAX)
+})
+
+test('who ends few grants takes room for few endings', () => {
+  const endings = new Endings()
+  for (let token = 1; token <= 100; token++) endings.add(token, token % 2 ? 'released' : 'expired')
+  assert.equal(endings.places, 128)
+  for (let token = 1; token <= 100; token++) assert.equal(endings.find(token), token % 2 ? 'released' : 'expired')
+  assert.equal(endings.find(0), null)
 })
 
 test('a session remembers SESSION_REQUESTS_MAX requests, of whatever kind; what ends nothing is not remembered', () => {

@@ -54,3 +54,16 @@ test('a name that is used when its turn to be forgotten comes stays, and is reme
   table.free(kept)
   assert.equal(table.take('kept'), kept)
 })
+
+test('of a table that rests the free locks go, and those in use stay', () => {
+  const table = new LockTable()
+  const used = table.take('used')
+  for (let index = 0; index < 100; index++) table.free(table.take(`free/${index}`))
+  table.free(table.take('again'))
+  const again = table.take('again')
+  table.rest()
+  assert.deepEqual([table.size, table.unused, table.get('used'), table.get('again')], [2, 0, used, again])
+  table.free(again)
+  table.free(table.take('free/1'))
+  assert.deepEqual([table.size, table.unused, [...table.keys()]], [1, 2, ['used']])
+})

@@ -66,6 +66,13 @@ export class LockTable {
     lock.isInRing = true
   }
 
+  /** Those that are free go for good. */
+  rest(): void {
+    for (const lock of this.#ring) if (lock) this.#forget(lock)
+    this.#ring.length = 0
+    this.#next = 0
+  }
+
   *values(): IterableIterator<Lock> {
     for (const lock of this.#locks.values()) if (!lock.isUnused) yield lock
   }

@@ -26,14 +26,23 @@ export class SessionState {
 /** Endings that are remembered: a few seconds of full load. A power of two. */
 export const ENDED_MAX = 2 ** 14
 
+/** Places of a ring that is new: nearly all instances need no more. A power of two. */
+const ENDED_MIN = 2 ** 4
+
 /** The latest endings of grants in a ring of numbers: cheap to add to, and looked through only for those who ask late. */
 export class Endings {
-  readonly #tokens = new Float64Array(ENDED_MAX)
-  readonly #how: Ending[] = new Array(ENDED_MAX)
+  #tokens = new Float64Array(ENDED_MIN)
+  readonly #how: Ending[] = []
   #count = 0
 
+  /** How many there is room for. */
+  get places(): number {
+    return this.#tokens.length
+  }
+
   add(token: number, ending: Ending): void {
-    const place = this.#count++ % ENDED_MAX
+    if (this.#count === this.#tokens.length && this.#count < ENDED_MAX) this.#grow()
+    const place = this.#count++ % this.#tokens.length
     this.#tokens[place] = token
     this.#how[place] = ending
   }
@@ -41,6 +50,12 @@ export class Endings {
   find(token: number): Ending | null {
     const place = this.#tokens.lastIndexOf(token)
     return place < 0 || token === 0 ? null : (this.#how[place] ?? null)
+  }
+
+  #grow(): void {
+    const tokens = new Float64Array(this.#tokens.length * 2)
+    tokens.set(this.#tokens)
+    this.#tokens = tokens
   }
 }
 
@@ -64,6 +79,11 @@ export class LiveRecords {
     const count = (this.#counts.get(seq) ?? 0) - 1
     if (count > 0) this.#counts.set(seq, count)
     else this.#counts.delete(seq)
+  }
+
+  /** No record of any batch is current: nothing is left of the instance. */
+  get isEmpty(): boolean {
+    return this.#count === 0 && this.#counts.size === 0
   }
 
   of(seq: number): number {
@@ -139,6 +159,14 @@ export function nextNumber(state: State, count = 1): number {
     throw new Error(`epoch ${state.epoch} has no numbers left`)
   if (!Number.isSafeInteger(first + count)) throw new Error('numbers have run past 2^53')
   return first
+}
+
+/** Gives back what is kept as a courtesy alone: of an instance that rests nobody has asked for a while. */
+export function rest(state: State): void {
+  state.ended = new Endings()
+  state.endedSingles = { young: new Map(), old: new Map() }
+  state.orders = { young: new Set(), old: new Set() }
+  state.locks.rest()
 }
 
 /** A live session: one whose record exists. */

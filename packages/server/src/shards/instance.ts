@@ -1,5 +1,6 @@
 /** One instance within its shard: the state of the core, and what belongs to it but is not in the log. */
 import { liveSession, NUMBERS_PER_EPOCH, type State } from '../locks/state.ts'
+import type { Agenda } from './agenda.ts'
 import { Callers } from './callers.ts'
 import { Timers } from './timers.ts'
 
@@ -12,10 +13,20 @@ export class Instance {
   readonly timers: Timers
   readonly callers = new Callers()
 
-  constructor(name: string, state: State, nowMs: number) {
+  /** Its `seq` when it was last looked at whether it rests. */
+  #restingSeq = -1
+
+  constructor(name: string, state: State, agenda: Agenda) {
     this.name = name
     this.state = state
-    this.timers = new Timers(state, nowMs)
+    this.timers = new Timers(this, agenda)
+  }
+
+  /** Whether nothing has been written for it since this was asked before. */
+  isResting(): boolean {
+    const isResting = this.state.seq === this.#restingSeq
+    this.#restingSeq = this.state.seq
+    return isResting
   }
 
   /** A session that has just been opened; for one that is known nothing changes. */

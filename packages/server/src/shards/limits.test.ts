@@ -6,6 +6,7 @@ import { COMMIT_BYTES_MAX } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import type { Command } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState } from '../locks/state.ts'
+import { Agenda } from './agenda.ts'
 import { noArchive } from './archive.ts'
 import { BYTES_PER_UNIT_MAX, encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { CARRIED_BYTES_MAX, Cleaner, LOG_BYTES_MIN } from './cleaner.ts'
@@ -156,7 +157,7 @@ test('a cluster of MEMBERS_MAX servers is seen whole; of one with more that many
 
 test('an owner takes a new epoch when fewer than NUMBERS_LEFT_MIN numbers are left', () => {
   const state = newState(3)
-  const instance = new Instance('main', state, 0)
+  const instance = new Instance('main', state, new Agenda(0))
   state.lastNumber = 4 * NUMBERS_PER_EPOCH - NUMBERS_LEFT_MIN
   assert.equal(instance.isNearEndOfEpoch(), false)
   state.lastNumber++

@@ -23,13 +23,16 @@ import { handOver, type Ownership, type OwnershipOptions, stillOwned } from './o
 import type { Asking, Logged, SessionPush, TenantCounts } from './port.ts'
 import { Refusals } from './refusals.ts'
 import type { TermsOf } from './terms.ts'
+import type { Timers } from './timers.ts'
 import { lastBatchOf, type OpenTurn, Turn } from './turn.ts'
 import {
   countsOf,
+  giveBackResting,
   instanceIn,
-  lastNumbersIn,
+  lastNumberIn,
   momentOf,
   openWorking,
+  REST_MS,
   tenantsOf,
   type Working,
   type WorkingOptions,
@@ -68,6 +71,8 @@ export class Shard {
   /** Random; with the count of batches it makes each id one that nobody else uses, at no cost for each. */
   readonly #nonce: string
   #batches = 0
+  /** When what rests was given back last. */
+  #restedMs = 0
   /** Turns are being committed, one after another. */
   #isBusy = false
   #isScheduled = false
@@ -94,10 +99,10 @@ export class Shard {
     this.#nonce = randomHex(options.random, 8)
   }
 
-  /** Reads the log that has just been taken over; or once more under the same ownership, beyond `lastNumbers`. */
-  async open(ownership: Ownership, lastNumbers: ReadonlyMap<string, number> = new Map()): Promise<void> {
+  /** Reads the log that has just been taken over; or once more under the same ownership, beyond `numbersFrom`. */
+  async open(ownership: Ownership, numbersFrom = 0): Promise<void> {
     const { shard, telemetry } = this.#options
-    const working = await openWorking({ ...this.#options, archived: () => this.#schedule(), lastNumbers }, ownership)
+    const working = await openWorking({ ...this.#options, archived: () => this.#schedule(), numbersFrom }, ownership)
     this.#working = working
     for (const name of working.states.keys()) this.#restart(working, name)
     telemetry.recovered({ shard, ...working.recovered })
@@ -333,7 +338,7 @@ export class Shard {
       // Refused: nothing was written, and we still own it.
       const isRefused = error instanceof EngineRefusal && working !== null
       const ownership = isRefused ? stillOwned(working.ownership, working.log.end) : await this.#options.retake()
-      if (ownership) await this.open(ownership, isRefused ? lastNumbersIn(working) : new Map())
+      if (ownership) await this.open(ownership, isRefused ? lastNumberIn(working) : 0)
       else this.#end()
     } catch (again) {
       return again instanceof OwnershipLost ? this.#end() : this.#lose(again)
@@ -363,14 +368,20 @@ export class Shard {
   #expire(): void {
     const working = this.#working
     if (!working || this.#isClosing) return
-    const moment = { now: working.clock.now(), at: this.#options.clock.wallMs() }
-    for (const { name, callers, timers } of working.instances.values()) {
-      timers.due(
-        moment,
-        session => callers.isKept(session),
-        command => void this.submit(name, command, null),
-      )
-    }
+    const { clock } = this.#options
+    const nowMs = working.clock.now()
+    const at = clock.wallMs()
+    const submitFor =
+      ({ instance }: Timers) =>
+      (command: Command) =>
+        void this.submit(instance.name, command, null)
+    working.agenda.take(nowMs, {
+      due: (timers, slot) => timers.due(slot, nowMs, submitFor(timers)),
+      frozen: timers => timers.thaw(at, submitFor(timers)),
+    })
+    if (clock.hrtimeMs() - this.#restedMs < REST_MS) return
+    this.#restedMs = clock.hrtimeMs()
+    giveBackResting(working)
   }
 
   #failTurns(): void {

@@ -3,9 +3,11 @@ import { test } from 'node:test'
 import { apply } from '../locks/apply.ts'
 import type { Command } from '../locks/model.ts'
 import { liveSession, newState } from '../locks/state.ts'
+import { Agenda } from './agenda.ts'
+import { Instance } from './instance.ts'
 import { ShardClock } from './shard-clock.ts'
 import { acquireOf, FakeClock, isAppend, isBeat, restart, startServer, tokenOf } from './testing.ts'
-import { Timers } from './timers.ts'
+import type { Timers } from './timers.ts'
 
 test('a session that is not renewed ends after its TTL, not before', async () => {
   const { server, clock } = await startServer()
@@ -213,19 +215,42 @@ test('the clock of a shard never runs faster than time, back, or through a pause
 
 test('sessions and waits that are long gone do not pile up until their time would have come', () => {
   const state = newState(1)
-  const timers = new Timers(state, 0)
+  const agenda = new Agenda(0)
+  const { timers } = new Instance('main', state, agenda)
   const dayMs = 24 * 60 * 60 * 1000
   for (let number = 1; number <= 300_000; number++) {
     const id = String(number)
     const value = { number, id, ttlMs: dayMs, labels: null, isSingle: false, by: '', changes: 0, seenChanges: 0 }
     apply(state, { type: 'session_opened', record: 'session', session: id, value })
     timers.startSession(liveSession(state, id)!, number)
-    timers.add({ dueMs: dayMs, command: { type: 'end_wait', ticket: number, by: '' } }, number)
+    timers.add({ dueMs: dayMs, command: { type: 'end_wait', ticket: number, by: '' } })
     if (number > 10) apply(state, { type: 'session_ended', record: 'session', session: id, value: null })
   }
   assert.ok(timers.count < 140_000, `${timers.count} things for ten sessions`)
   const due: string[] = []
   const submit = (command: Command) => command.type === 'expire_session' && due.push(command.session)
-  timers.due({ now: dayMs + 100, at: 0 }, () => false, submit)
+  takeAll(agenda, dayMs + 100, submit)
   assert.equal(due.length, 10, 'and those that are not gone are not forgotten')
 })
+
+test('only instances that have something due are looked at, once for each slot in which they have', () => {
+  const agenda = new Agenda(0)
+  const instances = ['busy', 'later', 'resting'].map(name => new Instance(name, newState(1), agenda))
+  const [busy, later] = instances
+  for (const ticket of [1, 2]) busy!.timers.add({ dueMs: 1_000, command: { type: 'end_wait', ticket, by: '' } })
+  later!.timers.add({ dueMs: 5_000, command: { type: 'end_wait', ticket: 3, by: '' } })
+  const looked: string[] = []
+  const due = ({ instance }: Timers) => void looked.push(instance.name)
+  for (let nowMs = 0; nowMs <= 4_000; nowMs += 50) agenda.take(nowMs, { due, frozen: due })
+  assert.deepEqual(looked, ['busy'])
+  agenda.take(6_000, { due, frozen: due })
+  assert.deepEqual(looked, ['busy', 'later'])
+})
+
+/** All that is due by then. */
+function takeAll(agenda: Agenda, nowMs: number, submit: (command: Command) => void): void {
+  agenda.take(nowMs, {
+    due: (timers, slot) => timers.due(slot, nowMs, submit),
+    frozen: timers => timers.thaw(0, submit),
+  })
+}

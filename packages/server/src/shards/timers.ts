@@ -7,16 +7,18 @@
  * the deadline that it has by then. One look for each TTL, and eight bytes a session.
  */
 import type { Command, Session } from '../locks/model.ts'
-import { liveSession, type SessionState, type State } from '../locks/state.ts'
+import { liveSession, type SessionState } from '../locks/state.ts'
 import { type Wakeup, wakeups } from '../locks/wakeups.ts'
+import type { Agenda } from './agenda.ts'
+import type { Instance } from './instance.ts'
 
-/** Width of a slot of the wheel: nothing is more than this late because of it. */
-const SLOT_MS = 50
 /** What is stale (sessions that were closed, waits that were granted, grants that were released) is swept when there may be this much more of it than of the live. */
 const STALE_MAX = 65_536
 
 export class Timers {
-  readonly #state: State
+  /** Whose they are. */
+  readonly instance: Instance
+  readonly #agenda: Agenda
   #sessions: Wheel<SessionState>
   #wakeups: Wheel<Wakeup>
   /** How many of them there were when what is stale had just been swept: a sweep is paid for by what has come since. */
@@ -24,20 +26,22 @@ export class Timers {
   /** Prefixes whose thaw has been asked for and not yet decided. */
   readonly #thawing = new Set<string>()
 
-  constructor(state: State, nowMs: number) {
-    this.#state = state
-    this.#sessions = new Wheel(nowMs)
-    this.#wakeups = new Wheel(nowMs)
+  constructor(instance: Instance, agenda: Agenda) {
+    this.instance = instance
+    this.#agenda = agenda
+    this.#sessions = new Wheel(this, agenda)
+    this.#wakeups = new Wheel(this, agenda)
   }
 
   /** After a recovery: every session starts its full TTL, and all that is due some day is due again. */
   restart(nowMs: number): void {
-    for (const id of this.#state.sessions.keys()) {
-      const session = liveSession(this.#state, id)
+    for (const id of this.instance.state.sessions.keys()) {
+      const session = liveSession(this.instance.state, id)
       if (session) this.startSession(session, nowMs)
     }
-    for (const wakeup of wakeups(this.#state)) this.#wakeups.add(wakeup.dueMs, wakeup)
+    for (const wakeup of wakeups(this.instance.state)) this.#wakeups.add(wakeup.dueMs, wakeup)
     this.#swept = this.#wakeups.count
+    this.#agenda.setFrozen(this, this.instance.state.freezes.size > 0)
   }
 
   /** Its full TTL begins now. */
@@ -45,7 +49,7 @@ export class Timers {
     session.deadlineMs = Math.max(session.deadlineMs, nowMs + session.record.ttlMs)
     this.#sessions.add(session.deadlineMs, session)
     // A day is the longest TTL: too long to keep what was closed a second after it was opened.
-    if (this.#sessions.count > 2 * this.#state.sessionCount + STALE_MAX) this.#sweepSessions(nowMs)
+    if (this.#sessions.count > 2 * this.instance.state.sessionCount + STALE_MAX) this.#sweepSessions()
   }
 
   /** How many things stand in the wheels, stale ones among them. */
@@ -53,61 +57,71 @@ export class Timers {
     return this.#sessions.count + this.#wakeups.count
   }
 
-  add(wakeup: Wakeup, nowMs: number): void {
+  add(wakeup: Wakeup): void {
     this.#wakeups.add(wakeup.dueMs, wakeup)
-    if (this.#wakeups.count > 2 * this.#swept + STALE_MAX) this.#sweep(nowMs)
+    if (this.#wakeups.count > 2 * this.#swept + STALE_MAX) this.#sweep()
   }
 
   /** The session was due but has not been ended: it stands in the wheel again. */
   restartSession(id: string): void {
-    const session = this.#state.sessions.get(id)
+    const session = this.instance.state.sessions.get(id)
     if (session?.record) this.#sessions.add(session.deadlineMs, session)
   }
 
-  thawed(prefix: string): void {
+  /** The freeze has been set or ended, or its thaw has been decided on. */
+  setFreeze(prefix: string): void {
     this.#thawing.delete(prefix)
+    this.#agenda.setFrozen(this, this.instance.state.freezes.size > 0)
   }
 
-  /** Hands over all that is due. A session with an open wait of its own connection is alive: `isKept` says so. */
-  due(
-    moment: { now: number; at: number },
-    isKept: (session: string) => boolean,
-    submit: (command: Command) => void,
-  ): void {
-    this.#sessions.take(moment.now, session => {
+  /** Nothing is due any more. */
+  stop(): void {
+    this.#sessions = new Wheel(this, this.#agenda)
+    this.#wakeups = new Wheel(this, this.#agenda)
+  }
+
+  /** Hands over what is due in a slot that has come. A session with an open wait of its own connection is alive. */
+  due(slot: number, nowMs: number, submit: (command: Command) => void): void {
+    const { callers } = this.instance
+    for (const session of this.#sessions.take(slot)) {
       const { record } = session
-      if (!record) return
-      if (isKept(record.id)) session.deadlineMs = Math.max(session.deadlineMs, moment.now + record.ttlMs)
-      if (session.deadlineMs > moment.now) this.#sessions.add(session.deadlineMs, session)
+      if (!record) continue
+      if (callers.isKept(record.id)) session.deadlineMs = Math.max(session.deadlineMs, nowMs + record.ttlMs)
+      if (session.deadlineMs > nowMs) this.#sessions.add(session.deadlineMs, session)
       else submit({ type: 'expire_session', session: record.id, by: 'service' })
-    })
-    this.#wakeups.take(moment.now, ({ command, dueMs }) => {
+    }
+    for (const { command, dueMs } of this.#wakeups.take(slot)) {
       // A key is remembered while its session lives, however long after its day.
       const isEarly = command.type === 'forget_key' && this.#hasSession(command.key)
-      if (isEarly) this.#wakeups.add(moment.now + FORGET_AGAIN_MS, { command, dueMs })
+      if (isEarly) this.#wakeups.add(nowMs + FORGET_AGAIN_MS, { command, dueMs })
       else submit(command)
-    })
-    for (const freeze of this.#state.freezes.values()) {
-      if (freeze.untilAt > moment.at || this.#thawing.has(freeze.prefix)) continue
+    }
+  }
+
+  /** Hands over the freezes that are over by the calendar. */
+  thaw(at: number, submit: (command: Command) => void): void {
+    for (const freeze of this.instance.state.freezes.values()) {
+      if (freeze.untilAt > at || this.#thawing.has(freeze.prefix)) continue
       this.#thawing.add(freeze.prefix)
       submit({ type: 'thaw', prefix: freeze.prefix, by: 'service' })
     }
   }
 
   #hasSession(key: string): boolean {
-    const known = this.#state.keys.get(key)
-    return known !== undefined && this.#state.sessions.has(known.session)
+    const known = this.instance.state.keys.get(key)
+    return known !== undefined && this.instance.state.sessions.has(known.session)
   }
 
-  #sweepSessions(nowMs: number): void {
-    const wheel = new Wheel<SessionState>(nowMs)
-    for (const session of this.#state.sessions.values()) if (session.record) wheel.add(session.deadlineMs, session)
+  #sweepSessions(): void {
+    const wheel = new Wheel<SessionState>(this, this.#agenda)
+    for (const session of this.instance.state.sessions.values())
+      if (session.record) wheel.add(session.deadlineMs, session)
     this.#sessions = wheel
   }
 
-  #sweep(nowMs: number): void {
-    const wheel = new Wheel<Wakeup>(nowMs)
-    for (const wakeup of wakeups(this.#state)) wheel.add(wakeup.dueMs, wakeup)
+  #sweep(): void {
+    const wheel = new Wheel<Wakeup>(this, this.#agenda)
+    for (const wakeup of wakeups(this.instance.state)) wheel.add(wakeup.dueMs, wakeup)
     this.#wakeups = wheel
     this.#swept = wheel.count
   }
@@ -116,33 +130,36 @@ export class Timers {
 /** A key whose session outlives it is looked at again this often. */
 const FORGET_AGAIN_MS = 60_000
 
+/** What nothing is due in. */
+const none: readonly never[] = []
+
 class Wheel<Item> {
   readonly #slots = new Map<number, Item[]>()
-  #next: number
+  readonly #timers: Timers
+  readonly #agenda: Agenda
   count = 0
 
-  constructor(nowMs: number) {
-    this.#next = Math.floor(nowMs / SLOT_MS)
+  constructor(timers: Timers, agenda: Agenda) {
+    this.#timers = timers
+    this.#agenda = agenda
   }
 
   add(dueMs: number, item: Item): void {
-    const slot = Math.max(this.#next, Math.ceil(dueMs / SLOT_MS))
+    const slot = this.#agenda.slotOf(dueMs)
     const items = this.#slots.get(slot)
     if (items) items.push(item)
-    else this.#slots.set(slot, [item])
+    else {
+      this.#slots.set(slot, [item])
+      this.#agenda.add(slot, this.#timers)
+    }
     this.count++
   }
 
-  take(nowMs: number, each: (item: Item) => void): void {
-    const last = Math.floor(nowMs / SLOT_MS)
-    while (this.#next <= last) {
-      const items = this.#slots.get(this.#next)
-      this.#slots.delete(this.#next)
-      // Before the items are looked at: what they put in again goes into a later slot.
-      this.#next++
-      if (!items) continue
-      this.count -= items.length
-      for (const item of items) each(item)
-    }
+  take(slot: number): readonly Item[] {
+    const items = this.#slots.get(slot)
+    if (!items) return none
+    this.#slots.delete(slot)
+    this.count -= items.length
+    return items
   }
 }

@@ -178,9 +178,9 @@ export class Turn {
   /** What an entry sets in motion beside the log. */
   #follow(instance: Instance, entry: Entry): void {
     const { now } = this.moment
-    for (const wakeup of wakeupsOf(entry)) instance.timers.add(wakeup, now)
+    for (const wakeup of wakeupsOf(entry)) instance.timers.add(wakeup)
     if (entry.record === 'session' && entry.value) instance.startSession(entry.session, now)
-    if (entry.record === 'freeze') instance.timers.thawed(entry.prefix)
+    if (entry.record === 'freeze') instance.timers.setFreeze(entry.prefix)
     const told = entry.record === 'grant' ? pushOf(entry, now) : null
     if (told) this.#pushes.push({ instance: instance.name, ...told })
   }
@@ -241,7 +241,7 @@ export class Turn {
 
   /** An operator may have frozen it again since the timer looked. */
   #isThawDue(instance: Instance, prefix: string): boolean {
-    instance.timers.thawed(prefix)
+    instance.timers.setFreeze(prefix)
     const freeze = instance.state.freezes.get(prefix)
     return freeze !== undefined && freeze.untilAt <= this.moment.at
   }

@@ -2,7 +2,8 @@
 import type { Clock } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Moment } from '../locks/decide.ts'
-import { newState, type State } from '../locks/state.ts'
+import { newState, rest, type State } from '../locks/state.ts'
+import { Agenda } from './agenda.ts'
 import { noArchive, type OpenArchive, type ShardArchive } from './archive.ts'
 import { Cleaner } from './cleaner.ts'
 import type { Feed } from './feed.ts'
@@ -21,6 +22,10 @@ export type Working = {
   ownership: Ownership
   instances: Map<string, Instance>
   states: Map<string, State>
+  /** What of them is due when. */
+  agenda: Agenda
+  /** Numbers go on from here, of whatever instance: so far had one gone of which nothing is left, or what has become void. */
+  numbersFrom: number
   log: ShardLog
   archive: ShardArchive
   cleaner: Cleaner
@@ -45,8 +50,8 @@ export type WorkingOptions = {
   archive?: OpenArchive
   /** More of the log has been archived: the cleaner may go on. */
   archived?(): void
-  /** How far numbers had gone, by instance, in what has become void under the same ownership. */
-  lastNumbers?: ReadonlyMap<string, number>
+  /** How far numbers had gone in what has become void under the same ownership. */
+  numbersFrom?: number
 }
 
 /** Reads the log that `ownership` has just been taken of. */
@@ -83,6 +88,8 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
     ownership,
     states,
     instances: new Map(),
+    agenda: new Agenda(nowMs),
+    numbersFrom: options.numbersFrom ?? 0,
     log,
     archive,
     cleaner,
@@ -91,7 +98,6 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
     appendedBytes: 0,
     recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
   }
-  for (const [name, last] of options.lastNumbers ?? []) keepNumbers(instanceIn(working, name).state, last)
   return working
 }
 
@@ -107,24 +113,44 @@ export function instanceIn(working: Working, name: string): Instance {
   let instance = working.instances.get(name)
   if (!instance) {
     const state = working.states.get(name) ?? newState(working.ownership.epoch)
+    // What was given out under this epoch is not given out again, and the log need not say how far that went: the entry that granted several permits, and
+    // with them as many numbers, may have been cleaned, and the one that ended the grant names the first.
+    state.lastNumber = Math.max(state.lastNumber, working.numbersFrom)
     working.states.set(name, state)
-    instance = new Instance(name, state, working.clock.now())
+    instance = new Instance(name, state, working.agenda)
     working.instances.set(name, instance)
   }
   return instance
 }
 
-/**
- * What was given out under this epoch is not given out again. The log need not say how far that went: the entry that granted several permits, and with them
- * as many numbers, may have been cleaned, and the one that ended the grant names the first.
- */
-function keepNumbers(state: State, last: number): void {
-  state.lastNumber = Math.max(state.lastNumber, last)
+/** The highest number that any instance has given out. Kept beyond the states, which may be large. */
+export function lastNumberIn({ states, numbersFrom }: Working): number {
+  let last = numbersFrom
+  for (const state of states.values()) last = Math.max(last, state.lastNumber)
+  return last
 }
 
-/** By instance. Kept beyond the states, which may be large. */
-export function lastNumbersIn({ states }: Working): Map<string, number> {
-  return new Map([...states].map(([name, { lastNumber }]) => [name, lastNumber]))
+/** How often it is looked at which instances rest. One that was not used from one look to the next does. */
+export const REST_MS = 10 * 60 * 1000
+
+/**
+ * Gives back what instances take that rest: of one that has no record in the log everything, of the others what is kept as a courtesy. Memory grows
+ * with the instances that are used, never with those that were. What must outlive them is how far their numbers went: one number for the
+ * whole shard says it, for those of an instance need only grow, and may leave some out.
+ */
+export function giveBackResting(working: Working): void {
+  for (const instance of working.instances.values()) {
+    if (!instance.isResting()) continue
+    const { name, state } = instance
+    if (!state.live.isEmpty) {
+      rest(state)
+      continue
+    }
+    working.numbersFrom = Math.max(working.numbersFrom, state.lastNumber)
+    instance.timers.stop()
+    working.instances.delete(name)
+    working.states.delete(name)
+  }
 }
 
 /** Now, for a decision. */
