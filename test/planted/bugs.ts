@@ -19,6 +19,7 @@ import { registryBugs } from './bugs/registry.ts'
 import { requestBugs } from './bugs/requests.ts'
 import { serverBugs } from './bugs/servers.ts'
 import { shardBugs } from './bugs/shards.ts'
+import { simulatedBugs } from './bugs/simulated.ts'
 import { tenantBugs } from './bugs/tenants.ts'
 import { walkedBugs } from './bugs/walked.ts'
 
@@ -39,6 +40,7 @@ export const bugs: readonly Bug[] = [
   ...brokerBugs,
   ...auditBugs,
   ...tenantBugs,
+  ...simulatedBugs,
   ...walkedBugs,
   ...crashBugs,
 ]

@@ -20,6 +20,7 @@ import type { Processes } from '../../packages/server/src/shards/processes.ts'
 import type { OpenedShards } from '../../packages/server/src/shards/shards.ts'
 import { silentTelemetry } from '../../packages/server/src/shards/telemetry.ts'
 import { type Chance, chanceOf } from './chance.ts'
+import { alarmOf, endOf } from './endings.ts'
 import { Machine } from './machine.ts'
 import type { End, Network, Sending } from './network.ts'
 import { acceptRequest } from './rest.ts'
@@ -94,7 +95,7 @@ export class Servers {
       engine: this.#engine(running, place, chanceOf(seed, `store ${start}`)),
       clock: machine,
       random: chance,
-      telemetry: { ...silentTelemetry, alarm: () => this.#count('alarm') },
+      telemetry: { ...silentTelemetry, alarm: alarm => this.#counted(() => alarmOf(machine.name, alarm)) },
       peers: here => {
         running.here = here
         return new Links(machine, member => events => this.#dial(machine, member, events))
@@ -173,12 +174,21 @@ export class Servers {
 
   #ended(running: Running, error: Error): void {
     running.error = error
-    this.#count('ended')
+    this.#counted(() => endOf(running.machine.name, error))
     running.machine.kill()
   }
 
   #count(what: string): void {
     this.counts[what] = (this.counts[what] ?? 0) + 1
+  }
+
+  /** Fails the run when what happened is nothing that its faults explain. */
+  #counted(nameOf: () => string): void {
+    try {
+      this.#count(nameOf())
+    } catch (error) {
+      this.#options.schedule.fail(error)
+    }
   }
 
   #engine(running: Running, place: number, chance: Chance): SimulatedEngine {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { alarmOf, endOf } from './endings.ts'
 import { type Plan, planOf } from './plan.ts'
 import { judge } from './run.ts'
 
@@ -38,6 +39,19 @@ test('whatever befalls servers, clients and store, every seed keeps the rules', 
   ]
   for (const what of shown) assert.ok((outcomes[what] ?? 0) > 0, `nothing has been shown of "${what}"`)
   assert.ok(refused > 0, 'no late write was refused: nothing has been shown of tokens')
+})
+
+test('a server may end, or call for a person, for what the store did or others took it for, and for nothing else', () => {
+  const dead = 'This server must stop: the member record of server-1.a1 is not its own any more: it was declared dead'
+  assert.equal(endOf('server-1', new Error(dead)), 'ended: declared dead')
+  assert.equal(endOf('server-1', new Error('read: no answer')), 'ended: the store')
+  assert.throws(() => endOf('server-1', new Error('cannot read properties of undefined')), /ends by itself: server-1/)
+  assert.throws(() => endOf('server-1', new Error('the log is broken: read: no answer')), /ends by itself/)
+  const refused = new Error('refused by the fault plan')
+  const opening = { what: 'shard 3 cannot be opened', error: refused }
+  assert.equal(alarmOf('server-1', opening), 'alarm: shard N cannot be opened')
+  assert.throws(() => alarmOf('server-1', { ...opening, error: new Error('batch 7 is missing') }), /alarm: server-1/)
+  assert.throws(() => alarmOf('server-1', { what: 'one command is too large', error: null }), /alarm: server-1/)
 })
 
 test('the same seed is the same run, to the last event', async () => {
