@@ -1,17 +1,22 @@
 /** A connection of another server: what its router asks of this server's own shards. Nothing is passed on from here. */
 import type { Clock } from '../clock.ts'
 import type { Asking } from '../shards/port.ts'
+import { isRepeatable } from '../shards/repeat.ts'
 import { isKnown, unknownHere } from './known.ts'
 import { type Asked, Frames, failureOf, type Said } from './messages.ts'
 import type { Peer } from './peer.ts'
+import { ROUTE_MS_MAX } from './router.ts'
 import type { Transport } from './transport.ts'
 
 export class Accepted {
   readonly #local: Peer
   readonly #told: () => void
   readonly #frames: Frames<Said>
+  readonly #clock: Clock
   /** Ends what the other side has begun, by its id. */
   readonly #stops = new Map<number, () => void>()
+  /** Of these, what the other side may ask again over its next connection, and find as it was. */
+  readonly #awaited = new Set<number>()
   #isClosed = false
 
   constructor({
@@ -23,6 +28,7 @@ export class Accepted {
     this.#local = local
     this.#told = told
     this.#frames = new Frames(transport, clock)
+    this.#clock = clock
   }
 
   heard(text: string): void {
@@ -30,11 +36,18 @@ export class Accepted {
     for (const asked of JSON.parse(text) as Asked[]) this.#asked(asked)
   }
 
-  /** The other server has gone: its waits that an open connection kept alive are given up, the others stay in line. */
+  /**
+   * The connection has gone, and perhaps the other server. Its waits that an open connection of a client kept alive are given up: at once those that
+   * nobody could ask for again, the others when it has not asked for them again in the time in which it would. Other waits stay in line.
+   */
   closed(): void {
     this.#isClosed = true
-    for (const stop of [...this.#stops.values()]) stop()
+    for (const [id, stop] of [...this.#stops]) {
+      if (this.#awaited.has(id)) this.#clock.after(ROUTE_MS_MAX, stop)
+      else stop()
+    }
     this.#stops.clear()
+    this.#awaited.clear()
   }
 
   #asked(asked: Asked): void {
@@ -48,6 +61,7 @@ export class Accepted {
       case 'stop':
         this.#stops.get(asked.id)?.()
         this.#stops.delete(asked.id)
+        this.#awaited.delete(asked.id)
         return
       case 'ask':
         return this.#ask(asked)
@@ -78,6 +92,7 @@ export class Accepted {
     }
     const submitted = this.#local.submit(instance, command, asking)
     this.#stops.set(id, () => submitted.detach())
+    if (keeps && isRepeatable(command)) this.#awaited.add(id)
   }
 
   #watch({ id, instance, filter }: Extract<Asked, { type: 'watch' }>): void {
@@ -100,6 +115,7 @@ export class Accepted {
 
   #end(said: Said): void {
     this.#stops.delete(said.id)
+    this.#awaited.delete(said.id)
     this.#say(said)
   }
 

@@ -218,6 +218,35 @@ test('who waits over REST without a key joins the line of the next owner, and le
   assert.ok(told && !told.ok && told.code === 'lock_held' && told.reason === 'timeout')
 })
 
+test('who waits over REST under a key keeps the place when a connection between two servers breaks, and for so long only as it may be asked for again', async () => {
+  const cluster = await Cluster.start(3)
+  const [first] = cluster.servers
+  const instance = cluster.instances(8).find(name => first!.shards.ownerUrl(name) === '2')!
+  const session = await first!.session(60_000, instance)
+  const token = await first!.grant(session, 'a', instance)
+  const single = { ttlMs: 30_000, defaultTtlMs: 30_000, holder: null, key: { key: 'k', digest: '' } }
+  const acquire = { ...acquireOf('', 'a', { waitMs: 50_000, request: 0 }), session: single, request: null } as Command
+  const heard = first!.tell(acquire, { instance, keepsSessionAlive: true })
+  await cluster.pass(100)
+  const another = await first!.session(60_000, instance)
+  const other = first!.tell(first!.acquire(another, 'a', { waitMs: null }), { instance })
+  await cluster.pass(100)
+  cluster.cut()
+  await cluster.pass(ROUTE_MS_MAX + 1_000)
+  assert.deepEqual([heard.answers, other.answers], [0, 0])
+  const waiting = async () => {
+    const asked = first!.tell({ type: 'queue', by: 'test', lock: 'a' }, { instance })
+    await cluster.pass(100)
+    assert.ok(asked.answer?.ok && asked.answer.type === 'queue')
+    return asked.answer.waiters.map(({ ticket }) => ticket)
+  }
+  assert.deepEqual(await waiting(), [heard.ticket, other.ticket])
+  heard.detach()
+  await cluster.pass(200)
+  assert.deepEqual(await waiting(), [other.ticket])
+  assert.ok((await first!.ask(first!.release(session, 'a', token), { instance })).ok)
+})
+
 test('a server that joins is handed its share, while everything goes on', async () => {
   const cluster = await Cluster.start(2)
   const heard = []
