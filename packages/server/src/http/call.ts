@@ -10,6 +10,7 @@ import { endedRefusal } from './ended.ts'
 import { withoutHidden } from './hiding.ts'
 import { areAllPermitted, type Deed, sees } from './permission.ts'
 import { failed, Refused, refuse, refused } from './reply.ts'
+import { noteWrongSecret } from './strangers.ts'
 
 export type Call<Operation extends OperationFields = OperationFields> = {
   params: ParamsOf<Operation>
@@ -158,6 +159,7 @@ export function sessionOf(call: Call): string {
   }
   const session = call.doors.secrets.open(call.caller.instance, handle)
   if (session === null) {
+    noteWrongSecret(call.doors, call.caller, call.trace)
     throw new Refused({
       code: 'unauthenticated',
       message: 'The session secret is not valid.',

@@ -10,7 +10,7 @@ import type { Doors } from './doors.ts'
 import { endedRefusal, isStale } from './ended.ts'
 import { foreignOrigin } from './origins.ts'
 import { invalid, Refused, refuse } from './reply.ts'
-import { noteStranger } from './strangers.ts'
+import { noteIntruder, noteStranger } from './strangers.ts'
 import { whenKnown } from './when-known.ts'
 
 export type Caller = {
@@ -74,7 +74,7 @@ export function callerOf(
   { named, trace, reachesGone = false }: Asked,
 ): Caller | null | Promise<Caller | null> {
   return whenKnown(doors.authenticate(presented), identity => {
-    if (identity) return entered(doors, identity, { named, address: presented.address, reachesGone })
+    if (identity) return entered(doors, identity, { named, trace, address: presented.address, reachesGone })
     noteStranger(doors, presented, trace)
     return null
   })
@@ -97,7 +97,7 @@ export function identified(
 export function entered(
   doors: Doors,
   identity: Identity,
-  { named, address, reachesGone = false }: Omit<Asked, 'trace'> & { address: string },
+  { named, trace, address, reachesGone = false }: Asked & { address: string },
 ): Caller | Promise<Caller> {
   if (named !== undefined && (typeof named !== 'string' || !INSTANCE_PATTERN.test(named)))
     throw invalid('header', {
@@ -111,10 +111,10 @@ export function entered(
   if (reachesGone && identity.kind === 'root') return caller
   const question = { identity, instance, address, atMs: doors.clock.wallMs() }
   return whenKnown(isThere(doors, instance) && doors.permissions.mayEnter(question), mayEnter => {
+    if (mayEnter) return caller
+    noteIntruder(doors, caller, trace)
     // Whether somebody's instance has this name is nobody else's business.
-    if (!mayEnter)
-      throw refuse('not_found', `${noSuchInstance} \`Holdfast-Instance\` takes its id, not its name or CRN.`)
-    return caller
+    throw refuse('not_found', `${noSuchInstance} \`Holdfast-Instance\` takes its id, not its name or CRN.`)
   })
 }
 

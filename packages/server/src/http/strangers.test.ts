@@ -2,9 +2,43 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
 import { mintKey } from '../auth/api-keys.ts'
+import { person } from '../policies/testing.ts'
 import { systemRandom } from '../random.ts'
-import { credentialRecord } from '../registry/testing.ts'
+import type { Deed, Put } from '../registry/port.ts'
+import { credentialRecord, instanceRecord } from '../registry/testing.ts'
 import { withDoors } from './testing.ts'
+
+const denialsOf = (noted: readonly Deed[]) =>
+  noted.map(({ by, action, instance, target, outcome, status }) =>
+    [by, action, instance, target, outcome, status].join(' '),
+  )
+
+test('who reaches for another instance is in the trail of their own, and a wrong session secret in that where it was tried', async () => {
+  const ed = person({ subject: 'key:ed', instance: 'a', roles: ['manager'] })
+  const puts = ['a', 'b'].map((id): Put => ({ kind: 'instance', id, value: instanceRecord({ id }) }))
+  await withDoors(
+    async ({ ask, listen, registry }) => {
+      const inB = { 'holdfast-instance': 'b' }
+      assert.equal((await ask('GET', '/v2/locks', { key: 'ed', headers: inB })).status, 404)
+      assert.equal((await ask('GET', '/v2/locks', { key: 'mo', headers: inB })).status, 404)
+      const session = 's-1.wrongwrongwrongwrongwron'
+      assert.equal((await ask('POST', '/v2/sessions/s-1/renew', { key: 'ed', session, body: {} })).status, 401)
+      const socket = new WebSocket(`${(await listen()).replace('http', 'ws')}/v2/connect`, {
+        headers: { authorization: 'Bearer ed' },
+      })
+      await new Promise(resolve => socket.once('open', resolve))
+      socket.send(JSON.stringify([{ type: 'hello', session }]))
+      await new Promise(resolve => socket.once('close', resolve))
+      assert.deepEqual(denialsOf(registry.noted), [
+        'key:ed instance.enter a instance/b denied 404',
+        'iam:mo instance.enter default instance/b denied 404',
+        'key:ed authenticate a session denied 401',
+        'key:ed authenticate a session denied 401',
+      ])
+    },
+    { puts, people: { ed, mo: person({ subject: 'iam:mo', kind: 'token' }) } },
+  )
+})
 
 const { key, secretHash } = mintKey(systemRandom, 'k-1')
 const value = credentialRecord({ id: 'k-1', secretHash, instance: 'default', state: 'revoked' })

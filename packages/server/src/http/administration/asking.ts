@@ -1,4 +1,5 @@
 /** What the operations of administration share: who asks, pages of records, and what may be given away. */
+import { errors } from '@holdfast/protocol/errors'
 import { type Action, SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import { type AdministrationOptions, type By, misfit, recordsIn } from '../../administration/administration.ts'
 import { groupSubject } from '../../policies/compiled.ts'
@@ -7,7 +8,7 @@ import { builtInRole, roleIdOf } from '../../policies/roles.ts'
 import { keyWithin, type Side } from '../../registry/records.ts'
 import type { Call } from '../call.ts'
 import { pageOf, pageOptions } from '../pages.ts'
-import { type Deed, decide, denial } from '../permission.ts'
+import { type Deed, decide, denial, note } from '../permission.ts'
 import { refuse } from '../reply.ts'
 
 export function byOf({ caller, trace }: Pick<Call, 'caller' | 'trace'>): By {
@@ -87,11 +88,15 @@ export type Given = {
  */
 export async function refuseGiving(call: Asking, given: Given): Promise<void> {
   if (hasAll(call, given)) return
-  if (await mayIn(call, call.caller.instance, 'policy.write')) return
-  throw refuse(
+  const deed: Deed = { action: 'policy.write', lock: null }
+  if (await mayIn(call, call.caller.instance, deed.action)) return
+  const refused = refuse(
     'forbidden',
     'You can give the roles and groups that your own credential has, and no key that policies give more; to give others needs `policy.write`.',
   )
+  const reason = 'To give more than one has oneself.'
+  note(call.doors, call.caller, { deed, trace: call.trace, reason, status: errors.forbidden.status })
+  throw refused
 }
 
 function hasAll({ caller, doors }: Pick<Call, 'doors' | 'caller'>, given: Given): boolean {

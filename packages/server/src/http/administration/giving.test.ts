@@ -21,12 +21,12 @@ async function prepared(server: TestServer) {
   const boss = await key('boss', { roles: ['editor'] })
   await put('/v2/policies/admins', { subjects: ['group:admins'], roles: ['administrator'] })
   await put('/v2/policies/boss', { subjects: [boss.credential.subject], roles: ['administrator'] })
-  return { key, put, boss }
+  return { key, put, boss, within }
 }
 
 test('an editor gives no groups that are not its own', async () => {
   await withServer(async server => {
-    const { key } = await prepared(server)
+    const { key, within } = await prepared(server)
     const { api_key } = await key('editor', { roles: ['editor'], groups: ['builders'] })
     const give = (groups: string[]) =>
       server.ask('POST', '/v2/credentials', { key: api_key, body: { name: 'x', roles: ['editor'], groups } })
@@ -35,6 +35,11 @@ test('an editor gives no groups that are not its own', async () => {
     for (const groups of [['admins'], ['builders', 'admins'], ['corporate:ops']])
       assert.deepEqual(code(await give(groups)), [403, 'forbidden'])
     const administrator = await key('administrator', { roles: ['administrator'] })
+    const trail = '/v2/audit?outcome=denied&action=policy.write'
+    const denied = async () => (await server.ask('GET', trail, within())).body.records
+    // Denials are written in bunches.
+    while ((await denied()).length === 0) await new Promise(resolve => setTimeout(resolve, 50))
+    assert.equal((await denied())[0].reason, 'To give more than one has oneself.')
     const given = await server.ask('POST', '/v2/credentials', {
       key: administrator.api_key,
       body: { name: 'x', roles: [], groups: ['admins'] },

@@ -203,7 +203,7 @@ export class Connection {
 
   #begin(message: ClientHello, caller: Caller, error: WireError | null): void {
     if (error) return this.#reject(error)
-    const command = helloCommand(this.#doors, message, caller)
+    const command = helloCommand(this.#doors, message, { caller, trace: this.#arrived.trace })
     if (!command) return this.#reject({ code: 'unauthenticated', message: 'The session secret is not valid.' })
     this.#doors.shards.submit(caller.instance, command, {
       answer: answer => this.#welcome(answer),

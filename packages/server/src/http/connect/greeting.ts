@@ -8,6 +8,7 @@ import type { Answer } from '../../shards/port.ts'
 import { type Caller, callerOf, entered, sharingKeyOf } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { failed, Refused } from '../reply.ts'
+import { noteWrongSecret } from '../strangers.ts'
 
 /** Who has come, as far as the upgrade tells. */
 export type Arrived = {
@@ -29,7 +30,7 @@ export function greeterOf(
   if (!caller && authorization !== undefined)
     return callerOf(doors, { ...presented, authorization }, { named: instance ?? named, trace })
   if (!caller || instance === undefined) return caller
-  return entered(doors, caller.identity, { named: instance, address: caller.address })
+  return entered(doors, caller.identity, { named: instance, trace, address: caller.address })
 }
 
 export const twoSessions = { name: 'resume', message: '`resume` and `session` say the same: send one of them.' }
@@ -40,8 +41,12 @@ export function inOneWord({ resume, ...hello }: ClientHello): ClientHello | null
   return (hello.session ?? resume) === resume ? { ...hello, session: resume } : null
 }
 
-/** null: the secret of the session to resume is wrong. */
-export function helloCommand(doors: Doors, message: ClientHello, caller: Caller): Command | null {
+/** null: the secret of the session to resume is wrong, which is noted. */
+export function helloCommand(
+  doors: Doors,
+  message: ClientHello,
+  { caller, trace }: { caller: Caller; trace: string },
+): Command | null {
   const by = caller.subject
   if (message.session === undefined) {
     const session: NewSession = { ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT, labels: message.labels ?? null }
@@ -50,7 +55,10 @@ export function helloCommand(doors: Doors, message: ClientHello, caller: Caller)
     return { type: 'open_session', by, from: caller.address, ...session }
   }
   const session = doors.secrets.open(caller.instance, message.session)
-  if (session === null) return null
+  if (session === null) {
+    noteWrongSecret(doors, caller, trace)
+    return null
+  }
   const command: Extract<Command, { type: 'renew' }> = { type: 'renew', by, session, wantsGrants: true }
   if (message.ttl_ms !== undefined) command.ttlMs = message.ttl_ms
   return command
