@@ -13,6 +13,7 @@ import type { Identity, Presented } from './identity.ts'
 import type { IssuerConfig } from './issuer.ts'
 import type { LastUse } from './last-uses.ts'
 import { ADDRESS_FAILURES_MAX, KEY_FAILURES_MAX } from './login-limits.ts'
+import type { OwnToken } from './own-tokens.ts'
 import { plainIssuer } from './testing.ts'
 
 const ROOT = 'canary-root-key-0123456789'
@@ -34,6 +35,7 @@ type Opened = {
     authorization: string | undefined,
     more?: Partial<Presented>,
   ): ReturnType<ReturnType<typeof createAuthenticator>['authenticate']>
+  exchange(apiKey: string): Promise<OwnToken | null>
   said: unknown[]
   uses: LastUse[]
   close(): Promise<void>
@@ -54,7 +56,9 @@ function open(more: Partial<AuthenticatorConfig> = {}): Opened {
   })
   const ask: Opened['ask'] = (authorization, presented) =>
     authenticator.authenticate({ authorization, address: '192.0.2.1', certificate: null, ...presented })
-  return { registry, said, uses, ask, close: () => authenticator.close() }
+  const exchange = (apiKey: string) =>
+    authenticator.ownTokens.exchange({ apiKey, address: '192.0.2.1', issuer: 'https://here' })
+  return { registry, said, uses, ask, exchange, close: () => authenticator.close() }
 }
 
 function keyIn(registry: MemoryRegistry, id = 'k-1', more: object = {}): string {
@@ -192,6 +196,26 @@ test('guessing from one address ends in waiting, and those who were in from ther
   assert.equal(said.length, 1)
   clock.pause(60 * 60_000)
   assert.ok(now(ask(`Bearer ${ROOT}`)))
+  await close()
+})
+
+test('others’ guesses shut out nobody who goes on with another token: of a key that is good from there, or of an issuer', async () => {
+  const { ask, exchange, registry, close } = open()
+  const key = keyIn(registry)
+  assert.ok(now(ask(`Bearer ${key}`)))
+  const [alice, bob] = [emulator.identity('IBMid-270000ALICE'), emulator.identity('IBMid-270000BOB')]
+  assert.ok(await ask(`Bearer ${await emulator.signing.sign(alice, 'test')}`))
+  for (let guess = 0; guess < ADDRESS_FAILURES_MAX; guess++) now(ask(`Bearer guess-number-${guess}`))
+  assert.throws(() => ask('Bearer one-guess-more'), isLimited)
+  const minted = await exchange(key)
+  assert.ok(await ask(`Bearer ${minted?.text}`))
+  clock.pause(1_000)
+  const renewed = await emulator.signing.sign(alice, 'test')
+  const [header, payload] = renewed.split('.')
+  assert.equal(await ask(`Bearer ${header}.${payload}.AAAA`), null, 'looked at, and not believed')
+  assert.ok(await ask(`Bearer ${renewed}`))
+  const other = await emulator.signing.sign(bob, 'test')
+  await assert.rejects(async () => ask(`Bearer ${other}`), isLimited)
   await close()
 })
 

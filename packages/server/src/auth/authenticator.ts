@@ -111,7 +111,8 @@ function authenticate(parts: Parts, { authorization, address, certificate }: Pre
   // Nothing that could be right: no guess.
   if (text === null) return null
   const parsed = parseKey(text)
-  const login: Login = { address, key: parsed?.id ?? null, digest: digestOf(text) }
+  const claimed = () => (parsed === null && Tokens.isForm(text) ? parts.tokens.claimed(text) : null)
+  const login = { address, key: parsed?.id ?? null, digest: digestOf(text), claimed }
   parts.limits.check(login)
   const verdict = judge(parts, { text, parsed, digest: login.digest })
   return verdict instanceof Promise
@@ -140,13 +141,17 @@ async function exchange(
   const login: Login = { address, key: parsed?.id ?? null, digest: digestOf(apiKey) }
   parts.limits.check(login)
   const identity = concluded(parts, login, parsed === null ? { is: 'wrong' } : parts.keys.verify(parsed))
-  return identity && parts.ownTokens.mint(identity, issuer)
+  const minted = identity && (await parts.ownTokens.mint(identity, issuer))
+  // As good from there as the key that it was made for.
+  if (minted) parts.limits.succeeded({ address, digest: digestOf(minted.text) })
+  return minted
 }
 
 /** A key that has ended, and a token that has expired, are no guesses: a program that goes on using one must not shut out its neighbours. */
 function concluded({ limits, uses }: Parts, login: Login, verdict: Verdict): Identity | null {
   if (verdict.is === 'valid') {
-    limits.succeeded(login)
+    const { kind, subject } = verdict.identity
+    limits.succeeded(login, kind === 'token' ? subject : null)
     if (verdict.identity.credential !== null) uses.note(verdict.identity.credential)
     return verdict.identity
   }

@@ -8,6 +8,9 @@
  * key. So a credential that has been good from an address goes on being looked at when it comes from there again: exactly that credential, by its hash,
  * and therefore no guess. Those who have never been in from there wait; the buckets are large and fill up fast enough for mistakes.
  *
+ * A token is another one every hour. One of ours that was made for a good key is as good, from where it was asked for; one of an issuer is looked at when it
+ * says that it is of somebody of whom one has been good from there. Anybody can say so, and nobody can guess a signature: what it costs is to look.
+ *
  * Requests that arrive at once may all be looked at before the first of them has failed. For keys that is none: they are looked at on the spot. Of
  * tokens, no more than `VERIFYING_MAX` are looked at together.
  */
@@ -26,6 +29,7 @@ export const LOGIN_FAILURES_TRACKED_MAX = 20_000
 /** Pairs of credential and address that have been good. Some 200 bytes each. */
 export const GOOD_LOGINS_MAX = 20_000
 
+type Login = { address: string; key: string | null; digest: Buffer }
 type Bucket = { failures: number; atMs: number }
 
 export class LoginLimits {
@@ -48,10 +52,11 @@ export class LoginLimits {
   }
 
   /**
-   * Before anything is looked at. `digest` is that of the whole credential; `key` the id of the key that it claims to be, null for others.
+   * Before anything is looked at. `digest` is that of the whole credential; `key` the id of the key that it claims to be, null for others; `claimed`
+   * says whose token it claims to be, null: nobody's.
    * @throws HoldfastError `rate_limited`, with `retry_after_ms`.
    */
-  check({ address, key, digest }: { address: string; key: string | null; digest: Buffer }): void {
+  check({ address, key, digest, claimed }: Login & { claimed?: () => string | null }): void {
     // The rule, and nothing is computed for it: nobody has failed.
     if (this.#byAddress.size === 0 && this.#byKey.size === 0) return
     const source = sourceOf(address)
@@ -61,11 +66,16 @@ export class LoginLimits {
     ]
     const longestMs = Math.max(...waits)
     if (longestMs === 0 || this.#good.get(goodOf(source, digest))) return
+    const subject = claimed?.() ?? null
+    if (subject !== null && this.#good.get(`${subject}@${source}`)) return
     throw tooManyLogins(longestMs)
   }
 
-  succeeded({ address, digest }: { address: string; digest: Buffer }): void {
-    this.#good.set(goodOf(sourceOf(address), digest), true)
+  /** `subject`: whose token it was, if it was an issuer's. */
+  succeeded({ address, digest }: Omit<Login, 'key'>, subject: string | null = null): void {
+    const source = sourceOf(address)
+    this.#good.set(goodOf(source, digest), true)
+    if (subject !== null) this.#good.set(`${subject}@${source}`, true)
   }
 
   failed({ address, key }: { address: string; key: string | null }): void {

@@ -65,6 +65,13 @@ export class Tokens {
     return text.startsWith('ey') && text.split('.', 4).length === 3
   }
 
+  /** Whose it says that it is, in the words of an issuer that is known; nothing of it is proved. null: nobody's. */
+  claimed(text: string): string | null {
+    const claims = text.length > TOKEN_CHARS_MAX ? undefined : decode(text)?.claims
+    const trusted = typeof claims?.iss === 'string' ? this.#trusted.get(claims.iss) : undefined
+    return claims && trusted ? (identityOf(claims, { issuer: trusted.issuer, expiresAtMs: 0 })?.subject ?? null) : null
+  }
+
   /**
    * At once if it is remembered or cannot be good. `digest` is the SHA-256 of `text`.
    * Rejects with `unavailable` when the issuer's keys cannot be had; throws `rate_limited` when too many are being looked at.
