@@ -294,6 +294,26 @@ test('a token for another account, and an instance that is closed, are decided h
   })
 })
 
+test('in `default`, which is of no account that IAM knows, our own policies are for those of IAM too', async () => {
+  await withPdp(async ({ remote, calls }) => {
+    const service: Put = {
+      kind: 'instance',
+      id: 'default',
+      value: instanceRecord({ id: 'default', account: 'holdfast' }),
+    }
+    const platform = policyRecord({ id: 'p', subjects: [question('a').identity.subject], roles: ['editor'] })
+    const local = new LocalDecisions(memoryRegistry(...puts, service, { kind: 'policy', id: 'p', value: platform }))
+    const routed = new RoutedDecisions({ local, remote })
+    const asked = { ...question('a'), instance: 'default', lock: null }
+    assert.equal((await routed.decide({ ...asked, action: 'instance.create' })).permitted, true)
+    assert.equal((await routed.decide({ ...asked, action: 'policy.write' })).permitted, false)
+    assert.equal(await routed.mayEnter(asked), true)
+    const stranger = { ...asked.identity, subject: 'iam:IBMid-stranger' }
+    assert.equal((await routed.decide({ ...asked, action: 'instance.create', identity: stranger })).permitted, false)
+    assert.equal(calls.length, 0)
+  })
+})
+
 test('with the emulator: its roles on patterns of names, through a token of our own', async () => {
   const serviceId = 'iam-ServiceId-lock'
   const identities = [{ iam_id: serviceId, name: 'service', apikey: 'service-key-of-this-test' }]
