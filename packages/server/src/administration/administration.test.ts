@@ -268,6 +268,14 @@ test('the service’s own instance is neither disabled nor deleted', async () =>
   await assert.rejects(deleteInstance(options, by, asService('default')), refused(/always there/))
 })
 
+test('a key that has expired is not made anew by a rotation', async () => {
+  const { clock, options } = await started()
+  const fields = { name: 'k', roles: ['writer'], groups: [], expiresAtMs: clock.wallMs() + 1_000 }
+  const { record } = await createCredential(options, by, { instance: 'default', fields })
+  clock.pause(1_000)
+  await assert.rejects(rotateCredential(options, by, { instance: 'default', id: record.id }), refused(/has expired/))
+})
+
 test('a key is shown once and stored hashed; rotated it has the same subject and rights, and the old one ends', async () => {
   const { clock, options, registry } = await started()
   const fields = { name: 'deployer', roles: ['writer'], groups: [], expiresAtMs: null }

@@ -68,6 +68,8 @@ export async function rotateCredential(
     if (before.state !== 'active') throw misfit('id', 'This credential has been revoked: make a new one.')
     if (before.replacedBy !== null)
       throw misfit('id', `This credential has been replaced by \`${before.replacedBy}\`: rotate that one.`)
+    if (before.expiresAtMs !== null && before.expiresAtMs <= nowMs)
+      throw misfit('id', 'This credential has expired: make a new one.')
     refuseMore(options, instance)
     const endsMs = Math.min(nowMs + overlapMs, before.expiresAtMs ?? Number.POSITIVE_INFINITY)
     const next: CredentialRecord = { ...before, id: nextId, secretHash, createdAtMs: nowMs, createdBy: by.subject }

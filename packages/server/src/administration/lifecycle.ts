@@ -126,7 +126,8 @@ export async function reclaimInstance(
   }
 }
 
-const BELONGINGS_AT_ONCE = 100
+/** With a credential goes when it was last used: two writes of the commit. */
+const BELONGINGS_AT_ONCE = 50
 
 /** A month is closed on the 2nd of the next (ECOSYSTEM 1.9): whenever in a month it goes, it is there until that is over. */
 export const REMAINS_KEPT_MS = 62 * 24 * 60 * 60 * 1000

@@ -5,9 +5,10 @@ import { openMemory } from '../engine/memory/memory.ts'
 import { FakeClock, TestEngine } from '../shards/testing.ts'
 import { VIEW_MS_MAX } from './freshness.ts'
 import type { Deed, Put } from './port.ts'
-import type { RoleRecord } from './records.ts'
+import type { CredentialRecord, RoleRecord } from './records.ts'
 import { CHANGE_MS_MAX, FOLLOW_MS, openRegistry, PUTS_MAX, RECORD_BYTES_MAX, TRAIL_LINKS_MAX } from './registry.ts'
 import { decodeHead, encode, hashLink, registryKeysUnder } from './store.ts'
+import { credentialRecord } from './testing.ts'
 
 const keys = registryKeysUnder('holdfast')
 const role = (id: string, title = id): Put => ({
@@ -264,10 +265,18 @@ test('a view is not fresh after a suspension of the machine, though it was a mom
 
 test('when a credential was last used is remembered, beside the trail', async () => {
   const { open, registry } = await opened()
-  await registry.recordUses(new Map([['k-1', 123]]))
+  const credential = (value: CredentialRecord | null): Put[] => [{ kind: 'credential', id: 'k-1', value }]
+  await registry.change(deed, () => credential(credentialRecord({ id: 'k-1' })))
+  const uses = new Map([['k-1', 123]])
+  await registry.recordUses(uses)
   const other = await open('two')
-  assert.deepEqual([await other.lastUsedAtMs('k-1'), await other.lastUsedAtMs('k-2')], [123, null])
-  assert.equal(registry.seq, 0)
+  const used = async () => [await other.lastUsedAtMs('k-1'), await other.lastUsedAtMs('k-2')]
+  assert.deepEqual(await used(), [123, null])
+  assert.equal(registry.seq, 1)
+  await registry.change(deed, () => credential(null))
+  assert.deepEqual(await used(), [null, null], 'it goes with the credential')
+  await registry.recordUses(uses)
+  assert.deepEqual(await used(), [null, null], 'and does not come back')
 })
 
 /** A watch that never tells: only the timer follows. */

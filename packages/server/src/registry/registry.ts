@@ -183,7 +183,9 @@ class StoredRegistry implements OpenedRegistry {
 
   async recordUses(uses: ReadonlyMap<string, number>): Promise<void> {
     const { engine } = this.#options
-    const writes = [...uses].map(([id, atMs]) => ({ key: this.#keys.use(id), value: encode({ at: atMs }) }))
+    // What was used and deleted in the same minute leaves nothing.
+    const known = [...uses].filter(([id]) => this.get('credential', id) !== null)
+    const writes = known.map(([id, atMs]) => ({ key: this.#keys.use(id), value: encode({ at: atMs }) }))
     for (let index = 0; index < writes.length; index += PUTS_MAX)
       await engine.commit({ checks: [], writes: writes.slice(index, index + PUTS_MAX) })
   }
@@ -245,10 +247,13 @@ class StoredRegistry implements OpenedRegistry {
   }
 
   #writes(puts: readonly Put[]): Write[] {
-    if (puts.length > PUTS_MAX)
+    const uses = puts.flatMap(({ kind, id, value }): Write[] =>
+      kind === 'credential' && value === null ? [{ key: this.#keys.use(id), delete: true }] : [],
+    )
+    if (puts.length + uses.length > PUTS_MAX)
       throw new HoldfastError('invalid_request', `One change may be of at most ${PUTS_MAX} records.`)
     let sum = 0
-    return puts.map(({ kind, id, value }): Write => {
+    const records = puts.map(({ kind, id, value }): Write => {
       const key = this.#keys.record(kind, id)
       if (value === null) return { key, delete: true }
       const bytes = encode(value)
@@ -259,6 +264,7 @@ class StoredRegistry implements OpenedRegistry {
         })
       return { key, value: bytes }
     })
+    return [...records, ...uses]
   }
 
   /** The oldest links, when there are too many; null: there are not. */
