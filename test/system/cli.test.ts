@@ -115,6 +115,28 @@ test('a wrong key ends with 124, and the help says so', async () => {
   assert.match((await run('run', '--help')).stdout, /124 {2}wrong usage, or a credential/)
 })
 
+test('a command of nothing, and a preemption that would not wait, are refused before a lock is asked for', async () => {
+  for (const verb of ['run', 'elect']) {
+    const empty = await run(verb, 'refused/empty', '--', '')
+    assert.equal(empty.code, 124, empty.stderr)
+    assert.match(empty.stderr, /first word of the command is empty/)
+  }
+  const lock = await holdfast.acquire('refused/held')
+  const asked = ['--priority', '9', '--preempt']
+  const tries = [
+    ['acquire', 'refused/held', ...asked],
+    ['run', ...asked, 'immediate', '--wait', '0', 'refused/held', '--', 'true'],
+  ]
+  for (const args of tries) {
+    const { code, stderr } = await run(...args)
+    assert.equal(code, 124, stderr)
+    assert.match(stderr, /--preempt has to wait until the holder has gone/)
+  }
+  assert.ok(lock.isHeld)
+  await lock.release()
+  assert.equal((await run('history', 'refused/empty')).stdout.includes('granted'), false)
+})
+
 test('names that no URL can carry are refused in words, and can be held all the same', async () => {
   const verbs = [
     ['show'],

@@ -14,6 +14,12 @@ import { CommandFailure, exitCodes, SIGNAL_BASE } from './exit.ts'
 /** How often the group is looked for after the child has ended. */
 const LOOK_MS = 20
 
+/** A command of nothing, as of a variable that is not set: found out before a lock is taken for it. */
+export function refuseEmpty([file]: readonly string[]): void {
+  if (file) return
+  throw new CommandFailure(exitCodes.usage, 'The first word of the command is empty: it must name a program to run.')
+}
+
 export class ProcessGroup {
   /** The child's exit code as a shell would give it. */
   readonly ended: Promise<number>

@@ -58,3 +58,15 @@ test('a command is stopped when the lock is lost while it is being started, befo
   assert.equal(code, exitCodes.lost)
   assert.deepEqual(told, ['acquired', 'stopping', 'ended'])
 })
+
+test('what a child leaves behind has its time to clean up though the time of day jumps', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'under-lock-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const hourMs = 3_600_000
+  let hours = 0
+  t.mock.method(Date, 'now', () => hourMs * hours++)
+  const lock = { ...overLock(() => undefined), validForMs: () => 60_000 } as unknown as Lock
+  const cleaning = `trap "sleep 0.3; touch ${join(folder, 'cleaned')}; exit" TERM; while :; do sleep 0.05; done`
+  assert.equal(await runUnderLock(lock, ['sh', '-c', `(${cleaning}) & sleep 0.3`], () => undefined), 0)
+  assert.deepEqual(readdirSync(folder), ['cleaned'])
+})

@@ -105,9 +105,9 @@ function environmentOf(lock: Lock, validForMs: number): Record<string, string> {
 async function endLeftovers(group: ProcessGroup): Promise<void> {
   if (!group.isAlive) return
   group.signal('SIGTERM')
-  const untilMs = wallMs() + LEFTOVER_MS_MAX
+  const untilMs = monotonicMs() + LEFTOVER_MS_MAX
   const stop = every(LOOK_MS_MAX, () => {
-    if (wallMs() >= untilMs) group.signal('SIGKILL')
+    if (monotonicMs() >= untilMs) group.signal('SIGKILL')
   })
   await group.gone()
   stop()

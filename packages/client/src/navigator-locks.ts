@@ -22,7 +22,10 @@ export type WebLockOptions = {
   mode?: 'exclusive' | 'shared'
   /** Call back with null instead of waiting. */
   ifAvailable?: boolean
-  /** Take it from its holders, whose requests reject. Needs the permission to preempt. */
+  /**
+   * Take it from its holders, whose requests reject. Needs the permission to preempt. Unlike the standard's it waits: until the last promise to a holder
+   * that has not heard of it is over, at most its TTL; and from another thief, or from whoever holds with the highest priority (100), nothing is taken.
+   */
   steal?: boolean
   /** Ends the waiting, not the holding. */
   signal?: AbortSignal

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { VALUE_BYTES_MAX } from '@holdfast/protocol/limits'
 import { LockLostError } from './errors.ts'
 import type { OnceOptions, Slot } from './once.ts'
 import { turn } from './testing/clock.ts'
@@ -49,4 +50,22 @@ test('a slot that nothing can be compared with is refused before anything is run
     const run = holdfast.once('job', slot as Slot, () => assert.fail('it was run'))
     await assert.rejects(run, { code: 'invalid_request', message: /^The slot of once\(\) must be/ }, String(slot))
   }
+})
+
+test('a slot that does not fit into VALUE_BYTES_MAX with what stands around it is refused before anything is run', async () => {
+  const around = JSON.stringify({ finished: '' }).length
+  // Two bytes each in UTF-8, but for the last one.
+  const slotOf = (bytes: number) => 'é'.repeat(Math.floor(bytes / 2)) + 'x'.repeat(bytes % 2)
+  const script = new Script()
+  const beyond = script.holdfast.once('job', slotOf(VALUE_BYTES_MAX - around + 1), () => assert.fail('it was run'))
+  // At once: nobody has even been asked for the lock.
+  const said = await Promise.race([beyond.catch((error: unknown) => String(error)), turn()])
+  assert.match(String(said), /must fit into the lock's value/)
+  const fits = slotOf(VALUE_BYTES_MAX - around)
+  void script.holdfast.once('job', fits, () => 'done')
+  await script.welcome()
+  await script.grant(7)
+  const { id } = script.connection.last('value')
+  await script.connection.say({ type: 'reply', id, error: { code: 'not_found', message: 'None.', what: 'value' } })
+  assert.equal(script.connection.last('write_value').value, JSON.stringify({ finished: fits }))
 })

@@ -6,6 +6,7 @@
  * runs at a time, and after one has finished, nobody runs that slot or an earlier one again. Not promised: that a run which died or lost the lock
  * half way is not repeated; for that the job itself must be safe to repeat, or check the token.
  */
+import { VALUE_BYTES_MAX } from '@holdfast/protocol/limits'
 import { acquire } from './acquire.ts'
 import { HoldfastError, TimeoutError } from './errors.ts'
 import type { Lock } from './lock.ts'
@@ -36,7 +37,7 @@ export async function once<Result>(
   routine: (lock: Lock) => Result,
 ): Promise<OnceResult<Awaited<Result>>> {
   refuseUnknown('once()', run.options, onceNames)
-  refuseUnfit(run.slot)
+  const mark = markOf(run.slot)
   const lock = await acquireWithin(session, run.job, run.options)
   if (!lock) return { ran: false, because: 'running' }
   return runHolding(session, lock, async (): Promise<OnceResult<Awaited<Result>>> => {
@@ -46,17 +47,25 @@ export async function once<Result>(
     lock.assertHeld()
     const result = await routine(lock)
     // With the token: if the lock was lost meanwhile this is refused, and says so.
-    await lock.setValue(JSON.stringify({ finished: run.slot }))
+    await lock.setValue(mark)
     return { ran: true, result }
   })
 }
 
-/** What could not be compared with a later one would be run, and then the job never again. */
-function refuseUnfit(slot: unknown): void {
-  if (Number.isFinite(slot) || (typeof slot === 'string' && slot !== '')) return
+/** The value that says it. What could not be compared with a later one would be run, and then the job never again; what does not fit, again and again. */
+function markOf(slot: unknown): string {
+  if (!Number.isFinite(slot) && (typeof slot !== 'string' || slot === '')) {
+    throw new HoldfastError(
+      'invalid_request',
+      `The slot of once() must be a finite number or a text that sorts, not ${String(slot)} (${typeof slot}).`,
+    )
+  }
+  const mark = JSON.stringify({ finished: slot })
+  const { length } = new TextEncoder().encode(mark)
+  if (length <= VALUE_BYTES_MAX) return mark
   throw new HoldfastError(
     'invalid_request',
-    `The slot of once() must be a finite number or a text that sorts, not ${String(slot)} (${typeof slot}).`,
+    `The slot of once() must fit into the lock's value: with it that has ${length} bytes, and at most ${VALUE_BYTES_MAX} are kept.`,
   )
 }
 

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { type Command, InvalidArgumentError } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
 import { parsePriority, parseSeconds } from '../duration.ts'
+import { CommandFailure, exitCodes } from '../exit.ts'
 import { printJson, printLine } from '../output.ts'
 import { acquireOverRest } from '../waiting.ts'
 
@@ -47,7 +48,7 @@ export function define(program: Command): void {
     )
     .option('--holder <name>', 'what this holder is called (default: host:pid of the shell)')
     .option('--priority <p>', 'higher goes first, -100 to 100 (default: 0)', parsePriority)
-    .option('--preempt', 'take it, with notice, from a holder of lower priority')
+    .option('--preempt', 'take it, with notice, from a holder of lower priority; needs a --wait')
     .addHelpText('after', example)
     .action(acquire)
   withAccess(command)
@@ -55,6 +56,10 @@ export function define(program: Command): void {
 
 async function acquire(name: string, options: AcquireOptions): Promise<void> {
   const { ttl, wait = 0, priority, preempt } = options
+  if (preempt && wait === 0) {
+    const message = '--preempt has to wait until the holder has gone: say how long, with --wait 30s.'
+    throw new CommandFailure(exitCodes.usage, message)
+  }
   const body = {
     holder: options.holder ?? `${hostname()}:${process.ppid}`,
     // In whole seconds, as the simple API counts them.

@@ -3,6 +3,7 @@ import type { CampaignOptions } from '@holdfast/client'
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseDuration, parsePriority } from '../duration.ts'
+import { refuseEmpty } from '../group.ts'
 import { acquireUntilSignal } from '../holding.ts'
 import { tellOf } from '../holding-events.ts'
 import { runUnderLock } from '../under-lock.ts'
@@ -31,6 +32,7 @@ export function define(program: Command): void {
 }
 
 async function elect(name: string, words: readonly string[], options: ElectOptions): Promise<number> {
+  refuseEmpty(words)
   const asked: CampaignOptions = {}
   if (options.wait !== undefined) asked.waitMs = options.wait
   if (options.priority !== undefined) asked.priority = options.priority

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseCount, parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
+import { refuseEmpty } from '../group.ts'
 import { acquireUntilSignal } from '../holding.ts'
 import { tellOf } from '../holding-events.ts'
 import { runUnderLock } from '../under-lock.ts'
@@ -68,10 +69,9 @@ export function define(program: Command): void {
     .option('--limit <m>', 'how many permits the semaphore has', parseCount)
     .option('--priority <p>', 'higher goes first, -100 to 100 (default: 0)', parsePriority)
     .addOption(
-      new Option('--preempt <how>', 'ask holders of lower priority to go, or take the lock').choices([
-        'graceful',
-        'immediate',
-      ]),
+      new Option('--preempt <how>', 'ask holders of lower priority to go, or take the lock; not with --wait 0').choices(
+        ['graceful', 'immediate'],
+      ),
     )
     .option('--max-hold <duration>', 'the lock ends after this, whatever happens', parseDuration)
     .option('--lock-delay <duration>', 'after an unclean end nobody gets the lock for this long', parseDuration)
@@ -84,8 +84,12 @@ export function define(program: Command): void {
 }
 
 async function run(name: string, words: readonly string[], options: RunOptions): Promise<number> {
+  refuseEmpty(words)
   if (options.shared && (options.permits !== undefined || options.limit !== undefined)) {
     throw new CommandFailure(exitCodes.usage, '--shared and --permits exclude each other.')
+  }
+  if (options.preempt !== undefined && options.wait === 0) {
+    throw new CommandFailure(exitCodes.usage, '--preempt has to wait until the holder has gone: leave --wait 0 out.')
   }
   const connection = options.ttl === undefined ? {} : { ttlMs: options.ttl }
   return withHoldfast(
