@@ -16,6 +16,14 @@ import {
   writtenIn,
 } from './model.ts'
 
+/** What was written cannot be read by this version, and is not guessed at. */
+export class NewerFormat extends Error {
+  override readonly name = 'NewerFormat'
+  constructor(what: string) {
+    super(`There is ${what}, which a newer version of Holdfast has written. Upgrade this server.`)
+  }
+}
+
 const text = JSON.stringify
 
 /** A text as JSON. Most need no escaping, and looking is quicker than asking. */
@@ -114,7 +122,7 @@ function decodeMemory(grant: Grant | null, memory: unknown): Memory {
   }
   const [session, request, did] = memory as [string, RequestId, unknown]
   const decoded = decodeRemembered(did)
-  if (!decoded) throw new Error('an entry remembers nothing: written by a newer version')
+  if (!decoded) throw new NewerFormat('an entry that remembers something unknown')
   return { session, request, did: decoded }
 }
 
@@ -179,7 +187,7 @@ function decodeNamed(encoded: Encoded): Entry {
     case 'key':
       return { ...rest, record, key } as Entry
     default:
-      throw new Error(`an entry of the unknown record ${String(record)}: written by a newer version`)
+      throw new NewerFormat(`an entry of the unknown record ${String(record)}`)
   }
 }
 

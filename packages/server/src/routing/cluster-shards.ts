@@ -3,13 +3,14 @@
  * take, gives up those that are another's, and routes what it is asked to whoever decides for it.
  */
 import { EngineFatal } from '../engine/engine.ts'
+import { NewerFormat } from '../locks/encoding.ts'
 import { planOf } from '../shards/assignment.ts'
 import { Host } from '../shards/host.ts'
 import { keysUnder } from '../shards/keys.ts'
 import { Membership } from '../shards/membership.ts'
 import { type Meta, openMeta } from '../shards/meta.ts'
 import { Observer, type View } from '../shards/observer.ts'
-import { type OwnerRecord, takeFrom } from '../shards/ownership.ts'
+import { handOver, type OwnerRecord, type Ownership, type OwnershipOptions, takeFrom } from '../shards/ownership.ts'
 import type { Shards } from '../shards/port.ts'
 import { systemProcesses } from '../shards/processes.ts'
 import { readKnown } from '../shards/reading.ts'
@@ -63,6 +64,8 @@ class ClusterShards implements OpenedShards {
   readonly #unownedSince = new Map<number, number>()
   readonly #knownSince = new Map<string, number>()
   readonly #brokenUntil = new Map<number, number>()
+  /** In their logs is what only a newer version can read. */
+  readonly #unreadable = new Set<number>()
   #isClosing = false
   #isFatal = false
 
@@ -78,6 +81,7 @@ class ClusterShards implements OpenedShards {
       process: (config.processes ?? systemProcesses).own(),
       isProgressing: () => this.#host?.isProgressing ?? true,
       unreachable: () => this.#peers?.unreachable() ?? [],
+      unreadable: () => [...this.#unreadable],
       fatal: error => this.#fatal(error),
     })
   }
@@ -243,12 +247,30 @@ class ClusterShards implements OpenedShards {
     if (clock.hrtimeMs() < (this.#brokenUntil.get(shard) ?? 0)) return
     const membership = this.#membership
     const ownership = { ...this.#options, keys: keysUnder(config.root), membership, processes: systemProcesses }
+    const taken: Ownership[] = []
     try {
-      await this.#host?.open(shard, () => takeFrom(ownership, shard, owner))
+      await this.#host?.open(shard, async () => {
+        const had = await takeFrom(ownership, shard, owner)
+        if (had) taken.push(had)
+        return had
+      })
     } catch (error) {
       if (error instanceof EngineFatal) return this.#fatal(error)
       this.#brokenUntil.set(shard, clock.hrtimeMs() + BROKEN_MS)
       telemetry.alarm({ what: `shard ${shard} cannot be opened`, error })
+      if (error instanceof NewerFormat) await this.#leaveToNewer(shard, ownership, taken)
+    }
+  }
+
+  /** Another server may be able to read it, and could not have it while it is in our name. */
+  async #leaveToNewer(shard: number, options: OwnershipOptions, taken: Ownership[]): Promise<void> {
+    this.#unreadable.add(shard)
+    try {
+      // First, else who takes it would give it back.
+      await this.#membership.announce()
+      for (const ownership of taken) await handOver(options, shard, ownership)
+    } catch (error) {
+      this.#fatal(error instanceof Error ? error : new Error(String(error)))
     }
   }
 

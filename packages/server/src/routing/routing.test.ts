@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
 import { FEED_EVENTS_MAX } from '@holdfast/protocol/limits'
+import { encodeRecord } from '../engine/commit.ts'
 import type { Command } from '../locks/model.ts'
+import { batchText, FORMAT } from '../shards/batch.ts'
 import { CALLERS_OF_WAIT_MAX } from '../shards/callers.ts'
 import { shardOf } from '../shards/router.ts'
 import { acquireOf, FakeClock, type Heard, keys } from '../shards/testing.ts'
@@ -132,6 +134,23 @@ test('what a newer server asks and an older one does not know is refused, and no
   assert.match(asked.failed?.message ?? '', /older version/)
   assert.deepEqual(cluster.fatal, [[], [], []])
   assert.ok((await first!.ask(first!.renew(session), { instance })).ok)
+})
+
+test('a shard that an older server cannot read is left to a newer one, and stays there', async () => {
+  const cluster = await Cluster.start(3)
+  const [first, second] = cluster.servers.map(server => server.shards.server)
+  const before = cluster.owners()
+  // The third server is of a newer version, and so is the second.
+  cluster.reads(0, value => encodeRecord({ ...JSON.parse(batchText(value)), format: FORMAT + 1 }))
+  cluster.kill(2)
+  await cluster.pass(4_000)
+  // What the first has it has read before.
+  const expected = before.map(owner => (owner === first ? first : second))
+  assert.deepEqual(cluster.owners(), expected)
+  await cluster.pass(6_000)
+  assert.deepEqual(cluster.owners(), expected)
+  assert.deepEqual(cluster.fatal.slice(0, 2), [[], []])
+  for (const instance of cluster.instances(8)) assert.ok(await cluster.servers[0]!.session(60_000, instance))
 })
 
 test('a message of a kind that is not known is refused by its id, or let pass if it has none', async () => {

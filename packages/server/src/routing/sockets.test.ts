@@ -1,5 +1,6 @@
 /** Two servers on real sockets, of the same cluster or not. */
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -196,6 +197,21 @@ test('whoever does not prove to know the key of the cluster is cut off, and asks
     await Promise.race([once(socket, 'close'), answered])
   }
   assert.equal(one.asked.length, 0)
+})
+
+test('a greeting may say more than this version knows: a newer one tells which it is', async t => {
+  const one = await started('one')
+  t.after(() => one.close())
+  const socket = new WebSocket(`${one.address.replace('http', 'ws')}${PEER_PATH}`)
+  const [greeting] = (await once(socket, 'message')) as [Buffer]
+  const names = ['dial', JSON.parse(String(greeting)).nonce, 'n', 'newer', 'one']
+  const key = createHmac('sha256', clusterKey).update('peers').digest()
+  const proof = createHmac('sha256', key).update(JSON.stringify(names)).digest('hex')
+  socket.send(JSON.stringify({ server: 'newer', nonce: 'n', proof, protocol: 2 }))
+  await once(socket, 'message')
+  socket.send(JSON.stringify([{ type: 'ask', id: 1, instance: 'main', command: show }]))
+  await until(() => one.asked.length === 1)
+  socket.terminate()
 })
 
 test('of a stranger GREETING_BYTES_MAX bytes are taken, and what is longer is not even read', async t => {

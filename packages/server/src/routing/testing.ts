@@ -121,6 +121,16 @@ export class Cluster {
     this.#nodes[index]!.engine.fate = fate
   }
 
+  /** To this server the logs look as `change` makes their bytes look. */
+  reads(index: number, change: (value: Uint8Array) => Uint8Array): void {
+    const { engine } = this.#nodes[index]!
+    engine.list = async options => {
+      const listing = await engine.inner.list(options)
+      if (!options.prefix.includes('/log/')) return listing
+      return { ...listing, pairs: listing.pairs.map(pair => ({ ...pair, value: change(pair.value) })) }
+    }
+  }
+
   /** The log of the instance's shard, whole: nothing is cleaned. */
   batches(instance: string): Batch[] {
     const { pairs } = this.store.list({ prefix: keys.log(shardOf(instance, SHARDS)), limit: 10_000 })

@@ -118,6 +118,25 @@ test('a shard that nobody took falls to the next in line, later to all', () => {
   }
 })
 
+test('a shard that an older server cannot read is for those who can; if none can it is as if all could', () => {
+  const servers = names(3)
+  const [best, second, third] = rankingsOf(8, servers)[5]!
+  const deal = (unreadable: string[], owner: string | null, self: string) => {
+    const view = viewOf(servers, [...Array(5).fill(best), owner])
+    const members = [...view.members].map(([name, member]) => [name, { ...member, unreadable: [5] }] as const)
+    const seen = new Map([...view.members, ...members.filter(([name]) => unreadable.includes(name))])
+    const hosted = new Set(owner === self ? [5] : [])
+    const { take, give } = planOf({ ...always, view: { ...view, members: seen }, self, hosted, unownedMs: () => 0 })
+    return { takes: take.includes(5), gives: give.includes(5) }
+  }
+  assert.deepEqual(deal([], null, best!), { takes: true, gives: false })
+  assert.deepEqual(deal([best!], null, best!), { takes: false, gives: false })
+  assert.deepEqual(deal([best!], null, second!), { takes: true, gives: false })
+  assert.deepEqual(deal([best!], second!, second!), { takes: false, gives: false }, 'not given back')
+  assert.deepEqual(deal([], second!, second!), { takes: false, gives: true })
+  assert.deepEqual(deal([best!, second!, third!], null, best!), { takes: true, gives: false })
+})
+
 test('nothing is taken from a server that lives, whoever should have the shard', () => {
   const members = names(3)
   for (const self of members) {

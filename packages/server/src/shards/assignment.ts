@@ -37,7 +37,7 @@ export function planOf({ view, self, hosted, unownedMs, knownMs }: PlanOptions):
   const candidates = candidatesOf(view)
   const rankings = rankingsOf(view.owners.length, candidates)
   view.owners.forEach((owner, shard) => {
-    const ranking = rankings[shard] ?? []
+    const ranking = readersOf(view, shard, rankings[shard] ?? [])
     const isOwned = owner !== null && view.members.has(owner.server)
     if (hosted.has(shard)) {
       const [best] = ranking
@@ -66,6 +66,12 @@ function candidatesOf({ members }: View): string[] {
   const staying = [...members.values()].filter(member => !member.isLeaving).map(member => member.server)
   const reachable = staying.filter(server => (complaints.get(server) ?? 0) <= members.size / 2)
   return reachable.length > 0 ? reachable : staying
+}
+
+/** In a cluster that is being upgraded older servers may not be able to read what newer ones have written. If none can it is as if all could: they look again. */
+function readersOf({ members }: View, shard: number, ranking: string[]): string[] {
+  const readers = ranking.filter(server => !members.get(server)?.unreadable?.includes(shard))
+  return readers.length > 0 ? readers : ranking
 }
 
 /** By shard: the servers, the one that should have it first. */

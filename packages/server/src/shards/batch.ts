@@ -7,8 +7,14 @@
  */
 import { hash } from 'node:crypto'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import { decodeEntry, type Encoded } from '../locks/encoding.ts'
+import { decodeEntry, type Encoded, NewerFormat } from '../locks/encoding.ts'
 import type { Entry } from '../locks/model.ts'
+
+/**
+ * Of the records and batches that this code writes. A server refuses what a newer one has written. Whatever an older one would misread is of another:
+ * in a cluster that is being upgraded it reads batches of newer ones.
+ */
+export const FORMAT = 1
 
 export type EntryGroup = [instance: string, ...entries: Entry[]]
 
@@ -30,7 +36,8 @@ export type Batch = {
 }
 
 type EncodedGroup = [instance: string, ...entries: Encoded[]]
-type EncodedBatch = BatchHeader & { carried: EncodedGroup[]; entries: EncodedGroup[] }
+/** Without a format it is of the first. */
+type EncodedBatch = BatchHeader & { format?: number; carried: EncodedGroup[]; entries: EncodedGroup[] }
 
 export type BatchHeader = Omit<Batch, 'carried' | 'entries'>
 
@@ -120,6 +127,8 @@ export function decodeBatch(bytes: Uint8Array): Batch {
 export function parseBatch(text: string): Batch {
   // Looked at field by field right below.
   const batch = JSON.parse(text) as EncodedBatch
+  if ((batch.format ?? 1) > FORMAT)
+    throw new NewerFormat(`a batch of format ${batch.format} (this one knows ${FORMAT})`)
   const isBatch =
     typeof batch.id === 'string' &&
     Number.isSafeInteger(batch.seq) &&

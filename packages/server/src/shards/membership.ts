@@ -35,6 +35,8 @@ export type MemberRecord = ProcessFacts & {
   isLeaving?: boolean
   /** Servers that beat and that it cannot reach: when most say so of one, that one's shards go to others (SAFETY O13). */
   unreachable?: readonly string[]
+  /** Shards in whose log newer servers have written what it cannot read: they are for those who can. */
+  unreadable?: readonly number[]
   beat: string
 }
 
@@ -52,6 +54,8 @@ export type MembershipOptions = {
   isProgressing(): boolean
   /** Others that beat and cannot be reached from here. */
   unreachable?(): readonly string[]
+  /** Shards that cannot be read here. */
+  unreadable?(): readonly number[]
   /** The record is not ours any more, or the store is lost: the process must end. */
   fatal(error: Error): void
 }
@@ -102,7 +106,12 @@ export class Membership {
   /** Tells the others that this server is about to stop. */
   async announceLeaving(): Promise<void> {
     this.#isLeaving = true
-    // What is under way may not say so. The next one does, whoever sends it.
+    await this.announce()
+  }
+
+  /** Tells the others what this server has to say of itself now. */
+  async announce(): Promise<void> {
+    // What is under way may not say it. The next one does, whoever sends it.
     await this.#beating
     if (!this.#isOver) await this.#beat()
   }
@@ -158,6 +167,7 @@ export class Membership {
     const startedAt = this.#startedAt
     const leaving = this.#isLeaving && { isLeaving: true }
     const unreachable = this.#options.unreachable?.() ?? []
+    const unreadable = this.#options.unreadable?.() ?? []
     const record = encodeRecord({
       server,
       address,
@@ -166,6 +176,7 @@ export class Membership {
       memberTtlMs: MEMBER_TTL_MS,
       ...leaving,
       ...(unreachable.length > 0 && { unreachable }),
+      ...(unreadable.length > 0 && { unreadable }),
       beat,
     })
     // Before it is handed to the transport, and before the first of several attempts.

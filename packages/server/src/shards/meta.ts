@@ -6,12 +6,10 @@ import { isSealed } from '../engine/sealed/envelope.ts'
 import { refuseSealed, sealedWithoutKey } from '../engine/sealed/keyring.ts'
 import type { Random } from '../random.ts'
 import { randomHex } from '../random.ts'
-import { encodeBatch, GroupText } from './batch.ts'
+import { encodeBatch, FORMAT, GroupText } from './batch.ts'
 import type { Keys } from './keys.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
-/** Of the records and batches that this code writes. A server refuses what a newer one has written. */
-export const FORMAT = 1
 /** All logs are begun in the commit that creates the cluster, so they must fit one. */
 export const SHARDS_MAX = 64
 /** 256 bits: secrets of sessions are derived from it. */

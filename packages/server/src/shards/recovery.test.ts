@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
 import { encodeRecord } from '../engine/commit.ts'
 import { EngineRefusal } from '../engine/engine.ts'
-import { type Batch, encodeBatch, GroupText } from './batch.ts'
+import { type Batch, batchText, encodeBatch, FORMAT, GroupText, hashBatch } from './batch.ts'
 import type { WatchSink } from './port.ts'
 import { LogBroken } from './recovery.ts'
 import { batchesIn, forge, isAppend, keys, restart, startServer, TestEngine, type World } from './testing.ts'
@@ -107,6 +107,30 @@ test('what a newer version has written is refused, with a word what to do', asyn
   const value = encodeRecord({ ...meta, format: meta.format + 1 })
   world.engine.store.commit({ checks: [], writes: [{ key: keys.meta, value }] })
   await assert.rejects(restart(world), /newer version.*Upgrade/)
+})
+
+test('so is a batch, or an entry, of which this version knows nothing, and nothing is guessed of it', async () => {
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [{ format: FORMAT + 1 }, /a batch of format 2 .*newer version.*Upgrade/],
+    [{ entries: [['main', ['leased', 'lease', 'a', 1]]] }, /the unknown record lease.*newer version.*Upgrade/],
+    [{ carried: [['main', ['leased', 'lease', 'a', 1]]] }, /the unknown record lease/],
+  ]
+  for (const [change, reason] of cases) {
+    const world = await withLog()
+    const last = batchesIn(world.engine.store).at(-1)!
+    const { value } = world.engine.store.get(keys.batch(0, last.seq))!
+    const next = {
+      ...JSON.parse(batchText(value)),
+      seq: last.seq + 1,
+      prev: hashBatch(value),
+      entries: [],
+      carried: [],
+    }
+    const written = encodeRecord({ ...next, ...change })
+    world.engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, next.seq), value: written }] })
+    await assert.rejects(restart(world), reason)
+    assert.deepEqual(world.engine.store.get(keys.batch(0, next.seq))?.value, written)
+  }
 })
 
 test('the id and the key of a cluster are made once', async () => {
