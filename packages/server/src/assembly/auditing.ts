@@ -46,7 +46,7 @@ export class Auditing {
     const { engine, clock, config, telemetry } = options
     const { retention, isStrict } = config.audit
     const own = { engine, clock, root: config.root, retention, isStrict, telemetry }
-    this.archive = archiveOf(own, config.shards) ?? undefined
+    this.archive = archiveOf(own) ?? undefined
   }
 
   /** For the shards: why a command is refused now; null: it is not. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AUDIT_BYTES_MIN } from '../config/audit.ts'
-import { restart } from '../shards/testing.ts'
+import { shardOf } from '../shards/router.ts'
+import { restart, TestEngine } from '../shards/testing.ts'
 import { PAGE_BATCHES, PATIENCE_MS } from './archive.ts'
 import { decodeIndex, SEGMENTS_MAX } from './archive-index.ts'
 import { decodeSegment, encodeSegment, SEGMENT_BYTES_MAX } from './segment.ts'
@@ -191,6 +192,21 @@ test('segments of SEGMENT_BYTES_MAX are cut by size, and dropped by bytes and by
   const later = indexOf(world)!.segments
   assert.ok(later[0]!.first > segments.at(-1)!.last)
   assert.deepEqual((await settled(world.clock, world.audit.check())).problems, [])
+})
+
+test('what may be kept is shared out among the shards that the cluster has, whatever a later server is told', async () => {
+  const retention = { ageMs: 100 * 86_400_000, bytesMax: 320_000 }
+  const first = await startAudited({ retention, shards: 4 })
+  first.engine.kill()
+  const engine = new TestEngine(first.engine.store)
+  const world = await startAudited({ retention, shards: 1, clock: first.clock, engine })
+  for (let part = 0; part < 40; part++) {
+    await cycles(world.server, 40)
+    await world.clock.pass(500)
+  }
+  const { segments } = decodeIndex(engine.store.get(auditKeys.index(shardOf('main', 4)))!.value)
+  const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
+  assert.ok(bytes <= 80_000 || segments.length === 1, `${bytes} bytes in ${segments.length} segments`)
 })
 
 test('what is too old goes within an hour, though nothing more happens; the newest segment stays', async () => {

@@ -51,13 +51,15 @@ export interface Audit {
   heads(): Promise<ChainHead[]>
 }
 
-/** For the shards: where their batches go. Before anything is known of the cluster but how many shards it has at the most. */
-export function archiveOf(options: AuditOptions, shards: number): OpenArchive | null {
+/** For the shards: where their batches go. Each has its part of what is kept. */
+export function archiveOf(options: AuditOptions): OpenArchive | null {
   const { retention, root } = options
   if (!retention) return null
-  const own = { ageMs: retention.ageMs, bytesMax: Math.floor(retention.bytesMax / shards) }
   const keys = { keys: keysUnder(root), auditKeys: auditKeysUnder(root) }
-  return shard => openArchive({ ...options, ...keys, retention: own }, shard)
+  return shard => {
+    const own = { ageMs: retention.ageMs, bytesMax: Math.floor(retention.bytesMax / shard.shards) }
+    return openArchive({ ...options, ...keys, retention: own }, shard)
+  }
 }
 
 export type StoredAuditOptions = Pick<AuditOptions, 'clock' | 'root'> & { engine: EngineReads } & Partial<

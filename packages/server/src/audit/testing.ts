@@ -41,7 +41,7 @@ export async function startAudited(
   const retention = options.retention === undefined ? forEver : options.retention
   const auditOptions = { engine, clock, root: 'test', retention, isStrict: options.isStrict ?? false, telemetry }
   const shards = options.shards ?? 1
-  const archive = archiveOf(auditOptions, shards)
+  const archive = archiveOf(auditOptions)
   const world = await startServer({
     clock,
     engine,

@@ -98,7 +98,7 @@ class ClusterShards implements OpenedShards {
     await this.#answering()
     this.#meta = await openMeta({ ...this.#options, keys, shards: config.shards })
     const { shards, clusterId } = this.#meta
-    const host = this.#hostOf(clusterId)
+    const host = this.#hostOf({ clusterId, shards })
     this.#host = host
     const local = localPeer({ host, shards, clock })
     const here = { server: this.server, meta: this.meta, local, told: () => void this.#observer?.look() }
@@ -192,7 +192,7 @@ class ClusterShards implements OpenedShards {
     return this.#router
   }
 
-  #hostOf(clusterId: string): Host {
+  #hostOf({ clusterId, shards }: { clusterId: string; shards: number }): Host {
     const { config } = this.#options
     const keys = keysUnder(config.root)
     const membership = this.#membership
@@ -202,6 +202,7 @@ class ClusterShards implements OpenedShards {
       membership,
       ownership: { ...this.#options, keys, membership, processes: config.processes ?? systemProcesses },
       clusterId,
+      shards,
       termsOf: this.#options.termsOf ?? withoutTerms,
       // It is somebody else's now, or will be ours again by the plan.
       retake: async () => null,

@@ -19,6 +19,8 @@ export interface ShardArchive {
 
 export type ArchivedShard = {
   shard: number
+  /** How many the cluster has, whatever a server was told when it was started. */
+  shards: number
   /** Of the owner record: whatever the archive writes checks it, as appends do. */
   ownerRevision(): number
   /** Called when `safeBefore` has grown. */

@@ -28,6 +28,8 @@ export type HostOptions = {
   membership: Membership
   ownership: OwnershipOptions
   clusterId: string
+  /** Of the cluster. */
+  shards: number
   termsOf: TermsOf
   /** What becomes of a shard that was lost: taken again, or somebody else's. */
   retake(shard: number): Promise<Ownership | null>

@@ -111,7 +111,7 @@ test('cleaning begins beyond LOG_BYTES_MIN, and carries CARRIED_BYTES_MAX into o
     const end = { seq: world.state.seq, revision: 1, hash: '' }
     const log = { bytes, firstSeq: 0, end, bytesOf: () => 500 }
     // All that the cleaner asks of a log.
-    const archive = noArchive({ shard: 0, ownerRevision: () => 0, progressed: () => undefined })
+    const archive = noArchive({ shard: 0, shards: 1, ownerRevision: () => 0, progressed: () => undefined })
     const states = new Map([['main', world.state]])
     return new Cleaner({ log: log as unknown as ShardLog, archive, liveBytes: 0, states })
   }

@@ -113,6 +113,7 @@ class ServerShards implements OpenedShards {
       membership,
       ownership,
       clusterId: this.#meta.clusterId,
+      shards: this.#meta.shards,
       termsOf: this.#options.termsOf ?? withoutTerms,
       retake: shard => takeOver(ownership, shard),
       changed: () => undefined,

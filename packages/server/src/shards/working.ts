@@ -44,6 +44,8 @@ export type WorkingOptions = {
   telemetry: ShardTelemetry
   membership: Membership
   shard: number
+  /** Of the cluster. */
+  shards: number
   feed: Feed
   storage: { readonly isFull: boolean }
   logBytesMin?: number
@@ -75,6 +77,7 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
   const log = new ShardLog({ engine, clock, keys, shard, telemetry, ...recovered })
   const archive = (options.archive ?? noArchive)({
     shard,
+    shards: options.shards,
     ownerRevision: () => working.ownership.revision,
     progressed: () => options.archived?.(),
   })
