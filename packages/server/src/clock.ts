@@ -20,6 +20,12 @@ export interface Clock {
   afterPoll(callback: () => void): void
 }
 
+/** Wall time for whatever deletes or closes something by it, which a clock that is wrong for a moment must not do. */
+export interface Calendar {
+  /** null: nothing may be deleted or closed by it now; it is looked at again later. Never later than `wallMs`. */
+  now(): number | null
+}
+
 export type Cancel = () => void
 
 export function instant(clock: Clock): Instant {

@@ -86,13 +86,23 @@ export async function createServer(config: Config, { clock, random, fatal, log }
     fatal?.(error)
   }
   const administered = new Administered({ engine, clock, config, telemetry, fatal: ending })
-  const auditing = new Auditing({ engine, clock, config, telemetry: telemetry.audit })
+  const { calendar } = administered
+  const auditing = new Auditing({ engine, clock, calendar, config, telemetry: telemetry.audit })
   const opening = { clock, random, telemetry, administered, auditing, fatal: ending }
   const { shards: opened, ...rest } = await openOrClose(engine, { ...config, listen }, opening)
   const { peers, remembered, instances, registry } = rest
   shards = opened
   const keys = keysOf(config, { directory, random, clusterKey: opened.meta.clusterKey })
-  const admission = new Admission({ registry, shards: opened, clock, random, config, telemetry, rootKey: keys.root })
+  const admission = new Admission({
+    registry,
+    shards: opened,
+    clock,
+    calendar,
+    random,
+    config,
+    telemetry,
+    rootKey: keys.root,
+  })
   const doors: Doors = {
     shards: opened,
     ...admission.doors,

@@ -1,6 +1,7 @@
 /** The trail: what is deleted before it is kept, kept by whoever should not, sent and forgotten, or not looked at. */
 import type { Bug } from '../bug.ts'
 
+const calendar = 'packages/server/src/assembly/calendar'
 const audit = 'packages/server/src/audit'
 const archive = (name: string) => ({ file: `${audit}/archive.test.ts`, name })
 const chain = (name: string) => ({ file: `${audit}/chain.test.ts`, name })
@@ -65,6 +66,39 @@ export const auditBugs: readonly Bug[] = [
     test: {
       file: `${audit}/chain.test.ts`,
       name: 'found, and where: the whole trail is deleted, with its head (with a head that was kept)',
+    },
+  },
+  {
+    id: 'trail-dropped-by-the-clock',
+    rules: ['I15'],
+    does: 'What of the trail is old enough to go is asked of the clock: ten seconds in which that is wrong erase all of it.',
+    file: `${audit}/archive.ts`,
+    find: 'const now = calendar.now()',
+    replace: 'const now = this.#options.clock.wallMs() + 0 * Number(calendar.now())',
+    test: {
+      file: `${calendar}.test.ts`,
+      name: 'the trail of a year survives a clock that is 400 days ahead for ten seconds, and what it wrote then goes in its turn',
+    },
+  },
+  {
+    id: 'future-hours-are-billed',
+    rules: ['metering'],
+    does: 'A clock that was set is believed at once: hours that have not been are billed.',
+    file: `${calendar}.ts`,
+    find: '      this.#sinceMs = bootMs\n',
+    replace: '',
+    test: { file: `${calendar}.test.ts`, name: 'no hour is billed before it is over by a clock that has stood' },
+  },
+  {
+    id: 'calendar-follows-any-clock',
+    rules: ['I15', 'metering'],
+    does: 'A clock that is wrong for longer than an hour is followed at once, however far.',
+    file: `${calendar}.ts`,
+    find: 'return Math.min(wallMs, this.#seenAt + STEP_MS)',
+    replace: 'return wallMs',
+    test: {
+      file: `${calendar}.test.ts`,
+      name: 'however wrong the clock is, and for however long, the calendar goes on by STEP_MS for each STOOD_MS; and back at once',
     },
   },
 ]

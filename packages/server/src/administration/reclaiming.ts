@@ -1,5 +1,5 @@
-/** Instances whose week is over go for good, and two months later what was left of them for bills. Each server looks now and then; of several that do one is first, and to do it twice is to do it once. */
-import type { Cancel, Clock } from '../clock.ts'
+/** Instances whose week is over go for good, and two months later what was left of them for bills. Each server looks now and then; of several that do one is first, and to do it twice is to do it once. All of it by the calendar: what goes here cannot be had back. */
+import type { Calendar, Cancel, Clock } from '../clock.ts'
 import type { Administration, By } from './administration.ts'
 import { dueForReclamation, forgetRemains, reclaimInstance } from './lifecycle.ts'
 
@@ -9,13 +9,19 @@ const by: By = { subject: 'service', from: '', trace: '' }
 export class Reclaimer {
   readonly #administration: Administration
   readonly #clock: Pick<Clock, 'after'>
+  readonly #calendar: Calendar
   readonly #failed: (error: unknown) => void
   #cancel: Cancel = () => undefined
   #isClosed = false
 
-  constructor(administration: Administration, clock: Pick<Clock, 'after'>, failed: (error: unknown) => void) {
+  constructor(
+    administration: Administration,
+    { clock, calendar }: { clock: Pick<Clock, 'after'>; calendar: Calendar },
+    failed: (error: unknown) => void,
+  ) {
     this.#administration = administration
     this.#clock = clock
+    this.#calendar = calendar
     this.#failed = failed
     this.#later()
   }
@@ -31,14 +37,17 @@ export class Reclaimer {
   }
 
   async #look(): Promise<void> {
-    const { forget } = this.#administration
-    for (const { id } of dueForReclamation(this.#administration)) {
+    const now = this.#calendar.now()
+    if (now === null) return
+    const administration = { ...this.#administration, clock: { wallMs: () => now } }
+    const { forget } = administration
+    for (const { id } of dueForReclamation(administration)) {
       try {
-        await reclaimInstance(this.#administration, by, { id, side: 'service', forget })
+        await reclaimInstance(administration, by, { id, side: 'service', forget })
       } catch (error) {
         this.#failed(error)
       }
     }
-    await forgetRemains(this.#administration, by).catch(this.#failed)
+    await forgetRemains(administration, by).catch(this.#failed)
   }
 }

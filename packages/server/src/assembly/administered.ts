@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { ensureServiceInstance } from '../administration/instances.ts'
 import { auditKeysUnder } from '../audit/keys.ts'
 import { LogReader } from '../audit/reading.ts'
-import type { Clock } from '../clock.ts'
+import type { Calendar, Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { Engine } from '../engine/engine.ts'
 import { Instances, offerDefaultPlans } from '../instances/instances.ts'
@@ -16,6 +16,7 @@ import type { Logged } from '../shards/port.ts'
 import type { OpenedShards } from '../shards/shards.ts'
 import type { TermsOf } from '../shards/terms.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
+import { StoredCalendar } from './calendar.ts'
 
 export type AdministeredOptions = {
   engine: Engine
@@ -27,11 +28,20 @@ export type AdministeredOptions = {
 
 export class Administered {
   readonly #options: AdministeredOptions
+  readonly #calendar: StoredCalendar
   #registry: OpenedRegistry | null = null
   #instances: Instances | null = null
 
   constructor(options: AdministeredOptions) {
     this.#options = options
+    const { engine, clock, config, telemetry } = options
+    const alarm = (what: string, error: unknown) => telemetry.shards.alarm({ what, error })
+    this.#calendar = new StoredCalendar({ engine, clock, root: config.root, alarm })
+  }
+
+  /** By which whatever goes with time goes. Until `open` nothing does. */
+  get calendar(): Calendar {
+    return this.#calendar
   }
 
   /** For the shards, which are opened first: until `open` nobody can ask them anything. */
@@ -46,6 +56,7 @@ export class Administered {
     const alarm = (what: string, error: unknown) => telemetry.warned(what, { err: error })
     const registry = await openRegistry({ engine, clock, root, server: shards.server, alarm, fatal })
     this.#registry = registry
+    await this.#calendar.start()
     registry.onChange(puts => {
       for (const { kind, id, value } of puts) if (kind === 'instance' && value === null) telemetry.tenantGone(id)
     })
@@ -55,6 +66,7 @@ export class Administered {
     const instances = new Instances({
       engine,
       clock,
+      calendar: this.#calendar,
       root,
       registry,
       read: (shard, from) => new LogReader({ engine, ...keys, shard }).forward(from),
@@ -76,6 +88,7 @@ export class Administered {
 
   /** When nothing is decided here any more, and before the store is closed. */
   async close(): Promise<void> {
+    this.#calendar.stop()
     await this.#instances?.close()
     await this.#registry?.close()
   }

@@ -3,7 +3,7 @@ import type { Administration } from '../administration/administration.ts'
 import { forgetInstance } from '../administration/forgetting.ts'
 import { Reclaimer } from '../administration/reclaiming.ts'
 import { type Authenticator, createAuthenticator } from '../auth/authenticator.ts'
-import type { Clock } from '../clock.ts'
+import type { Calendar, Clock } from '../clock.ts'
 import type { Config } from '../config/config.ts'
 import type { Doors } from '../http/doors.ts'
 import { Evictions } from '../http/evictions.ts'
@@ -24,6 +24,7 @@ type Options = {
   registry: OpenedRegistry
   shards: Pick<Shards, 'submit'>
   clock: Clock
+  calendar: Calendar
   random: Random
   config: Pick<
     Config,
@@ -50,7 +51,7 @@ export class Admission {
   readonly #administration: Administration
   readonly #reclaimer: Reclaimer
 
-  constructor({ registry, shards, clock, random, config, telemetry, rootKey }: Options) {
+  constructor({ registry, shards, clock, calendar, random, config, telemetry, rootKey }: Options) {
     const { issuers, acceptsRawKeys, clientAuthoritiesFile, trustedProxies } = config
     this.#registry = registry
     this.#authenticator = createAuthenticator({
@@ -77,7 +78,7 @@ export class Admission {
       lastUsedAtMs: credential => registry.lastUsedAtMs(credential),
       explain: question => explain(decisions, question),
     }
-    this.#reclaimer = new Reclaimer(this.#administration, clock, error =>
+    this.#reclaimer = new Reclaimer(this.#administration, { clock, calendar }, error =>
       telemetry.warned('an instance could not be reclaimed; it will be tried again', { err: error }),
     )
     this.#trustedProxies = trustedProxies.map(parseBlock).filter(block => block !== null)
@@ -112,7 +113,7 @@ export class Admission {
 /** Our own roles and policies; and for tokens of IBM Cloud IAM its decision point, if there is one. */
 function decidedBy(
   local: LocalDecisions,
-  { config, registry, clock, random, telemetry }: Omit<Options, 'shards' | 'rootKey'>,
+  { config, registry, clock, random, telemetry }: Omit<Options, 'shards' | 'calendar' | 'rootKey'>,
 ): DecisionPoint {
   const { decisionPoint, serviceName } = config
   if (!decisionPoint) return local

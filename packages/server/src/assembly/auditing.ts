@@ -8,7 +8,7 @@ import { FileSink } from '../audit/sinks/file.ts'
 import type { Sink } from '../audit/sinks/sink.ts'
 import { SyslogSink } from '../audit/sinks/syslog.ts'
 import { WebhookSink } from '../audit/sinks/webhook.ts'
-import type { Clock } from '../clock.ts'
+import type { Calendar, Clock } from '../clock.ts'
 import type { SinkConfig } from '../config/audit.ts'
 import type { Config } from '../config/config.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -19,7 +19,13 @@ import { keysUnder } from '../shards/keys.ts'
 import type { OpenedShards } from '../shards/shards.ts'
 import type { AuditTelemetry } from '../telemetry/audit.ts'
 
-export type AuditingOptions = { engine: Engine; clock: Clock; config: Config; telemetry: AuditTelemetry }
+export type AuditingOptions = {
+  engine: Engine
+  clock: Clock
+  calendar: Calendar
+  config: Config
+  telemetry: AuditTelemetry
+}
 
 /** Digits of the hash that names a sink in the store. */
 const ID_DIGITS = 16
@@ -43,9 +49,9 @@ export class Auditing {
 
   constructor(options: AuditingOptions) {
     this.#options = options
-    const { engine, clock, config, telemetry } = options
+    const { engine, clock, calendar, config, telemetry } = options
     const { retention, isStrict } = config.audit
-    const own = { engine, clock, root: config.root, retention, isStrict, telemetry }
+    const own = { engine, clock, calendar, root: config.root, retention, isStrict, telemetry }
     this.archive = archiveOf(own) ?? undefined
   }
 

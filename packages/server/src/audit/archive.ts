@@ -13,13 +13,21 @@
  * What is kept is bounded by age and by bytes; the oldest segments go in the commit that writes a new one, and the index says from where on the
  * chain can be checked.
  */
-import type { Cancel, Clock } from '../clock.ts'
+import type { Calendar, Cancel, Clock } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
 import type { Check, Engine, KeyValue, Write } from '../engine/engine.ts'
 import type { ArchivedShard, ShardArchive } from '../shards/archive.ts'
 import { batchText } from '../shards/batch.ts'
 import type { Keys } from '../shards/keys.ts'
-import { type ArchiveIndex, bytesOf, decodeIndex, emptyIndex, encodeIndex, SEGMENTS_MAX } from './archive-index.ts'
+import {
+  type ArchiveIndex,
+  bytesOf,
+  decodeIndex,
+  emptyIndex,
+  encodeIndex,
+  SEGMENTS_MAX,
+  type SegmentLine,
+} from './archive-index.ts'
 import { headerOf } from './header.ts'
 import type { AuditKeys } from './keys.ts'
 import { decodeSegment, encodeSegment, SEGMENT_BYTES_MAX, segmentBytesOf } from './segment.ts'
@@ -43,6 +51,7 @@ export type ArchiveTelemetry = {
 export type ArchiveOptions = {
   engine: Engine
   clock: Clock
+  calendar: Calendar
   keys: Keys
   auditKeys: AuditKeys
   retention: Retention
@@ -288,15 +297,16 @@ class Archive implements ShardArchive {
 
   /** Without the segments that are too old or too much; the newest stays. */
   async #dropped(index: ArchiveIndex, newest: Uint8Array | null): Promise<{ index: ArchiveIndex; writes: Write[] }> {
-    const { engine, clock, auditKeys, retention } = this.#options
+    const { engine, calendar, auditKeys, retention } = this.#options
     const { shard } = this.#shard
     const { segments } = index
-    const oldestAt = clock.wallMs() - retention.ageMs
+    const now = calendar.now()
     let bytes = bytesOf(segments)
     let gone = 0
     for (; gone < segments.length - 1; gone++) {
-      const { at, bytes: own } = segments[gone]!
-      if (at >= oldestAt && bytes <= retention.bytesMax && segments.length - gone <= SEGMENTS_MAX) break
+      const { bytes: own } = segments[gone]!
+      const isOld = now !== null && now - writtenAt(segments, gone, now) > retention.ageMs
+      if (!isOld && bytes <= retention.bytesMax && segments.length - gone <= SEGMENTS_MAX) break
       bytes -= own
     }
     if (gone === 0) return { index, writes: [] }
@@ -312,6 +322,12 @@ class Archive implements ShardArchive {
     const anchor = headerOf(batchText(first))?.prev ?? ''
     return { index: { ...index, segments: kept, anchor }, writes: from < to ? [{ from, to, delete: true }] : [] }
   }
+}
+
+/** When it was, at the latest. A label of the future is of a clock that was wrong: the segment is older than those after it. */
+function writtenAt(segments: readonly SegmentLine[], place: number, now: number): number {
+  for (let index = place; index < segments.length; index++) if (segments[index]!.at <= now) return segments[index]!.at
+  return now
 }
 
 function seqOf(key: string): number {

@@ -1,5 +1,5 @@
 /** The trail of what happened, for those who ask: archived, searched, checked. One for a server; each server answers for all shards. */
-import type { Clock } from '../clock.ts'
+import type { Calendar, Clock } from '../clock.ts'
 import { answering } from '../engine/answering.ts'
 import type { Engine, EngineReads } from '../engine/engine.ts'
 import type { InstanceRecord } from '../registry/records.ts'
@@ -21,6 +21,7 @@ import { LogReader } from './reading.ts'
 export type AuditOptions = {
   engine: Engine
   clock: Clock
+  calendar: Calendar
   /** What the keys of the store begin with. */
   root: string
   /** Of the whole service; null: nothing is archived. */

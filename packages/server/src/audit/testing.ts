@@ -1,4 +1,5 @@
 /** For the tests of this room: a server whose log is archived, on a store that can be spoilt by hand. */
+import type { Calendar } from '../clock.ts'
 import { hashBatch } from '../shards/batch.ts'
 import { FakeClock, keys, type Server, startServer, TestEngine, type World } from '../shards/testing.ts'
 import type { ArchiveTelemetry, Retention } from './archive.ts'
@@ -20,6 +21,7 @@ export async function startAudited(
   options: Partial<Pick<AuditOptions, 'retention' | 'isStrict'>> & {
     clock?: FakeClock
     engine?: TestEngine
+    calendar?: Calendar
     shards?: number
   } = {},
 ): Promise<AuditWorld> {
@@ -39,7 +41,16 @@ export async function startAudited(
     },
   }
   const retention = options.retention === undefined ? forEver : options.retention
-  const auditOptions = { engine, clock, root: 'test', retention, isStrict: options.isStrict ?? false, telemetry }
+  const calendar = options.calendar ?? { now: () => clock.wallMs() }
+  const auditOptions = {
+    engine,
+    clock,
+    calendar,
+    root: 'test',
+    retention,
+    isStrict: options.isStrict ?? false,
+    telemetry,
+  }
   const shards = options.shards ?? 1
   const archive = archiveOf(auditOptions)
   const world = await startServer({

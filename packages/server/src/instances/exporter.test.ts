@@ -18,11 +18,12 @@ type Received = { record: UsageRecord; isAccepted: boolean }
 function exporting(submit: Submit, ...puts: Parameters<typeof memoryRegistry>) {
   const clock = new FakeClock()
   const engine = new TestEngine()
+  const calendar = { now: () => clock.wallMs() }
   const registry = memoryRegistry(...puts)
   const alarms: string[] = []
   const alarm = (what: string) => void alarms.push(what)
   const start = () =>
-    new Exporter({ engine, clock, root: 'test', registry, config: { submit }, isTurn: () => true, alarm })
+    new Exporter({ engine, clock, calendar, root: 'test', registry, config: { submit }, isTurn: () => true, alarm })
   return { clock, registry, alarms, start, engine }
 }
 

@@ -9,7 +9,7 @@
  *
  * An instance that is gone for good is spooled like the others: what it is metered by stays in the registry, in the commit in which it goes.
  */
-import type { Cancel, Clock } from '../clock.ts'
+import type { Calendar, Cancel, Clock } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
@@ -33,6 +33,7 @@ export type ExportConfig = { submit: Submit }
 export type ExporterOptions = {
   engine: Engine
   clock: Clock
+  calendar: Calendar
   root: string
   registry: Registry
   config: ExportConfig
@@ -94,13 +95,14 @@ export class Exporter {
 
   /** Puts the next instances of the next closed hour into the spool. Returns whether there may be more. */
   async #spool(): Promise<boolean> {
-    const { engine, clock, registry } = this.#options
+    const { engine, clock, calendar, registry } = this.#options
+    const now = calendar.now()
     // What is known of instances must be younger than the end of the hour.
-    if (!registry.isFresh) return false
+    if (now === null || !registry.isFresh) return false
     const pair = await engine.read(this.#keys.cursor)
     // Whoever turns this on is billed from then on.
-    const cursor = pair ? decodeCursor(pair) : { hourMs: hourOf(clock.wallMs()), after: '' }
-    if (pair && cursor.hourMs + HOUR_MS + CLOSED_AFTER_MS > clock.wallMs()) return false
+    const cursor = pair ? decodeCursor(pair) : { hourMs: hourOf(now), after: '' }
+    if (pair && cursor.hourMs + HOUR_MS + CLOSED_AFTER_MS > now) return false
     const { records, last, more } = pair ? this.#recordsOf(cursor) : { records: [], last: '', more: false }
     const next: Cursor = !pair || more ? { ...cursor, after: last } : { hourMs: cursor.hourMs + HOUR_MS, after: '' }
     const bytes = encodeRecord(next)

@@ -1,5 +1,5 @@
 /** The room as a whole, for the one file that introduces rooms to each other. */
-import type { Clock } from '../clock.ts'
+import type { Calendar, Clock } from '../clock.ts'
 import { answering } from '../engine/answering.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
@@ -14,6 +14,7 @@ import { type UsageOf, usageOf } from './usage.ts'
 export type InstancesOptions = {
   engine: Engine
   clock: Clock
+  calendar: Calendar
   root: string
   registry: Registry
   read: MeterOptions['read']

@@ -21,6 +21,7 @@ function meterOf({ engine, clock, epoch = 1, server = 'one', alarms }: Options):
   return new Meter({
     engine,
     clock,
+    calendar: { now: () => clock.wallMs() },
     root: 'test',
     server,
     owned: () => [{ shard: 0, epoch }],
@@ -149,7 +150,14 @@ test('a page with very many instances is one commit that every store takes; the 
   assert.deepEqual(countedIn(engine, 'i-7'), { sum: { granted: 2 }, hours: 2 })
   meter.logged({ shard: 0, seq: 2, at: at + COUNTS_KEPT_MS + HOUR_MS, written: many })
   await meter.flush()
-  assert.deepEqual(countedIn(engine, 'i-7'), { sum: { granted: 2 }, hours: 2 })
+  assert.deepEqual(countedIn(engine, 'i-7'), { sum: { granted: 3 }, hours: 3 }, 'it is not that late yet')
+  const first = countKeysUnder('test', 0).hour(groupOf('i-7'), at)
+  assert.notEqual(engine.store.get(first), null)
+  clock.pause(COUNTS_KEPT_MS + 2 * HOUR_MS)
+  meter.logged({ shard: 0, seq: 3, at: at + COUNTS_KEPT_MS + 2 * HOUR_MS, written: many })
+  await meter.flush()
+  assert.deepEqual(countedIn(engine, 'i-7'), { sum: { granted: 3 }, hours: 3 })
+  assert.equal(engine.store.get(first), null)
   const operations = engine.requests.map(({ checks, writes }) => checks.length + writes.length)
   assert.ok(Math.max(...operations) <= 3 * GROUPS + 2, `${Math.max(...operations)} operations`)
 })

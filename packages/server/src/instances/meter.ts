@@ -8,7 +8,7 @@
  * The owner hears each batch as it becomes durable and adds up in memory; every `FLUSH_MS` the sums are written. What nobody heard (the owner died
  * before it had written, or counting began later than the log) is read from the log again, or from its archive.
  */
-import type { Cancel, Clock } from '../clock.ts'
+import type { Calendar, Cancel, Clock } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
 import type { Check, Engine, Write } from '../engine/engine.ts'
 import { decodeBatch } from '../shards/batch.ts'
@@ -39,6 +39,7 @@ export const COUNTS_KEPT_MS = 400 * 24 * HOUR_MS
 export type MeterOptions = {
   engine: Engine
   clock: Clock
+  calendar: Calendar
   root: string
   /** This start of this server. */
   server: string
@@ -180,7 +181,7 @@ export class Meter {
 
   /** Adds the page to what is stored and moves the cursor behind it: both or neither. False: somebody else was quicker. */
   async #write(shard: number, page: Page, cursor: { revision: number }): Promise<boolean> {
-    const { engine, clock, root, server, alarm } = this.#options
+    const { engine, clock, calendar, root, server, alarm } = this.#options
     const keys = countKeysUnder(root, shard)
     const next: Cursor = { seq: page.to, server }
     const bytes = encodeCursor(next)
@@ -191,8 +192,8 @@ export class Meter {
       const pair = await engine.read(key)
       checks.push({ key, modRevision: pair?.modRevision ?? 0 })
       writes.push({ key, value: encodeCounts(merged(pair ? decodeCounts(pair.value) : new Map(), counts)) })
-      // With the first of an hour the oldest go.
-      const oldestMs = page.hourMs - COUNTS_KEPT_MS
+      // With the first of an hour the oldest go. The hour itself is what the clock of some server said.
+      const oldestMs = Math.min(page.hourMs, calendar.now() ?? 0) - COUNTS_KEPT_MS
       if (!pair && oldestMs > 0)
         writes.push({ from: keys.hour(group, 0), to: keys.hour(group, oldestMs), delete: true })
     }

@@ -20,6 +20,7 @@ test('a report tells unit hours, cost and what happened by the hour, day or mont
   const options = { engine, clock, root: 'test', registry }
   const instances = new Instances({
     ...options,
+    calendar: { now: () => clock.wallMs() },
     export: null,
     read: readFrom(engine),
     alarm: what => assert.fail(what),

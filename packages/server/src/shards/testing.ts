@@ -67,6 +67,11 @@ export class FakeClock implements Clock {
     this.#wallMs += ms
   }
 
+  /** Somebody sets the wall clock. */
+  set(byMs: number): void {
+    this.#wallMs += byMs
+  }
+
   /** Time goes by that the monotonic clock does not count: the machine is suspended. */
   suspend(ms: number): void {
     this.#bootMs += ms
