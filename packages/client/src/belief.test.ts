@@ -4,7 +4,7 @@ import { Belief, beliefMs, endBeliefMs, guardMs, later } from './belief.ts'
 import { deadlineAfter, type Instant, remainingMs } from './clock.ts'
 import { HeldTooShortlyError, LockLostError } from './errors.ts'
 import { turn } from './testing/clock.ts'
-import { holding, Script } from './testing/scripted.ts'
+import { holding, Script, wireGrant } from './testing/scripted.ts'
 
 const at = (ms: number, boot = ms): Instant => ({ monotonicMs: ms, bootMs: boot })
 
@@ -135,4 +135,41 @@ test('after a stall a frame in the socket hands nothing out that may have ended'
   assert.notEqual(again.id, asked.id)
   await script.grant(9)
   assert.equal((await acquiring).token, 9)
+})
+
+/** Of a hold of 5 s whose end was told 2 s after it was asked for. */
+const endsInMs = 5_000
+const wayMs = 2_000
+const surelyMs = Math.floor(endBeliefMs({ endsInMs, ttlMs: 15_000 })) - wayMs
+
+test('the end of a hold counts from the sending of what asked for the list that tells it', async () => {
+  const { script, lock } = await holding()
+  const adopting = script.holdfast.adopt('b')
+  await turn()
+  await script.clock.advance(wayMs)
+  await script.renewed({ epoch: 1, grants: [{ ...wireGrant('a', 7, 1), ends_in_ms: endsInMs }] })
+  assert.equal(await adopting, null)
+  assert.equal(Math.floor(lock.validForMs()), surelyMs)
+})
+
+test('the end of what is taken up counts from the sending of what asked for the list', async () => {
+  const { script } = await holding()
+  const adopting = script.holdfast.adopt('gift')
+  await turn()
+  await script.clock.advance(wayMs)
+  await script.renewed({
+    epoch: 1,
+    grants: [wireGrant('a', 7, 1), { ...wireGrant('gift', 10), ends_in_ms: endsInMs }],
+  })
+  const gift = await adopting
+  assert.equal(Math.floor(gift?.validForMs() ?? 0), surelyMs)
+})
+
+test('the end of a hold counts from the greeting when the answer to it tells it', async () => {
+  const { script, lock } = await holding()
+  await script.connection.cut()
+  await script.clock.advance(200)
+  const grants = [{ ...wireGrant('a', 7, 1), ends_in_ms: endsInMs }]
+  await script.welcome({ afterMs: wayMs, grants })
+  assert.equal(Math.floor(lock.validForMs()), surelyMs)
 })

@@ -94,11 +94,14 @@ export class Script {
       changes?: number
       ownerUrl?: string
       grants?: Extract<ServerMessage, { type: 'welcome' }>['grants']
+      /** From the greeting to the answer. */
+      afterMs?: number
     } = {},
   ) {
-    const { session = 's-1', changes = 0, ownerUrl, grants } = welcome
+    const { session = 's-1', changes = 0, ownerUrl, grants, afterMs = 0 } = welcome
     await turn()
     this.connection.open()
+    if (afterMs > 0) await this.clock.advance(afterMs)
     const message: ServerMessage = {
       type: 'welcome',
       session: { id: session, secret: 'secret' },
