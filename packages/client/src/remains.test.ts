@@ -76,7 +76,7 @@ test('the end of a hold that has been given back is nobody’s concern', async (
 })
 
 test('what was taken up and given up is remembered as long as lists have it, and no longer', () => {
-  const ledger = new Ledger(15_000, { failed: assert.fail, unwound: () => undefined })
+  const ledger = new Ledger(15_000, { failed: error => assert.fail(String(error)), unwound: () => undefined })
   const now = { monotonicMs: 1_000, bootMs: 1_000 }
   const asked = { grantsSeen: MANY, sentAt: now, now }
   const gifts = Array.from({ length: 3 }, (_, number) => wireGrant('gift', 10 + number))
