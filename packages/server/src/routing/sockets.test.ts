@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
-import { test } from 'node:test'
+import { type AddressInfo, connect, createServer as createNetServer, type Socket } from 'node:net'
+import { type TestContext, test } from 'node:test'
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { WebSocket } from 'ws'
 import { systemClock } from '../clock.ts'
@@ -152,6 +152,69 @@ test('what was sent over a connection that broke is unknown; the other side lets
   const late = heard()
   link.submit('main', show, late.asking)
   assert.ok((await late.outcome) instanceof NotTaken, 'a link that was cut takes nothing')
+})
+
+/** About 3.2 s of it. */
+const TRICKLED_BYTES = 2 * 1024 * 1024
+const TRICKLE_BYTES = 64 * 1024
+const TRICKLE_MS = 100
+
+/** A server whose words come through at once, then a little at a time, then not at all. */
+async function behindSlowNetwork(t: TestContext) {
+  const server = await started('slow')
+  let waiting = Buffer.alloc(0)
+  let bytesAtOnce = Number.POSITIVE_INFINITY
+  let isOver = false
+  const proxy = createNetServer(client => {
+    const behind = connect(Number(new URL(server.address).port), '127.0.0.1')
+    const passOn = () => {
+      client.write(waiting.subarray(0, bytesAtOnce))
+      waiting = waiting.subarray(bytesAtOnce)
+    }
+    const again = () => {
+      if (isOver) return
+      passOn()
+      systemClock.after(TRICKLE_MS, again)
+    }
+    again()
+    for (const socket of [client, behind]) socket.on('error', () => undefined)
+    client.pipe(behind)
+    behind.on('data', bytes => {
+      waiting = Buffer.concat([waiting, bytes])
+      if (bytesAtOnce > waiting.length) passOn()
+    })
+    client.on('close', () => behind.destroy())
+    t.after(() => client.destroy())
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.after(async () => {
+    isOver = true
+    proxy.close()
+    await server.close()
+  })
+  // Listening on a host and port, the address is no text.
+  const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+  return { server: 'slow', address, asked: server.asked, passes: (bytes: number) => (bytesAtOnce = bytes) }
+}
+
+test('a frame that takes long to arrive does not end its connection; silence does', async t => {
+  const one = await started('one')
+  t.after(() => one.close())
+  // What the other end is sent goes through this, a little at a time, and then no more.
+  const slow = await behindSlowNetwork(t)
+  const { asking, outcome } = heard()
+  one.sockets.to(slow).submit('main', show, asking)
+  await until(() => slow.asked.length === 1)
+  slow.passes(TRICKLE_BYTES)
+  const sentMs = systemClock.hrtimeMs()
+  slow.asked[0]!.answer({ ok: false, code: 'stale_token', padding: 'x'.repeat(TRICKLED_BYTES) } as unknown as Answer)
+  const answer = await outcome
+  assert.ok('ok' in answer, String(answer))
+  assert.ok(systemClock.hrtimeMs() - sentMs > 3_000, 'longer than two pings')
+  const last = heard()
+  one.sockets.to(slow).submit('main', show, last.asking)
+  slow.passes(0)
+  assert.equal(((await last.outcome) as HoldfastError).code, 'unavailable')
 })
 
 test('listeners are set up again when the connection has broken', async t => {

@@ -8,6 +8,7 @@
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Clock } from '../clock.ts'
@@ -21,7 +22,7 @@ import type { Dial, Transport, TransportEvents } from './transport.ts'
 export const PEER_PATH = '/internal/peer'
 /** Until both have proved who they are. */
 const HANDSHAKE_MS = 2_000
-/** A connection that has been silent for two of these is half-open and is cut. */
+/** A connection on which nothing has come in for two of these is half-open and is cut. */
 const PING_MS = 1_000
 /** A page of a thousand locks with all their metadata, and then some. */
 const PEER_FRAME_BYTES_MAX = 256 * 1024 * 1024
@@ -66,15 +67,19 @@ export class PeerSockets extends Links {
   /** An upgrade on `PEER_PATH`. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const stopCounting = cutBeyond(socket, GREETING_BYTES_MAX)
-    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#greet(websocket, stopCounting))
+    this.#sockets.handleUpgrade(request, socket, head, websocket => {
+      const transport = this.#greet(websocket, stopCounting)
+      // A connection of a server of `node:http` or `node:tls`.
+      transport.carrier = socket as Socket
+    })
   }
 
-  #greet(socket: WebSocket, proved: () => void): void {
+  #greet(socket: WebSocket, proved: () => void): SocketTransport {
     const { here, clock, random } = this.#options
     const nonce = randomHex(random, NONCE_BYTES)
     this.#accepted.add(socket)
     let accepted: Accepted | null = null
-    const transport = new SocketTransport(socket, clock, {
+    const transport: SocketTransport = new SocketTransport(socket, clock, {
       opened: () => undefined,
       frame: text => {
         if (accepted) return accepted.heard(text)
@@ -91,6 +96,7 @@ export class PeerSockets extends Links {
       },
     })
     socket.send(JSON.stringify({ server: here.server, nonce }))
+    return transport
   }
 }
 
@@ -127,6 +133,9 @@ function dialler(
       },
       closed: () => events.closed(),
     })
+    socket.once('upgrade', ({ socket: carrier }) => {
+      transport.carrier = carrier
+    })
     return transport
   }
 }
@@ -144,6 +153,9 @@ class SocketTransport implements Transport {
   #cancelTimer: () => void
   #isAlive = true
   isProved = false
+  /** Where the bytes come from: those of a large frame that is still arriving are life too. Known once the connection stands. */
+  carrier: Socket | null = null
+  #bytesRead = 0
 
   constructor(socket: WebSocket, clock: Clock, events: TransportEvents) {
     this.#socket = socket
@@ -189,7 +201,9 @@ class SocketTransport implements Transport {
     // After what lies in the socket has been read: this process may have been the one that paused.
     const look = () => {
       if (this.#socket.readyState !== WebSocket.OPEN) return
-      if (!this.#isAlive) return this.close()
+      const bytesRead = this.carrier?.bytesRead ?? 0
+      if (!this.#isAlive && bytesRead === this.#bytesRead) return this.close()
+      this.#bytesRead = bytesRead
       this.#isAlive = false
       this.#socket.ping()
       this.#ping()
