@@ -1,5 +1,6 @@
 /** What is permitted beyond yes and no: conditions on bodies, lists and watches of what may be seen, instances, addresses. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
 import { WebSocket } from 'ws'
@@ -56,6 +57,41 @@ test('the longest TTL is that of the session that acquires, however it is asked 
       assert.equal(codeOf(await v1('a6')), 'forbidden', 'the default of 30 s')
       assert.equal((await ask('PUT', '/v1/locks/a7', { body: { default_ttl_seconds: 5 } })).status, 201)
       assert.equal(codeOf(await v1('a7')), 200, 'that of the lock')
+    },
+    { puts, people },
+  )
+})
+
+test('over a connection it is that of the session too: resumed as it was opened, and as it was lengthened elsewhere', async () => {
+  const resumed = async ({ listen }: TestDoors, session: string) => {
+    const headers = { authorization: 'Bearer ann' }
+    const socket = new WebSocket(`${(await listen()).replace('http', 'ws')}/v2/connect`, { headers })
+    await once(socket, 'open')
+    const ask = async (message: object) => {
+      socket.send(JSON.stringify([message]))
+      const [reply] = JSON.parse(String((await once(socket, 'message'))[0]))
+      return reply.error?.code ?? reply.type
+    }
+    return { ask, first: await ask({ type: 'hello', session }), end: () => socket.terminate() }
+  }
+  const conditions = { maxTtlMs: 10_000 }
+  await withDoors(async doors => {
+    const { first, end } = await resumed(doors, await sessionOf(doors, 10_000))
+    assert.equal(first, 'welcome', 'it asks for no TTL, and so not for the default')
+    end()
+  }, limited(conditions))
+  const { puts, people } = limited(conditions)
+  puts.push(policy({ id: 'q', locks: ['b*'] }))
+  await withDoors(
+    async doors => {
+      const session = await sessionOf(doors, 10_000)
+      const { ask, end } = await resumed(doors, session)
+      assert.equal(await ask({ type: 'acquire', id: 1, name: 'a1' }), 'reply')
+      const path = `/v2/sessions/${session.split('.')[0]}/renew`
+      assert.equal((await doors.ask('POST', path, as({ session, body: { ttl_ms: 60_000 } }))).status, 200)
+      assert.equal(await ask({ type: 'renew', id: 2 }), 'reply')
+      assert.equal(await ask({ type: 'acquire', id: 3, name: 'a2' }), 'forbidden')
+      end()
     },
     { puts, people },
   )

@@ -8,7 +8,7 @@
 import type { HoldfastError, WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, ClientRequest, ServerMessage } from '@holdfast/protocol/frame'
 import { hello } from '@holdfast/protocol/frame-schemas'
-import { CONNECTION_REQUESTS_MAX, FRAME_MESSAGES_MAX, TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
+import { CONNECTION_REQUESTS_MAX, FRAME_MESSAGES_MAX } from '@holdfast/protocol/limits'
 import type { WebSocket } from 'ws'
 import type { Command } from '../../locks/model.ts'
 import type { Verdict } from '../../policies/port.ts'
@@ -72,7 +72,7 @@ export class Connection {
   #caller: Caller | null
   #state: State = 'waiting'
   #session = ''
-  /** Of the session, as far as it is known here: the longest that its renewals have asked for. */
+  /** Of the session, as far as it is known here: the longest that was asked for, or told by an answer. */
   #ttlMs = 0
   #early: unknown[] = []
   /** What comes while a decision is being fetched waits for it: requests are taken in their order. */
@@ -196,8 +196,7 @@ export class Connection {
     const ended = shutOut(this.#doors, caller)
     if (ended) return this.#reject(ended.wire)
     this.#caller = caller
-    const { trace } = this.#arrived
-    const asked = { request: message, trace, ttlMs: message.ttl_ms ?? TTL_MS_DEFAULT }
+    const asked = { request: message, trace: this.#arrived.trace, ttlMs: 0 }
     return whenKnown(messageRefusal(this.#doors, caller, asked), error => this.#begin(message, caller, error))
   }
 
@@ -351,6 +350,8 @@ export class Connection {
   answered(pending: Pending, answer: Answer): void {
     if (!this.#done(pending)) return
     const { request } = pending
+    // It may have been lengthened elsewhere.
+    if (answer.ok && 'confers' in answer) this.#ttlMs = Math.max(this.#ttlMs, answer.confers?.ttlMs ?? 0)
     const isSet = request.type === 'acquire_all'
     if (isSet || request.type === 'acquire') {
       const outcome = answer.ok ? 'granted' : answer.code

@@ -1,6 +1,7 @@
 /** Whether a message of a connection is permitted. */
 import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, ClientRequest } from '@holdfast/protocol/frame'
+import { TTL_MS_DEFAULT } from '@holdfast/protocol/limits'
 import type { Action } from '@holdfast/protocol/operation'
 import { type Decision, type Verdict, verdictOf } from '../../policies/port.ts'
 import { type Caller, instanceRefusal } from '../caller.ts'
@@ -14,7 +15,7 @@ import { deedOf as watchDeed } from './watches.ts'
 type Asked = {
   request: ClientRequest | ClientHello
   trace: string
-  /** Of the session, or asked for by the hello. */
+  /** Of the session; a hello says its own. */
   ttlMs: number
 }
 
@@ -38,9 +39,14 @@ export function mayStay(doors: Doors, caller: Caller): Verdict | Promise<Verdict
 
 function deedOf({ request, ttlMs }: Asked, lock: string | null): Deed {
   switch (request.type) {
-    case 'hello':
-      // To resume is to go on with what was opened.
-      return { action: request.session === undefined ? 'session.open' : 'session.renew', lock, ttlMs }
+    case 'hello': {
+      if (request.session === undefined)
+        return { action: 'session.open', lock, ttlMs: request.ttl_ms ?? TTL_MS_DEFAULT }
+      // To resume is to go on with what was opened: as a renewal, which asks for no other TTL if it names none.
+      const deed: Deed = { action: 'session.renew', lock }
+      if (request.ttl_ms !== undefined) deed.ttlMs = request.ttl_ms
+      return deed
+    }
     case 'watch':
       return watchDeed(request)
     case 'acquire':
