@@ -276,14 +276,9 @@ class Check {
     const { seq, hash: own } = this.#at
     if (seq >= 0) this.#checked.heads.push({ chain: this.#chain, seq, hash: own })
     for (const head of this.#known) {
-      if (head.chain === this.#chain && head.seq > seq)
-        this.#found(
-          'truncated',
-          seq,
-          seq < 0
-            ? `nothing of it is there, but ${head.seq} has been: it has been taken out`
-            : `it ends with ${seq}, but ${head.seq} has been there: the newest have been cut off`,
-        )
+      if (head.chain !== this.#chain || head.seq <= seq) continue
+      const what = seq < 0 ? 'nothing of it is there' : `it ends with ${seq}`
+      this.#found('truncated', seq, `${what}, but ${head.seq} has been there: the newest have been cut off`)
     }
   }
 
