@@ -266,6 +266,31 @@ test('policies grant own roles on patterns; a test of a policy says why; a page 
   })
 })
 
+test('a test of a policy says no where the server does: to freezes, to preemption, to keys that have ended', async () => {
+  await withServer(async server => {
+    const made = async (fields: object) =>
+      (await server.ask('POST', '/v2/credentials', { body: { name: 'k', roles: [], ...fields } })).body.credential
+    const says = async (subject: string, action: string, more: object = {}) =>
+      (await server.ask('POST', '/v2/policies/test', { body: { subject, action, lock: 'orders', ...more } })).body
+    const { subject } = await made({})
+    const policy = { subjects: [subject], roles: ['manager'], locks: ['orders'] }
+    await server.ask('PUT', '/v2/policies/p', { body: policy })
+    assert.equal((await says(subject, 'lock.freeze')).permitted, false, 'not all names that begin so')
+    await server.ask('PUT', '/v2/policies/p', { body: { ...policy, locks: ['orders*'] } })
+    assert.equal((await says(subject, 'lock.freeze')).permitted, true)
+    assert.equal((await says(subject, 'lock.acquire', { preempt: 'graceful' })).permitted, true)
+    const expires_at = new Date(Date.now() + 60_000).toISOString()
+    const writer = await made({ roles: ['writer'], expires_at })
+    assert.equal((await says(writer.subject, 'lock.acquire')).permitted, true)
+    const taken = await says(writer.subject, 'lock.acquire', { preempt: 'graceful' })
+    assert.deepEqual([taken.permitted, /lock\.preempt/.test(taken.why)], [false, true])
+    assert.equal((await says(writer.subject, 'lock.acquire', { at: expires_at })).permitted, false, 'expired by then')
+    await server.ask('POST', `/v2/credentials/${writer.id}/revoke`, { body: {} })
+    const revoked = await says(writer.subject, 'lock.acquire')
+    assert.deepEqual([revoked.permitted, revoked.looked_at], [false, []])
+  })
+})
+
 test('plans are for whoever runs the service to change, and for all to see', async () => {
   await withServer(async server => {
     const { key } = await team(server, 'red')

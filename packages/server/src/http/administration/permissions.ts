@@ -6,6 +6,7 @@ import * as permissions from '../../administration/permissions.ts'
 import { rootIdentity } from '../../auth/authenticator.ts'
 import type { Identity } from '../../auth/identity.ts'
 import { customRoleMisfit, policyMisfit } from '../../policies/fitness.ts'
+import type { Question } from '../../policies/port.ts'
 import { roleIdOf } from '../../policies/roles.ts'
 import type { PolicyRecord } from '../../registry/records.ts'
 import { answer, type Call, nowAt, route } from '../call.ts'
@@ -86,18 +87,28 @@ const testPolicy = route(v2.testPolicy, async call => {
   } = call.body
   const atMs = at === undefined ? nowAt(call) : Date.parse(at)
   if (Number.isNaN(atMs)) throw misfit('at', 'There is no such day or hour.')
-  const { permitted, why, policies, roles } = call.doors.administration.explain({
-    identity: identityOf(call, subject, groups),
+  const identity = identityOf(call, { subject, groups, atMs })
+  if (identity === null)
+    return answer(200, { permitted: false, why: 'Its key has been revoked, or has expired by then.', looked_at: [] })
+  const question: Question = {
+    identity,
     instance: call.caller.instance,
     action,
     lock,
     address,
     atMs,
+    // Only prefixes are frozen.
+    ...(action === 'lock.freeze' && lock !== null && { isPrefix: true }),
     ...(ttl_ms === undefined ? {} : { ttlMs: ttl_ms }),
     ...(priority === undefined ? {} : { priority }),
     ...(preempt === undefined ? {} : { preempt }),
     ...(labels === undefined ? {} : { labels }),
-  })
+  }
+  const { explain } = call.doors.administration
+  const asked = explain(question)
+  // To take a lock from others is a permission of its own.
+  const takes = asked.permitted && action === 'lock.acquire' && (preempt ?? 'never') !== 'never'
+  const { permitted, why, policies, roles } = takes ? explain({ ...question, action: 'lock.preempt' }) : asked
   const looked_at = [
     ...roles.map(({ role, permits, why: because }) => ({ policy: `role ${role}`, matches: permits, why: because })),
     ...policies.map(({ policy, permits, why: because }) => ({ policy, matches: permits, why: because })),
@@ -105,13 +116,15 @@ const testPolicy = route(v2.testPolicy, async call => {
   return answer(200, { permitted, why, looked_at })
 })
 
-/** Somebody as they would be known: with the groups and roles of their key, if it is one. */
-function identityOf(call: Pick<Call, 'caller' | 'doors'>, subject: string, groups: string[] | undefined): Identity {
+type Somebody = { subject: string; groups: string[] | undefined; atMs: number }
+
+/** Somebody as they would be known: with the groups and roles of their key, if it is one. null: they would not be, for no key of theirs is good then. */
+function identityOf(call: Pick<Call, 'caller' | 'doors'>, { subject, groups, atMs }: Somebody): Identity | null {
   if (subject === rootIdentity.subject) return rootIdentity
   const { instance } = call.caller
-  const key = recordsIn(call.doors.administration, 'credential', instance).find(
-    record => record.subject === subject && record.state === 'active',
-  )
+  const keys = recordsIn(call.doors.administration, 'credential', instance).filter(key => key.subject === subject)
+  const key = keys.find(({ state, expiresAtMs }) => state === 'active' && (expiresAtMs === null || expiresAtMs > atMs))
+  if (!key && keys.length > 0) return null
   return {
     subject,
     groups: groups ?? key?.groups ?? [],
