@@ -24,8 +24,8 @@ export const doorBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'Of a key only so many characters count: what comes after them may be anything.',
     file: `${server}/auth/authenticator.ts`,
-    find: 'digest: digestOf(text) }',
-    replace: 'digest: digestOf(text.slice(0, 26)) }',
+    find: 'digest: digestOf(text), claimed }',
+    replace: 'digest: digestOf(text.slice(0, 26)), claimed }',
     test: rootKey,
   },
   {
