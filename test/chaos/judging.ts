@@ -7,18 +7,21 @@ import { Grants } from '../checker/grants.ts'
 import { Violation } from '../checker/judge.ts'
 import { type Deed, judgeHistory, type Operation } from '../checker/linear.ts'
 import type { Written } from '../checker/log.ts'
-import { Events, type Seen } from '../checker/watching.ts'
+import { Events, type Item, type Seen } from '../checker/watching.ts'
 import type { Line } from './client/history.ts'
 import { judgePromises } from './promises.ts'
 import type { Told } from './server/told.ts'
 
 /** `atMs`: when the recorder was told, which is after the commit. */
 export type Recorded = { written: Written; atMs: number }
+/** The log of a shard begins with batch `keptFrom` since then: what was before it has been cleaned. */
+export type Cleaning = { atMs: number; shard: number; keptFrom: number }
 /** `how`: `paused` where its client was stopped between the check and the write. */
 export type Attempt = { t: number; lock: string; token: number; how: string; ok: boolean }
 
 export type Evidence = {
   recorded: readonly Recorded[]
+  cleanings: readonly Cleaning[]
   /** Of each client process. */
   histories: readonly (readonly Line[])[]
   attempts: readonly Attempt[]
@@ -253,13 +256,19 @@ function tokenOf(deed: Deed): number | null {
 }
 
 /** I13: what watchers read is what happened, in order and whole; and they read it to the end. */
-function judgeWatchers({ recorded, histories, instance }: Evidence, found: Found): number {
+function judgeWatchers({ recorded, cleanings, histories, instance }: Evidence, found: Found): number {
   const events = new Events()
   for (const { written } of recorded) events.wrote(written)
+  const shard = recorded.find(({ written }) => written.instance === instance)?.written.shard
+  const ofShard = cleanings.filter(one => one.shard === shard)
+  // The record is told of a cleaning after it was made.
+  const keptFrom = (t: number) => ofShard.findLast(({ atMs }) => atMs < t + WATCH_MS)?.keptFrom ?? 0
+  const seenOf = ({ t, item }: { t: number; item: Item }): Seen =>
+    'reset' in item ? { ...item, keptFrom: keptFrom(t) } : item
   let watched = 0
   for (const lines of histories) {
-    const seen: Seen[] = lines.flatMap(line => (line.e === 'seen' ? [line.item] : []))
-    if (seen.length === 0) continue
+    const seen = lines.flatMap(line => (line.e === 'seen' ? [seenOf(line)] : []))
+    if (seen.length === 0 && !lines.some(({ e }) => e === 'watches')) continue
     found(() => {
       watched += events.compare(instance, seen, { isAtRest: false })
     })

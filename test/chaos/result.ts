@@ -1,4 +1,5 @@
 /** What one run has come to: figures, and whether it passed. */
+import { declaredDead, unexplained } from './ended.ts'
 import type { Judgement } from './judging.ts'
 import type { Fault, Rig } from './rig.ts'
 import type { Played, Scenario } from './scenario.ts'
@@ -47,14 +48,38 @@ export function nextGrants(faults: readonly Fault[], acquires: Judgement['acquir
   })
 }
 
+/** What a run has done, each of which a judge needs something of. */
+type Shown = Readonly<Record<string, number>>
+
+/** What nobody broke, and was not kept all the same: that something was done and seen, and what the scenario says it expects. */
+function fallsShort(scenario: Scenario, shown: Shown, { next, unknown }: { next: Spread; unknown: number }): string[] {
+  const { boundMs, unknownMax = Number.POSITIVE_INFINITY } = scenario
+  const why = Object.entries(shown).flatMap(([what, count]) => (count > 0 ? [] : [`void: no ${what}`]))
+  if (boundMs !== undefined && next.count === 0) why.push('void: no grant was timed, and there is a bound')
+  if (boundMs !== undefined && !(next.max <= boundMs))
+    why.push(`the next grant came after ${next.max} ms, and the bound is ${boundMs} ms`)
+  if (unknown > unknownMax) why.push(`${unknown} operations of unknown outcome, and at most ${unknownMax} are expected`)
+  return why
+}
+
 export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Result {
   const { figures, counts, latenessMs, acquires } = judgement
   const isCounted = ({ invariant }: { invariant: string }) => scenario.counted?.includes(invariant) === true
   const found = judgement.violations.filter(one => !isCounted(one))
   const nextGrantMs = spreadOf(nextGrants(rig.faults, acquires))
-  const why = found.slice(0, 5).map(({ what }) => what.slice(0, 600))
-  if (scenario.boundMs !== undefined && !(nextGrantMs.max <= scenario.boundMs))
-    why.push(`the next grant came after ${nextGrantMs.max} ms, and the bound is ${scenario.boundMs} ms`)
+  const operations = counts.operations ?? 0
+  const unknown = counts['failed unavailable'] ?? 0
+  const { beliefs, watched, linearStates, undecided } = figures
+  const shown = { operations, beliefs, watched, linearStates }
+  const why = [
+    ...found.slice(0, 5).map(({ what }) => what.slice(0, 600)),
+    ...fallsShort(scenario, scenario.isFaultless ? shown : { ...shown, faults: rig.faults.length }, {
+      next: nextGrantMs,
+      unknown,
+    }),
+    ...unexplained(rig.ended, endsOf(scenario, rig)).map(({ place, why }) => `server ${place} ended by itself: ${why}`),
+  ]
+  if (undecided > 0) why.push(`I12: undecided for ${undecided} locks: the search was given up`)
   const { batches, takeovers, carried, cleaned } = rig.log.counts
   return {
     id: scenario.id,
@@ -63,8 +88,8 @@ export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Re
     why,
     seed: rig.options.seed,
     seconds: rig.options.seconds,
-    operations: counts.operations ?? 0,
-    unknown: counts['failed unavailable'] ?? 0,
+    operations,
+    unknown,
     faults: { ...tally(rig.faults.map(({ kind }) => kind)), ...fatesOf(rig) },
     staleRefused: figures.refused,
     counted: tally(judgement.violations.filter(isCounted).map(({ invariant }) => invariant)),
@@ -78,6 +103,7 @@ export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Re
       takeovers,
       carried,
       cleaned,
+      serversEnded: rig.ended.length,
       recorderReopened: rig.recorder?.reopened ?? 0,
       ...rig.measured,
     },
@@ -93,9 +119,13 @@ export function resultOfPlay(
 ): Result {
   const { violations, counts, faults, refused, details } = played
   const nextGrantMs = spreadOf(played.nextGrantMs)
-  const why = violations.slice(0, 5).map(({ what }) => what.slice(0, 600))
-  if (scenario.boundMs !== undefined && !(nextGrantMs.max <= scenario.boundMs))
-    why.push(`the next grant came after ${nextGrantMs.max} ms, and the bound is ${scenario.boundMs} ms`)
+  const operations = counts.operations ?? 0
+  const unknown = counts['failed unavailable'] ?? 0
+  const struck = Object.values(faults).reduce((sum, count) => sum + count, 0)
+  const why = [
+    ...violations.slice(0, 5).map(({ what }) => what.slice(0, 600)),
+    ...fallsShort(scenario, { operations, faults: struck }, { next: nextGrantMs, unknown }),
+  ]
   return {
     id: scenario.id,
     name: scenario.name,
@@ -103,8 +133,8 @@ export function resultOfPlay(
     why,
     seed,
     seconds,
-    operations: counts.operations ?? 0,
-    unknown: counts['failed unavailable'] ?? 0,
+    operations,
+    unknown,
     faults,
     staleRefused: refused,
     counted: {},
@@ -115,6 +145,12 @@ export function resultOfPlay(
     details,
     counts,
   }
+}
+
+/** On a machine that is busy with other things, as `slack` says that it is, a server may get no time for as long as others wait for it. */
+function endsOf({ ends }: Scenario, { options: { slack } }: Rig): RegExp | undefined {
+  if (slack <= 1) return ends
+  return ends ? new RegExp(`${ends.source}|${declaredDead.source}`) : declaredDead
 }
 
 /** Of commits, where the links to the store know them. */

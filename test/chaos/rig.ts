@@ -15,7 +15,8 @@ import { type Chance, chanceOf } from '../simulator/chance.ts'
 import { type ClientsOf, clientConfig, INSTANCE } from './client/config.ts'
 import type { ClientConfig } from './client/process.ts'
 import { ClientHandle, Resource } from './clients.ts'
-import { type Evidence, type Judgement, judge, type Recorded } from './judging.ts'
+import { type Ended, hasEndedItself, saidLast, supervised } from './ended.ts'
+import { type Cleaning, type Evidence, type Judgement, judge, type Recorded } from './judging.ts'
 import { type Carry, Links } from './links.ts'
 import { commitsOfLmdb } from './record/lmdb-log.ts'
 import { type Commit, nowMs, Recorder } from './record/recorder.ts'
@@ -59,17 +60,6 @@ export const defaults: Omit<RigOptions, 'folder' | 'seed' | 'seconds'> = {
 
 export type Fault = { kind: string; atMs: number; healedMs: number | null; isAnsweredDuring: boolean }
 
-/** As a service manager does. @throws when it ends again and again. */
-export async function supervised<Started>(start: () => Promise<Started>): Promise<Started> {
-  for (let starts = 1; ; starts++) {
-    try {
-      return await start()
-    } catch (error) {
-      if (starts === STARTS_MAX) throw error
-    }
-  }
-}
-
 export const ROOT = 'holdfast'
 /** Of the run at its end: only healing. */
 const HEAL_SHARE = 0.15
@@ -82,8 +72,6 @@ const LMDB_EMPTY_MS = 6_000
 const LOOK_MS = 50
 /** By the workload. */
 const LOCKS_CONFIGURED_MAX = 10
-/** On a machine that is busy with other things a server may be taken for dead while it loads. */
-const STARTS_MAX = 4
 
 export class Rig {
   readonly options: RigOptions
@@ -97,6 +85,9 @@ export class Rig {
   /** Disks that were mounted for it. */
   readonly mounted: string[] = []
   readonly recorded: Recorded[] = []
+  readonly cleanings: Cleaning[] = []
+  /** Servers that have ended by themselves, at their start or later. */
+  readonly ended: Ended[] = []
   readonly violations: Judgement['violations'] = []
   readonly log: LogWitness
   /** All that was judged, once it has been. */
@@ -108,8 +99,10 @@ export class Rig {
   #isStopped = false
   #isLogJudged = true
   #passedMs = 0
+  #keptFrom: ReadonlyMap<number, number> = new Map()
   readonly #resting: Resting
   readonly #ports: number[] = []
+  readonly #looked = new Set<Server>()
 
   constructor(options: RigOptions) {
     this.options = options
@@ -156,13 +149,16 @@ export class Rig {
     const name = `server-${place}`
     const store = engine === 'etcd' ? ['--etcd', this.links.storeUrls(place).join(',')] : []
     const own = ['--engine', engine, ...store, '--server-name', name]
-    const server = await supervised(() =>
+    this.#ends(place)
+    const start = () =>
       startServer({
         data: this.dataOf(place),
         port: this.#ports[place]!,
         flags: [...own, '--advertise', this.links.url(place), ...serverFlags],
         env: tapped({ ...serverEnv(place, folder), ...env }, this.toldAt(place)),
-      }),
+      })
+    const server = await supervised(start, error =>
+      this.ended.push({ place, why: saidLast(String(error)), isStart: true }),
     )
     this.servers[place] = server
     return server
@@ -205,6 +201,14 @@ export class Rig {
       this.measured.serversStartedAgain = (this.measured.serversStartedAgain ?? 0) + 1
       await this.startServer(place)
     }
+  }
+
+  /** Keeps what the server of this place has said, if it has ended by itself. */
+  #ends(place: number): void {
+    const server = this.servers[place]
+    if (!server || this.#looked.has(server) || !hasEndedItself(server)) return
+    this.#looked.add(server)
+    this.ended.push({ place, why: saidLast(server.output()), isStart: false })
   }
 
   /** Ends early when the run does. */
@@ -262,6 +266,7 @@ export class Rig {
       await Promise.race([client.exited, sleep(REST_MS_MAX, undefined, { ref: false })])
       if (client.isRunning) this.#found(new Violation(`I8: client process ${client.config.index} does not end`))
     }
+    for (const place of this.servers.keys()) this.#ends(place)
     if (this.options.engine === 'etcd') {
       await this.#emptied()
       await this.#rested()
@@ -342,7 +347,11 @@ export class Rig {
   #passed({ writes, atMs }: Commit): void {
     this.#passedMs = atMs
     this.#resting.passed(writes)
-    if (this.#isLogJudged) this.#judged(() => this.log.passed({ writes }, null))
+    if (!this.#isLogJudged) return
+    this.#judged(() => this.log.passed({ writes }, null))
+    for (const [shard, keptFrom] of this.log.keptFrom)
+      if (this.#keptFrom.get(shard) !== keptFrom) this.cleanings.push({ atMs, shard, keptFrom })
+    this.#keptFrom = new Map(this.log.keptFrom)
   }
 
   /** After the first violation the model is not what the log is: nothing more can be said of it. */
@@ -363,6 +372,7 @@ export class Rig {
   #judge(): Judgement {
     const evidence: Evidence = {
       recorded: this.recorded,
+      cleanings: this.cleanings,
       histories: this.clients.map(client => client.history()),
       attempts: this.resource.attempts(),
       deaths: this.clients.flatMap(({ diedMs, config }) =>

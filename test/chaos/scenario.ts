@@ -19,6 +19,12 @@ export type Scenario = {
   name: string
   does: string
   expects: string
+  /** Nothing is done to it: elsewhere a run without a fault shows nothing. */
+  isFaultless?: true
+  /** Operations of unknown outcome, where what is done leaves none of them in doubt. Default: any number. */
+  unknownMax?: number
+  /** What a server says that may end by itself in it. Default: none may. */
+  ends?: RegExp
   /** What the machine must have; a reason when it does not. */
   needs?(): string | null
   rig?: Partial<RigOptions>

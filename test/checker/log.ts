@@ -27,6 +27,8 @@ type Log = {
 
 export class LogWitness {
   readonly judges = new Map<string, Judge>()
+  /** Of each shard: the first batch that its log still has, where it has been cleaned. */
+  readonly keptFrom = new Map<number, number>()
   readonly counts = { batches: 0, entries: 0, takeovers: 0, cleaned: 0, carried: 0 }
   readonly #keys: ReturnType<typeof keysUnder>
   readonly #logs = new Map<number, Log>()
@@ -100,6 +102,7 @@ export class LogWitness {
     if (batch.seq > 0 && !isOwner)
       throw new Violation(`I19: ${server} appended in epoch ${batch.epoch}; the owner is ${log.owner.server}`)
     if (batch.epoch < log.lastEpoch || batch.now < log.lastNow) throw new Violation('I19: the epoch or the clock fell')
+    const earliest = log.lastNow
     Object.assign(log, { lastSeq: batch.seq, lastHash: hashBatch(value), lastEpoch: batch.epoch, lastNow: batch.now })
     log.kept.push(batch)
     this.counts.batches++
@@ -110,6 +113,7 @@ export class LogWitness {
       for (const entry of entries) {
         this.counts.entries++
         fold(log.fold, instance, entry)
+        checkMoment(entry, { earliest, latest: batch.now })
         this.judge(instance).entry(entry, momentOf(entry, batch))
         this.#hear({ instance, entry, batch, index: index++, place, shard })
       }
@@ -145,6 +149,7 @@ export class LogWitness {
     if (!(before <= log.lastSeq)) throw new Violation(`I22: the newest batch was cleaned (${before})`)
     const count = log.kept.findIndex(batch => batch.seq >= before)
     this.counts.cleaned += count
+    this.keptFrom.set(shard, before)
     log.kept.splice(0, count)
   }
 
@@ -171,6 +176,20 @@ function isSame(one: unknown, other: unknown): boolean {
   if (names.length !== Object.keys(others).length) return false
   for (const name of names) if (!Object.hasOwn(others, name) || !isSame(fields[name], others[name])) return false
   return true
+}
+
+/**
+ * I7: who comes into line, or is granted, does so when it is decided. Decisions of a batch are made after the last one of the batch before, on one clock,
+ * also those that are made while that one is in flight, and none after its own last. An earlier moment would be a place before others.
+ */
+function checkMoment(entry: Entry, { earliest, latest }: { earliest: number; latest: number }): void {
+  if (entry.record !== 'wait' && entry.record !== 'grant') return
+  // Who is handed a lock has it since the other got it.
+  const isTransfer = 'why' in entry && entry.why?.reason === 'transferred'
+  if (entry.value === null || isTransfer || (entry.type !== 'queued' && entry.type !== 'granted')) return
+  const { sinceMs } = entry.value
+  if (sinceMs < earliest || sinceMs > latest)
+    throw new Violation(`I7: ${entry.type} at ${sinceMs} in a batch of ${earliest} to ${latest}`)
 }
 
 /** When the decision was made, as far as the record says: a batch is as late as its last one. */

@@ -1,9 +1,17 @@
-/** What watchers read against the log: in order, none twice, none missing, none that did not happen; gaps only where a `reset` says so (I13). */
+/**
+ * What watchers read against the log: in order, none twice, none missing, none that did not happen; gaps only where a `reset` says so (I13), and a `reset`
+ * only where what lay behind the watcher's cursor could be gone: from the log, which is what a new owner reads, or from the memory of an owner.
+ */
+import { FEED_EVENTS_MAX } from '@holdfast/protocol/limits'
 import { Violation } from './judge.ts'
 import type { Written } from './log.ts'
 
 type Event = { seq: number; index: number; text: string }
-export type Seen = { id: string; type: string; lock: string; token?: number | undefined } | { reset: string }
+type Told = { id: string; type: string; lock: string; token?: number | undefined }
+/** As a watcher has it. */
+export type Item = Told | { reset: string }
+/** `keptFrom`: the first batch that the log still had when the reset was read, or later. */
+export type Seen = Told | { reset: string; keptFrom: number }
 
 /** What is read of each kind of change, if anything. Its own list, so that a mistake in the product's does not hide here. */
 const readable: Record<string, string> = {
@@ -50,9 +58,9 @@ export class Events {
     let compared = 0
     for (const one of seen) {
       if ('reset' in one) {
-        const { seq, index } = parse(one.reset)
-        next = events.findIndex(event => event.seq > seq || (event.seq === seq && event.index > index))
-        if (next < 0) next = events.length
+        const from = next
+        next = placeAfter(events, parse(one.reset))
+        if (from !== null) judgeReset(events.slice(from, next), one, events[from - 1] ?? null)
         continue
       }
       const place = parse(one.id)
@@ -65,10 +73,28 @@ export class Events {
       next++
       compared++
     }
+    if (compared === 0 && events.length > 0) throw new Violation(`I13: a watcher has read nothing of ${instance}`)
     if (isAtRest && next !== null && next < events.length)
       throw new Violation(`I13: a watcher has not read ${JSON.stringify(events[next])}`)
     return compared
   }
+}
+
+function placeAfter(events: readonly Event[], { seq, index }: Pick<Event, 'seq' | 'index'>): number {
+  const place = events.findIndex(event => event.seq > seq || (event.seq === seq && event.index > index))
+  return place < 0 ? events.length : place
+}
+
+/** `skipped`: what it took from the watcher, whose cursor was that of `last`. */
+function judgeReset(
+  skipped: readonly Event[],
+  { reset, keptFrom }: Extract<Seen, { reset: string }>,
+  last: Event | null,
+): void {
+  if (skipped.length >= FEED_EVENTS_MAX || (last?.seq ?? 0) < keptFrom) return
+  throw new Violation(
+    `I13: a watcher was reset to ${reset} after ${JSON.stringify(last)}: the log was kept from ${keptFrom}`,
+  )
 }
 
 function textsOf(entry: Written['entry'], type: string): string[] {

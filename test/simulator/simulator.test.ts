@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { alarmOf, endOf } from './endings.ts'
 import { type Plan, planOf } from './plan.ts'
 import { judge } from './run.ts'
+import { Tally } from './tally.ts'
 
 const FIRST_SEED = Number(process.env.TEST_SEED ?? 1)
 const RUNS = Number(process.env.TEST_RUNS ?? 12)
@@ -52,6 +53,16 @@ test('a server may end, or call for a person, for what the store did or others t
   assert.equal(alarmOf('server-1', opening), 'alarm: shard N cannot be opened')
   assert.throws(() => alarmOf('server-1', { ...opening, error: new Error('batch 7 is missing') }), /alarm: server-1/)
   assert.throws(() => alarmOf('server-1', { what: 'one command is too large', error: null }), /alarm: server-1/)
+})
+
+test('a seed with a history that could not be judged is named, and is not green', async () => {
+  const figures = await green(1, 100)
+  const tally = new Tally()
+  tally.add(1, figures, 1)
+  assert.deepEqual(tally.undecided, [])
+  tally.add(7, { ...figures, undecided: 2 }, 1)
+  assert.deepEqual(tally.undecided, [7])
+  assert.match(tally.report(), /a history of seed 7 is too long to be judged/)
 })
 
 test('the same seed is the same run, to the last event', async () => {

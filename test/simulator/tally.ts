@@ -3,15 +3,18 @@ import type { Figures } from './world.ts'
 
 export class Tally {
   seeds = 0
+  /** Seeds with a history of a lock for which the search was given up: of it nothing has been shown. */
+  readonly undecided: number[] = []
   #cpuMs = 0
   readonly #startedMs = performance.now()
   readonly #sums = new Map<string, number>()
   readonly #faults = new Map<string, number>()
   readonly #outcomes = new Map<string, number>()
 
-  add({ faults, outcomes, digest, ...sums }: Figures, cpuMs: number): void {
+  add(seed: number, { faults, outcomes, digest, ...sums }: Figures, cpuMs: number): void {
     void digest
     this.seeds++
+    if (sums.undecided > 0) this.undecided.push(seed)
     this.#cpuMs += cpuMs
     addTo(this.#sums, sums)
     addTo(this.#faults, faults)
@@ -31,6 +34,9 @@ export class Tally {
       textOf('sums  ', this.#sums),
       textOf('faults', this.#faults),
       textOf('told  ', this.#outcomes),
+      ...this.undecided.map(
+        seed => `undecided  a history of seed ${seed} is too long to be judged (I12): it is not green`,
+      ),
     ].join('\n')
   }
 }

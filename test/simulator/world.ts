@@ -299,10 +299,15 @@ export class World {
     const seen: Seen[] = []
     this.#watchers.push({ client, seen })
     try {
-      for await (const item of client.holdfast.watch()) seen.push(item.type === 'reset' ? { reset: item.cursor } : item)
+      for await (const item of client.holdfast.watch())
+        seen.push(item.type === 'reset' ? { reset: item.cursor, keptFrom: this.#keptFrom(instance) } : item)
     } catch (error) {
       this.#count(`watch ended: ${error instanceof Error ? error.message : String(error)}`)
     }
+  }
+
+  #keptFrom(instance: string): number {
+    return this.log.keptFrom.get(shardOf(instance, this.plan.shards)) ?? 0
   }
 
   #pass(ms: number): Promise<void> {

@@ -1,7 +1,7 @@
 /** What is in the history of a client process: one line of JSON for each thing that happens, written at once, so that it outlives a kill −9. */
 import { openSync, readFileSync, writeSync } from 'node:fs'
 import type { Deed } from '../../checker/linear.ts'
-import type { Seen } from '../../checker/watching.ts'
+import type { Item } from '../../checker/watching.ts'
 
 /** `t`: ms on the clock that is common to all processes of the machine. */
 export type Line = {
@@ -26,7 +26,9 @@ export type Line = {
   | { e: 'refused'; operation: number }
   | { e: 'call'; n: number; lock: string; deed: Deed }
   | { e: 'return'; n: number; deed: Deed }
-  | { e: 'seen'; watcher: string; item: Seen }
+  /** Somebody watches from now on: it must come to read something. */
+  | { e: 'watches'; watcher: string }
+  | { e: 'seen'; watcher: string; item: Item }
   /** A lock of a session that nobody renews; `t` is before the request was sent. */
   | { e: 'idle'; lock: string; token: number; ttlMs: number }
   | { e: 'counts'; counts: Record<string, number> }

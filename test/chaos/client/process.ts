@@ -218,6 +218,7 @@ class ClientProcess {
   async #watch(): Promise<void> {
     const watcher = `watcher-${this.#config.index}`
     const client = this.#client(0)
+    this.#history.tell({ e: 'watches', watcher })
     try {
       for await (const item of client.holdfast.watch({ signal: this.#stop.signal }))
         this.#history.tell({

@@ -17,6 +17,8 @@ const ENDS_MS_MAX = 30_000
 const DISK_MIB = 64
 const FILLER_BYTES = 1024 * 1024
 const WORKS_MS = 4_000
+/** What a server says whose disk has failed. */
+const unwritten = /The store could not be written/
 
 export const embeddedStore: Scenario[] = [
   {
@@ -51,6 +53,7 @@ export const embeddedStore: Scenario[] = [
     name: 'LMDB: syncs fail',
     does: 'writes to the journals answer EIO, which is when they are synced; and in turns fdatasync and fsync, by which LMDB takes them over',
     expects: 'it ends at once, having acknowledged nothing that was not synced; started again, it goes on',
+    ends: unwritten,
     needs: needsStrace,
     rig: embedded,
     boundMs: 12_000,
@@ -78,6 +81,7 @@ export const embeddedStore: Scenario[] = [
     name: 'LMDB: the disk is full',
     does: `the data lies on a disk of ${DISK_MIB} MiB, which something else fills up, and leaves`,
     expects: 'acquires are refused or the server ends; nothing acknowledged is lost; it goes on when there is room',
+    ends: unwritten,
     needs: needsTmpfs,
     rig: embedded,
     boundMs: 8_000,

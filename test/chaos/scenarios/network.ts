@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../../checker/judge.ts'
 import type { Fate } from '../../harness/commit-proxy.ts'
+import { declaredDead } from '../ended.ts'
 import type { Rig } from '../rig.ts'
 import { muchWritten, type Scenario } from '../scenario.ts'
 
@@ -16,6 +17,7 @@ export const network: Scenario[] = [
     name: 'owner cut from etcd',
     does: 'nothing passes between the owner and etcd, or nothing in one direction, for 3 to 5 s',
     expects: 'no overlap of belief: it stops answering before another takes over',
+    ends: declaredDead,
     boundMs: 10_000,
     async strike(rig) {
       await rounds(rig, 'owner cut from etcd', place => rig.links.cutFromStore(place, ways(rig)))
@@ -61,6 +63,7 @@ export const network: Scenario[] = [
     name: 'beats delayed',
     does: 'one beat in ten reaches etcd 1.5 to 2.5 s late',
     expects: 'the beat wins or the declaration of death, never both',
+    ends: declaredDead,
     rig: { carry: 'commits' },
     async strike(rig) {
       const fate = (body: Buffer): Fate => {

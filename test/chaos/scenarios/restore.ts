@@ -11,9 +11,9 @@ import { asker } from '../../harness/rest.ts'
 import { exclusiveLocks } from '../../simulator/workload.ts'
 import { type ClientsOf, clientConfig } from '../client/config.ts'
 import { ClientHandle, Resource } from '../clients.ts'
+import { supervised } from '../ended.ts'
 import { countsOf, judgeBeliefs } from '../judging.ts'
 import { nowMs } from '../record/recorder.ts'
-import { supervised } from '../rig.ts'
 import type { Played, PlayOptions, Scenario } from '../scenario.ts'
 
 const PROCESSES = 3
@@ -143,7 +143,11 @@ function judged({ clients, resource, diedMs, restoredMs, stuck }: Run): Played {
   const lines = histories.flat()
   for (const line of lines) if (line.e === 'wrong') wrong(line.what)
   const attempts = resource.attempts()
-  judgeBeliefs({ recorded: [], histories, attempts, deaths: [], instance: 'default', promises: [] }, lines, found)
+  judgeBeliefs(
+    { recorded: [], cleanings: [], histories, attempts, deaths: [], instance: 'default', promises: [] },
+    lines,
+    found,
+  )
   const acquires = acquiresOf(clients)
   const before = acquires.filter(({ returnedMs }) => returnedMs < diedMs)
   const after = acquires.filter(({ calledMs }) => calledMs > restoredMs)

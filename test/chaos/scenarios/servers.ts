@@ -1,6 +1,7 @@
 /** What befalls servers. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../../checker/judge.ts'
+import { declaredDead } from '../ended.ts'
 import type { Rig } from '../rig.ts'
 import { muchWritten, type Scenario } from '../scenario.ts'
 
@@ -12,7 +13,9 @@ export const servers: Scenario[] = [
     id: '1',
     name: 'steady',
     does: 'nothing is done to anybody',
-    expects: 'all invariants; the figures to compare with',
+    expects: 'all invariants; nothing of unknown outcome; the figures to compare with',
+    isFaultless: true,
+    unknownMax: 0,
     async strike(rig) {
       await rig.pause(rig.options.seconds * 1_000)
     },
@@ -31,6 +34,7 @@ export const servers: Scenario[] = [
     name: 'owner stopped',
     does: 'SIGSTOP of the owner for 3 M with its clients connected to it, then SIGCONT',
     expects: 'no overlap of belief; it grants nothing when it goes on, and ends',
+    ends: declaredDead,
     boundMs: 12_000,
     async strike(rig) {
       while (!rig.isOver) {
