@@ -117,4 +117,16 @@ export const engineBugs: readonly Bug[] = [
       name: 'a write that fails is the last: no retry, no unhandled rejection',
     },
   },
+  {
+    id: 'keys-dropped-that-just-came',
+    rules: ['A1'],
+    does: 'Old keys are dropped whether or not another rotation has come since it was seen that nothing is left under them: what was sealed meanwhile is lost.',
+    file: `${engine}/sealed/rotation.ts`,
+    find: 'checks: [{ key: places.current, modRevision: fence }],',
+    replace: 'checks: [],',
+    test: {
+      file: `${engine}/sealed/seals.test.ts`,
+      name: 'a key that came while others were being dropped is not dropped with them: what it seals still opens',
+    },
+  },
 ]

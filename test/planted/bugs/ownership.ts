@@ -282,4 +282,16 @@ export const ownershipBugs: readonly Bug[] = [
       name: 'a server leaves in good order: what is in flight, then the shard, then its own record',
     },
   },
+  {
+    id: 'tokens-of-a-backup-not-looked-at',
+    rules: ['O4', 'I2'],
+    does: 'A restore goes by what the owner record says alone: tokens that the backup itself has are given out again.',
+    file: 'packages/server/src/shards/restoring.ts',
+    find: 'Math.max(owner?.epoch ?? 0, Math.floor(lastNumber / NUMBERS_PER_EPOCH))',
+    replace: '(owner?.epoch ?? 0) + 0 * lastNumber',
+    test: {
+      file: 'packages/server/src/shards/restoring.test.ts',
+      name: 'tokens of the backup that are above what its owner record says are passed too',
+    },
+  },
 ]

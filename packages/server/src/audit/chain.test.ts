@@ -154,6 +154,26 @@ const rows: Row[] = [
     },
   },
   {
+    name: 'a segment is put there that nobody has written',
+    chain: 'shard 0',
+    kinds: ['moved'],
+    spoil(world) {
+      const line = segments(world)[1]!
+      put(world, auditKeys.segment(0, line.first + 1), world.engine.store.get(auditKeys.segment(0, line.first))!.value)
+      return line.first + 1
+    },
+  },
+  {
+    name: 'a segment is put behind the last that was written',
+    chain: 'shard 0',
+    kinds: ['moved'],
+    spoil(world) {
+      const line = segments(world).at(-1)!
+      put(world, auditKeys.segment(0, line.last + 7), world.engine.store.get(auditKeys.segment(0, line.first))!.value)
+      return line.last + 7
+    },
+  },
+  {
     name: 'a segment is cut',
     chain: 'shard 0',
     kinds: ['unreadable'],

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemClock } from '../clock.ts'
+import { decodeRecord } from '../engine/commit.ts'
 import { registryKeysUnder } from '../registry/store.ts'
 import { restart } from '../shards/testing.ts'
 import { Delivery, RETRY_MS_MAX, SENDING_RECORDS_MAX } from './delivery.ts'
@@ -147,6 +148,37 @@ test('only the owner of a shard sends its records', async () => {
   await world.clock.pass(3_000)
   assert.deepEqual(sink.taken, [])
   delivery.stop()
+})
+
+test('of two that send the same, one of which is held up at its cursor, neither puts it back', async () => {
+  const world = await startAudited()
+  const sink = new TestSink()
+  const [late, quick] = [deliver(world, sink), deliver(world, sink)]
+  await world.clock.pass(1_000)
+  const before = (await allRecords(world)).length
+  const place = auditKeys.cursor('test', 0)
+  const cursor = () => decodeRecord(world.engine.store.get(place)!.value) as { seq: number; n: number }
+  let isHeld = false
+  world.engine.hold(({ writes }) => {
+    const isFirst = !isHeld && writes.some(write => 'value' in write && write.key === place)
+    isHeld ||= isFirst
+    return isFirst
+  })
+  await cycles(world.server, 5)
+  await world.clock.pass(1_000)
+  await cycles(world.server, 5)
+  await world.clock.pass(1_000)
+  const moved = cursor()
+  assert.ok(isHeld && moved.seq > 0)
+  const taken = sink.taken.length
+  world.engine.letGo()
+  await world.clock.settle()
+  assert.deepEqual(cursor(), moved)
+  await world.clock.pass(5_000)
+  assert.deepEqual(cursor(), moved)
+  assert.equal(sink.taken.length, taken, 'nothing comes once more for it')
+  assert.deepEqual([...new Set(idsOf(sink.taken))], idsOf(await allRecords(world)).slice(before))
+  for (const { delivery } of [late, quick]) delivery.stop()
 })
 
 test('a sink is not away for a server whose shard has gone to another, nor when it has come back with nothing to send', async () => {

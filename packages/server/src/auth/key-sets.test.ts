@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { Authority } from '../../../../test/harness/certificates.ts'
 import { temporaryFolder } from '../../../../test/harness/process.ts'
@@ -241,4 +241,39 @@ test('keys behind an authority of their own, and a login, are fetched with both,
     secured.closeAllConnections()
     secured.close()
   }
+})
+
+/** Something happens when a signature has been found to be good, and before that is known to whoever asked. */
+function whileChecking(t: TestContext, act: () => Promise<void>): void {
+  const { subtle } = globalThis.crypto
+  const verify = subtle.verify.bind(subtle)
+  const restore = () => void Reflect.deleteProperty(subtle, 'verify')
+  subtle.verify = async (...asked: Parameters<typeof verify>) => {
+    const isGood = await verify(...asked)
+    restore()
+    await act()
+    return isGood
+  }
+  t.after(restore)
+}
+
+test('a token whose key is withdrawn while its signature is being checked is refused, and not remembered', async t => {
+  const { is } = open()
+  assert.equal(await is(await make()), 'valid', 'the keys are known')
+  const token = await make({ claims: { exp: issuer.clock.wallMs() / 1_000 + 86_400 } })
+  whileChecking(t, async () => {
+    issuer.keys = [await published(pairs.other, { kid: 'two' })]
+    await issuer.clock.pass(REFRESH_MS)
+    await until(async () => (await is(await make({ header: { kid: 'two' }, pair: pairs.other }))) === 'valid')
+  })
+  assert.equal(await is(token), 'refused')
+  assert.equal(await is(token), 'wrong')
+})
+
+test('a token whose time is over while its signature is being checked is refused', async t => {
+  const { is } = open()
+  assert.equal(await is(await make()), 'valid')
+  const token = await make({ claims: { sub: 'bob' } })
+  whileChecking(t, async () => issuer.clock.pause(630_000))
+  assert.equal(await is(token), 'refused')
 })

@@ -58,6 +58,39 @@ test('each closed hour of each instance is submitted once, by any number of serv
   assert.equal(sent.length, before + 2)
 })
 
+test('of two that spool at once, one of which is held up, neither puts the cursor back: no hour is submitted twice', async () => {
+  const sent: UsageRecord[] = []
+  const submit: Submit = async records => {
+    sent.push(...records)
+    return records.map(() => accepted)
+  }
+  const { clock, start, engine } = exporting(submit, instance('a', 'standard', 10))
+  const [late, quick] = [start(), start()]
+  await late.run()
+  const place = 'test/usage-export/cursor'
+  const cursor = () => Buffer.from(engine.store.get(place)!.value).toString()
+  clock.pause(HOUR_MS + 60_000)
+  let isHeld = false
+  engine.hold(({ writes }) => {
+    const isFirst = !isHeld && writes.some(write => 'value' in write && write.key === place)
+    isHeld ||= isFirst
+    return isFirst
+  })
+  const held = late.run()
+  await clock.settle()
+  assert.ok(isHeld)
+  await quick.run()
+  clock.pause(HOUR_MS)
+  await quick.run()
+  const moved = cursor()
+  engine.letGo()
+  await held
+  assert.equal(cursor(), moved)
+  await quick.run()
+  assert.deepEqual(sent.map(keyOf), [...new Set(sent.map(keyOf))])
+  assert.equal(sent.length, 2)
+})
+
 test('what was not accepted is sent again as it was, whatever has become of the instance; an hour without answer too', async () => {
   let fate: 'lost' | 'half' | 'all' = 'lost'
   const received: Received[] = []

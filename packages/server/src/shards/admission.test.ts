@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
 import type { Command, Refusal } from '../locks/model.ts'
-import { Admission } from './admission.ts'
+import { Admission, BUCKETS_IDLE_MAX } from './admission.ts'
 import { Arrival } from './callers.ts'
 import { Lanes } from './lanes.ts'
 import type { Terms } from './terms.ts'
@@ -115,6 +115,14 @@ test('buckets of very many instances are forgotten when they are full again, and
   assert.equal(admission.refusal('and more', show, 1_000), null)
   assert.equal(admission.refusal('0', show, 1_000), null)
   retryOf(admission.refusal('0', show, 1_000))
+})
+
+test('of BUCKETS_IDLE_MAX instances at the most a bucket is kept that has been full again', () => {
+  const admission = new Admission(() => rate(1, 1))
+  for (let index = 0; index < 3 * BUCKETS_IDLE_MAX; index++) {
+    assert.equal(admission.refusal(`${index}`, show, index * 1_000), null)
+    assert.ok(admission.size <= BUCKETS_IDLE_MAX)
+  }
 })
 
 const arrivalOf = (instance: string, lock: string) =>

@@ -29,7 +29,7 @@ const alwaysTaken: { readonly [Type in Command['type']]?: true } = {
 }
 
 /** Of how many instances the bucket is kept that have not asked for a while: it would be full by then. */
-const BUCKETS_IDLE_MAX = 10_000
+export const BUCKETS_IDLE_MAX = 10_000
 
 /** In thousandths of an operation and whole ms, so that nothing is ever rounded: n operations are n operations. */
 type Bucket = { milli: number; atMs: number }
@@ -42,6 +42,11 @@ export class Admission {
 
   constructor(termsOf: TermsOf) {
     this.#termsOf = termsOf
+  }
+
+  /** For tests: of how many instances a bucket is kept. */
+  get size(): number {
+    return this.#buckets.size
   }
 
   /** null: it may be asked. `unknown`: not here, or not yet. `nowMs` is monotonic. */

@@ -155,6 +155,34 @@ test('a cluster of MEMBERS_MAX servers is seen whole; of one with more that many
   assert.deepEqual(await seenWith(MEMBERS_MAX + 1), [MEMBERS_MAX])
 })
 
+test('servers that have gone are forgotten by those who watched them', async () => {
+  const engine = openMemory()
+  const place = (round: number) => keys.member(`s${round}`)
+  const write = (round: number, value: Uint8Array | null) => {
+    const key = place(round)
+    return engine.commit({ checks: [], writes: [value ? { key, value } : { key, delete: true }] })
+  }
+  const observer = new Observer({
+    engine,
+    clock: new FakeClock(),
+    keys,
+    shards: 1,
+    membership: { server: 'own', isWithinDeadline: () => true } as Membership,
+    telemetry: silentTelemetry,
+    seen: () => undefined,
+    fatal: assert.ifError,
+  })
+  for (let round = 0; round < 100; round++) {
+    const record = { server: `s${round}`, memberTtlMs: 2_000, address: '', startedAt: 0, beat: '' }
+    await write(round, Buffer.from(JSON.stringify(record)))
+    await observer.look()
+    assert.equal(observer.size, 1)
+    await write(round, null)
+  }
+  await observer.look()
+  assert.equal(observer.size, 0)
+})
+
 test('an owner takes a new epoch when fewer than NUMBERS_LEFT_MIN numbers are left', () => {
   const state = newState(3)
   const instance = new Instance('main', state, new Agenda(0))

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { openMemory } from '../engine/memory/memory.ts'
 import { decodeBatch } from './batch.ts'
-import { appended, batchesIn, isAppend, restart, startServer, TestEngine } from './testing.ts'
+import { ShardLog, SIZES_GONE_MAX } from './log.ts'
+import { silentTelemetry } from './telemetry.ts'
+import { appended, batchesIn, FakeClock, isAppend, keys, restart, startServer, TestEngine } from './testing.ts'
 
 /** A store to which every append that has passed comes once more, at once. */
 class RepeatingEngine extends TestEngine {
@@ -40,4 +43,33 @@ test('each batch of an owner names the one before it, and is of the epoch in for
     own.every(batch => batch.epoch === 2),
     true,
   )
+})
+
+test('sizes of batches that are gone are kept of SIZES_GONE_MAX at the most', async () => {
+  const engine = openMemory()
+  const gone = SIZES_GONE_MAX + 10
+  const put = async (key: string) => {
+    const result = await engine.commit({ checks: [], writes: [{ key, value: Buffer.from(key) }] })
+    assert.ok(result.ok)
+    return result.revision
+  }
+  const ownership = { epoch: 1, revision: await put(keys.owner(0)) }
+  const end = { seq: gone, revision: await put(keys.batch(0, gone)), hash: '' }
+  const sizes = Array.from({ length: gone + 1 }, (_, seq) => seq + 1)
+  const log = new ShardLog({
+    ...{ engine, clock: new FakeClock(), keys, shard: 0, telemetry: silentTelemetry },
+    end,
+    firstSeq: 0,
+    sizes,
+  })
+  const few = SIZES_GONE_MAX - 1
+  await log.append(Buffer.from('one'), ownership, { before: few })
+  assert.equal(log.sizes, gone + 2, 'not one by one')
+  await log.append(Buffer.from('two'), ownership, { before: gone })
+  assert.equal(log.sizes, 3)
+  assert.deepEqual(
+    [gone, gone + 1, gone + 2].map(seq => log.bytesOf(seq)),
+    [gone + 1, 3, 3],
+  )
+  assert.equal(log.bytes, gone + 1 + 3 + 3)
 })

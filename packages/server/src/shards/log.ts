@@ -42,7 +42,7 @@ export type LogOptions = {
 }
 
 /** Sizes of batches that are gone are dropped from the list once there are this many. */
-const SIZES_GONE_MAX = 65_536
+export const SIZES_GONE_MAX = 65_536
 
 export class ShardLog {
   #end: LogEnd
@@ -70,6 +70,11 @@ export class ShardLog {
   /** Of all batches that are kept. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** For tests: of how many batches a size is kept. */
+  get sizes(): number {
+    return this.#sizes.length
   }
 
   /** Of one batch that is kept. */

@@ -72,6 +72,11 @@ export class Observer {
     return this.#looking
   }
 
+  /** For tests: how many servers are remembered. */
+  get size(): number {
+    return this.#seen.size
+  }
+
   stop(): void {
     this.#isOver = true
     this.#cancelTimer?.()

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { IDEMPOTENCY_KEY_MS } from '@holdfast/protocol/limits'
 import { apply } from '../locks/apply.ts'
-import type { Command } from '../locks/model.ts'
+import type { Command, Entry, IdempotencyKey } from '../locks/model.ts'
 import { liveSession, newState } from '../locks/state.ts'
+import { wakeupsOf } from '../locks/wakeups.ts'
 import { Agenda } from './agenda.ts'
 import { Instance } from './instance.ts'
 import { ShardClock } from './shard-clock.ts'
@@ -231,6 +233,25 @@ test('sessions and waits that are long gone do not pile up until their time woul
   const submit = (command: Command) => command.type === 'expire_session' && due.push(command.session)
   takeAll(agenda, dayMs + 100, submit)
   assert.equal(due.length, 10, 'and those that are not gone are not forgotten')
+})
+
+test('a key is asked to be forgotten when its day is over and its session has ended, however long that lives', () => {
+  const state = newState(1)
+  const agenda = new Agenda(0)
+  const { timers } = new Instance('main', state, agenda)
+  const value = { number: 1, id: 's', ttlMs: 1, labels: null, isSingle: true, by: '', changes: 0, seenChanges: 0 }
+  apply(state, { type: 'session_opened', record: 'session', session: 's', value })
+  const key = { key: 'k', session: 's', digest: '', sinceMs: 0, lock: 'a', ticket: null } as unknown as IdempotencyKey
+  const entry: Entry = { type: 'remembered', record: 'key', key: 'k', value: key }
+  apply(state, entry)
+  for (const wakeup of wakeupsOf(entry)) timers.add(wakeup)
+  const due: Command[] = []
+  const submit = (command: Command) => void due.push(command)
+  for (let nowMs = 0; nowMs <= 3 * IDEMPOTENCY_KEY_MS; nowMs += IDEMPOTENCY_KEY_MS / 4) takeAll(agenda, nowMs, submit)
+  assert.deepEqual(due, [])
+  apply(state, { type: 'session_ended', record: 'session', session: 's', value: null })
+  takeAll(agenda, 3 * IDEMPOTENCY_KEY_MS + 2 * 60_000, submit)
+  assert.deepEqual(due, [{ type: 'forget_key', key: 'k', by: 'service' }])
 })
 
 test('only instances that have something due are looked at, once for each slot in which they have', () => {

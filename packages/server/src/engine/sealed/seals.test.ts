@@ -90,6 +90,20 @@ test('a wrong key, none, or a store in the clear: none of them opens, and nothin
   await close()
 })
 
+test('a sealed store whose record of the current key is gone is not given another one', async () => {
+  const { store, put, close } = await world()
+  await put('test/meta', 'meta')
+  store.commit({ checks: [], writes: [{ key: 'test/keys/current', delete: true }] })
+  const { revision } = store
+  await assert.rejects(openSealed(openMemory({ store }), sealing()), error => {
+    assert.ok(error instanceof SealBroken)
+    assert.match(error.message, /test\/keys\/current is not there/)
+    return true
+  })
+  assert.equal(store.revision, revision)
+  await close()
+})
+
 test('servers that start at the same time agree on one key', async () => {
   const store = new MemoryStore()
   const engines = await Promise.all(Array.from({ length: 5 }, () => openSealed(openMemory({ store }), sealing())))
@@ -188,6 +202,50 @@ test('re-encryption leaves nothing under an old key and drops it, but not before
   assert.deepEqual([only?.isCurrent, only?.values], [true, 304])
   assert.equal(text((await engine.read('test/r/7'))?.value), '7')
   assert.notEqual(dataKeyOf(raw('test/log/2')), old)
+  await close()
+})
+
+test('a key that came while others were being dropped is not dropped with them: what it seals still opens', async () => {
+  const { store, engine, open, put, raw, close } = await world()
+  const other = await open()
+  for (let count = 0; count < 20; count++) await put(`test/r/${count}`, String(count))
+  await engine.keyring.rotate()
+  const { id } = engine.keyring.current
+  // After the round in which nothing was left under an old key, and before it is known which keys there are.
+  const list = engine.keyring.list.bind(engine.keyring)
+  let came: string | null = null
+  engine.keyring.list = async () => {
+    if (
+      came === null &&
+      !store.list({ prefix: 'test/r/', limit: 100 }).pairs.some(({ value }) => dataKeyOf(value) !== id)
+    ) {
+      await other.keyring.refresh()
+      await other.keyring.rotate()
+      came = other.keyring.current.id
+      await put('test/r/7', 'written since', other)
+      assert.equal(dataKeyOf(raw('test/r/7')), came)
+    }
+    return list()
+  }
+  const done = await reencrypt({
+    store: engine,
+    root: 'test',
+    clock: systemClock,
+    signal: new AbortController().signal,
+    valuesPerSecond: 100_000,
+    progress: () => undefined,
+    resealing: () => 'anybody',
+    waitMs: 10_000,
+  })
+  assert.notEqual(came, null)
+  assert.ok(!done.dropped.includes(came!) && done.dropped.includes(id))
+  const fresh = await open()
+  assert.equal(fresh.keyring.current.id, came)
+  for (const through of [engine, fresh])
+    for (let count = 0; count < 20; count++) {
+      const pair = await through.read(`test/r/${count}`)
+      assert.equal(text(pair?.value), count === 7 ? 'written since' : String(count))
+    }
   await close()
 })
 
