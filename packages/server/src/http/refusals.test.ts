@@ -7,6 +7,7 @@ import { v1 } from '@holdfast/protocol/v1'
 import { v2 } from '@holdfast/protocol/v2'
 import { WebSocket } from 'ws'
 import { type Answer, ROOT_KEY, withServer } from '../testing.ts'
+import { refused } from './reply.ts'
 
 const operations: OperationFields[] = [...Object.values(v1), ...Object.values(v2)]
 const code = (answer: Answer) => [answer.status, answer.body?.errors?.[0].code]
@@ -29,6 +30,14 @@ test('a dry run is refused by every operation, and nothing has been done', async
     await server.ask('DELETE', '/v1/locks/kept', dry('mock'))
     assert.equal((await server.ask('GET', '/v1/locks/kept')).status, 200)
   })
+})
+
+test('a session that can remember no more requests is told what helps: waiting does not', () => {
+  const { message, ...rest } = refused({ ok: false, code: 'quota_exceeded', limit: 'session_requests', max: 10_000 })
+  assert.deepEqual(rest, { code: 'quota_exceeded', limit: 'session_requests', max: 10_000 })
+  assert.match(message, /10000 request ids.*waiting does not help.*[Oo]pen a new session/)
+  const other = refused({ ok: false, code: 'quota_exceeded', limit: 'sessions', max: 2 })
+  assert.equal(other.message, 'The limit of 2 on `sessions` has been reached.')
 })
 
 test('a dry run opens no WebSocket', async () => {

@@ -1,5 +1,6 @@
 /** The single map from what the core refuses to what the wire says. */
 import { type ErrorCode, errors, type HoldfastError, type WireError } from '@holdfast/protocol/errors'
+import { SESSION_REQUESTS_MAX } from '@holdfast/protocol/limits'
 import type { Cycle, Held, Refusal } from '../locks/model.ts'
 import { timestamp } from './views.ts'
 
@@ -39,7 +40,8 @@ function errorOf(refusal: Refusal): WireError {
     case 'quota_exceeded':
       return {
         code: 'quota_exceeded',
-        message: `The limit of ${refusal.max} on \`${refusal.limit}\` has been reached.`,
+        message:
+          quotaMessages[refusal.limit] ?? `The limit of ${refusal.max} on \`${refusal.limit}\` has been reached.`,
         limit: refusal.limit,
         max: refusal.max,
       }
@@ -66,6 +68,11 @@ function errorOf(refusal: Refusal): WireError {
     case 'invalid_request':
       return { code: 'invalid_request', message: refusal.message, target: targetOf(refusal.field) }
   }
+}
+
+/** Of limits that no waiting helps with: what does. */
+const quotaMessages: { readonly [limit: string]: string } = {
+  session_requests: `The session remembers ${SESSION_REQUESTS_MAX} request ids, which is the limit, and forgets none while it lives: waiting does not help. What it holds can still be released. Open a new session and close this one; a WebSocket client says \`settled\`.`,
 }
 
 const disabledMessage = 'The instance is disabled: what is held can be kept and released, and nothing new is to be had.'

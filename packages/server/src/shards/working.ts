@@ -133,8 +133,8 @@ export function lastNumberIn({ states, numbersFrom }: Working): number {
   return last
 }
 
-/** How often it is looked at which instances rest. One that was not used from one look to the next does. */
-export const REST_MS = 10 * 60 * 1000
+/** How often it is looked at which instances rest. One that was not used from one look to the next does: who asks late how a grant ended has an hour. */
+export const REST_MS = 60 * 60 * 1000
 
 /**
  * Gives back what instances take that rest: of one that has no record in the log everything, of the others what is kept as a courtesy. Memory grows
