@@ -9,7 +9,7 @@ import { FakeClock, TestEngine } from '../shards/testing.ts'
 import { Exporter, RECORDS_PER_SUBMISSION_MAX } from './exporter.ts'
 import { ANSWER_BYTES_MAX, submitTo } from './metering-service.ts'
 import { type Outcome, RefusedWhole, type Submit, type UsageRecord } from './submission.ts'
-import { RETRY_MS_FIRST, RETRY_MS_MAX } from './submitting.ts'
+import { REFUSALS_MAX, RETRY_MS_FIRST, RETRY_MS_MAX } from './submitting.ts'
 import { instance, startMs } from './testing.ts'
 import { HOUR_MS } from './unit-hours.ts'
 
@@ -237,6 +237,34 @@ test('what is refused is said once, holds up no other, is kept, and tried again 
   clock.pause(RETRY_MS_MAX)
   await start().run()
   assert.deepEqual(sent, [['bad']], 'and then it is done')
+})
+
+test('what has been refused REFUSALS_MAX times, over two months, is submitted no more, is said to be, and is kept', async () => {
+  let asked = 0
+  const submit: Submit = async records => {
+    asked++
+    return records.map((): Outcome => ({ type: 'refused', why: '404 no_such_instance' }))
+  }
+  const { clock, registry, start, alarms, engine } = exporting(submit, instance('bad', 'premium', 1))
+  await start().run()
+  clock.pause(HOUR_MS + 60_000)
+  await start().run()
+  registry.put({ kind: 'instance', id: 'bad', value: null })
+  const from = clock.wallMs()
+  const lying = (place: string) => engine.store.list({ prefix: `test/usage-export/${place}/`, limit: 10 }).pairs
+  while (lying('aside').length > 0) {
+    clock.pause(RETRY_MS_FIRST)
+    await start().run()
+  }
+  assert.equal(asked, REFUSALS_MAX)
+  assert.equal(Math.round((clock.wallMs() - from) / (24 * HOUR_MS)), 62)
+  assert.equal(alarms.length, 2)
+  assert.match(alarms[1]!, /:bad::.*2030-01-01T00.*404 no_such_instance.*no more: bill it by hand/)
+  const [kept] = lying('given-up')
+  assert.match(Buffer.from(kept!.value).toString(), /"resource_instance_id":"[^"]*:bad::"/)
+  clock.pause(100 * 24 * HOUR_MS)
+  await start().run()
+  assert.equal(asked, REFUSALS_MAX)
 })
 
 test('a submission that is refused as a whole is halved until it is known for whose sake', async () => {

@@ -1,12 +1,13 @@
 /**
  * From the spool to the metering service. What was accepted leaves it; of the rest there are two kinds. What nobody has said anything definite about
  * (no answer, a service that fails, "too many requests") stays and goes with the next run. What was **refused** will be refused again, until a person
- * has mended what it is refused for: it is put aside, with one line in the log that says what to do, and tried again rarely. Nothing is ever dropped,
- * and no record waits for another.
+ * has mended what it is refused for: it is put aside, with one line in the log that says what to do, and tried again rarely. When it has been refused
+ * for two months its month has been billed: it is given up, with another line, and stays in the store for whoever bills it by hand. Nothing is ever
+ * dropped, and no record waits for another.
  *
  * A service may also refuse a submission as a whole because of one of its records. Then halves of it are submitted, until it is known which.
  */
-import type { Clock } from '../clock.ts'
+import type { Calendar, Clock } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord } from '../engine/commit.ts'
 import type { Engine, KeyValue, Write } from '../engine/engine.ts'
 import { type Outcome, RefusedWhole, type Submit, type UsageRecord } from './submission.ts'
@@ -15,6 +16,8 @@ import { HOUR_MS } from './unit-hours.ts'
 /** What was refused is tried again after an hour, then after twice as long each time, and at least once a day. */
 export const RETRY_MS_FIRST = HOUR_MS
 export const RETRY_MS_MAX = 24 * HOUR_MS
+/** Then it is given up: after 31 hours and 61 days. */
+export const REFUSALS_MAX = 67
 /** Submissions that fail one after another: the service is away. Fewer may be the fault of what is submitted, and do not hold up the others. */
 const FAILURES_MAX = 3
 const PAGE = 100
@@ -24,6 +27,7 @@ const TIME_DIGITS = 15
 export type SubmitterOptions = {
   engine: Engine
   clock: Clock
+  calendar: Calendar
   root: string
   submit: Submit
   alarm(what: string, error: unknown): void
@@ -49,13 +53,15 @@ export class Submitter {
   /** Rejects when the service or the store is away. */
   async run(): Promise<void> {
     await this.#submitUnder(this.#keys.spool, () => true)
-    const nowMs = this.#options.clock.wallMs()
-    await this.#submitUnder(this.#keys.aside, key => Number(key.slice(this.#keys.aside.length).split('-')[0]) <= nowMs)
+    const now = this.#options.calendar.now()
+    if (now === null) return
+    await this.#submitUnder(this.#keys.aside, key => Number(key.slice(this.#keys.aside.length).split('-')[0]) <= now)
   }
 
   get #keys() {
     const { root } = this.#options
-    return { spool: `${root}/usage-export/spool/`, aside: `${root}/usage-export/aside/` }
+    const under = `${root}/usage-export`
+    return { spool: `${under}/spool/`, aside: `${under}/aside/`, givenUp: `${under}/given-up/` }
   }
 
   async #submitUnder(prefix: string, isDue: (key: string) => boolean): Promise<void> {
@@ -99,10 +105,12 @@ export class Submitter {
       { ...lot, records: unknown },
       this.#aside(name, { ...lot, records: refused }),
     )
-    if (!isNoted || lot.refusals > 0) return
+    const isFirst = lot.refusals === 0
+    const isLast = lot.refusals + 1 === REFUSALS_MAX
+    if (!isNoted || !(isFirst || isLast)) return
     for (const [index, record] of lot.records.entries()) {
       const outcome = outcomes[index]
-      if (outcome?.type === 'refused') this.#options.alarm(sentenceOf(record, outcome.why), null)
+      if (outcome?.type === 'refused') this.#options.alarm(sentenceOf(record, outcome.why, isLast), null)
     }
   }
 
@@ -121,9 +129,12 @@ export class Submitter {
   /** Where what was refused goes, with when it is tried again as the first part of its key: what is due is listed first. */
   #aside(name: string, { records, refusals }: Lot): { key: string; value: Buffer } | null {
     if (records.length === 0) return null
+    const value = encodeRecord({ records, refusals: refusals + 1 })
+    if (refusals + 1 >= REFUSALS_MAX) return { key: `${this.#keys.givenUp}${name}`, value }
     const waitMs = Math.min(RETRY_MS_MAX, RETRY_MS_FIRST * 2 ** refusals)
-    const at = String(this.#options.clock.wallMs() + waitMs).padStart(TIME_DIGITS, '0')
-    return { key: `${this.#keys.aside}${at}-${name}`, value: encodeRecord({ records, refusals: refusals + 1 }) }
+    // While nobody knows what time it is nothing is tried again; then at once.
+    const at = String((this.#options.calendar.now() ?? 0) + waitMs).padStart(TIME_DIGITS, '0')
+    return { key: `${this.#keys.aside}${at}-${name}`, value }
   }
 
   /** What is left stays, what was refused goes aside, in one commit. False: somebody else was quicker; then it was submitted twice, which does no harm. */
@@ -163,8 +174,14 @@ function decodeLot({ value }: KeyValue): Lot {
   return { records, refusals }
 }
 
-function sentenceOf({ resource_instance_id, plan_id, start, measured_usage }: UsageRecord, why: string): string {
+function sentenceOf(record: UsageRecord, why: string, isGivenUp: boolean): string {
+  const { resource_instance_id, plan_id, start, measured_usage } = record
   const quantities = measured_usage.map(({ measure, quantity }) => `${quantity} ${measure}`).join(', ')
   const hour = new Date(start).toISOString()
-  return `the metering service refuses the usage of ${resource_instance_id} in the hour from ${hour} (${quantities} on the plan ${plan_id}): ${why}. The record is kept and tried again after an hour, then less often, at least once a day. See to it that the metering service knows this instance and this plan.`
+  return `the metering service refuses the usage of ${resource_instance_id} in the hour from ${hour} (${quantities} on the plan ${plan_id}): ${why}. ${isGivenUp ? GIVEN_UP : TRIED_AGAIN}`
 }
+
+const TRIED_AGAIN =
+  'The record is kept and tried again after an hour, then less often, at least once a day. See to it that the metering service knows this instance and this plan.'
+const GIVEN_UP =
+  'It has been refused for two months and is submitted no more: bill it by hand. It is kept in the store, under `usage-export/given-up/`.'
