@@ -63,7 +63,7 @@ export const shardBugs: readonly Bug[] = [
     rules: ['I17'],
     does: 'Every instance that was ever used takes memory for as long as its shard stays.',
     file: 'packages/server/src/shards/shard.ts',
-    find: 'giveBackResting(working)',
+    find: 'giveBackResting(working, clock.hrtimeMs())',
     replace: 'void giveBackResting',
     test: {
       file: 'packages/server/src/shards/resting.test.ts',

@@ -32,7 +32,6 @@ import {
   lastNumberIn,
   momentOf,
   openWorking,
-  REST_MS,
   tenantsOf,
   type Working,
   type WorkingOptions,
@@ -71,8 +70,6 @@ export class Shard {
   /** Random; with the count of batches it makes each id one that nobody else uses, at no cost for each. */
   readonly #nonce: string
   #batches = 0
-  /** When what rests was given back last. */
-  #restedMs = 0
   /** Turns are being committed, one after another. */
   #isBusy = false
   #isScheduled = false
@@ -379,9 +376,7 @@ export class Shard {
       due: (timers, slot) => timers.due(slot, nowMs, submitFor(timers)),
       frozen: timers => timers.thaw(at, submitFor(timers)),
     })
-    if (clock.hrtimeMs() - this.#restedMs < REST_MS) return
-    this.#restedMs = clock.hrtimeMs()
-    giveBackResting(working)
+    giveBackResting(working, clock.hrtimeMs())
   }
 
   #failTurns(): void {

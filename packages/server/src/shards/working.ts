@@ -33,6 +33,8 @@ export type Working = {
   storage: { readonly isFull: boolean }
   /** Bytes of the last batch, carried ones apart: how fast the log grows. */
   appendedBytes: number
+  /** When what rests was given back last. */
+  restedMs: number
   /** How it came about, for telemetry. */
   readonly recovered: { epoch: number; batches: number; entries: number; bytes: number; ms: number }
 }
@@ -99,6 +101,7 @@ export async function openWorking(options: WorkingOptions, ownership: Ownership)
     clock: shardClock,
     storage,
     appendedBytes: 0,
+    restedMs: options.clock.hrtimeMs(),
     recovered: { epoch: ownership.epoch, batches: sizes.length, entries, bytes, ms },
   }
   return working
@@ -141,7 +144,9 @@ export const REST_MS = 60 * 60 * 1000
  * with the instances that are used, never with those that were. What must outlive them is how far their numbers went: one number for the
  * whole shard says it, for those of an instance need only grow, and may leave some out.
  */
-export function giveBackResting(working: Working): void {
+export function giveBackResting(working: Working, nowMs: number): void {
+  if (nowMs - working.restedMs < REST_MS) return
+  working.restedMs = nowMs
   for (const instance of working.instances.values()) {
     if (!instance.isResting()) continue
     const { name, state } = instance
