@@ -69,6 +69,18 @@ export const serverBugs: readonly Bug[] = [
     test: { file: routingTest, name: 'what has no request id is asked again only if it surely was not taken' },
   },
   {
+    id: 'forced-end-asked-again',
+    rules: ['P15', 'I6'],
+    does: 'A forced end whose answer was lost is asked for again: it ends the grant of the next in line.',
+    file: 'packages/server/src/shards/repeat.ts',
+    find: "    case 'evict':\n      return true\n",
+    replace: "    case 'evict':\n    case 'force_release':\n      return true\n",
+    test: {
+      file: routingTest,
+      name: 'a forced end whose answer was lost is not asked for again: it would end the grant of the next in line',
+    },
+  },
+  {
     id: 'sent-taken-for-unsent',
     rules: ['P15'],
     does: 'What was sent over a connection that broke is said to have surely not been taken.',

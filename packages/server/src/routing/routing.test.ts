@@ -85,6 +85,29 @@ test('what has no request id is asked again only if it surely was not taken', as
   assert.equal(sent.answers, 1)
 })
 
+test('a forced end whose answer was lost is not asked for again: it would end the grant of the next in line', async () => {
+  const cluster = await Cluster.start(3)
+  const [first] = cluster.servers
+  const instance = cluster.instances(8).find(name => first!.shards.ownerUrl(name) === '2')!
+  const [holder, next] = [await first!.session(60_000, instance), await first!.session(60_000, instance)]
+  await first!.grant(holder, 'a', instance)
+  const waiting = first!.tell(first!.acquire(next, 'a', { waitMs: null }), { instance })
+  await cluster.pass(50)
+  cluster.hold(2)
+  const reason = 'it hangs'
+  const force = { type: 'force_release', by: 'ops', lock: 'a', token: null, reason, now: true } as const
+  const forced = first!.tell(force, { instance })
+  await cluster.settle()
+  cluster.cut()
+  await cluster.pass(200)
+  cluster.letGo(2)
+  await cluster.pass(2_000)
+  assert.equal(forced.failed?.code, 'unavailable')
+  assert.ok(waiting.answer?.ok && waiting.answer.type === 'granted')
+  const { token } = waiting.answer.grants[0]!
+  assert.ok((await first!.ask(first!.release(next, 'a', token), { instance })).ok, 'it holds it still')
+})
+
 test('a server that beats and that no other can reach loses its shards to them, and gets its share again when it can be reached', async () => {
   const cluster = await Cluster.start(3)
   const [apart, second, third] = cluster.servers.map(server => server.shards.server)
@@ -203,6 +226,44 @@ test('a server that leaves hands over at once: nothing fails, places and grants 
     assert.ok(asked.answer?.ok)
     assert.ok(heard.answer?.ok, 'who waited is next, wherever it waits')
   }
+})
+
+test('what a server that leaves has asked others for is answered before it is gone, and what others ask it for is not failed', async () => {
+  const cluster = await Cluster.start(3)
+  const [first, second, third] = cluster.servers
+  const elsewhere = cluster.instances(8).find(name => third!.shards.ownerUrl(name) === '0')!
+  const here = cluster.instances(8).find(name => first!.shards.ownerUrl(name) === '2')!
+  const sessions = await Promise.all([elsewhere, here].map(instance => second!.session(60_000, instance)))
+  // No request id: of what was under way when the server went nobody would know what came of it.
+  const unnamed = (session: string, lock: string) =>
+    ({ ...acquireOf(session, lock, { request: 1 }), request: null }) as Command
+  const locks = Array.from({ length: 5 }, (_, number) => `lock-${number}`)
+  // The store is slow for the one that is asked.
+  cluster.hold(0)
+  const byIt = locks.map(lock => third!.tell(unnamed(sessions[0]!, lock), { instance: elsewhere }))
+  const ofIt = locks.map(lock => first!.tell(unnamed(sessions[1]!, lock), { instance: here }))
+  await cluster.settle()
+  const closed = third!.shards.close()
+  let isClosed = false
+  closed.then(() => {
+    isClosed = true
+  })
+  const late = first!.tell(unnamed(sessions[1]!, 'late'), { instance: here })
+  await cluster.pass(500)
+  assert.equal(isClosed, false, 'it waits for what it has asked for')
+  const outcomes = (all: typeof byIt) => all.map(({ failed, answer }) => failed?.code ?? answer?.ok)
+  assert.deepEqual(
+    outcomes([...ofIt, late]),
+    [...locks, 'late'].map(() => true),
+    'others know that it goes',
+  )
+  cluster.letGo(0)
+  await cluster.pass(2_000)
+  await closed
+  assert.deepEqual(
+    outcomes(byIt),
+    locks.map(() => true),
+  )
 })
 
 test('who waits over REST without a key joins the line of the next owner, and leaves no place behind that is nobody’s', async () => {

@@ -111,9 +111,13 @@ export class Cluster {
     if (isApart) for (const end of [...node.ends]) end()
   }
 
-  /** Its appends wait, until it is killed. */
+  /** Its appends wait, until it is killed, or they are let go. */
   hold(index: number): void {
     this.#nodes[index]!.engine.hold(isAppend)
+  }
+
+  letGo(index: number): void {
+    this.#nodes[index]!.engine.letGo()
   }
 
   /** What becomes of the commits of this server. */
