@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
-import { registryKeysUnder } from '../registry/store.ts'
+import { hashLink, registryKeysUnder } from '../registry/store.ts'
 import { CLOCK_SLACK_MS } from './filter.ts'
 import { SCAN_BYTES_MAX } from './query.ts'
+import { recordsOfLink } from './record.ts'
 import { Budget } from './scanning.ts'
 import { type AuditWorld, allRecords, cycles, logOf, settled, startAudited } from './testing.ts'
 
@@ -270,4 +271,20 @@ test('who held it then: its holder, those who waited, and how it ended', async (
   )
   assert.deepEqual((await at(clock.wallMs())).holds, [])
   assert.deepEqual((await at(tookMs - 1)).holds, [])
+})
+
+test('links of one number, of which a restore has forgotten one, tell records of different ids', () => {
+  const did = { by: 'root', from: '', action: 'plan.change', target: 'plan/one', status: 200, reason: '', trace: '' }
+  const trail = {
+    seq: 7,
+    at: 0,
+    server: 's1',
+    prev: '',
+    deeds: [{ ...did, instance: null, outcome: 'success' as const }],
+  }
+  const ids = ['before', 'since'].map(
+    link => recordsOfLink({ ...trail, writes: [] }, hashLink(Buffer.from(link)))[0]?.record.id,
+  )
+  assert.notEqual(ids[0], ids[1])
+  for (const id of ids) assert.match(id ?? '', /^t-7-[0-9a-f]{8}-1$/)
 })

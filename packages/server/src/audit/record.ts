@@ -204,12 +204,19 @@ function requestOf(entry: Entry): string | undefined {
   return request === null || request === undefined ? undefined : String(saidRequest(request))
 }
 
-/** What a link of the administrative trail tells. */
+/** Of a link's hash: after a restore another link has the number of one that was forgotten, and whoever has got both must not take them for one. */
+const LINK_BYTES = 4
+
+/**
+ * What a link of the administrative trail tells.
+ * @param link its hash, base64url
+ */
 export function recordsOfLink(trail: Trail, link: string): Placed[] {
   const at = new Date(trail.at).toISOString()
+  const stem = `t-${trail.seq}-${Buffer.from(link, 'base64url').toString('hex', 0, LINK_BYTES)}`
   return trail.deeds.map((deed, index) => {
     const record: AuditRecord = {
-      id: `t-${trail.seq}-${index + 1}`,
+      id: `${stem}-${index + 1}`,
       at,
       action: deed.action,
       outcome: deed.outcome,

@@ -88,16 +88,21 @@ export function countKeysUnder(root: string, shard: number) {
   }
 }
 
-export type Cursor = { seq: number; server: string }
+/**
+ * All up to batch `seq` has been counted; and of the page behind it, which ends with batch `to`, what is of the groups below `groups`: one that counts for very many
+ * instances does not fit one commit.
+ */
+export type Cursor = { seq: number; server: string; ahead?: { to: number; groups: number } }
 
 export function encodeCursor(cursor: Cursor): Buffer {
   return encodeRecord(cursor)
 }
 
 export function decodeCursor(bytes: Uint8Array): Cursor {
-  const { seq, server } = decodeRecord(bytes)
+  const { seq, server, ahead } = decodeRecord(bytes)
   if (typeof seq !== 'number' || typeof server !== 'string') throw new Error('the cursor of the usage is damaged')
-  return { seq, server }
+  // Written by this code, under a check.
+  return ahead === undefined ? { seq, server } : { seq, server, ahead: ahead as Required<Cursor>['ahead'] }
 }
 
 export function encodeCounts(counts: Map<string, Counts>): Buffer {

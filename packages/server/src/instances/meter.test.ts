@@ -1,9 +1,11 @@
 /** Each batch of the log is counted exactly once, whatever happens to whoever counts it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { encodeEntry } from '../locks/encoding.ts'
+import { encodeBatch, GroupText } from '../shards/batch.ts'
 import { FakeClock, type Server, startServer, TestEngine } from '../shards/testing.ts'
 import { addCounts, type Counts, countKeysUnder, decodeCounts, GROUPS, groupOf } from './counts.ts'
-import { COUNTS_KEPT_MS, Meter } from './meter.ts'
+import { COUNTS_KEPT_MS, Meter, type MeterOptions, PART_BYTES_MAX } from './meter.ts'
 import { readFrom } from './testing.ts'
 import { HOUR_MS } from './unit-hours.ts'
 
@@ -15,9 +17,11 @@ function countedIn(engine: TestEngine, instance: string): { sum: Counts; hours: 
   return { sum: own.reduce(addCounts, {}), hours: own.length }
 }
 
-type Options = { engine: TestEngine; clock: FakeClock; epoch?: number; server?: string; alarms?: string[] }
+type Options = { engine: TestEngine; clock: FakeClock; epoch?: number; server?: string; alarms?: string[] } & Partial<
+  Pick<MeterOptions, 'read'>
+>
 
-function meterOf({ engine, clock, epoch = 1, server = 'one', alarms }: Options): Meter {
+function meterOf({ engine, clock, epoch = 1, server = 'one', alarms, read = readFrom(engine) }: Options): Meter {
   return new Meter({
     engine,
     clock,
@@ -25,7 +29,7 @@ function meterOf({ engine, clock, epoch = 1, server = 'one', alarms }: Options):
     root: 'test',
     server,
     owned: () => [{ shard: 0, epoch }],
-    read: readFrom(engine),
+    read,
     alarm: what => (alarms ? void alarms.push(what) : assert.fail(what)),
   })
 }
@@ -161,3 +165,77 @@ test('a page with very many instances is one commit that every store takes; the 
   const operations = engine.requests.map(({ checks, writes }) => checks.length + writes.length)
   assert.ok(Math.max(...operations) <= 3 * GROUPS + 2, `${Math.max(...operations)} operations`)
 })
+
+test('what does not fit one commit is counted in parts: whoever finishes it, each batch once', async () => {
+  const clock = new FakeClock()
+  const engine = new TestEngine()
+  const alarms: string[] = []
+  const names = Array.from({ length: 8_000 }, (_, index) => `${'i'.repeat(120)}${index}`)
+  const logged = [0, 1].map(seq => ({ seq, ...batchOf(seq, names) }))
+  const world = {
+    clock,
+    alarms,
+    read: async function* (_shard: number, from: number) {
+      yield logged.filter(({ seq }) => seq >= from)
+    },
+  }
+  const one = meterOf({ engine, ...world })
+  for (const { seq, written } of logged) one.logged({ shard: 0, seq, at: clock.wallMs(), written })
+  // It dies between two parts.
+  let parts = 0
+  engine.fate = () => {
+    if (++parts === 2) engine.kill()
+    return 'pass'
+  }
+  const flushed = one.flush().catch(() => undefined)
+  await clock.pass(100)
+  void flushed
+  assert.equal(parts, 2)
+  const granted = (of: TestEngine) => {
+    const sums = new Map(names.map(name => [name, 0]))
+    for (const { value } of of.store.list({ prefix: 'test/usage/0/', limit: 10_000 }).pairs)
+      for (const [name, { granted = 0 }] of decodeCounts(value))
+        if (sums.has(name)) sums.set(name, sums.get(name)! + granted)
+    return [...sums.values()]
+  }
+  const some = granted(engine).filter(count => count === 2).length
+  assert.ok(some > 0 && some < names.length, `${some} of the first part`)
+  // The next one hears of batch 2 only, and one that had heard of another page is told by the cursor which it was.
+  const next = new TestEngine(engine.store)
+  const two = meterOf({ engine: next, ...world, server: 'two', epoch: 2 })
+  logged.push({ seq: 2, ...batchOf(2, names) })
+  for (const { seq, written } of logged.slice(1)) two.logged({ shard: 0, seq, at: clock.wallMs(), written })
+  await two.flush()
+  assert.deepEqual([new Set(granted(next)), alarms], [new Set([3]), []])
+  const bytes = [...engine.requests, ...next.requests].map(({ writes }) =>
+    writes.reduce((sum, write) => sum + ('value' in write ? write.value.length : 0), 0),
+  )
+  assert.ok(Math.max(...bytes) > PART_BYTES_MAX / 2 && Math.max(...bytes) <= PART_BYTES_MAX, String(bytes))
+  // A page that was begun, and whose batches are gone, is said to be lost; what comes after it is counted.
+  const third = meterOf({ engine: next, ...world, server: 'three', epoch: 3 })
+  logged.push({ seq: 3, ...batchOf(3, names) })
+  for (const { seq, written } of logged.slice(3)) third.logged({ shard: 0, seq, at: clock.wallMs(), written })
+  parts = 0
+  next.fate = () => {
+    if (++parts === 2) next.kill()
+    return 'pass'
+  }
+  void third.flush().catch(() => undefined)
+  await clock.pass(100)
+  logged.length = 0
+  const last = new TestEngine(next.store)
+  const fourth = meterOf({ engine: last, ...world, server: 'four', epoch: 4 })
+  fourth.logged({ shard: 0, seq: 4, at: clock.wallMs(), written: batchOf(4, names).written })
+  await fourth.flush()
+  assert.deepEqual(alarms, ['batches 3 to 3 of shard 0 are gone and were not counted'])
+  assert.deepEqual(new Set(granted(last)), new Set([4, 5]))
+})
+
+function batchOf(seq: number, instances: readonly string[]) {
+  const entry = { type: 'granted', record: 'grant', lock: 'a', token: 1, value: null } as const
+  const entries = new GroupText()
+  for (const instance of instances) entries.add(instance, encodeEntry(entry))
+  const header = { id: `b-${seq}`, seq, epoch: 1, prev: '', now: 0, at: new FakeClock().wallMs(), live: 0 }
+  const bytes = encodeBatch(header, { carried: new GroupText(), entries })
+  return { bytes, written: instances.map(instance => ({ instance, entries: [entry] })) }
+}

@@ -10,7 +10,7 @@
  */
 import type { Calendar, Cancel, Clock } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
-import type { Check, Engine, Write } from '../engine/engine.ts'
+import { type Check, COMMIT_BYTES_MAX, type Engine, type Write } from '../engine/engine.ts'
 import { decodeBatch } from '../shards/batch.ts'
 import type { Logged } from '../shards/port.ts'
 import {
@@ -33,6 +33,8 @@ const FLUSH_MS = 10_000
 const CLOSE_MS_MAX = 2_000
 /** Batches that are folded from the log before they are written. */
 const READ_BATCHES = 1_024
+/** Of counts in one commit, beyond those of one group: half of what a store takes. */
+export const PART_BYTES_MAX = COMMIT_BYTES_MAX / 2
 /** Thirteen months: a year can be compared with the one before. */
 export const COUNTS_KEPT_MS = 400 * 24 * HOUR_MS
 
@@ -50,6 +52,12 @@ export type MeterOptions = {
   /** Something that must not be: a person should look. */
   alarm(what: string, error: unknown): void
 }
+
+type Sums = Map<string, Counts>
+type Range = { from: number; to: number }
+/** The cursor as it was read. */
+type Place = { seq: number; revision: number; ahead: Cursor['ahead'] | null }
+type Group = { check: Check; value: Buffer; old: Write | null }
 
 export class Meter {
   readonly #options: MeterOptions
@@ -129,12 +137,24 @@ export class Meter {
     for (;;) {
       const cursor = await this.#cursor(shard)
       const page = this.#nextPage(shard, cursor.seq)
-      if (page?.from === cursor.seq + 1) {
+      if (page?.from === cursor.seq + 1 && page.to === (cursor.ahead?.to ?? page.to)) {
         // Meanwhile the next ones are counted on a page of their own.
         this.#pages.get(shard)?.shift()
         if (!(await this.#write(shard, page, cursor))) this.#pages.get(shard)?.unshift(page)
-      } else if (!(await this.#readOn(shard, cursor, page?.from ?? Number.POSITIVE_INFINITY))) return
+      } else if (cursor.ahead) await this.#finish(shard, cursor, cursor.ahead.to)
+      else if (!(await this.#readOn(shard, cursor, page?.from ?? Number.POSITIVE_INFINITY))) return
     }
+  }
+
+  /** Counts the rest of a page that somebody else has counted in part: the very same one, from the log. */
+  async #finish(shard: number, cursor: Place, to: number): Promise<void> {
+    const from = cursor.seq + 1
+    const pages: Page[] = []
+    for await (const batch of this.#batches(shard, { from, end: to + 1 })) countBatch(pages, batch)
+    const [whole] = pages
+    const isWhole = pages.length === 1 && whole?.from === from && whole.to === to
+    if (!isWhole) this.#lost(shard, { from, to })
+    await this.#write(shard, isWhole ? whole : nothingOf({ from, to }), cursor)
   }
 
   /** The first page that is not counted yet, without what somebody else has counted. */
@@ -146,18 +166,13 @@ export class Meter {
   }
 
   /** Counts what nobody heard, up to `end`. Returns whether there is more to do. */
-  async #readOn(shard: number, before: { seq: number; revision: number }, end: number): Promise<boolean> {
+  async #readOn(shard: number, before: Place, end: number): Promise<boolean> {
     const pages: Page[] = []
     let count = 0
-    reading: for await (const batches of this.#options.read(shard, before.seq + 1)) {
-      for (const { seq, bytes } of batches) {
-        if (seq >= end) break reading
-        const { at, entries } = decodeBatch(bytes)
-        const written = entries.map(([instance, ...own]) => ({ instance, entries: own }))
-        // A gap was lost with its archive, which says so; counting goes on behind it.
-        countBatch(pages, { seq, at, written })
-        if (++count >= READ_BATCHES) break reading
-      }
+    for await (const batch of this.#batches(shard, { from: before.seq + 1, end })) {
+      // A gap was lost with its archive, which says so; counting goes on behind it.
+      countBatch(pages, batch)
+      if (++count >= READ_BATCHES) break
     }
     let cursor = before
     for (const page of pages) {
@@ -167,36 +182,82 @@ export class Meter {
     if (pages.length > 0) return true
     if (end === Number.POSITIVE_INFINITY) return false
     // Nothing is kept of what lies between: it cannot be counted any more.
-    const lost = { from: cursor.seq + 1, to: end - 1, hourMs: 0, counts: new Map<string, Counts>() }
-    this.#options.alarm(`batches ${lost.from} to ${lost.to} of shard ${shard} are gone and were not counted`, null)
-    await this.#write(shard, lost, cursor)
+    const range = { from: cursor.seq + 1, to: end - 1 }
+    this.#lost(shard, range)
+    await this.#write(shard, nothingOf(range), cursor)
     return true
   }
 
-  async #cursor(shard: number): Promise<{ seq: number; revision: number }> {
-    const { engine, root } = this.#options
-    const pair = await engine.read(countKeysUnder(root, shard).cursor)
-    return pair ? { seq: decodeCursor(pair.value).seq, revision: pair.modRevision } : { seq: -1, revision: 0 }
+  async *#batches(shard: number, { from, end }: { from: number; end: number }) {
+    for await (const batches of this.#options.read(shard, from))
+      for (const { seq, bytes } of batches) {
+        if (seq >= end) return
+        const { at, entries } = decodeBatch(bytes)
+        yield { seq, at, written: entries.map(([instance, ...own]) => ({ instance, entries: own })) }
+      }
   }
 
-  /** Adds the page to what is stored and moves the cursor behind it: both or neither. False: somebody else was quicker. */
-  async #write(shard: number, page: Page, cursor: { revision: number }): Promise<boolean> {
-    const { engine, clock, calendar, root, server, alarm } = this.#options
-    const keys = countKeysUnder(root, shard)
-    const next: Cursor = { seq: page.to, server }
-    const bytes = encodeCursor(next)
-    const checks: Check[] = [{ key: keys.cursor, modRevision: cursor.revision }]
-    const writes: Write[] = [{ key: keys.cursor, value: bytes }]
-    for (const [group, counts] of byGroup(page.counts)) {
-      const key = keys.hour(group, page.hourMs)
-      const pair = await engine.read(key)
-      checks.push({ key, modRevision: pair?.modRevision ?? 0 })
-      writes.push({ key, value: encodeCounts(merged(pair ? decodeCounts(pair.value) : new Map(), counts)) })
-      // With the first of an hour the oldest go. The hour itself is what the clock of some server said.
-      const oldestMs = Math.min(page.hourMs, calendar.now() ?? 0) - COUNTS_KEPT_MS
-      if (!pair && oldestMs > 0)
-        writes.push({ from: keys.hour(group, 0), to: keys.hour(group, oldestMs), delete: true })
+  #lost(shard: number, { from, to }: Range): void {
+    this.#options.alarm(`batches ${from} to ${to} of shard ${shard} are gone and were not counted`, null)
+  }
+
+  async #cursor(shard: number): Promise<Place> {
+    const { engine, root } = this.#options
+    const pair = await engine.read(countKeysUnder(root, shard).cursor)
+    if (!pair) return { seq: -1, revision: 0, ahead: null }
+    const { seq, ahead = null } = decodeCursor(pair.value)
+    return { seq, revision: pair.modRevision, ahead }
+  }
+
+  /** Adds the page to what is stored and moves the cursor behind it: both or neither, part by part. False: somebody else was quicker. */
+  async #write(shard: number, page: Page, cursor: Place): Promise<boolean> {
+    const { server } = this.#options
+    const groups = byGroup(page.counts)
+    const counted = cursor.ahead?.groups ?? 0
+    let part: Group[] = []
+    let bytes = 0
+    let { revision } = cursor
+    for (const [group, counts] of groups) {
+      if (group < counted) continue
+      const next = await this.#group(shard, page, { group, counts })
+      if (part.length > 0 && bytes + next.value.length > PART_BYTES_MAX) {
+        const ahead = { to: page.to, groups: group }
+        const known = await this.#commit(shard, { revision, cursor: { seq: cursor.seq, server, ahead }, part })
+        if (known === null) return false
+        revision = known
+        part = []
+        bytes = 0
+      }
+      part.push(next)
+      bytes += next.value.length
     }
+    return (await this.#commit(shard, { revision, cursor: { seq: page.to, server }, part })) !== null
+  }
+
+  /** What is stored of the group for that hour, and what it becomes. */
+  async #group(shard: number, { hourMs }: Page, { group, counts }: { group: number; counts: Sums }): Promise<Group> {
+    const { engine, root, calendar } = this.#options
+    const keys = countKeysUnder(root, shard)
+    const key = keys.hour(group, hourMs)
+    const pair = await engine.read(key)
+    const value = encodeCounts(merged(pair ? decodeCounts(pair.value) : new Map(), counts))
+    // With the first of an hour the oldest go. The hour itself is what the clock of some server said.
+    const oldestMs = Math.min(hourMs, calendar.now() ?? 0) - COUNTS_KEPT_MS
+    const old: Write = { from: keys.hour(group, 0), to: keys.hour(group, oldestMs), delete: true }
+    return { check: { key, modRevision: pair?.modRevision ?? 0 }, value, old: !pair && oldestMs > 0 ? old : null }
+  }
+
+  /** The revision of the cursor now; null: somebody else was quicker. */
+  async #commit(
+    shard: number,
+    { revision, cursor, part }: { revision: number; cursor: Cursor; part: readonly Group[] },
+  ): Promise<number | null> {
+    const { engine, clock, root, alarm } = this.#options
+    const { cursor: key } = countKeysUnder(root, shard)
+    const bytes = encodeCursor(cursor)
+    const checks: Check[] = [{ key, modRevision: revision }, ...part.map(({ check }) => check)]
+    const puts = part.map(({ check, value }) => ({ key: check.key, value }))
+    const writes: Write[] = [{ key, value: bytes }, ...puts, ...part.flatMap(({ old }) => old ?? [])]
     const known = await commitKnown({
       engine,
       clock,
@@ -208,21 +269,26 @@ export class Meter {
         alarm(`it is not known yet whether the counts of shard ${shard} were written`, error)
       },
     })
-    return known.ok
+    return known.ok ? known.revision : null
   }
 }
 
-function byGroup(counts: Map<string, Counts>): Map<number, Map<string, Counts>> {
-  const groups = new Map<number, Map<string, Counts>>()
+function nothingOf({ from, to }: Range): Page {
+  return { from, to, hourMs: 0, counts: new Map() }
+}
+
+/** In the order of the groups, whoever counts. */
+function byGroup(counts: Sums): [number, Sums][] {
+  const groups = new Map<number, Sums>()
   for (const [instance, own] of counts) {
     if (Object.keys(own).length === 0) continue
     const group = groupOf(instance)
     groups.set(group, (groups.get(group) ?? new Map()).set(instance, own))
   }
-  return groups
+  return [...groups].sort(([one], [other]) => one - other)
 }
 
-function merged(sums: Map<string, Counts>, more: Map<string, Counts>): Map<string, Counts> {
+function merged(sums: Sums, more: Sums): Sums {
   for (const [instance, counts] of more) sums.set(instance, addCounts(sums.get(instance) ?? {}, counts))
   return sums
 }
