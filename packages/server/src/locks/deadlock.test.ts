@@ -12,6 +12,8 @@ import {
 } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 
+import { CYCLE_STEPS_MAX, SEARCH_MAX } from './deadlock.ts'
+
 const by = 'test'
 const wait = { waitMs: null }
 
@@ -114,4 +116,40 @@ test('who holds sixteen locks at once does not nest them', () => {
   grantsOf(world.do(acquireOf(other, ['last'])))
   grantsOf(world.do(acquireOf(other, ['n-00'])))
   assert.deepEqual(world.reports, [], 'the seventeenth was in no order with the others')
+})
+
+/** Each holds a lock and waits for the next one's, the last for the first's: whoever closes the circle is answered. */
+function circle(size: number, readers = 1) {
+  const world = new World({ isJudged: false })
+  const holding = readers === 1 ? {} : { mode: 'shared' as const }
+  const sessions = Array.from({ length: size }, (_, index) => {
+    const all = Array.from({ length: readers }, () => world.open(1_000_000_000, `holder-${index}`))
+    for (const session of all) grantsOf(world.do(acquireOf(session, [claimOf(`l-${index}`, holding)])))
+    return all[0]!
+  })
+  return sessions
+    .map((session, index) => world.do(acquireOf(session, [`l-${(index + 1) % size}`], { waitMs: null })))
+    .at(-1)!
+}
+
+test('of a circle of more than CYCLE_STEPS_MAX the two ends are told, so that no line of waiters makes more than the log takes', () => {
+  const cycleOf = (size: number) => {
+    const reply = circle(size)
+    assert(reply.ok === false && reply.code === 'deadlock')
+    return reply.cycle.map(({ waiter, holder }) => `${waiter} ${holder}`)
+  }
+  const whole = cycleOf(CYCLE_STEPS_MAX)
+  assert.equal(whole.length, CYCLE_STEPS_MAX)
+  const ends = cycleOf(3_000)
+  assert.equal(ends.length, CYCLE_STEPS_MAX)
+  assert.deepEqual([ends[0], ends.at(-1)], ['holder-2999 holder-0', 'holder-2998 holder-2999'])
+  assert.equal(ends[CYCLE_STEPS_MAX / 2 - 1], 'holder-14 holder-15')
+})
+
+test('beyond SEARCH_MAX nobody is told what is not known: the wait goes on', () => {
+  const readers = 500
+  const size = SEARCH_MAX / readers
+  const few = circle(size / 4, readers)
+  assert(few.ok === false && few.code === 'deadlock')
+  assert.equal(circle(size + 1, readers).ok, 'queued')
 })

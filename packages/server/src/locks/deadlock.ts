@@ -26,7 +26,9 @@ import { isCompatible } from './queue.ts'
 import type { State } from './state.ts'
 
 /** Waiters and holders looked at for one command: a queue of the greatest length, several times over. Beyond it, timeouts must do. */
-const SEARCH_MAX = 50_000
+export const SEARCH_MAX = 50_000
+/** Of a circle that is spelled out: what is told of it is written to the log, and read by people. */
+export const CYCLE_STEPS_MAX = 32
 /** How many of the session's latest grants are looked at for lock order. */
 const ORDER_LOOKBACK = 16
 const ORDERS_MAX = 4_096
@@ -163,15 +165,18 @@ function holdsAnything(state: State, waiter: Waiter): boolean {
 
 function path(last: Step): Step[] {
   const steps: Step[] = []
-  for (let step: Step | null = last; step; step = step.from) steps.unshift(step)
-  return steps
+  for (let step: Step | null = last; step; step = step.from) steps.push(step)
+  return steps.reverse()
 }
 
+/** Of a long one, its two ends. */
 function describe(steps: Step[]): Cycle {
-  return steps.map(({ waiter, lock }, index) => {
+  const all = steps.map(({ waiter, lock }, index) => {
     const next = steps[(index + 1) % steps.length]!.waiter
     return { waiter: waiter.holder, task: waiter.task, lock, holder: next.holder }
   })
+  if (all.length <= CYCLE_STEPS_MAX) return all
+  return [...all.slice(0, CYCLE_STEPS_MAX / 2), ...all.slice(-CYCLE_STEPS_MAX / 2)]
 }
 
 /** Remembers in which order the task takes locks, and reports an order that contradicts an earlier one. */

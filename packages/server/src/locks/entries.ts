@@ -100,5 +100,5 @@ export type Memory = { session: string; request: RequestId; did: Remembered }
 /** `refusal`: its turn came, and the instance could not have it. */
 export type Gone = { waiter: Waiter; grants: Grant[] | null; refusal?: Refusal }
 
-/** `waiter` waits for `lock`, which `holder` holds or is before it in line for. */
+/** `waiter` waits for `lock`, which `holder` holds or is before it in line for. Of a long one its two ends: the step before the gap names a holder who is in none. */
 export type Cycle = { waiter: string; task: string; lock: string; holder: string }[]
