@@ -275,3 +275,23 @@ test('a forced release frees the lock at once when the holder says that it knows
   world.do({ type: 'renew', by, session: a, seenChanges: 1 })
   granted(told(world, ticket))
 })
+
+test('a release tells of what its own hand-over has taken from the session, so that it confers no time on that', () => {
+  const world = new World()
+  const [holder, other] = [world.open(15_000), world.open(60_000)]
+  const high = granted(world.do(acquireOf(holder, ['a'], { priority: 50 })))
+  granted(world.do(acquireOf(holder, ['b'])))
+  const next = queued(world.do(acquireOf(other, ['a', 'b'], { ...wait, priority: 10, preempt: 'immediate' })))
+  world.now += 13_000
+  const deadlineMs = world.state.sessions.get(holder)?.deadlineMs ?? 0
+  const reply = world.do(release(high))
+  // Whoever has not heard of that change believes that it holds `b` for a whole TTL more, and `b` is only kept for what was promised before.
+  assert(reply.ok === true && reply.type === 'released')
+  assert.equal(reply.confers?.changes, world.state.sessions.get(holder)?.record?.changes)
+  assert.deepEqual(
+    world.state.locks.get('b')?.delays.map(({ promiseUntilMs }) => promiseUntilMs),
+    [deadlineMs],
+  )
+  world.pass(2_100)
+  granted(told(world, next))
+})

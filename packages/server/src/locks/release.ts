@@ -4,7 +4,7 @@ import type { Draft } from './draft.ts'
 import { endGrant, giveUp, pump, pumpAll } from './grants.ts'
 import { memoryOf, remember } from './memory.ts'
 import type { Command, Grant, Reply, RequestId } from './model.ts'
-import { alreadySettled, isStillHeld, lost, recall, refuseFull, usedOtherwise } from './requests.ts'
+import { alreadySettled, confersNow, isStillHeld, lost, recall, refuseFull, usedOtherwise } from './requests.ts'
 import { endingOf, grantOf, liveSession, type SessionState } from './state.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
@@ -14,14 +14,13 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
   const session = liveSession(draft.state, command.session)
   if (!session) return lostWithSession(draft, command)
   draft.touches = command.session
-  const { ttlMs, changes } = session.record
   const did = recall(session, command.request)
   if (did === 'settled') return alreadySettled
   if (did?.did === 'release') {
     // What is entered more than once may have been left once.
     if (did.left === 0 && command.grants.some(named => isStillHeld(draft.state, command.session, named)))
       return usedOtherwise
-    return { ok: true, type: 'released', left: did.left, confers: { ttlMs, changes } }
+    return { ok: true, type: 'released', left: did.left, confers: confersNow(draft.state, command.session) }
   }
   if (did) return usedOtherwise
   const grants: Grant[] = []
@@ -41,7 +40,8 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
   if (full) return full
   const left = leaveAll(draft, session, grants, command)
   for (const grant of grants) pump(draft, grant.lock)
-  return { ok: true, type: 'released', left, confers: { ttlMs, changes } }
+  // Only now: who is served next may have taken another lock of this very session.
+  return { ok: true, type: 'released', left, confers: confersNow(draft.state, command.session) }
 }
 
 /** The session has ended, and its grants with it: as long as that is remembered the holder hears how. */

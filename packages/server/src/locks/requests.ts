@@ -52,6 +52,12 @@ export function settle(draft: Draft, id: string, settled: number | undefined): v
   draft.put({ type: 'settled', record: 'settled', session: id, value: settled })
 }
 
+/** What an answer gives to its session: to be read when all that the decision does has been done, for it confers time on what is held after that. */
+export function confersNow(state: State, id: string): { ttlMs: number; changes: number } {
+  const { ttlMs = 0, changes = 0 } = liveSession(state, id)?.record ?? {}
+  return { ttlMs, changes }
+}
+
 /** The answer that an acquire gives, at first and when repeated. */
 export function grantedReply(
   draft: { state: State; now: number },
@@ -59,13 +65,12 @@ export function grantedReply(
   grants: readonly Grant[],
   waitedMs: number,
 ): Reply & { ok: true } {
-  const session = liveSession(draft.state, id)
   return {
     ok: true,
     type: 'granted',
     session: id,
     grants: grants.map(grant => grantView(draft.state, grant, draft.now)),
-    confers: { ttlMs: session?.record.ttlMs ?? 0, changes: session?.record.changes ?? 0 },
+    confers: confersNow(draft.state, id),
     waitedMs: Math.max(0, Math.floor(waitedMs)),
   }
 }
