@@ -30,6 +30,18 @@ export class Agenda {
     else this.#slots.set(slot, new Set([timers]))
   }
 
+  /** They have nothing in that slot any more. */
+  remove(slot: number, timers: Timers): void {
+    const those = this.#slots.get(slot)
+    those?.delete(timers)
+    if (those?.size === 0) this.#slots.delete(slot)
+  }
+
+  /** In how many slots somebody has something. */
+  get count(): number {
+    return this.#slots.size
+  }
+
   setFrozen(timers: Timers, isFrozen: boolean): void {
     if (isFrozen) this.#frozen.add(timers)
     else this.#frozen.delete(timers)

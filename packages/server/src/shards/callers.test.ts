@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Command } from '../locks/model.ts'
 import { NotTaken } from './callers.ts'
-import { acquireOf, isAppend, startServer, tokenOf, type World } from './testing.ts'
+import { acquireOf, isAppend, startServer, TestEngine, tokenOf, type World } from './testing.ts'
 
 const single = (lock: string, waitMs: number, key: string | null = null): Command => ({
   ...(acquireOf('', lock, { request: 1, waitMs }) as Extract<Command, { type: 'acquire' }>),
@@ -220,4 +220,20 @@ test('a wait whose end was decided and never sent is told that this is unknown, 
   assert.ok(behind.failed instanceof NotTaken)
   assert.equal(heard.failed?.code, 'unavailable')
   assert.ok(!(heard.failed instanceof NotTaken))
+})
+
+test('of a wait that nobody could ask for again nothing stays in line when a shard is given up, also where it had only just arrived', async () => {
+  const world = await heldLock()
+  const ask = () => world.server.tell(single('a', 60_000), { keepsSessionAlive: true })
+  const inLine = ask()
+  await world.clock.settle()
+  // Not decided yet.
+  const [arrived, named] = [ask(), world.server.tell(single('a', 60_000, 'k'), { keepsSessionAlive: true })]
+  const closing = world.server.shards.close()
+  await world.clock.pass(500)
+  await closing
+  for (const heard of [inLine, arrived]) assert.ok(heard.failed instanceof NotTaken, heard.failed?.message)
+  assert.ok(named.failed)
+  const next = await startServer({ clock: world.clock, engine: new TestEngine(world.engine.store) })
+  assert.equal(await waitersOf(next, 'a'), 1, 'who can ask again by its key')
 })

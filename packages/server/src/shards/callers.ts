@@ -83,6 +83,11 @@ export class Arrival implements Submitted {
   }
 }
 
+/** Whether its wait is, or would be, one that nobody can ask for again at another owner. */
+export function isUnnamed(arrival: Arrival): boolean {
+  return arrival.keepsSessionAlive && !arrival.isDetached && !isRepeatable(arrival.command)
+}
+
 /** The open waits of one instance. */
 export class Callers {
   readonly #waiting = new Map<number, Arrival[]>()
@@ -127,8 +132,7 @@ export class Callers {
 
   /** Waits that nobody could ask for again at another owner: no request id and no key names them. */
   *unnamed(): Generator<Arrival> {
-    for (const [arrival] of this.#waiting.values())
-      if (arrival?.keepsSessionAlive && !arrival.isDetached && !isRepeatable(arrival.command)) yield arrival
+    for (const [arrival] of this.#waiting.values()) if (arrival && isUnnamed(arrival)) yield arrival
   }
 
   isKept(session: string): boolean {

@@ -49,6 +49,13 @@ export class Lanes {
     this.#tidy()
   }
 
+  /** Those that are meant; the others stay in their order. */
+  takeIf(isMeant: (arrival: Arrival) => boolean): Arrival[] {
+    const all = this.takeAll()
+    for (const arrival of all) if (!isMeant(arrival)) this.push(arrival)
+    return all.filter(isMeant)
+  }
+
   /** All of them, and none is left. */
   takeAll(): Arrival[] {
     const all = [...this.#lanes.values()].flatMap(({ arrivals, next }) => arrivals.slice(next))

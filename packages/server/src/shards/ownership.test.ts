@@ -5,6 +5,7 @@ import { DataDirectoryInUse } from './ownership.ts'
 import type { Processes } from './processes.ts'
 import { systemProcesses } from './processes.ts'
 import { shardOf } from './router.ts'
+import { STUCK_MS } from './shard.ts'
 import { batchesIn, isAppend, isBeat, keys, restart, startServer, TestEngine, tokenOf, type World } from './testing.ts'
 
 const ownerIn = ({ engine }: World) => JSON.parse(Buffer.from(engine.store.get(keys.owner(0))!.value).toString())
@@ -285,4 +286,26 @@ test('a takeover does not pass while the server it takes from has a member recor
   assert.equal(ownerIn(first).server, former)
   await first.clock.pass(4_000)
   await opening
+})
+
+test('while a shard that was dropped is read again its server goes on beating, however long that takes', async () => {
+  const { server, clock, engine } = await startServer()
+  await server.session()
+  const { list } = engine
+  engine.list = async options => {
+    if (options.prefix.includes('/log/')) await new Promise<void>(resolve => clock.after(3 * STUCK_MS, resolve))
+    return list(options)
+  }
+  let isRefused = false
+  engine.fate = request => {
+    if (!isAppend(request) || isRefused) return 'pass'
+    isRefused = true
+    return 'refuse'
+  }
+  server.tell({ type: 'open_session', by: 'test', ttlMs: 1_000, labels: null })
+  await clock.pass(STUCK_MS + 1_000)
+  const beats = () => engine.requests.filter(isBeat).length
+  const before = beats()
+  await clock.pass(STUCK_MS)
+  assert.ok(isRefused && beats() > before + 2, `${beats() - before} beats`)
 })

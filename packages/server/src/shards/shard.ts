@@ -14,7 +14,7 @@ import { Admission } from './admission.ts'
 import type { Gate } from './archive.ts'
 import { GroupText, HEADER_BYTES_MAX } from './batch.ts'
 import { raise, sealAnew } from './between-turns.ts'
-import { Arrival, NotTaken, refuseTooLarge, unknownOutcome } from './callers.ts'
+import { Arrival, isUnnamed, NotTaken, refuseTooLarge, unknownOutcome } from './callers.ts'
 import { commitTurn, publishTurn } from './committing.ts'
 import { Lanes } from './lanes.ts'
 import { moveOn } from './leaving.ts'
@@ -159,6 +159,7 @@ export class Shard {
   /** Answers nobody any more, lets the batch in flight become durable, and gives the shard up. */
   async close(): Promise<void> {
     this.#isLeaving = true
+    for (const arrival of this.#queue.takeIf(isUnnamed)) arrival.fail(new NotTaken())
     if (this.#working) await moveOn(this.#working.instances.values(), (...asked) => this.submit(...asked))
     this.#isClosing = true
     if (this.#isBusy) await new Promise<void>(resolve => this.#idle.push(resolve))
@@ -322,6 +323,8 @@ export class Shard {
     const { shard, telemetry, feed } = this.#options
     const working = this.#working
     this.#working = null
+    // Nothing is in flight any more. Reading a long log is no reason to send no beats.
+    this.#sinceMs = null
     working?.cleaner.stop()
     telemetry.dropped({ shard, reason: error instanceof Error ? error.name : 'unknown', error })
     if (working) for (const instance of working.instances.values()) instance.callers.failAll(unknownOutcome())

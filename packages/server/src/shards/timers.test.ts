@@ -235,6 +235,28 @@ test('sessions and waits that are long gone do not pile up until their time woul
   assert.equal(due.length, 10, 'and those that are not gone are not forgotten')
 })
 
+test('what is swept is off the agenda too, and an instance that was given back is on none', () => {
+  const agenda = new Agenda(0)
+  const dayMs = 24 * 60 * 60 * 1000
+  const instances = ['one', 'two'].map(name => new Instance(name, newState(1), agenda))
+  // Each in a slot of its own, and void: there is no such wait.
+  for (let number = 1; number <= 200_000; number++)
+    for (const { timers } of instances)
+      timers.add({ dueMs: dayMs + number * 50, command: { type: 'end_wait', ticket: number, by: '' } })
+  assert.ok(agenda.count < 70_000, `${agenda.count} slots`)
+  const [one, two] = instances
+  one!.timers.stop()
+  const due: string[] = []
+  const waiting = two!.timers.count
+  agenda.take(3 * dayMs, {
+    due: (timers, slot) => timers.due(slot, 3 * dayMs, () => due.push(timers.instance.name)),
+    frozen: () => undefined,
+  })
+  assert.deepEqual([due.length, new Set(due)], [waiting, new Set(['two'])])
+  two!.timers.stop()
+  assert.equal(agenda.count, 0)
+})
+
 test('a key is asked to be forgotten when its day is over and its session has ended, however long that lives', () => {
   const state = newState(1)
   const agenda = new Agenda(0)

@@ -76,8 +76,10 @@ export class Timers {
 
   /** Nothing is due any more. */
   stop(): void {
+    const gone = [this.#sessions, this.#wakeups]
     this.#sessions = new Wheel(this, this.#agenda)
     this.#wakeups = new Wheel(this, this.#agenda)
+    for (const wheel of gone) this.#leave(wheel)
   }
 
   /** Hands over what is due in a slot that has come. A session with an open wait of its own connection is alive. */
@@ -116,14 +118,24 @@ export class Timers {
     const wheel = new Wheel<SessionState>(this, this.#agenda)
     for (const session of this.instance.state.sessions.values())
       if (session.record) wheel.add(session.deadlineMs, session)
+    const before = this.#sessions
     this.#sessions = wheel
+    this.#leave(before)
   }
 
   #sweep(): void {
     const wheel = new Wheel<Wakeup>(this, this.#agenda)
     for (const wakeup of wakeups(this.instance.state)) wheel.add(wakeup.dueMs, wakeup)
+    const before = this.#wakeups
     this.#wakeups = wheel
     this.#swept = wheel.count
+    this.#leave(before)
+  }
+
+  /** What was only in a wheel that is dropped is taken off the agenda too: that may be due in a month. */
+  #leave(wheel: Wheel<unknown>): void {
+    for (const slot of wheel.slots())
+      if (!this.#sessions.has(slot) && !this.#wakeups.has(slot)) this.#agenda.remove(slot, this)
   }
 }
 
@@ -153,6 +165,14 @@ class Wheel<Item> {
       this.#agenda.add(slot, this.#timers)
     }
     this.count++
+  }
+
+  slots(): Iterable<number> {
+    return this.#slots.keys()
+  }
+
+  has(slot: number): boolean {
+    return this.#slots.has(slot)
   }
 
   take(slot: number): readonly Item[] {
