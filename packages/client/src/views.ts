@@ -84,7 +84,8 @@ export type LockEvent = {
 
 export type Freeze = { prefix: string; until: string; reason: string; by: string; frozenAt: string }
 
-export type EndedGrants = { ended: { name: string; token: number; holder: string }[] }
+/** `left`: how many more there were than one decision deals with. They follow at once; whoever must be sure looks again. */
+export type EndedGrants = { ended: { name: string; token: number; holder: string }[]; left?: number }
 
 export type Leader = { holder: string; sessionId: string; token: number; value?: string; since: string }
 

@@ -191,6 +191,12 @@ export const shownGrants = Type.Array(
 )
 export const endedGrants = s.closed({
   ended: Type.Array(s.closed({ name: s.lockName, token: s.token, holder: Type.String() })),
+  left: s.optional(
+    Type.Integer({
+      minimum: 1,
+      description: 'How many more there were: they follow at once, but are not yet done. Ask again to be sure.',
+    }),
+  ),
 })
 
 export const leader = s.closed({

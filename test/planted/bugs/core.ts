@@ -323,4 +323,28 @@ export const coreBugs: readonly Bug[] = [
       name: 'who waits for permits and named no limit waits under the one of now, whoever goes meanwhile',
     },
   },
+  {
+    id: 'confers-what-was-taken',
+    rules: ['S2', 'P14'],
+    does: 'A release confers time by what was known before it: also on what its own hand-over has taken from the session.',
+    file: `${locks}/release.ts`,
+    find: "  return { ok: true, type: 'released', left, confers: confersNow(draft.state, command.session) }",
+    replace:
+      "  return { ok: true, type: 'released', left, confers: { ttlMs: session.record.ttlMs, changes: session.record.seenChanges } }",
+    test: ending(
+      'a release tells of what its own hand-over has taken from the session, so that it confers no time on that',
+    ),
+  },
+  {
+    id: 'line-behind-what-there-is-not',
+    rules: ['I8'],
+    does: 'Whoever waits for more permits than a lowered limit leaves keeps its place, and all behind it wait for ever.',
+    file: `${locks}/grants.ts`,
+    find: 'const beyond = beyondLimit(draft.state, head)',
+    replace: 'const beyond = null as Refusal | null',
+    test: {
+      file: 'packages/server/src/locks/lines.test.ts',
+      name: 'who waits beyond a lowered limit is told when its turn comes, though nobody came to tell it before',
+    },
+  },
 ]

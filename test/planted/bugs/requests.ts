@@ -93,8 +93,9 @@ export const requestBugs: readonly Bug[] = [
     rules: ['P13', 'I9'],
     does: 'The same for a release.',
     file: `${locks}/release.ts`,
-    find: '  draft.touches = command.session\n  const { ttlMs, changes } = session.record\n',
-    replace: '  const { ttlMs, changes } = session.record\n',
+    find: "  draft.touches = command.session\n  const did = recall(session, command.request)\n  if (did === 'settled') return alreadySettled\n  if (did?.did === 'release') {",
+    replace:
+      "  const did = recall(session, command.request)\n  if (did === 'settled') return alreadySettled\n  if (did?.did === 'release') {",
     test: {
       file: 'packages/server/src/shards/promises.test.ts',
       name: 'a release asked for again keeps its session alive for as long as it confers',

@@ -354,4 +354,16 @@ export const shardBugs: readonly Bug[] = [
       name: 'a wait whose end was decided and never sent is told that this is unknown, as it still stands in line',
     },
   },
+  {
+    id: 'due-though-swept',
+    rules: ['memory'],
+    does: 'What was swept stays on the agenda until its time would have come, a month at the most, and keeps its instance.',
+    file: 'packages/server/src/shards/timers.ts',
+    find: 'if (!this.#sessions.has(slot) && !this.#wakeups.has(slot)) this.#agenda.remove(slot, this)',
+    replace: 'void slot',
+    test: {
+      file: timersTest,
+      name: 'what is swept is off the agenda too, and an instance that was given back is on none',
+    },
+  },
 ]

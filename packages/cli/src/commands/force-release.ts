@@ -27,6 +27,7 @@ export function define(program: Command): void {
       })
       if (options.json) return printJson(ended)
       for (const grant of ended.ended) note(`ended the grant of ${safe(grant.holder)} (token ${grant.token})`)
+      if (ended.left) note(`${ended.left} more are being ended; \`holdfast show\` says who still holds it`)
       if (ended.ended.length === 0) note('nobody held it')
     })
   withAccess(command)

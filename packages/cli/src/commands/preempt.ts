@@ -25,6 +25,7 @@ export function define(program: Command): void {
       })
       if (options.json) return printJson(told)
       for (const grant of told.ended) note(`told ${safe(grant.holder)} (token ${grant.token}) to go`)
+      if (told.left) note(`${told.left} more are being told`)
       if (told.ended.length === 0) note('nobody held it')
     })
   withAccess(command)

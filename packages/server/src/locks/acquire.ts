@@ -11,10 +11,9 @@ import {
 import { breakDeadlocks, breakDeadlocksBehind, noteOrder } from './deadlock.ts'
 import type { Draft } from './draft.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
-import type { Lock } from './lock.ts'
 import { remember } from './memory.ts'
 import type { Acquire, Claim, Held, Refusal, Reply, Session, Waiter, Why } from './model.ts'
-import { canGrantAtOnce, covers, limitOf, queuesWith, rankOf } from './queue.ts'
+import { canGrantAtOnce, covers, limitOf, misfitOf, queuesWith, rankOf } from './queue.ts'
 import { grantOverQuota, waitOverQuota } from './quota.ts'
 import {
   grantedReply,
@@ -125,31 +124,6 @@ function refusal(state: State, command: Acquire, rank: number): Refusal | null {
         return { ok: false, code: 'queue_full', limit: lock.config?.queueMax ?? QUEUE_WAITERS_MAX }
     }
   }
-  return null
-}
-
-/** A semaphore is not a read-write lock: what a name is, its configuration and its present users say. */
-export function misfitOf(lock: Lock | undefined, claim: Claim): Refusal | null {
-  const invalid = (field: string, message: string): Refusal => ({ ok: false, code: 'invalid_request', field, message })
-  const present =
-    lock?.grants[0]?.mode ??
-    lock?.delays[0]?.mode ??
-    lock?.queue[0]?.claims.find(other => other.lock === claim.lock)?.mode
-  if (claim.mode !== 'permits') {
-    if (present === 'permits' || lock?.config?.limit) {
-      return invalid('mode', `\`${claim.lock}\` is a semaphore: acquire it with \`mode: "permits"\`.`)
-    }
-    if (claim.permits === 1 && claim.limit === 0) return null
-    return invalid(claim.limit === 0 ? 'permits' : 'limit', 'Permits and their limit are for `mode: "permits"` only.')
-  }
-  if (present && present !== 'permits')
-    return invalid('mode', `\`${claim.lock}\` is in use as an ordinary lock, not as a semaphore.`)
-  const limit = limitOf(lock, claim)
-  if (limit < 1)
-    return invalid('limit', `\`${claim.lock}\` has no limit yet: name one with \`limit\`, or configure the lock.`)
-  if (claim.limit > 0 && claim.limit !== limit)
-    return invalid('limit', `The limit of \`${claim.lock}\` is ${limit}, not ${claim.limit}.`)
-  if (claim.permits > limit) return invalid('permits', `\`${claim.lock}\` has only ${limit} permits in all.`)
   return null
 }
 

@@ -112,9 +112,17 @@ function follow(draft: Draft, step: Step, followed: Set<Lock>): Waiter[] {
   const own = lock.grants.filter(grant => isOf(grant, step.waiter))
   const isForOthers = own.length > 0 && isCompatible(lock, claim, { grants: own, delays: none })
   if (!isForOthers) followed.add(lock)
-  for (const grant of lock.grants)
-    for (const wait of waitsOf(draft.state, grant)) if (!isForOthers || wait !== step.waiter) next.push(wait)
+  for (const holder of holdersOf(lock))
+    for (const wait of waitsOf(draft, holder)) if (!isForOthers || wait !== step.waiter) next.push(wait)
   return next
+}
+
+/** Each task once, however many permits it has. */
+function holdersOf({ grants }: Lock): Iterable<Task> {
+  if (grants.length <= 1) return grants
+  const tasks = new Map<string, Task>()
+  for (const grant of grants) tasks.set(`${grant.session}\n${grant.task}`, grant)
+  return tasks.values()
 }
 
 /** Takes away all who can be granted what they ask for once others of those who are taken away have gone on, until nobody more can. */
@@ -140,7 +148,10 @@ function isStuck(draft: Draft, { waiter, claim }: Asked, stuck: ReadonlySet<Wait
   draft.searched++
   if (before && stuck.has(before)) return true
   draft.searched += lock.grants.length
-  const grants = lock.grants.filter(grant => waitsOf(draft.state, grant).some(wait => stuck.has(wait)))
+  const stay = new Set<string>()
+  for (const holder of holdersOf(lock))
+    if (waitsOf(draft, holder).some(wait => stuck.has(wait))) stay.add(`${holder.session}\n${holder.task}`)
+  const grants = lock.grants.filter(({ session, task }) => stay.has(`${session}\n${task}`))
   return !isCompatible(lock, claim, { grants, delays: none })
 }
 
@@ -149,8 +160,9 @@ function waiterBefore(lock: Lock, waiter: Waiter): Waiter | undefined {
 }
 
 /** All that the task waits for. */
-function waitsOf(state: State, holder: Task): Waiter[] {
-  const waits = state.sessions.get(holder.session)?.waits ?? none
+function waitsOf(draft: Draft, holder: Task): Waiter[] {
+  const waits = draft.state.sessions.get(holder.session)?.waits ?? none
+  draft.searched += waits.length
   return waits.length === 0 ? none : waits.filter(wait => isOf(holder, wait))
 }
 

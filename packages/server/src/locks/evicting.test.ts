@@ -19,12 +19,10 @@ test('its grants end by force, so the next ones wait for what was promised; its 
   assert.equal(world.do(acquireOf(bob, ['y'])).ok, true)
   const ticket = queued(world.do(acquireOf(bob, ['x'], { waitMs: null })))
   queued(world.do(acquireOf(more, ['y'], { waitMs: null })))
-  assert.deepEqual(world.do({ type: 'evict', by: 'service', subject: 'ann', reason }), {
-    ok: true,
-    type: 'released',
-    left: 0,
-    confers: null,
-  })
+  // What follows is not done yet: whoever asks again hears that it is.
+  const left = () => world.do({ type: 'evict', by: 'service', subject: 'ann', reason })
+  assert.deepEqual(left(), { ok: true, type: 'released', left: 2, confers: null })
+  assert.deepEqual(left(), { ok: true, type: 'released', left: 0, confers: null })
   assert.equal(world.state.locks.get('y')?.queue.length, 0)
   assert.equal(world.state.locks.get('y')?.grants.length, 1)
   world.pass(4_999)
@@ -68,10 +66,17 @@ test('a subject with too much for one turn is evicted in several', () => {
   ] as const)
     for (let index = 0; index < 600; index++) world.do(acquireOf(owner, [`${prefix}${index}`]))
   const evict = { type: 'evict', by: 'service', subject: 'ann', reason } as const
-  const first = world.do(evict)
-  assert(first.ok === true && first.type === 'released')
-  assert.equal(first.left, 200)
-  const second = world.do(evict)
-  assert(second.ok === true && second.type === 'released')
-  assert.deepEqual([second.left, world.state.grantCount], [0, 0])
+  const left = () => {
+    const reply = world.do(evict)
+    assert(reply.ok === true && reply.type === 'released')
+    return [reply.left, world.state.grantCount]
+  }
+  assert.deepEqual(
+    [left(), left(), left()],
+    [
+      [1_200, 200],
+      [200, 0],
+      [0, 0],
+    ],
+  )
 })

@@ -28,7 +28,7 @@ import {
   writtenIn,
 } from './model.ts'
 import { giveNotices } from './preemption.ts'
-import { canGrantWaiter, freeSlots, limitOf, queuesWith } from './queue.ts'
+import { beyondLimit, canGrantWaiter, freeSlots, limitOf, queuesWith } from './queue.ts'
 import { turnOverQuota } from './quota.ts'
 import { liveSession, type State } from './state.ts'
 import { noteWhose } from './whose.ts'
@@ -225,12 +225,22 @@ const GRANTS_PER_DECISION = 64
 /** Grants the lock to whoever is next, as long as there is somebody it can be granted to. */
 export function pump(draft: Draft, name: string): void {
   const names = [name]
+  const refuse = (head: Waiter, refusal: Refusal, lock: string) => {
+    draft.granted += head.claims.length
+    giveUp(draft, head, { reason: refusal.code }, refusal)
+    for (const claim of head.claims) if (claim.lock !== lock) names.push(claim.lock)
+  }
   for (let next = names.pop(); next !== undefined; next = names.pop()) {
     const lock = draft.state.locks.get(next)
     for (let head = lock?.queue[0]; head; head = lock?.queue[0]) {
       if (draft.granted >= GRANTS_PER_DECISION) {
         draft.follow({ type: 'pump', lock: next, by: 'service' })
         break
+      }
+      const beyond = beyondLimit(draft.state, head)
+      if (beyond) {
+        refuse(head, beyond, next)
+        continue
       }
       if (isFrozen(draft.state, head)) break
       if (!canGrantWaiter(draft.state, head)) {
@@ -240,9 +250,7 @@ export function pump(draft: Draft, name: string): void {
       }
       const over = turnOverQuota(draft, head)
       if (over) {
-        draft.granted += head.claims.length
-        giveUp(draft, head, { reason: over.code }, over)
-        for (const claim of head.claims) if (claim.lock !== next) names.push(claim.lock)
+        refuse(head, over, next)
         continue
       }
       const gone = dequeue(draft, head, { reason: 'granted' })

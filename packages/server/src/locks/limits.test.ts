@@ -246,7 +246,10 @@ test('one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE
   const ended = decide(world.state, force, moment())
   assert.equal(ended.entries.filter(({ type }) => type === 'forced').length, ENDED_AT_ONCE)
   assert.equal(ended.followUps.length, 1)
-  world.do(force)
+  // It is said of those alone: the rest is not done yet.
+  assert.ok(ended.reply.ok === true && ended.reply.type === 'ended')
+  assert.deepEqual([ended.reply.grants.length, ended.reply.left], [ENDED_AT_ONCE, 1])
+  for (const follow of ended.followUps) world.do(follow)
   assert.equal(world.state.locks.get('ended'), undefined)
   hold('told', NOTICES_AT_ONCE + 1)
   const preempting = acquireOf(world.open(1e9), ['told'], { waitMs: null, priority: 9, preempt: 'graceful' })
@@ -256,6 +259,8 @@ test('one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE
   assert.ok(world.state.locks.get('told')?.grants.every(({ notice }) => notice !== null))
   hold('warned', NOTICES_AT_ONCE + 1)
   const operator: Command = { type: 'preempt', by, lock: 'warned', token: null, reason: 'r', graceMs: 1_000 }
-  const warned = decide(world.state, operator, moment()).entries
-  assert.equal(warned.filter(({ type }) => type === 'preempting').length, NOTICES_AT_ONCE)
+  const warned = decide(world.state, operator, moment())
+  assert.equal(warned.entries.filter(({ type }) => type === 'preempting').length, NOTICES_AT_ONCE)
+  assert.ok(warned.reply.ok === true && warned.reply.type === 'ended')
+  assert.deepEqual([warned.reply.grants.length, warned.reply.left], [NOTICES_AT_ONCE, 1])
 })

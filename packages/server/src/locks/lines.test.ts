@@ -3,7 +3,8 @@ import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { grantsOf, isGranted, queued, refused, releaseOf, told } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
-import type { Claim } from './model.ts'
+import { decide } from './decide.ts'
+import type { Claim, Command } from './model.ts'
 
 const wait = { waitMs: null }
 const shared = (lock: string) => claimOf(lock, { mode: 'shared' })
@@ -94,6 +95,28 @@ test('a limit that is lowered below what somebody waits for ends that wait, and 
   assert.equal(ended.message, '`s` has only 3 permits in all.', 'and nothing of a request that somebody cancelled')
   world.do(releaseOf(a, all))
   assert.deepEqual([isGranted(world, large), isGranted(world, small)], [false, true])
+})
+
+test('who waits beyond a lowered limit is told when its turn comes, though nobody came to tell it before', () => {
+  // The judge does not see what is decided beside it.
+  const world = new World({ isJudged: false })
+  const limited = (limit: number): Command => ({
+    ...{ type: 'configure', by: 'test', lock: 's', fields: { limit } },
+    ...{ replaces: true, ifVersion: null },
+  })
+  const [a, b, c, d] = [world.open(), world.open(), world.open(), world.open()]
+  world.do(limited(3))
+  const all = grantsOf(world.do(acquireOf(a, [permits('s', 3)])))
+  const small = queued(world.do(acquireOf(c, [permits('s', 1)], wait)))
+  const large = queued(world.do(acquireOf(b, [permits('s', 3), 'x'], wait)))
+  const behind = queued(world.do(acquireOf(d, ['x'], wait)))
+  // The owner ends right behind this batch: what it would have asked of itself next is never asked.
+  const { entries, followUps } = decide(world.state, limited(2), { now: world.now, at: 0 })
+  assert.ok(entries.length > 0 && followUps.length > 0)
+  world.do(releaseOf(a, all))
+  const ended = told(world, large)
+  assert.ok(ended?.ok === false && ended.code === 'invalid_request' && ended.field === 'permits')
+  assert.deepEqual([isGranted(world, small), isGranted(world, behind)], [true, true])
 })
 
 test('a line is as long as it may be also where whoever comes could share with the holders', () => {

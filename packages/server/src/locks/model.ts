@@ -366,7 +366,8 @@ export type Reply =
   | { ok: true; type: 'transferred'; token: number }
   | { ok: true; type: 'written'; value: Value }
   | { ok: true; type: 'configured'; isNew: boolean; lock: LockView }
-  | { ok: true; type: 'ended'; grants: { lock: string; token: number; holder: string }[] }
+  /** `left`: beyond these, whose turn comes. Not said of any of them yet: an owner may end before. */
+  | { ok: true; type: 'ended'; grants: { lock: string; token: number; holder: string }[]; left: number }
   | { ok: true; type: 'frozen'; freeze: Freeze }
   | { ok: true; type: 'lock'; lock: LockView }
   | { ok: true; type: 'locks'; locks: LockView[]; more: boolean }

@@ -2,11 +2,11 @@
 import { FREEZES_MAX, LABELS_MAX } from '@holdfast/protocol/limits'
 import { mergePatch } from '@holdfast/protocol/merge-patch'
 import { compilePattern, matches as matchesName } from '@holdfast/protocol/patterns'
-import { misfitOf } from './acquire.ts'
 import type { Draft } from './draft.ts'
 import { endDelay, endGrant, pump } from './grants.ts'
 import type { Lock } from './lock.ts'
 import type { Command, Config, IfVersion, Labels, Reply, Session } from './model.ts'
+import { beyondLimit } from './queue.ts'
 import { configOverQuota } from './quota.ts'
 import { grantOf, liveSession } from './state.ts'
 import { firstOf, heldView, lockView, waiterView } from './views.ts'
@@ -54,16 +54,13 @@ export function configure(draft: Draft, command: Of<'configure'>): Reply {
   return { ok: true, type: 'configured', isNew: before === null, lock: view }
 }
 
-/** Who waits for more permits than there are now would wait for ever, and all behind him. */
+/** Who waits for more permits than there are now is told so soon; if not, for an owner may end before that, when its turn comes. */
 function endWaitsBeyond(draft: Draft, name: string): void {
   const lock = draft.state.locks.get(name)
-  const limit = lock?.config?.limit
-  if (!limit) return
-  for (const { ticket, claims } of lock.queue) {
-    const claim = claims.find(other => other.lock === name)
-    // It named the limit that there was, or had it named for it.
-    const refusal = claim && claim.permits > limit ? misfitOf(lock, { ...claim, limit: 0 }) : null
-    if (refusal) draft.follow({ type: 'abandon', ticket, refusal, by: 'service' })
+  if (!lock?.config?.limit) return
+  for (const waiter of lock.queue) {
+    const refusal = beyondLimit(draft.state, waiter)
+    if (refusal) draft.follow({ type: 'abandon', ticket: waiter.ticket, refusal, by: 'service' })
   }
 }
 
@@ -125,20 +122,18 @@ export function forceRelease(draft: Draft, command: Of<'force_release'>): Reply 
   if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
   const grants = named ? [named] : [...lock.grants]
   const { by } = draft
+  const now = grants.splice(0, ENDED_AT_ONCE)
   // The rest in turns of their own: all that is said of so many would not fit a batch.
-  for (const { lock: name, token } of grants.slice(ENDED_AT_ONCE)) draft.follow({ ...command, lock: name, token, by })
-  for (const grant of grants.slice(0, ENDED_AT_ONCE)) {
+  for (const { lock: name, token } of grants) draft.follow({ ...command, lock: name, token, by })
+  for (const grant of now) {
     const promiseUntilMs = command.now ? 0 : (liveSession(draft.state, grant.session)?.deadlineMs ?? draft.now)
     // The operator's `now` means now: no lock-delay either.
     endGrant(draft, grant, { type: 'forced', reason: command.reason, isUnclean: !command.now, promiseUntilMs })
   }
   if (command.now) for (const delay of [...lock.delays]) endDelay(draft, delay, { now: true })
   pump(draft, command.lock)
-  return {
-    ok: true,
-    type: 'ended',
-    grants: grants.map(({ lock: name, token, holder }) => ({ lock: name, token, holder })),
-  }
+  const ended = now.map(({ lock: name, token, holder }) => ({ lock: name, token, holder }))
+  return { ok: true, type: 'ended', grants: ended, left: grants.length }
 }
 
 export function freeze(draft: Draft, command: Of<'freeze'>): Reply {
@@ -183,19 +178,20 @@ const EVICTED_AT_ONCE = 1_000
 
 /**
  * Whoever opened these sessions may do nothing any more. Its grants end by force, so that the next ones wait for what its clients have been
- * promised (SAFETY P14); the sessions themselves nobody can renew, and closing them would end that promise.
+ * promised (SAFETY P14); the sessions themselves nobody can renew, and closing them would end that promise. `left`: all that there was, as nothing of it has ended
+ * yet; whoever asks until nothing is left knows that it has, whatever became of an owner.
  */
 export function evict(draft: Draft, command: Of<'evict'>): Reply {
   const { by } = draft
   const { reason } = command
-  let left = -EVICTED_AT_ONCE
+  let left = 0
   for (const { record, grants, waits } of draft.state.sessions.values()) {
     if (!record || !isOpenedBy(record, command)) continue
-    for (const { ticket } of waits) if (left++ < 0) draft.follow({ type: 'abandon', ticket, by })
+    for (const { ticket } of waits) if (left++ < EVICTED_AT_ONCE) draft.follow({ type: 'abandon', ticket, by })
     for (const { lock, token } of grants)
-      if (left++ < 0) draft.follow({ type: 'force_release', lock, token, reason, now: false, by })
+      if (left++ < EVICTED_AT_ONCE) draft.follow({ type: 'force_release', lock, token, reason, now: false, by })
   }
-  return { ok: true, type: 'released', left: Math.max(0, left), confers: null }
+  return { ok: true, type: 'released', left, confers: null }
 }
 
 /** A session of before its key was noted may be any key's of its subject. */

@@ -176,13 +176,10 @@ export function preempt(draft: Draft, command: Extract<Command, { type: 'preempt
   const grants = command.token === null ? [...lock.grants] : named ? [named] : []
   if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
   const { by } = draft
-  for (const { lock: name, token } of grants.slice(NOTICES_AT_ONCE)) draft.follow({ ...command, lock: name, token, by })
-  for (const grant of grants.slice(0, NOTICES_AT_ONCE))
-    notify(draft, grant, { by, reason: command.reason, graceMs: command.graceMs })
+  const now = grants.splice(0, NOTICES_AT_ONCE)
+  for (const { lock: name, token } of grants) draft.follow({ ...command, lock: name, token, by })
+  for (const grant of now) notify(draft, grant, { by, reason: command.reason, graceMs: command.graceMs })
   pump(draft, command.lock)
-  return {
-    ok: true,
-    type: 'ended',
-    grants: grants.map(({ lock: name, token, holder }) => ({ lock: name, token, holder })),
-  }
+  const told = now.map(({ lock: name, token, holder }) => ({ lock: name, token, holder }))
+  return { ok: true, type: 'ended', grants: told, left: grants.length }
 }

@@ -9,7 +9,7 @@
  */
 import { AGEING_MS_PER_PRIORITY } from '@holdfast/protocol/limits'
 import type { Lock } from './lock.ts'
-import type { Claim, Delay, Grant, Waiter } from './model.ts'
+import type { Claim, Delay, Grant, Refusal, Waiter } from './model.ts'
 import type { State } from './state.ts'
 
 export function rankOf(now: number, priority: number): number {
@@ -88,4 +88,40 @@ export function canGrantWaiter(state: State, waiter: Waiter): boolean {
 /** How many wait for each of the waiter's locks, once it has come (1) or gone (-1). */
 export function queuesWith(state: State, waiter: Waiter, change: 1 | -1): number[] {
   return waiter.claims.map(({ lock }) => (state.locks.get(lock)?.queue.length ?? 0) + change)
+}
+
+/** A semaphore is not a read-write lock: what a name is, its configuration and its present users say. */
+export function misfitOf(lock: Lock | undefined, claim: Claim): Refusal | null {
+  const invalid = (field: string, message: string): Refusal => ({ ok: false, code: 'invalid_request', field, message })
+  const present =
+    lock?.grants[0]?.mode ??
+    lock?.delays[0]?.mode ??
+    lock?.queue[0]?.claims.find(other => other.lock === claim.lock)?.mode
+  if (claim.mode !== 'permits') {
+    if (present === 'permits' || lock?.config?.limit) {
+      return invalid('mode', `\`${claim.lock}\` is a semaphore: acquire it with \`mode: "permits"\`.`)
+    }
+    if (claim.permits === 1 && claim.limit === 0) return null
+    return invalid(claim.limit === 0 ? 'permits' : 'limit', 'Permits and their limit are for `mode: "permits"` only.')
+  }
+  if (present && present !== 'permits')
+    return invalid('mode', `\`${claim.lock}\` is in use as an ordinary lock, not as a semaphore.`)
+  const limit = limitOf(lock, claim)
+  if (limit < 1)
+    return invalid('limit', `\`${claim.lock}\` has no limit yet: name one with \`limit\`, or configure the lock.`)
+  if (claim.limit > 0 && claim.limit !== limit)
+    return invalid('limit', `The limit of \`${claim.lock}\` is ${limit}, not ${claim.limit}.`)
+  if (claim.permits > limit) return invalid('permits', `\`${claim.lock}\` has only ${limit} permits in all.`)
+  return null
+}
+
+/** What to tell who waits for more permits than a lock has, since its limit was lowered: it would wait for ever, and all behind it. */
+export function beyondLimit(state: State, { claims }: Pick<Waiter, 'claims'>): Refusal | null {
+  for (const claim of claims) {
+    const lock = state.locks.get(claim.lock)
+    const limit = lock?.config?.limit
+    // It named the limit that there was, or had it named for it.
+    if (limit && claim.permits > limit) return misfitOf(lock, { ...claim, limit: 0 })
+  }
+  return null
 }

@@ -12,5 +12,5 @@ export const forceRelease = route(v2.forceRelease, async call => {
     reason,
     now: now ?? false,
   } as const
-  return answer(200, wireEnded((await ask(call, command, 'ended')).grants))
+  return answer(200, wireEnded(await ask(call, command, 'ended')))
 })

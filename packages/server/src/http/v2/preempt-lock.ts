@@ -7,5 +7,5 @@ export const preemptLock = route(v2.preemptLock, async call => {
   const { reason, token, grace_ms } = call.body
   const how = { token: token ?? null, reason, graceMs: grace_ms ?? GRACE_MS_DEFAULT }
   const command = { ...askerOf(call), type: 'preempt', lock: call.params.name, ...how } as const
-  return answer(200, wireEnded((await ask(call, command, 'ended')).grants))
+  return answer(200, wireEnded(await ask(call, command, 'ended')))
 })
