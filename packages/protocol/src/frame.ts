@@ -52,7 +52,7 @@ type RequestBase = { id: number; settled?: number }
 
 export type ClientHello = {
   type: 'hello'
-  /** `Bearer <api key>`, for those (browsers) that cannot set the header of the upgrade. */
+  /** `Bearer <api key>`, for those (browsers) that cannot set the header of the upgrade. It counts before that header and a client certificate. */
   authorization?: string
   /** As the header `Holdfast-Instance`, for credentials that are not of one instance. */
   instance?: string

@@ -59,6 +59,18 @@ export const doorBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'hello-after-the-upgrade',
+    rules: ['V6'],
+    does: 'Whoever shows a certificate is let in whatever key its `hello` has, and what it asks for is done in the name of the certificate.',
+    file: `${server}/http/connect/greeting.ts`,
+    find: 'if (authorization !== undefined && authorization !== presented.authorization)',
+    replace: 'if (!caller && authorization !== undefined)',
+    test: {
+      file: `${server}/http/shut-out.test.ts`,
+      name: 'the key in a hello is what counts, whatever certificate or header came with the upgrade; a wrong one proves nobody',
+    },
+  },
+  {
     id: 'lock-id-by-its-name',
     rules: ['V6', 'I10'],
     does: 'Half of a lock_id, which is seen by all, releases the lock.',

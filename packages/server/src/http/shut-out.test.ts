@@ -1,14 +1,18 @@
 /** Who must not come in, or no more: past the first checks by another spelling, with what was permitted when the headers came, and with more than a greeting. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { WebSocket } from 'ws'
+import { type ClientOptions, WebSocket } from 'ws'
+import { Authority } from '../../../../test/harness/certificates.ts'
 import { person } from '../policies/testing.ts'
 import type { Put } from '../registry/port.ts'
 import { type CredentialRecord, keyWithin } from '../registry/records.ts'
 import { credentialRecord, policyRecord } from '../registry/testing.ts'
-import { type TestServer, withServer } from '../testing.ts'
+import { ROOT_KEY, type TestServer, withServer } from '../testing.ts'
 import { at, GUID, idsOf } from './broker/testing.ts'
 import { HELLO_CHARS_MAX } from './connect/connection.ts'
 import { withDoors } from './testing.ts'
@@ -134,6 +138,59 @@ test('a key that is revoked before its connection says hello is not let in', asy
     socket.terminate()
     assert.equal((await ask('GET', '/v2/locks/stolen')).status, 404)
   }, world)
+})
+
+test('the key in a hello is what counts, whatever certificate or header came with the upgrade; a wrong one proves nobody', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-hello-'))
+  const file = (name: string, text: string) => {
+    writeFileSync(join(directory, name), text, { mode: 0o600 })
+    return join(directory, name)
+  }
+  const [authority, worker] = [new Authority('all'), 'cert:worker-7']
+  const own = authority.issue('localhost')
+  const { certificate: cert, key } = authority.issue('worker-7')
+  const tls = ['--tls-cert', file('cert.pem', own.certificate), '--tls-key', file('key.pem', own.key)]
+  const act = async (server: TestServer) => {
+    const { id } = (await server.ask('POST', '/v2/instances', { body: { name: 't', plan: 'standard' } })).body
+    const of = { headers: { 'holdfast-instance': id } }
+    const made = await server.ask('POST', '/v2/credentials', { ...of, body: { name: 'k', roles: ['writer'] } })
+    await server.ask('POST', '/v2/policies', { body: { subjects: [worker], roles: ['writer'] } })
+    const url = `${server.url.replace('http', 'ws')}/v2/connect`
+    const root = { authorization: `Bearer ${ROOT_KEY}` }
+    const hello = async (upgrade: ClientOptions, presented: object, name: string) => {
+      const socket = new WebSocket(url, { ca: authority.certificate, ...upgrade })
+      await once(socket, 'open')
+      // Under id 0 that it is not let in, under id 1 the grant.
+      const replied = new Promise<{ error?: { code: string } }>(resolve =>
+        socket.on('message', data => {
+          for (const message of JSON.parse(String(data))) if (message.type === 'reply') resolve(message)
+        }),
+      )
+      socket.send(
+        JSON.stringify([
+          { type: 'hello', ...presented },
+          { type: 'acquire', id: 1, name },
+        ]),
+      )
+      const { error } = await replied
+      socket.terminate()
+      return error?.code ?? 'granted'
+    }
+    for (const [name, upgrade] of Object.entries({ certificate: { cert, key }, header: { headers: root } })) {
+      assert.equal(await hello(upgrade, { authorization: `Bearer ${made.body.api_key}` }, name), 'granted', name)
+      assert.equal((await server.ask('GET', `/v2/locks/${name}`, of)).status, 200, 'it is the instance of the key')
+      assert.equal((await server.ask('GET', `/v2/locks/${name}`)).status, 404, 'and not that of the upgrade')
+      const wrong = { authorization: `Bearer hfk_nobody_${'A'.repeat(43)}` }
+      assert.equal(await hello(upgrade, wrong, `${name}-wrong`), 'unauthenticated', name)
+      assert.equal(await hello(upgrade, {}, `${name}-alone`), 'granted', name)
+    }
+    assert.equal(await hello({ headers: root }, root, 'same'), 'granted')
+  }
+  try {
+    await withServer(act, { args: [...tls, '--client-ca', file('ca.pem', authority.certificate)] })
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })
 
 test('a stranger may send HELLO_CHARS_MAX characters before the hello has been accepted; one more is not even read', async () => {

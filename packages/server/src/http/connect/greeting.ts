@@ -21,13 +21,16 @@ export type Arrived = {
   trace: string
 }
 
-/** The upgrade's caller, unless the hello says who or where. */
+/**
+ * The upgrade's caller, unless the hello says who or where. What is presented in a hello is what counts, as in `Authorization`: if that proves nobody,
+ * nobody is proved, whatever the upgrade has proved.
+ */
 export function greeterOf(
   doors: Doors,
   { authorization, instance }: ClientHello,
   { caller, presented, named, trace }: Arrived,
 ): Caller | null | Promise<Caller | null> {
-  if (!caller && authorization !== undefined)
+  if (authorization !== undefined && authorization !== presented.authorization)
     return callerOf(doors, { ...presented, authorization }, { named: instance ?? named, trace })
   if (!caller || instance === undefined) return caller
   return entered(doors, caller.identity, { named: instance, trace, address: caller.address })
