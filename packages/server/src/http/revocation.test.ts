@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict'
 import { request as httpRequest } from 'node:http'
 import { test } from 'node:test'
+import type { Action } from '@holdfast/protocol/operation'
 import { WebSocket } from 'ws'
 import type { Identity } from '../auth/identity.ts'
 import { systemClock } from '../clock.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import { person } from '../policies/testing.ts'
 import type { Put } from '../registry/port.ts'
-import type { CredentialRecord } from '../registry/records.ts'
+import { type CredentialRecord, keyWithin } from '../registry/records.ts'
 import { openRegistry } from '../registry/registry.ts'
 import { credentialRecord, instanceRecord, memoryRegistry, policyRecord } from '../registry/testing.ts'
 import { FakeClock } from '../shards/testing.ts'
@@ -25,7 +26,7 @@ const identityOf = ({ id, subject, instance, roles, groups }: CredentialRecord):
 const world = { puts: [put(ann)], people: { ann: identityOf(ann) } }
 
 /** A connection that has said hello. */
-async function connected(url: string, key = 'ann') {
+async function connected(url: string, key = 'ann', hello: { session?: string } = {}) {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/v2/connect`, {
     headers: { authorization: `Bearer ${key}` },
   })
@@ -51,7 +52,7 @@ async function connected(url: string, key = 'ann') {
     })
   const send = (...sent: object[]) => socket.send(JSON.stringify(sent))
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
-  send({ type: 'hello' })
+  send({ type: 'hello', ...hello })
   const welcome = await until(({ type }) => type === 'welcome')
   return { send, until, closed, welcome, end: () => socket.terminate() }
 }
@@ -132,6 +133,32 @@ test('others go on, and one whose role has changed goes on with the new one', as
       client.end()
     },
     { puts: [put(ann), put(bob)], people: { ...world.people, bob: identityOf(bob) } },
+  )
+})
+
+test('a connection stays as long as what let it in is permitted: to open a session, or to go on with one', async () => {
+  const role = (...actions: Action[]): Put => {
+    const value = { id: 'holder', instance: 'default', title: '', actions }
+    return { kind: 'role', id: keyWithin('default', 'holder'), value }
+  }
+  const holder = { ...ann, roles: ['holder'] }
+  await withDoors(
+    async ({ listen, registry, ask }) => {
+      const url = await listen()
+      const { session_id, session_secret } = (await ask('POST', '/v2/sessions', { body: {} })).body
+      const resumed = await connected(url, 'ann', { session: `${session_id}.${session_secret}` })
+      // Whenever the registry changes, all are looked at.
+      registry.put(role('session.renew', 'session.open'))
+      const opened = await connected(url)
+      registry.put(role('session.renew'))
+      assert.deepEqual(await opened.closed, { code: 4401, reason: 'permission_revoked' })
+      resumed.send({ type: 'renew', id: 1 })
+      const renewed = await Promise.race([resumed.until(({ id }) => id === 1), resumed.closed])
+      assert.deepEqual([renewed.type, renewed.error], ['reply', undefined], 'it is not closed')
+      registry.put(role('session.open'))
+      assert.deepEqual(await resumed.closed, { code: 4401, reason: 'permission_revoked' })
+    },
+    { puts: [put(holder), role('session.renew')], people: { ann: identityOf(holder) } },
   )
 })
 

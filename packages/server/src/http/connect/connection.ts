@@ -28,7 +28,7 @@ import { Deadlines } from './deadlines.ts'
 import { type Arrived, greeterOf, helloCommand, inOneWord, twoSessions, welcomeOf, wireErrorOf } from './greeting.ts'
 import { Outbox } from './outbox.ts'
 import { Pending } from './pending.ts'
-import { mayStay, messageRefusal } from './permitting.ts'
+import { type Entrance, mayStay, messageRefusal } from './permitting.ts'
 import { grantedReply, replyTo, wirePush } from './replies.ts'
 import { ConnectionWatches } from './watches.ts'
 
@@ -221,7 +221,7 @@ export class Connection {
     this.#state = 'open'
     this.#leave = this.#doors.standing.add({
       caller: this.#caller,
-      isPermitted: () => this.#stands(),
+      isPermitted: () => this.#stands(answer.type === 'renewed' ? 'session.renew' : 'session.open'),
       end: reason => this.close(closeCodes.ended, reason),
     })
     this.#stopListening = shards.listen(instance, this.#session, push => this.send(wirePush(push))).stop
@@ -295,7 +295,7 @@ export class Connection {
   }
 
   /** Whether the connection may stay; waits for what is permitted no more are given up on the way. */
-  #stands(): Verdict | Promise<Verdict> {
+  #stands(entrance: Entrance): Verdict | Promise<Verdict> {
     const caller = this.#caller
     if (!caller) return false
     const { trace } = this.#arrived
@@ -304,7 +304,7 @@ export class Connection {
         const asked = { request: pending.request, trace, ttlMs: this.#ttlMs }
         void whenKnown(messageRefusal(this.#doors, caller, asked), error => error && this.#giveUp(pending, error))
       }
-    return mayStay(this.#doors, caller)
+    return mayStay(this.#doors, caller, entrance)
   }
 
   #giveUp(pending: Pending, error: WireError): void {

@@ -31,9 +31,12 @@ export function messageRefusal(
   return refusalOf(doors, caller, { asked, deed: deedOf(asked, 'name' in request ? (request.name ?? null) : null) })
 }
 
-/** Whether the connection may stay: it may as long as it could be opened. */
-export function mayStay(doors: Doors, caller: Caller): Verdict | Promise<Verdict> {
-  const deed: Deed = { action: 'session.open', lock: null, isEarly: true }
+/** What let a connection in: `session.open`, or `session.renew` where it went on with a session. */
+export type Entrance = Extract<Action, 'session.open' | 'session.renew'>
+
+/** Whether the connection may stay: it may as long as what let it in would let it in now. */
+export function mayStay(doors: Doors, caller: Caller, action: Entrance): Verdict | Promise<Verdict> {
+  const deed: Deed = { action, lock: null, isEarly: true }
   return whenKnown(decide(doors, caller, deed), verdictOf)
 }
 
