@@ -16,6 +16,8 @@ const acquireErrors = [
   'storage_full',
 ] as const
 
+const valueText = 'The answer has the value of the lock only for those with `lock.read`.'
+
 const listLocks = operation({
   id: 'listLocks',
   version: 'v2',
@@ -24,6 +26,7 @@ const listLocks = operation({
   path: '/v2/locks',
   action: 'lock.list',
   summary: 'List the locks that are configured or in use',
+  description: 'Values are shown of those locks that may be read (`lock.read`).',
   errors: [],
   params: s.noFields,
   query: s.closed({
@@ -68,7 +71,7 @@ const putLock = operation({
   path: '/v2/locks/{name}',
   action: 'lock.create',
   summary: 'Configure a lock',
-  description: 'What the body leaves out goes back to its default.',
+  description: `What the body leaves out goes back to its default. ${valueText}`,
   errors: ['precondition_failed', 'quota_exceeded', 'storage_full'],
   headers: [ifMatchHeader],
   params: s.nameParams,
@@ -86,7 +89,7 @@ const patchLock = operation({
   path: '/v2/locks/{name}',
   action: 'lock.create',
   summary: 'Change some settings of a lock',
-  description: 'A merge patch (RFC 7386): null takes a setting or a label away, what is left out stays.',
+  description: `A merge patch (RFC 7386): null takes a setting or a label away, what is left out stays. ${valueText}`,
   errors: ['precondition_failed', 'quota_exceeded', 'storage_full'],
   headers: [ifMatchHeader],
   params: s.nameParams,

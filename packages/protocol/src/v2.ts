@@ -139,7 +139,7 @@ const observe = operation({
   path: '/v2/elections/{name}/observe',
   action: 'lock.watch',
   summary: 'Watch who leads, and with what value',
-  description: `${streamText} Beside the lock's events comes a \`leader\` event, first of all and after each change; it has no id.`,
+  description: `${streamText} Beside the lock's events comes a \`leader\` event, first of all and after each change; it has no id, and a value only for those with \`lock.read\`.`,
   errors: ['quota_exceeded'],
   headers: [lastEventId],
   params: s.nameParams,

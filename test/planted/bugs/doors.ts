@@ -7,6 +7,7 @@ const rootKey = {
   file: `${server}/auth/authenticator.test.ts`,
   name: 'the root key opens as ever, as bearer and as password, whatever it looks like',
 }
+const values = (name: string) => ({ file: `${server}/http/values.test.ts`, name })
 const v2 = (name: string) => ({ file: `${server}/http/v2/v2.test.ts`, name })
 
 export const doorBugs: readonly Bug[] = [
@@ -81,6 +82,24 @@ export const doorBugs: readonly Bug[] = [
       file: `${server}/http/v1/v1.test.ts`,
       name: 'a lock_id that is not that of this lock ends nothing, and tells nothing',
     },
+  },
+  {
+    id: 'value-for-who-watches',
+    rules: ['V6'],
+    does: 'Who may watch an election and not read it is told what its leader has written.',
+    file: `${server}/http/v2/observe.ts`,
+    find: '(await withoutUnreadOne(call, name, election.leader)) !== null',
+    replace: 'withoutUnreadOne !== null',
+    test: values('who may watch an election hears who leads, and the value only while it may be read, as decided here'),
+  },
+  {
+    id: 'value-for-who-configures',
+    rules: ['V6'],
+    does: 'Who may configure a lock and not read it is told its value by a change of nothing.',
+    file: `${server}/http/v2/configuration.ts`,
+    find: '  await withoutUnreadOne(call, name, body)\n',
+    replace: '',
+    test: values('who may configure a lock is answered with its value only if it may be read, as decided here'),
   },
   {
     id: 'watch-ends-a-stop',

@@ -4,6 +4,7 @@ import type { Static } from 'typebox'
 import type { Command, ConfigFields } from '../../locks/model.ts'
 import { ask, askerOf, type Call, nowAt } from '../call.ts'
 import { etagHeaders, ifMatch } from '../etag.ts'
+import { withoutUnreadOne } from '../values.ts'
 import { wireLock } from '../views.ts'
 
 type Patch = Static<typeof lockPatch>
@@ -29,9 +30,11 @@ async function configure(call: Call, change: Pick<Configure, 'fields' | 'labelsP
   const ifVersion = ifMatch(call.request.headers['if-match'])
   const command = { ...askerOf(call), type: 'configure', lock: name, ...change, ifVersion } as const
   const { isNew, lock } = await ask(call, command, 'configured')
+  const body = wireLock(lock, nowAt(call))
+  await withoutUnreadOne(call, name, body)
   return {
     status: isNew ? (201 as const) : (200 as const),
-    body: wireLock(lock, nowAt(call)),
+    body,
     headers: etagHeaders(lock),
   }
 }

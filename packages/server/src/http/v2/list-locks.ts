@@ -1,7 +1,8 @@
 import { v2 } from '@holdfast/protocol/v2'
-import { answer, mayRead, nowAt, route } from '../call.ts'
+import { answer, nowAt, route } from '../call.ts'
 import { visibleLocks } from '../listing.ts'
 import { pageOf, pageOptions } from '../pages.ts'
+import { withoutUnread } from '../values.ts'
 import { wireLock } from '../views.ts'
 
 export const listLocks = route(v2.listLocks, async call => {
@@ -10,8 +11,7 @@ export const listLocks = route(v2.listLocks, async call => {
   const last = more ? locks.at(-1)?.lock : undefined
   const listed = locks.map(lock => {
     const wire = wireLock(lock, nowAt(call))
-    // That there is a lock, and who has it, is not what somebody has written there.
-    if (wire.value && !mayRead(call, lock.lock)) delete wire.value
+    withoutUnread(call, lock.lock, wire)
     return wire
   })
   return answer(200, { locks: listed, ...pageOf(call, { limit, last }) })
