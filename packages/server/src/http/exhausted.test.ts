@@ -3,10 +3,15 @@ import assert from 'node:assert/strict'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import type { WireError } from '@holdfast/protocol/errors'
+import type { OperationFields } from '@holdfast/protocol/operation'
+import { v1 } from '@holdfast/protocol/v1'
+import { v2 } from '@holdfast/protocol/v2'
 import { systemClock } from '../clock.ts'
 import { instanceRecord } from '../registry/testing.ts'
-import { ROOT_KEY, withServer } from '../testing.ts'
-import { EXHAUSTED_MAX, Exhausted, PROMPT_REFUSALS_MAX } from './exhausted.ts'
+import { ROOT_KEY, type TestServer, withServer } from '../testing.ts'
+import { EXHAUSTED_MAX, Exhausted, PROMPT_REFUSALS_MAX, takesOperation } from './exhausted.ts'
+import { v1Routes } from './v1/index.ts'
+import { v2Routes } from './v2/index.ts'
 
 const refusal = (retryMs: number): WireError => ({
   code: 'rate_limited',
@@ -94,6 +99,52 @@ function call(url: string, method: string, path: string, headers: Record<string,
   })
 }
 
+type Flow = { operationsPerSecond: number; burstOperations: number }
+
+async function limit({ registry }: TestServer, flow: Flow): Promise<void> {
+  const limits = { heldLocks: null, sessions: null, waiters: null, watches: null, storedBytes: null }
+  const value = instanceRecord({ id: 'default', plan: 'premium', overrides: { ...limits, ...flow } })
+  const deed = { by: '', from: '', action: '', instance: null, target: '', outcome: 'success', status: 200 } as const
+  await registry.change({ ...deed, reason: '', trace: '' }, () => [{ kind: 'instance', id: 'default', value }])
+}
+
+const bodies: Record<string, object> = {
+  acquireAll: { locks: [{ name: 'a' }] },
+  releaseAll: { grants: [{ name: 'a', token: 1 }] },
+  campaign: { value: 'x' },
+  proclaim: { token: 1, value: 'x' },
+  resign: { token: 1 },
+  releaseLock: { token: 1 },
+  validateToken: { token: 1 },
+  writeValue: { token: 1, value: 'x' },
+  transferLock: { token: 1, to_session: 's-1' },
+  cancelRequest: { request_id: 'x' },
+  freeze: { prefix: 'b', until: '2090-01-01T00:00:00Z', reason: 'x' },
+}
+
+test('refused before it is looked at is exactly what the owner refuses to whoever has no operation left', async () => {
+  await withServer(async server => {
+    const session = await server.openSession()
+    await limit(server, { operationsPerSecond: 0, burstOperations: 0 })
+    // Streams that take no operation would begin, and not end.
+    const streams = new Set<OperationFields>([v1.watchLock, v2.watch, v2.connect])
+    for (const operation of [...v1Routes, ...v2Routes].map(({ operation }) => operation as OperationFields)) {
+      const { id, method, path } = operation
+      const url = path
+        .replace('{name}', 'a')
+        .replace('{session_id}', session.id)
+        .replaceAll(/\{\w+\}/g, 'x')
+      // `inject` goes past the first look.
+      const asked = { session: session.handle, ...(operation.body && { body: bodies[id] ?? {} }) }
+      const isRefused = !streams.has(operation) && (await server.ask(method, url, asked)).status === 429
+      assert.equal(takesOperation({ method, url }), isRefused, `${method} ${path}`)
+      assert.equal(takesOperation({ method, url: `${url}?limit=1` }), isRefused, `${method} ${path}?`)
+      for (const other of [`/x${url}`, `${url}/x/y/z`])
+        assert.equal(takesOperation({ method, url: other }), false, other)
+    }
+  })
+})
+
 test('over a socket: refused with all that a refusal has, before it is looked at; releases and strangers are looked at', async () => {
   let isStill = false
   let stoppedMs = 0
@@ -101,27 +152,13 @@ test('over a socket: refused with all that a refusal has, before it is looked at
   const clock = { ...systemClock, hrtimeMs: () => (isStill ? stoppedMs : systemClock.hrtimeMs()) }
   await withServer(
     async server => {
-      const overrides = { operationsPerSecond: 1, burstOperations: 1 }
-      const limits = { heldLocks: null, sessions: null, waiters: null, watches: null, storedBytes: null }
-      const value = instanceRecord({ id: 'default', plan: 'premium', overrides: { ...limits, ...overrides } })
-      const deed = {
-        by: '',
-        from: '',
-        action: '',
-        instance: null,
-        target: '',
-        outcome: 'success',
-        status: 200,
-      } as const
-      await server.registry.change({ ...deed, reason: '', trace: '' }, () => [
-        { kind: 'instance', id: 'default', value },
-      ])
+      await limit(server, { operationsPerSecond: 1, burstOperations: 1 })
       const acquire = (headers = {}) => call(server.url, 'POST', '/v1/locks/a/acquire', headers)
       for (let refused = await acquire(); refused.status !== 429; refused = await acquire());
       stoppedMs = systemClock.hrtimeMs()
       isStill = true
-      // Not even the path is looked at: there is no such operation of v1.
-      const early = await call(server.url, 'POST', '/v1/nothing/acquire', { 'x-request-id': 'mine' })
+      // It is not looked at: without a session it would have been refused as such.
+      const early = await call(server.url, 'POST', '/v2/locks/a/acquire', { 'x-request-id': 'mine' })
       assert.equal(early.status, 429)
       assert.equal(early.headers['x-request-id'], 'mine')
       for (const name of ['retry-after', 'x-ratelimit-limit', 'ratelimit', 'api-version'])
@@ -132,6 +169,8 @@ test('over a socket: refused with all that a refusal has, before it is looked at
       assert.equal((await acquire({ authorization: 'Bearer wrong' })).status, 401)
       assert.equal((await call(server.url, 'POST', '/v1/locks/a/release')).status, 400)
       assert.equal((await call(server.url, 'GET', '/v2/whoami')).status, 200)
+      assert.equal((await call(server.url, 'GET', '/v2/locks/a/history')).status, 200)
+      assert.equal((await call(server.url, 'POST', '/v1/nothing/acquire')).status, 404)
       isStill = false
     },
     { clock },

@@ -13,6 +13,9 @@
 import { hash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { WireError } from '@holdfast/protocol/errors'
+import type { OperationFields } from '@holdfast/protocol/operation'
+import { v1 } from '@holdfast/protocol/v1'
+import { v2 } from '@holdfast/protocol/v2'
 import { newestVersion } from './api-version.ts'
 import type { Doors } from './doors.ts'
 import { headersOf } from './reply.ts'
@@ -85,10 +88,27 @@ function nameOf({ authorization = '', 'holdfast-instance': instance = '' }: Head
   return hash('sha256', `${instance} ${authorization}`, 'base64')
 }
 
-/** What takes an operation and is asked often: acquiring, campaigning, opening sessions, and looking at locks. */
-function takesOperation({ method, url = '' }: IncomingMessage): boolean {
-  if (method === 'GET') return /^\/v[12]\/locks([/?]|$)/.test(url)
-  return method === 'POST' && /^\/v[12]\/([^?]*\/)?(acquire|campaign|sessions)(\?|$)/.test(url)
+/** What takes an operation whatever its body says: the others renew, give back, look at the records or begin a stream, and are never refused by the owner. */
+const taking: readonly OperationFields[] = [
+  ...[v1.configureLock, v1.listLocks, v1.getLock, v1.deleteLock, v1.acquireLock],
+  ...[v2.openSession, v2.getSession, v2.acquireAll],
+  ...[v2.listLocks, v2.getLock, v2.putLock, v2.patchLock, v2.deleteLock, v2.acquireLock, v2.transferLock],
+  ...[v2.readValue, v2.writeValue, v2.showQueue],
+  ...[v2.campaign, v2.proclaim, v2.getElection, v2.observe],
+  ...[v2.listFreezes, v2.freeze],
+]
+
+/** By method, so that one look at the path is enough. */
+const takingPaths = new Map(
+  Object.entries(Object.groupBy(taking, ({ method }) => method)).map(([method, operations = []]) => {
+    const paths = operations.map(({ path }) => path.replaceAll(/\{\w+\}/g, '[^/?]+'))
+    return [method, new RegExp(`^(?:${paths.join('|')})(?:\\?|$)`)]
+  }),
+)
+
+/** Whether the owner would refuse it to whoever has no operation left. */
+export function takesOperation({ method = '', url = '' }: Pick<IncomingMessage, 'method' | 'url'>): boolean {
+  return takingPaths.get(method)?.test(url) ?? false
 }
 
 /** Answers the request if it need not be looked at; returns whether it has. */
