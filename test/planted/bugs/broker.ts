@@ -21,8 +21,8 @@ export const brokerBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'Of a binding that was asked for twice only the last key ends: the first goes on for ever.',
     file: 'packages/server/src/administration/bindings.ts',
-    find: 'keysOf(options, named).map(',
-    replace: 'keysOf(options, named).slice(-1).map(',
+    find: 'goodFirst(options, keysOf(options, named))',
+    replace: 'goodFirst(options, keysOf(options, named).slice(-1))',
     test: bindings(
       'a binding is a key of its role in the form of IBM’s; asked for again it is one more, and all end with it',
     ),

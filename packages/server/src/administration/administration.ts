@@ -11,6 +11,9 @@ import { type Random, randomHex } from '../random.ts'
 import type { Deed, Put, Registry } from '../registry/port.ts'
 import { type Kind, keyWithin, type Records } from '../registry/records.ts'
 
+/** Records that go in one change, where any number may have to go. With a credential goes when it was last used: two writes of the commit. */
+export const BELONGINGS_AT_ONCE = 50
+
 /** Who does it, for the trail. `why`: the reason of whatever has no other. */
 export type By = { subject: string; from: string; trace: string; why?: string }
 

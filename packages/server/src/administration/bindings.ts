@@ -4,10 +4,18 @@
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
 import type { CredentialRecord } from '../registry/records.ts'
-import { type AdministrationOptions, type By, change, misfit, notFound, recordsIn } from './administration.ts'
+import {
+  type AdministrationOptions,
+  BELONGINGS_AT_ONCE,
+  type By,
+  deedOf,
+  misfit,
+  notFound,
+  recordsIn,
+} from './administration.ts'
 import { createCredential, type Minted } from './credentials.ts'
 
-/** An answer that has been lost so often is no accident. */
+/** Keys that rotations have made do not count. An answer that has been lost so often is no accident. */
 export const BINDING_KEYS_MAX = 10
 
 export type Bound = { name: string; roles: string[]; expiresAtMs: number | null }
@@ -42,7 +50,7 @@ export async function bind(
     const keys = keysOf(options, { instance, binding })
     const newest = keys.at(-1)
     isNew = newest === undefined
-    if (newest) refuseOther(newest, { bound, count: keys.length })
+    if (newest) refuseOther(newest, { bound, count: askedFor(keys) })
     const before = heirOf(options, { instance, binding, successorOf })
     if ((before?.subject ?? null) !== inherits)
       throw new HoldfastError('unavailable', 'The binding has changed while it was asked for; ask again.')
@@ -52,22 +60,50 @@ export async function bind(
   return { ...minted, isNew }
 }
 
-/** Ends all its keys. @throws {HoldfastError} `not_found` when there is no such binding */
+/**
+ * Ends all its keys, of which rotations may have left more than fit into one change: those that are good first. Not all or nothing: when it throws, some
+ * may have ended, and it is asked again. The trail has a line for each. @throws {HoldfastError} `not_found` when there is no such binding
+ */
 export async function unbind(options: AdministrationOptions, by: By, named: Named): Promise<void> {
   const { instance, binding } = named
-  const newest = bindingKey(options, named)
-  if (!newest) throw noBinding(binding)
-  const target = `credential/${newest.id}`
-  await change(options, { by, action: 'credential.delete', instance, target, status: 200 }, () =>
-    keysOf(options, named).map(({ id }) => ({ kind: 'credential', id, value: null })),
-  )
+  const deedFor = (id: string) =>
+    deedOf({ by, action: 'credential.delete', instance, target: `credential/${id}`, status: 200 })
+  let left = 0
+  do {
+    await options.registry.change(
+      puts => puts.map(({ id }) => deedFor(id)),
+      () => {
+        const keys = goodFirst(options, keysOf(options, named))
+        if (keys.length === 0) throw noBinding(binding)
+        left = keys.length - BELONGINGS_AT_ONCE
+        return keys.slice(0, BELONGINGS_AT_ONCE).map(({ id }) => ({ kind: 'credential', id, value: null }))
+      },
+    )
+  } while (left > 0)
 }
 
-/** Oldest first. */
+function goodFirst({ clock }: AdministrationOptions, keys: readonly CredentialRecord[]): CredentialRecord[] {
+  const nowMs = clock.wallMs()
+  const isGood = ({ state, expiresAtMs }: CredentialRecord) =>
+    state === 'active' && (expiresAtMs === null || expiresAtMs > nowMs)
+  return [...keys].sort((one, other) => Number(isGood(other)) - Number(isGood(one)))
+}
+
+/** How often the binding has been asked for. A key that replaces another was made by whoever rotated that one. */
+function askedFor(keys: readonly CredentialRecord[]): number {
+  const successors = new Set(keys.map(({ replacedBy }) => replacedBy))
+  return keys.filter(({ id }) => !successors.has(id)).length
+}
+
+/** Oldest first, and those that were replaced before those that were not: the clocks of two servers differ a little. */
 function keysOf(options: AdministrationOptions, { instance, binding }: Named): CredentialRecord[] {
   return recordsIn(options, 'credential', instance)
     .filter(record => record.binding === binding)
-    .sort((one, other) => one.createdAtMs - other.createdAtMs)
+    .sort((one, other) => newness(one) - newness(other) || one.createdAtMs - other.createdAtMs)
+}
+
+function newness({ replacedBy }: CredentialRecord): number {
+  return replacedBy === null ? 1 : 0
 }
 
 function predecessorOf(

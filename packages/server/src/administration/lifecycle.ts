@@ -9,7 +9,15 @@ import { RECLAIM_MS } from '@holdfast/protocol/limits'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { Put } from '../registry/port.ts'
 import { type InstanceRecord, keyWithin, type Side } from '../registry/records.ts'
-import { type AdministrationOptions, type By, change, deedOf, known, misfit } from './administration.ts'
+import {
+  type AdministrationOptions,
+  BELONGINGS_AT_ONCE,
+  type By,
+  change,
+  deedOf,
+  known,
+  misfit,
+} from './administration.ts'
 import { edit, since } from './instances.ts'
 
 /** Which instance, and as who the deed is done. */
@@ -125,9 +133,6 @@ export async function reclaimInstance(
     if (isLast) return
   }
 }
-
-/** With a credential goes when it was last used: two writes of the commit. */
-const BELONGINGS_AT_ONCE = 50
 
 /** A month is closed on the 2nd of the next (ECOSYSTEM 1.9): whenever in a month it goes, it is there until that is over. */
 export const REMAINS_KEPT_MS = 62 * 24 * 60 * 60 * 1000

@@ -23,6 +23,9 @@ export type Deed = {
   trace: string
 }
 
+/** What the trail says of a change. A function is called with what was decided, where that is what is to be told: a deed for each thing that was done. */
+export type Telling = Deed | ((puts: readonly Put[]) => Deed[])
+
 /** One link of the chain, as stored: order is that of `seq`, on all servers. */
 export type Trail = { seq: number; at: number; server: string; prev: string; deeds: Deed[]; writes: Put[] }
 
@@ -39,7 +42,7 @@ export interface Registry {
    * quicker; what it throws is thrown. Resolves when durable and known here; the others know within `FOLLOW_MS_MAX`.
    * Throws `unavailable` when the outcome is unknown after trying for a while.
    */
-  change(deed: Deed, decide: () => readonly Put[]): Promise<void>
+  change(telling: Telling, decide: () => readonly Put[]): Promise<void>
   /** Adds to the trail what changed nothing (denials). Told in bunches (`denials.ts`); what is beyond their bounds is counted, not kept. */
   note(deed: Deed): void
   /** Called after each change from anywhere, when `get` already answers with it. */

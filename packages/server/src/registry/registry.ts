@@ -24,7 +24,7 @@ import {
 import { Denials } from './denials.ts'
 import { Freshness } from './freshness.ts'
 import { KnownRecords } from './known.ts'
-import type { Deed, Put, Registry, Trail } from './port.ts'
+import type { Deed, Put, Registry, Telling, Trail } from './port.ts'
 import type { Kind, Records } from './records.ts'
 import {
   decodeHead,
@@ -140,7 +140,7 @@ class StoredRegistry implements OpenedRegistry {
     await Promise.race([this.#denials.flush().then(() => this.#last), tooLong])
   }
 
-  async change(deed: Deed, decide: () => readonly Put[]): Promise<void> {
+  async change(telling: Telling, decide: () => readonly Put[]): Promise<void> {
     let cancel: Cancel = () => undefined
     const unknown = new HoldfastError(
       'unavailable',
@@ -158,7 +158,7 @@ class StoredRegistry implements OpenedRegistry {
       if (isLate) throw unknown
       return decide()
     }
-    const done = this.#inTurn(() => this.#changeNow([deed], inTime))
+    const done = this.#inTurn(() => this.#changeNow(telling, inTime))
     // Told by the race, if it is still on.
     done.catch(() => undefined)
     try {
@@ -203,7 +203,7 @@ class StoredRegistry implements OpenedRegistry {
   }
 
   /** Decides on what is known, and again on what others have done meanwhile. */
-  async #changeNow(deeds: Deed[], decide: () => readonly Put[]): Promise<void> {
+  async #changeNow(telling: Telling, decide: () => readonly Put[]): Promise<void> {
     const { engine, clock, server } = this.#options
     for (;;) {
       const puts = decide()
@@ -212,7 +212,7 @@ class StoredRegistry implements OpenedRegistry {
         at: clock.wallMs(),
         server,
         prev: this.#head.hash,
-        deeds,
+        deeds: typeof telling === 'function' ? telling(puts) : [telling],
         writes: [...puts],
       }
       const bytes = encode(link)
@@ -360,9 +360,12 @@ class StoredRegistry implements OpenedRegistry {
   }
 
   async #writeDenials(deeds: Deed[]): Promise<void> {
-    await this.#inTurn(() => this.#changeNow(deeds, () => [])).catch((error: unknown) =>
-      this.#failed('denials could not be written to the trail', error),
-    )
+    await this.#inTurn(() =>
+      this.#changeNow(
+        () => deeds,
+        () => [],
+      ),
+    ).catch((error: unknown) => this.#failed('denials could not be written to the trail', error))
   }
 
   #followLater(): void {

@@ -31,8 +31,9 @@ export function memoryRegistry(...puts: Put[]): MemoryRegistry {
     get: (kind, id) => known.get(kind, id),
     all: kind => known.all(kind),
     put: (...more) => apply([], more),
-    async change(deed, decide) {
-      apply([deed], [...decide()])
+    async change(telling, decide) {
+      const puts = [...decide()]
+      apply(typeof telling === 'function' ? telling(puts) : [telling], puts)
     },
     note: deed => void noted.push(deed),
     onChange(listener) {

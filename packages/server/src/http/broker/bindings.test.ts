@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CREDENTIALS_MAX } from '@holdfast/protocol/limits'
+import { BELONGINGS_AT_ONCE } from '../../administration/administration.ts'
 import { BINDING_KEYS_MAX } from '../../administration/bindings.ts'
+import { PUTS_MAX } from '../../registry/registry.ts'
 import { type Json, type TestServer, withServer } from '../../testing.ts'
 import { bind, bindingAt, CRN, call, ended, type Got, GUID, idsOf, order } from './testing.ts'
 
@@ -75,6 +77,43 @@ test('a binding succeeds another with its subject, ends when it was said to, and
     assert.equal((await server.ask('POST', `/v2/credentials/${id}/revoke`, within)).status, 200)
     const revoked = await bind(server, 'b2', { parameters })
     assert.equal(revoked.status, 409, 'what was revoked is not had back by asking again')
+  })
+})
+
+test('a binding whose key is rotated goes on to be one: asked for again it has a key, and unbound none, however many there were', async () => {
+  await withServer(async server => {
+    await order(server)
+    const made = await bind(server, 'b1')
+    const within = { 'holdfast-instance': GUID }
+    const keys = async () =>
+      (await server.ask('GET', '/v2/credentials', { headers: within })).body.credentials as Json[]
+    let [{ id }] = (await keys()) as [Json]
+    let key: string = made.body.credentials.apikey
+    const rotations = PUTS_MAX / 2
+    assert.ok(rotations > BINDING_KEYS_MAX && rotations > BELONGINGS_AT_ONCE)
+    for (let rotation = 1; rotation <= rotations; rotation++) {
+      const rotated = await server.ask('POST', `/v2/credentials/${id}/rotate`, {
+        headers: within,
+        body: { overlap_ms: 0 },
+      })
+      assert.equal(rotated.status, 201, rotated.text)
+      ;({ id } = rotated.body.credential)
+      key = rotated.body.api_key
+    }
+    for (let count = 2; count <= BINDING_KEYS_MAX; count++) assert.equal((await bind(server, 'b1')).status, 200)
+    assert.equal((await bind(server, 'b1')).status, 429, 'who asks is counted, and who rotates is not')
+    const ids = (await keys()).map(one => `credential/${one.id}`)
+    assert.equal(ids.length, rotations + BINDING_KEYS_MAX)
+    const unbound = await ended(server, bindingAt(GUID, 'b1'))
+    assert.deepEqual([unbound.status, unbound.body], [200, {}])
+    assert.deepEqual(await keys(), [])
+    assert.equal((await asKey(server, key)).status, 401)
+    const path = '/v2/audit?action=credential.delete&order=oldest&limit=200'
+    const { records } = (await server.ask('GET', path, { headers: within })).body
+    const told = records.map(({ target }: Json) => target) as string[]
+    assert.deepEqual([...told].sort(), [...ids].sort(), 'the trail tells of each')
+    assert.ok(told.indexOf(`credential/${id}`) < BINDING_KEYS_MAX, 'what is good ends first')
+    assert.equal((await ended(server, bindingAt(GUID, 'b1'))).status, 410)
   })
 })
 
