@@ -285,6 +285,11 @@ test('a key is shown once and stored hashed; rotated it has the same subject and
   assert.ok(!JSON.stringify(links).includes(parseKey(key)!.secret), 'no secret in the trail')
   const rotated = await rotateCredential(options, by, { instance: 'default', id: record.id, overlapMs: 1_000 })
   assert.deepEqual([rotated.record.subject, rotated.record.roles], [record.subject, record.roles])
+  const [deed] = (await registry.trail({ after: registry.seq - 1, limit: 1 })).links[0]!.deeds
+  assert.deepEqual(
+    [deed?.action, deed?.target, deed?.reason],
+    ['credential.rotate', `credential/${record.id}`, `Replaced by \`${rotated.record.id}\`.`],
+  )
   const old = registry.get('credential', record.id)
   assert.deepEqual([old?.expiresAtMs, old?.replacedBy], [clock.wallMs() + 1_000, rotated.record.id])
   await assert.rejects(

@@ -62,7 +62,9 @@ export async function rotateCredential(
   const nextId = newId(options, 'k')
   const { key, secretHash } = mintKey(options.random, nextId)
   const nowMs = options.clock.wallMs()
-  await change(options, { by, action: 'credential.rotate', instance, target: `credential/${id}`, status: 201 }, () => {
+  // The one line of the trail that says where the new key comes from.
+  const told = { target: `credential/${id}`, status: 201, reason: `Replaced by \`${nextId}\`.` }
+  await change(options, { by, action: 'credential.rotate', instance, ...told }, () => {
     const before = knownIn(options, 'credential', { instance, id })
     refuseGone(options, instance)
     if (before.state !== 'active') throw misfit('id', 'This credential has been revoked: make a new one.')
