@@ -40,9 +40,8 @@ export const auditBugs: readonly Bug[] = [
     rules: ['I15'],
     does: 'The cursor of a sink moves though the sink did not take what was before it: those records never arrive.',
     file: `${audit}/delivery.ts`,
-    find: '        this.#awaySinceMs ??= clock.hrtimeMs()\n        throw error\n',
-    replace:
-      '        this.#awaySinceMs ??= clock.hrtimeMs()\n        return this.#move(source, cursor, end).then(() => true)\n',
+    find: '        throw new NotTaken(error)\n',
+    replace: '        return this.#move(source, cursor, end).then(() => Promise.reject(new NotTaken(error)))\n',
     test: delivery(
       'a sink that was away gets what it has missed, from the archive too; it is tried again at least every RETRY_MS_MAX',
     ),

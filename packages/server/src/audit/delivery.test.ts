@@ -8,17 +8,21 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import pino from 'pino'
+import { Registry } from 'prom-client'
 import { systemClock } from '../clock.ts'
 import { decodeRecord } from '../engine/commit.ts'
+import { openRegistry } from '../registry/registry.ts'
 import { registryKeysUnder } from '../registry/store.ts'
 import { restart } from '../shards/testing.ts'
+import { auditTelemetry } from '../telemetry/audit.ts'
 import { Delivery, RETRY_MS_MAX, SENDING_RECORDS_MAX } from './delivery.ts'
 import type { AuditRecord } from './record.ts'
 import { FileSink } from './sinks/file.ts'
 import { lineOf, type Sink } from './sinks/sink.ts'
 import { DATAGRAM_BYTES_MAX, messageOf, SYSLOG_MS_MAX, SyslogSink } from './sinks/syslog.ts'
 import { signatureOf, WEBHOOK_MS_MAX, WebhookSink } from './sinks/webhook.ts'
-import { type AuditWorld, allRecords, auditKeys, cycles, keys, startAudited } from './testing.ts'
+import { type AuditWorld, allRecords, auditKeys, cycles, keys, logOf, settled, startAudited } from './testing.ts'
 
 class TestSink implements Sink {
   readonly taken: AuditRecord[] = []
@@ -36,7 +40,13 @@ class TestSink implements Sink {
 }
 
 function deliver(world: AuditWorld, sink: Sink, owned: () => number[] = () => [0]) {
-  const told = { sent: 0, failed: 0, missed: 0 }
+  const told = { sent: 0, failed: 0, missed: 0, resting: 0 }
+  const metrics = new Registry()
+  const telemetry = auditTelemetry(metrics, pino({ enabled: false }), act => act())
+  const awaySeconds = async () => {
+    const { values } = await metrics.getSingleMetric('holdfast_audit_sink_away_seconds')!.get()
+    return values[0]?.value
+  }
   const delivery = new Delivery({
     engine: world.engine,
     clock: world.clock,
@@ -49,19 +59,25 @@ function deliver(world: AuditWorld, sink: Sink, owned: () => number[] = () => [0
     sink,
     owned,
     telemetry: {
-      sent: ({ records }) => {
-        told.sent += records
+      sent: sent => {
+        told.sent += sent.records
+        telemetry.sent(sent)
       },
-      failed: () => {
+      failed: failure => {
         told.failed++
+        telemetry.failed(failure)
       },
       missed: ({ batches }) => {
         told.missed += batches
       },
+      well: telemetry.well,
+      resting: () => {
+        told.resting++
+      },
     },
   })
   delivery.start()
-  return { delivery, told }
+  return { delivery, told, awaySeconds }
 }
 
 const idsOf = (records: readonly AuditRecord[]) => records.map(({ id }) => id)
@@ -123,7 +139,7 @@ test('what a sink did not acknowledge is sent again, and nothing is left out, ov
   second.delivery.stop()
 })
 
-test('what retention has dropped before the sink took it is counted', async () => {
+test('what retention has dropped before the sink took it is counted, once', async () => {
   const world = await startAudited({ retention: { ageMs: 86_400_000, bytesMax: 10_000 } })
   const sink = new TestSink()
   const { delivery, told } = deliver(world, sink)
@@ -133,9 +149,11 @@ test('what retention has dropped before the sink took it is counted', async () =
     await cycles(world.server, 40)
     await world.clock.pass(500)
   }
+  await world.clock.pass(4 * RETRY_MS_MAX)
+  assert.equal(told.missed, 0, 'it is not known yet: nothing has been taken')
   sink.isAway = false
   await world.clock.pass(60_000)
-  assert.ok(told.missed > 0)
+  assert.ok(told.missed > 0 && told.missed < logOf(world).at(-1)!.seq, `${told.missed}`)
   assert.equal(sink.taken.at(-1)?.id, (await allRecords(world)).at(-1)?.id)
   delivery.stop()
 })
@@ -192,10 +210,12 @@ test('a sink is not away for a server whose shard has gone to another, nor when 
   await cycles(world.server, 3)
   await world.clock.pass(10_000)
   assert.ok(a.delivery.awayMs > 5_000)
+  assert.ok((await a.awaySeconds())! > 1)
   owner.name = 'b'
   await world.clock.pass(RETRY_MS_MAX + 1_000)
   assert.ok(others.taken.length > 0)
   assert.equal(a.delivery.awayMs, 0)
+  assert.equal(await a.awaySeconds(), 0, 'whoever looks at the metrics is told so too')
   owner.name = 'a'
   await world.clock.pass(RETRY_MS_MAX + 1_000)
   assert.equal(a.delivery.awayMs, 0)
@@ -205,6 +225,83 @@ test('a sink is not away for a server whose shard has gone to another, nor when 
   assert.ok(a.delivery.awayMs > 5_000)
   a.delivery.stop()
   b.delivery.stop()
+})
+
+const changed = {
+  by: 'root',
+  from: '',
+  action: 'plan.change',
+  instance: null,
+  target: 'plan/p',
+  outcome: 'success',
+  status: 200,
+  reason: '',
+  trace: '',
+} as const
+
+test('what cannot be read in one place holds up no other; it comes when it can be read, and a sink that is away is noticed meanwhile', async () => {
+  const world = await startAudited()
+  const { engine, clock } = world
+  const nobody = () => undefined
+  const registry = await openRegistry({ engine, clock, root: 'test', server: 's', alarm: nobody, fatal: nobody })
+  const change = () =>
+    settled(
+      clock,
+      registry.change(changed, () => []),
+    )
+  await change()
+  const sink = new TestSink()
+  const { delivery, told } = deliver(world, sink)
+  await clock.pass(1_000)
+  const before = new Set(idsOf(await allRecords(world)))
+  // The shard is looked at before the trail of administration.
+  await cycles(world.server, 1)
+  const { seq, bytes } = logOf(world).at(-1)!
+  const spoil = (value: Uint8Array) => engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, seq), value }] })
+  spoil(Buffer.from('no batch'))
+  await change()
+  await clock.pass(1_000)
+  assert.deepEqual(
+    sink.taken.map(({ action }) => action),
+    ['plan.change'],
+  )
+  await clock.pass(120_000)
+  assert.ok(told.resting > 3 && told.resting < 12, `${told.resting}`)
+  assert.deepEqual([told.failed, delivery.awayMs], [0, 0], 'the sink is not to blame')
+  sink.isAway = true
+  await change()
+  await clock.pass(120_000)
+  assert.ok(delivery.awayMs > 100_000, 'strict mode looks at this')
+  assert.ok(told.failed > 3 && told.failed < 12, `${told.failed}`)
+  sink.isAway = false
+  await clock.pass(RETRY_MS_MAX + 1_000)
+  assert.deepEqual([sink.taken.length, delivery.awayMs], [2, 0])
+  spoil(bytes)
+  await clock.pass(RETRY_MS_MAX + 1_000)
+  const all = idsOf(await allRecords(world)).filter(id => !before.has(id))
+  assert.deepEqual(new Set(idsOf(sink.taken)), new Set([...all, ...idsOf(sink.taken.slice(0, 2))]))
+  assert.ok(all.length > 0)
+  delivery.stop()
+})
+
+test('a sink that did not take what cannot be read any more stays away, until that is read or another’s', async () => {
+  const world = await startAudited()
+  const sink = new TestSink()
+  let mine = [0]
+  const { delivery } = deliver(world, sink, () => mine)
+  await world.clock.pass(1_000)
+  sink.isAway = true
+  await cycles(world.server, 1)
+  await world.clock.pass(5_000)
+  const { seq } = logOf(world).at(-1)!
+  const value = Buffer.from('no batch')
+  world.engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, seq), value }] })
+  await world.clock.pass(60_000)
+  assert.ok(delivery.awayMs > 60_000)
+  mine = []
+  await world.clock.pass(RETRY_MS_MAX)
+  assert.equal(delivery.awayMs, 0)
+  delivery.stop()
 })
 
 const record = (id: string, more: Partial<AuditRecord> = {}): AuditRecord => ({

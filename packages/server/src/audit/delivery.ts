@@ -5,6 +5,9 @@
  * The owner of a shard sends that shard's records, the owner of the first the administrative trail too. Nothing is buffered but the records of one
  * sending: what has not been sent lies in the log and its archive. A sink that is away for longer than the archive reaches misses what
  * has been dropped, which is counted.
+ *
+ * Two things fail apart. A sink that does not take what it is sent would take nothing else either: all of it waits. What cannot be read in one place (a
+ * batch that somebody has spoilt), or whose cursor has moved elsewhere, rests alone, and the other shards go on.
  */
 import type { Cancel, Clock } from '../clock.ts'
 import { decodeRecord, encodeRecord } from '../engine/commit.ts'
@@ -21,7 +24,11 @@ import type { Sink } from './sinks/sink.ts'
 export type DeliveryTelemetry = {
   sent(sent: { sink: string; records: number }): void
   failed(failure: { sink: string; error: unknown; awayMs: number }): void
-  /** Batches that were dropped from the archive before the sink took them. */
+  /** It takes what it is sent, or nothing is waiting for it here any more. May be said again and again. */
+  well(well: { sink: string }): void
+  /** A part of the trail (a shard, or that of administration) could not be read for it, or its cursor not be moved; it will be tried again. */
+  resting(rest: { sink: string; source: number | 'trail'; error: unknown }): void
+  /** Each once: batches that were dropped from the archive before the sink took them. */
   missed(gap: { sink: string; batches: number }): void
 }
 
@@ -49,7 +56,21 @@ const LOOK_MS = 500
 export const RETRY_MS_MAX = 30_000
 
 type Source = number | 'trail'
-type Cursor = { seq: number; n: number; revision: number }
+type Place = { seq: number; n: number }
+type Cursor = Place & { revision: number }
+type Next = { records: Placed[]; end: Place; missed: number }
+
+/** The sink has not taken what it was sent; the cause says why. */
+class NotTaken extends Error {
+  override readonly name = 'NotTaken'
+  constructor(cause: unknown) {
+    super('the sink has not taken it', { cause })
+  }
+}
+
+function retryMsAfter(failures: number): number {
+  return Math.min(RETRY_MS_MAX, LOOK_MS * 2 ** failures)
+}
 
 export class Delivery {
   readonly name: string
@@ -58,7 +79,9 @@ export class Delivery {
   #cancel: Cancel = () => undefined
   #isOver = false
   #failures = 0
-  #awaySinceMs: number | null = null
+  /** Since when the sink takes nothing, and what it was sent last. */
+  #away: { sinceMs: number; source: Source } | null = null
+  readonly #resting = new Map<Source, { failures: number; untilMs: number }>()
 
   constructor(options: DeliveryOptions) {
     this.#options = options
@@ -77,7 +100,7 @@ export class Delivery {
 
   /** For how long the sink has not taken what it was sent, as long as that is this server's to send. */
   get awayMs(): number {
-    return this.#awaySinceMs === null ? 0 : this.#options.clock.hrtimeMs() - this.#awaySinceMs
+    return this.#away === null ? 0 : this.#options.clock.hrtimeMs() - this.#away.sinceMs
   }
 
   #lookIn(ms: number): void {
@@ -86,83 +109,97 @@ export class Delivery {
 
   /** Never rejects. */
   async #look(): Promise<void> {
-    const { owned } = this.#options
+    const { clock, owned } = this.#options
     const sources: Source[] = [...owned()]
     if (sources.includes(0)) sources.push('trail')
-    for (const source of this.#cursors.keys()) if (!sources.includes(source)) this.#cursors.delete(source)
+    for (const kept of [this.#cursors, this.#resting])
+      for (const source of kept.keys()) if (!sources.includes(source)) kept.delete(source)
     let isMore = false
     for (const source of sources) {
+      const rest = this.#resting.get(source)
+      if (rest && rest.untilMs > clock.hrtimeMs()) continue
       try {
         isMore = (await this.#deliver(source)) || isMore
+        this.#resting.delete(source)
       } catch (error) {
-        return this.#failed(source, error)
+        if (this.#isOver) return
+        // Somebody else may have moved it.
+        this.#cursors.delete(source)
+        if (error instanceof NotTaken) return this.#isAway(source, error.cause)
+        this.#rest(source, error)
       }
       if (this.#isOver) return
     }
     // Nothing is waiting for the sink: what it did not take has been sent by another server, which may own that shard by now. In strict mode nothing new
-    // would ever be there to be taken.
-    this.#isWell()
+    // would ever be there to be taken. If that cannot be read now, nobody knows.
+    if (!this.#away || !this.#resting.has(this.#away.source)) this.#isWell()
     this.#lookIn(isMore ? 0 : LOOK_MS)
   }
 
   #isWell(): void {
-    this.#awaySinceMs = null
+    this.#away = null
     this.#failures = 0
+    this.#options.telemetry.well({ sink: this.name })
   }
 
-  #failed(source: Source, error: unknown): void {
-    if (this.#isOver) return
-    // Somebody else may have moved it.
-    this.#cursors.delete(source)
+  #isAway(source: Source, error: unknown): void {
+    this.#away = { sinceMs: this.#away?.sinceMs ?? this.#options.clock.hrtimeMs(), source }
     this.#options.telemetry.failed({ sink: this.name, error, awayMs: this.awayMs })
-    this.#lookIn(Math.min(RETRY_MS_MAX, LOOK_MS * 2 ** this.#failures++))
+    this.#lookIn(retryMsAfter(this.#failures++))
   }
 
-  /** Returns whether there is more. */
+  #rest(source: Source, error: unknown): void {
+    const failures = this.#resting.get(source)?.failures ?? 0
+    const untilMs = this.#options.clock.hrtimeMs() + retryMsAfter(failures)
+    this.#resting.set(source, { failures: failures + 1, untilMs })
+    this.#options.telemetry.resting({ sink: this.name, source, error })
+  }
+
+  /** Returns whether there is more. @throws {NotTaken} */
   async #deliver(source: Source): Promise<boolean> {
-    const { sink, telemetry, clock } = this.#options
+    const { sink, telemetry } = this.#options
     const cursor = this.#cursors.get(source) ?? (await this.#begin(source))
     this.#cursors.set(source, cursor)
-    const { records, end } = await this.#next(source, cursor)
+    const { records, end, missed } = await this.#next(source, cursor)
     if (end.seq === cursor.seq && end.n === cursor.n) return false
     if (records.length > 0) {
-      try {
-        await sink.send(records.map(({ record }) => record))
-      } catch (error) {
-        this.#awaySinceMs ??= clock.hrtimeMs()
-        throw error
-      }
+      await sink.send(records.map(({ record }) => record)).catch((error: unknown) => {
+        throw new NotTaken(error)
+      })
       this.#isWell()
       telemetry.sent({ sink: this.name, records: records.length })
     }
     await this.#move(source, cursor, end)
+    // Until then it is read, and found missing, again.
+    if (missed > 0) telemetry.missed({ sink: this.name, batches: missed })
     return records.length > 0
   }
 
-  /** What comes next, as much as is sent at once; `end` is where that ends. */
-  async #next(source: Source, from: Cursor): Promise<{ records: Placed[]; end: { seq: number; n: number } }> {
+  /** What comes next, as much as is sent at once; `end` is where that ends, and `missed` are the batches before it that are gone. */
+  async #next(source: Source, from: Cursor): Promise<Next> {
     const records: Placed[] = []
-    let end = { seq: from.seq, n: from.n }
+    let end: Place = { seq: from.seq, n: from.n }
+    let missed = 0
+    const goTo = (place: Place) => {
+      if (source !== 'trail') missed += Math.max(0, place.seq - end.seq - 1)
+      end = place
+    }
     for await (const { seq, placed } of source === 'trail' ? this.#links(from.seq) : this.#batches(source, from)) {
       for (const one of placed) {
         if (one.seq === from.seq && one.n <= from.n) continue
-        if (records.length === SENDING_RECORDS_MAX) return { records, end }
+        if (records.length === SENDING_RECORDS_MAX) return { records, end, missed }
         records.push(one)
-        end = { seq: one.seq, n: one.n }
+        goTo({ seq: one.seq, n: one.n })
       }
-      end = { seq, n: Math.max(end.seq === seq ? end.n : 0, placed.length) }
+      goTo({ seq, n: Math.max(end.seq === seq ? end.n : 0, placed.length) })
     }
-    return { records, end }
+    return { records, end, missed }
   }
 
   async *#batches(shard: number, from: Cursor): AsyncGenerator<{ seq: number; placed: Placed[] }> {
-    const { cluster, telemetry } = this.#options
-    let next = from.seq
+    const { cluster } = this.#options
     for await (const group of new LogReader({ ...this.#options, shard }).forward(from.seq)) {
       for (const { seq, bytes } of group) {
-        // A place that was never begun is no gap.
-        if (seq > next + 1) telemetry.missed({ sink: this.name, batches: seq - next - 1 })
-        next = seq
         const batch = parseBatch(batchText(bytes))
         yield { seq, placed: recordsOfBatch(batch, { cluster, link: hashBatch(bytes) }) }
       }
@@ -197,7 +234,7 @@ export class Delivery {
   }
 
   /** Only if nobody else has: a former owner of the shard may still be at it. */
-  async #move(source: Source, from: Cursor, to: { seq: number; n: number }): Promise<void> {
+  async #move(source: Source, from: Cursor, to: Place): Promise<void> {
     const { engine, auditKeys, id } = this.#options
     const key = auditKeys.cursor(id, source)
     const value = encodeRecord({ seq: to.seq, n: to.n })

@@ -55,11 +55,10 @@ export function auditTelemetry(registry: Registry, log: Logger, safely: (act: ()
         lost.inc(batches)
         log.error({ shard, batches }, 'a part of the trail was lost: it could not be archived')
       }),
-    sent: ({ sink, records }) =>
-      safely(() => {
-        sent.inc({ sink }, records)
-        away.set({ sink }, 0)
-      }),
+    sent: ({ sink, records }) => safely(() => sent.inc({ sink }, records)),
+    well: ({ sink }) => safely(() => away.set({ sink }, 0)),
+    resting: ({ sink, source, error }) =>
+      safely(() => log.warn({ sink, source, err: error }, 'a part of the trail cannot be sent now')),
     missed: ({ sink, batches }) =>
       safely(() => {
         missed.inc({ sink }, batches)
