@@ -59,10 +59,12 @@ export function instanceOf(asked: Asked): InstanceRecord {
 /** What is gone says so with a status of its own. */
 export const gone: Answered = { status: 410, body: {} }
 
-const IDENTITY_CHARS_MAX = 200
+/** What is beyond is cut off. */
+export const IDENTITY_CHARS_MAX = 200
 
 /**
  * For whom the platform does it, as it says: `PLATFORM base64({…})`. It is believed as much as the platform is, so it goes into the trail and gives no right.
+ * How people are called there is the platform's affair: whatever is not printable ASCII comes percent-encoded.
  * @throws {Refused} when it cannot be read: the trail would not tell who it was
  */
 export function onBehalfOf(request: FastifyRequest): string | undefined {
@@ -72,12 +74,22 @@ export function onBehalfOf(request: FastifyRequest): string | undefined {
   const [platform = '', encoded = '', ...more] = String(header).trim().split(/ +/)
   const fields = more.length === 0 ? fieldsOf(encoded) : null
   const who = fields && (fields.iam_id ?? fields.user_id ?? fields.username ?? fields.user)
-  if (typeof who === 'string' && /^[!-~]+$/.test(platform + who)) {
-    const text = `${platform} ${who}`
-    if (text.length <= IDENTITY_CHARS_MAX) return text
-  }
-  const message = `\`${name}\` must be the platform and an object in base64 that says who it is (\`iam_id\`, \`user_id\` or \`username\`), at most ${IDENTITY_CHARS_MAX} characters of both.`
+  if (typeof who === 'string') return printable(`${platform} ${who}`)
+  const message = `\`${name}\` must be the platform and an object in base64 that says who it is (\`iam_id\`, \`user_id\` or \`username\`).`
   throw new Refused({ code: 'invalid_request', message, target: { type: 'header', name } })
+}
+
+/** The first space stays: it parts the platform from who it is. A `%` is encoded as well, so that no two names look the same. */
+function printable(text: string): string {
+  const space = text.indexOf(' ')
+  let shown = ''
+  for (const [index, byte] of Buffer.from(text).entries()) {
+    const isPlain = (byte > 0x20 && byte < 0x7f && byte !== 0x25) || index === space
+    const part = isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+    if (shown.length + part.length > IDENTITY_CHARS_MAX) break
+    shown += part
+  }
+  return shown
 }
 
 function fieldsOf(encoded: string): Record<string, unknown> | null {

@@ -1,10 +1,12 @@
 /** The Open Service Broker API and IBM's extension of it, as platforms call them: on a real server in memory. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { RECORD_NAME_CHARS_MAX } from '@holdfast/protocol/limits'
 import fc from 'fast-check'
 import { ORDERED_AS_CHARS_MAX } from '../../administration/orders.ts'
 import { builtInRoles } from '../../policies/roles.ts'
 import { type Json, ROOT_KEY, withServer } from '../../testing.ts'
+import { IDENTITY_CHARS_MAX } from './asked.ts'
 import { endpoints } from './index.ts'
 import {
   at,
@@ -87,6 +89,58 @@ test('an instance is made once however often it is ordered, and refused as anoth
     )
     assert.deepEqual(both.map(({ status }) => status).sort(), [200, 200, 200, 200, 201])
     assert.equal((await server.ask('GET', '/v2/instances')).body.instances.length, 3, 'two and `default`')
+  })
+})
+
+test('how the platform calls an instance is no reason to refuse it: what does not fit is cut or left out, each time alike', async () => {
+  await withServer(async server => {
+    const long = '\u{1f512}'.repeat(RECORD_NAME_CHARS_MAX)
+    const names: [unknown, string | null][] = [
+      ['n'.repeat(RECORD_NAME_CHARS_MAX + 1), 'n'.repeat(RECORD_NAME_CHARS_MAX)],
+      [`x${long}`, `x${long}`.slice(0, RECORD_NAME_CHARS_MAX - 1)],
+      ['a\nb\u0000\u0085', 'ab'],
+      ['caf\u00e9 \ud800', 'caf\u00e9 \ufffd'],
+      ['', null],
+      ['\n', null],
+      [null, null],
+      [{ deep: 1 }, null],
+    ]
+    for (const [index, [instance_name, expected]] of names.entries()) {
+      const id = `named-${index}`
+      const asked = { id, context: { platform: 'cloudfoundry', instance_name } }
+      const statuses = [(await order(server, asked)).status, (await order(server, asked)).status]
+      assert.deepEqual([statuses, instance_name], [[201, 200], instance_name])
+      const { name } = (await call(server, 'GET', at(id))).body.parameters
+      if (expected === null) assert.match(name, /^[0-9a-f-]{36}$/, 'its id')
+      else assert.equal(name, expected)
+    }
+    const inParameters = await order(server, { id: 'p', parameters: { name: 'n'.repeat(RECORD_NAME_CHARS_MAX + 1) } })
+    assert.equal(inParameters.status, 400, 'what is ours is as we say')
+  })
+})
+
+test('whoever the platform acts for may be called anything, and the trail tells them apart', async () => {
+  await withServer(async server => {
+    await order(server)
+    const { service_id } = await idsOf(server)
+    const users: [string, string][] = [
+      ['system:serviceaccount:kube system:x', 'system:serviceaccount:kube%20system:x'],
+      ['j\u00fcrgen@example.org', 'j%C3%BCrgen@example.org'],
+      ['a%20b', 'a%2520b'],
+      ['a\nb', 'a%0Ab'],
+      ['\u{1f512}'.repeat(100), '%F0%9F%94%92'.repeat(15)],
+      ['u'.repeat(IDENTITY_CHARS_MAX), 'u'.repeat(IDENTITY_CHARS_MAX - 'kubernetes '.length)],
+    ]
+    for (const [index, [username, told]] of users.entries()) {
+      const identity = Buffer.from(JSON.stringify({ username, uid: 'u' })).toString('base64')
+      const headers = { 'x-broker-api-originating-identity': `kubernetes ${identity}` }
+      assert.equal((await call(server, 'GET', '/v2/catalog', { headers })).status, 200, username)
+      const body = { service_id, parameters: { capacity_units: 20 + 10 * index } }
+      assert.equal((await call(server, 'PATCH', at(GUID), { body, headers })).status, 200)
+      const [newest] = (await server.ask('GET', '/v2/audit?limit=1&order=newest&action=instance.update')).body.records
+      assert.ok(newest.reason.startsWith(`on behalf of kubernetes ${told}`), `${username}: ${newest.reason}`)
+      assert.ok(newest.reason.length <= 'on behalf of '.length + IDENTITY_CHARS_MAX)
+    }
   })
 })
 

@@ -1,5 +1,6 @@
 /** Instances as platforms order them. Everything is done when it is answered, so nothing is ever in progress. */
 import { toCamel } from '@holdfast/protocol/casing'
+import { RECORD_NAME_CHARS_MAX } from '@holdfast/protocol/limits'
 import type { Static } from 'typebox'
 import { updateInstance } from '../../administration/instances.ts'
 import { closerOf, deleteInstance } from '../../administration/lifecycle.ts'
@@ -13,15 +14,27 @@ export async function provision(asked: Asked): Promise<Answered> {
   refuseOtherService(asked, body.service_id)
   refuseMaintenance(body)
   const { account_id, instance_name } = body.context ?? {}
+  const name = nameWithin(instance_name)
   const ordered = {
     plan: planOf(asked, body.plan_id),
     ...(account_id !== undefined && { account: account_id }),
-    ...(instance_name !== undefined && { name: instance_name }),
+    ...(name !== null && { name }),
     ...toCamel(body.parameters ?? {}),
   }
   const orderedAs = nameOf(asked, 'instance_id')
   const { isNew } = await orderInstance(options(asked), asked.by, { orderedAs, ordered })
   return { status: isNew ? 201 : 200, body: { dashboard_url: dashboardOf(asked) } }
+}
+
+/** As much as fits of how the platform calls it; null: that is no name. Whatever it is called there, what was ordered is what is asked for. */
+function nameWithin(said: unknown): string | null {
+  if (typeof said !== 'string') return null
+  let name = ''
+  for (const char of said.toWellFormed().replaceAll(/\p{Cc}/gu, '')) {
+    if (name.length + char.length > RECORD_NAME_CHARS_MAX) break
+    name += char
+  }
+  return name === '' ? null : name
 }
 
 export async function update(asked: Asked): Promise<Answered> {

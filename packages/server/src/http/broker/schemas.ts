@@ -28,8 +28,9 @@ export const provisionBody = Type.Object(
   {
     service_id: id,
     plan_id: id,
+    // The platform's, for whatever it likes: but for the account, which is billed, nothing in it is refused.
     context: Type.Optional(
-      Type.Object({ account_id: Type.Optional(account), instance_name: Type.Optional(recordName) }, open),
+      Type.Object({ account_id: Type.Optional(account), instance_name: Type.Optional(Type.Unknown()) }, open),
     ),
     parameters: Type.Optional(instanceParameters),
     maintenance_info: Type.Optional(Type.Unknown()),
