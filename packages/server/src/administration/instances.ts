@@ -3,6 +3,7 @@ import { HoldfastError } from '@holdfast/protocol/errors'
 import { CAPACITY_UNITS_MAX, INSTANCES_MAX } from '@holdfast/protocol/limits'
 import type { MergePatch } from '@holdfast/protocol/merge-patch'
 import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
+import { randomGuid } from '../registry/guid.ts'
 import { type InstanceRecord, type PlanRecord, UNMETERED_PLAN } from '../registry/records.ts'
 import {
   type AdministrationOptions,
@@ -13,7 +14,6 @@ import {
   misfit,
   refuseBeyond,
 } from './administration.ts'
-import { randomGuid } from './guid.ts'
 import { givenOverrides, patchedOverrides, type Said } from './overrides.ts'
 
 export type NewInstance = {

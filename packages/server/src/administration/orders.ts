@@ -3,10 +3,10 @@
  * (whatever its id) does not exist for a platform, nor does what has been deleted.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
+import { guidOfName } from '../registry/guid.ts'
 import type { InstanceRecord } from '../registry/records.ts'
 import type { AdministrationOptions, By } from './administration.ts'
 import { misfit } from './administration.ts'
-import { guidOfName } from './guid.ts'
 import { createInstance, type Order } from './instances.ts'
 
 /** A CRN is no longer (ECOSYSTEM 1.1). */

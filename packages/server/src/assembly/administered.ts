@@ -69,6 +69,7 @@ export class Administered {
       calendar: this.#calendar,
       root,
       registry,
+      serviceName: config.serviceName,
       read: (shard, from) => new LogReader({ engine, ...keys, shard }).forward(from),
       alarm,
       export: this.#exportOf(),

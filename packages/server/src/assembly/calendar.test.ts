@@ -201,7 +201,7 @@ test('no hour is billed before it is over by a clock that has stood', async () =
   const alarm = (what: string) => assert.fail(what)
   const exporter = new Exporter({
     ...{ engine, clock, calendar, root: 'test', registry, alarm },
-    ...{ config: { submit }, isTurn: () => true },
+    ...{ serviceName: 'go-etcd-lock', config: { submit }, isTurn: () => true },
   })
   await exporter.run()
   clock.pause(2 * HOUR_MS)

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { systemClock } from '../clock.ts'
 import { memoryRegistry } from '../registry/testing.ts'
 import { FakeClock, TestEngine } from '../shards/testing.ts'
+import { planIdOf } from './catalog-ids.ts'
 import { Exporter, RECORDS_PER_SUBMISSION_MAX } from './exporter.ts'
 import { ANSWER_BYTES_MAX, submitTo } from './metering-service.ts'
 import { type Outcome, RefusedWhole, type Submit, type UsageRecord } from './submission.ts'
@@ -15,6 +16,8 @@ import { HOUR_MS } from './unit-hours.ts'
 
 type Received = { record: UsageRecord; isAccepted: boolean }
 
+const serviceName = 'go-etcd-lock'
+
 function exporting(submit: Submit, ...puts: Parameters<typeof memoryRegistry>) {
   const clock = new FakeClock()
   const engine = new TestEngine()
@@ -22,8 +25,8 @@ function exporting(submit: Submit, ...puts: Parameters<typeof memoryRegistry>) {
   const registry = memoryRegistry(...puts)
   const alarms: string[] = []
   const alarm = (what: string) => void alarms.push(what)
-  const start = () =>
-    new Exporter({ engine, clock, calendar, root: 'test', registry, config: { submit }, isTurn: () => true, alarm })
+  const options = { engine, clock, calendar, root: 'test', registry, serviceName, alarm }
+  const start = () => new Exporter({ ...options, config: { submit }, isTurn: () => true })
   return { clock, registry, alarms, start, engine }
 }
 
@@ -168,14 +171,15 @@ test('what an instance was provided is submitted once though it is deleted for g
   clock.pause(2 * HOUR_MS)
   await Promise.all([one.run(), start().run()])
   const submitted = new Map(sent.map(found => [keyOf(found), found.measured_usage[0]?.quantity]))
+  const premium = planIdOf({ serviceName, plan: 'premium' })
   assert.deepEqual(
     [...submitted].map(([key, quantity]) => [key.slice(key.lastIndexOf(':') + 1), quantity]),
     [
-      [` premium ${startMs}`, 1],
-      [` premium ${startMs}`, 250],
-      [` premium ${startMs}`, 1],
-      [` premium ${startMs + HOUR_MS}`, 1],
-      [` premium ${startMs + HOUR_MS}`, 1],
+      [` ${premium} ${startMs}`, 1],
+      [` ${premium} ${startMs}`, 250],
+      [` ${premium} ${startMs}`, 1],
+      [` ${premium} ${startMs + HOUR_MS}`, 1],
+      [` ${premium} ${startMs + HOUR_MS}`, 1],
     ],
   )
 })
@@ -267,10 +271,33 @@ test('what has been refused REFUSALS_MAX times, over two months, is submitted no
   assert.equal(asked, REFUSALS_MAX)
 })
 
+test('a plan is submitted by its id in the catalogue, also what is tried again, and kept by its name', async () => {
+  const submitted: string[] = []
+  let outcome: Outcome = { type: 'refused', why: '404 no_such_plan' }
+  const submit: Submit = async records => {
+    submitted.push(...records.map(({ plan_id }) => plan_id))
+    return records.map(() => outcome)
+  }
+  const { clock, start, alarms, engine } = exporting(submit, instance('a', 'standard', 10))
+  await start().run()
+  clock.pause(HOUR_MS + 60_000)
+  await start().run()
+  const id = planIdOf({ serviceName, plan: 'standard' })
+  assert.match(alarms[0]!, new RegExp(`on the plan standard, in the catalogue ${id}\\): 404`))
+  const [kept] = engine.store.list({ prefix: 'test/usage-export/aside/', limit: 10 }).pairs
+  assert.match(Buffer.from(kept!.value).toString(), /"plan_id":"standard"/)
+  outcome = accepted
+  clock.pause(RETRY_MS_FIRST + 60_000)
+  await start().run()
+  assert.ok(submitted.length > 2)
+  assert.deepEqual([...new Set(submitted)], [id])
+})
+
 test('a submission that is refused as a whole is halved until it is known for whose sake', async () => {
   const taken: string[] = []
   const submit: Submit = async records => {
-    if (records.some(({ plan_id }) => plan_id === 'odd')) throw new RefusedWhole('400 plan_id')
+    if (records.some(({ plan_id }) => plan_id === planIdOf({ serviceName, plan: 'odd' })))
+      throw new RefusedWhole('400 plan_id')
     taken.push(...records.map(({ resource_instance_id }) => resource_instance_id))
     return records.map(() => accepted)
   }
@@ -282,7 +309,7 @@ test('a submission that is refused as a whole is halved until it is known for wh
   assert.equal(new Set(taken).size, 8)
   assert.equal(taken.length, 8)
   assert.equal(alarms.length, 1)
-  assert.match(alarms[0]!, /i-4::.*plan odd\): 400 plan_id/)
+  assert.match(alarms[0]!, /i-4::.*plan odd, in the catalogue [0-9a-f-]{36}\): 400 plan_id/)
 })
 
 test('a submission that fails whatever it is does not hold up the others; a service that is away is left alone', async () => {

@@ -36,6 +36,8 @@ export type ExporterOptions = {
   calendar: Calendar
   root: string
   registry: Registry
+  /** As the catalogue calls the service. */
+  serviceName: string
   config: ExportConfig
   /** Whether it is for this server to do. */
   isTurn(): boolean

@@ -17,6 +17,8 @@ export type InstancesOptions = {
   calendar: Calendar
   root: string
   registry: Registry
+  /** As the catalogue calls the service. */
+  serviceName: string
   read: MeterOptions['read']
   alarm: MeterOptions['alarm']
   /** Where usage is submitted; null: nowhere. */

@@ -2,6 +2,7 @@
 
 export type UsageRecord = {
   resource_instance_id: string
+  /** As the catalogue calls it, which is how the service knows it; in the spool as we do. */
   plan_id: string
   region: string
   start: number

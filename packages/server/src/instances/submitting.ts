@@ -5,11 +5,14 @@
  * for two months its month has been billed: it is given up, with another line, and stays in the store for whoever bills it by hand. Nothing is ever
  * dropped, and no record waits for another.
  *
+ * What is kept names plans as we do, for people; what is submitted, as the catalogue does (catalog-ids.ts): here, and nowhere else, the one becomes the other.
+ *
  * A service may also refuse a submission as a whole because of one of its records. Then halves of it are submitted, until it is known which.
  */
 import type { Calendar, Clock } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord } from '../engine/commit.ts'
 import type { Engine, KeyValue, Write } from '../engine/engine.ts'
+import { planIdOf } from './catalog-ids.ts'
 import { type Outcome, RefusedWhole, type Submit, type UsageRecord } from './submission.ts'
 import { HOUR_MS } from './unit-hours.ts'
 
@@ -29,6 +32,8 @@ export type SubmitterOptions = {
   clock: Clock
   calendar: Calendar
   root: string
+  /** As the catalogue calls the service. */
+  serviceName: string
   submit: Submit
   alarm(what: string, error: unknown): void
 }
@@ -110,13 +115,15 @@ export class Submitter {
     if (!isNoted || !(isFirst || isLast)) return
     for (const [index, record] of lot.records.entries()) {
       const outcome = outcomes[index]
-      if (outcome?.type === 'refused') this.#options.alarm(sentenceOf(record, outcome.why, isLast), null)
+      if (outcome?.type !== 'refused') continue
+      const said = { why: outcome.why, planId: this.#planIdOf(record), isGivenUp: isLast }
+      this.#options.alarm(sentenceOf(record, said), null)
     }
   }
 
   async #outcomesOf(records: readonly UsageRecord[]): Promise<readonly Outcome[]> {
     try {
-      return await this.#options.submit(records)
+      return await this.#options.submit(records.map(record => ({ ...record, plan_id: this.#planIdOf(record) })))
     } catch (error) {
       if (!(error instanceof RefusedWhole) || this.#isOver) throw error
       if (records.length === 1) return [{ type: 'refused', why: error.message }]
@@ -124,6 +131,10 @@ export class Submitter {
       const first = await this.#outcomesOf(records.slice(0, middle))
       return [...first, ...(await this.#outcomesOf(records.slice(middle)))]
     }
+  }
+
+  #planIdOf({ plan_id }: UsageRecord): string {
+    return planIdOf({ serviceName: this.#options.serviceName, plan: plan_id })
   }
 
   /** Where what was refused goes, with when it is tried again as the first part of its key: what is due is listed first. */
@@ -174,11 +185,13 @@ function decodeLot({ value }: KeyValue): Lot {
   return { records, refusals }
 }
 
-function sentenceOf(record: UsageRecord, why: string, isGivenUp: boolean): string {
+type Refusal = { why: string; planId: string; isGivenUp: boolean }
+
+function sentenceOf(record: UsageRecord, { why, planId, isGivenUp }: Refusal): string {
   const { resource_instance_id, plan_id, start, measured_usage } = record
   const quantities = measured_usage.map(({ measure, quantity }) => `${quantity} ${measure}`).join(', ')
   const hour = new Date(start).toISOString()
-  return `the metering service refuses the usage of ${resource_instance_id} in the hour from ${hour} (${quantities} on the plan ${plan_id}): ${why}. ${isGivenUp ? GIVEN_UP : TRIED_AGAIN}`
+  return `the metering service refuses the usage of ${resource_instance_id} in the hour from ${hour} (${quantities} on the plan ${plan_id}, in the catalogue ${planId}): ${why}. ${isGivenUp ? GIVEN_UP : TRIED_AGAIN}`
 }
 
 const TRIED_AGAIN =

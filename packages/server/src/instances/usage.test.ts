@@ -21,6 +21,7 @@ test('a report tells unit hours, cost and what happened by the hour, day or mont
   const instances = new Instances({
     ...options,
     calendar: { now: () => clock.wallMs() },
+    serviceName: 'go-etcd-lock',
     export: null,
     read: readFrom(engine),
     alarm: what => assert.fail(what),

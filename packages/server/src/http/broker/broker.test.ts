@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { RECORD_NAME_CHARS_MAX } from '@holdfast/protocol/limits'
 import fc from 'fast-check'
 import { ORDERED_AS_CHARS_MAX } from '../../administration/orders.ts'
+import { planIdOf } from '../../instances/catalog-ids.ts'
 import { builtInRoles } from '../../policies/roles.ts'
 import { type Json, ROOT_KEY, withServer } from '../../testing.ts'
 import { IDENTITY_CHARS_MAX } from './asked.ts'
@@ -42,6 +43,8 @@ test('the catalogue has the plans on offer with ids that are GUIDs and stay the 
       assert.deepEqual(service.plans.map(({ name }: Json) => name).sort(), ['premium', 'standard'])
       for (const { id } of [service, ...service.plans])
         assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+      for (const { id, name } of service.plans)
+        assert.equal(id, planIdOf({ serviceName: 'go-etcd-lock', plan: name }), 'by which it is billed')
       const [cost] = service.plans.find(({ name }: Json) => name === 'standard').metadata.costs
       assert.partialDeepStrictEqual(cost, {
         unitId: 'CAPACITY_UNIT_HOURS',

@@ -1,29 +1,27 @@
 /** What is on offer, as OSB and IBM's resource controller read it. Texts for people live in the platform's own catalogue. */
-import { guidOfName } from '../../administration/guid.ts'
+import { planIdOf, serviceIdOf } from '../../instances/catalog-ids.ts'
 import type { PlanRecord } from '../../registry/records.ts'
 import { invalid } from '../reply.ts'
 import { type Answered, type Asked, options } from './asked.ts'
 import { BrokerRefusal } from './refusal.ts'
 import { bindingParameters, instanceParameters } from './schemas.ts'
 
-// They never change, and an operator's own plan has one as well.
-const serviceIdOf = (asked: Pick<Asked, 'doors'>) => guidOfName(`service ${options(asked).serviceName}`)
-const planIdOf = (asked: Pick<Asked, 'doors'>, plan: string) => guidOfName(`plan ${options(asked).serviceName} ${plan}`)
-
 /** The plan of an instance, as the catalogue calls it. */
 export function idsOf(asked: Pick<Asked, 'doors'>, plan: string): { service_id: string; plan_id: string } {
-  return { service_id: serviceIdOf(asked), plan_id: planIdOf(asked, plan) }
+  const { serviceName } = options(asked)
+  return { service_id: serviceIdOf(serviceName), plan_id: planIdOf({ serviceName, plan }) }
 }
 
 /** @throws {Refused} when it is not this service's */
 export function refuseOtherService(asked: Asked, id: unknown): void {
-  if (id === serviceIdOf(asked)) return
+  if (id === serviceIdOf(options(asked).serviceName)) return
   throw invalid('field', { name: 'service_id', message: 'There is no such service in the catalogue here.' })
 }
 
 /** The plan that the catalogue calls so. @throws {Refused} */
 export function planOf(asked: Asked, id: string): string {
-  for (const plan of options(asked).registry.all('plan')) if (planIdOf(asked, plan.id) === id) return plan.id
+  const { registry, serviceName } = options(asked)
+  for (const { id: plan } of registry.all('plan')) if (planIdOf({ serviceName, plan }) === id) return plan
   throw invalid('field', { name: 'plan_id', message: 'There is no such plan in the catalogue here.' })
 }
 
@@ -37,7 +35,7 @@ export function catalog(asked: Asked): Answered {
   const { registry, serviceName } = options(asked)
   const plans = [...registry.all('plan')].filter(({ state }) => state === 'offered')
   const service = {
-    id: serviceIdOf(asked),
+    id: serviceIdOf(serviceName),
     name: serviceName,
     description: 'Distributed locks with fencing tokens, leader election and a trail of who held what.',
     bindable: true,
@@ -64,7 +62,7 @@ function planView(asked: Asked, plan: PlanRecord): object {
     amount: { usd: plan.priceUsd },
   }
   return {
-    id: planIdOf(asked, plan.id),
+    id: idsOf(asked, plan.id).plan_id,
     name: plan.id,
     description: plan.description || plan.title,
     free: plan.priceUsd === 0,
