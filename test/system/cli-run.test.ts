@@ -196,6 +196,45 @@ test('forced out: the whole group is dead before the next one holds, even if it 
   await lock.release()
 })
 
+test('so it is when whoever reads what both say stands still', async t => {
+  const pids = join(folder.path, 'pids')
+  // Both write to one pipe, which is full and of which nobody takes anything.
+  const noisy = `echo $$ > ${pids}; trap "" TERM; while :; do sleep 0.05; done & yes noise`
+  const piped = spawn(
+    'bash',
+    [
+      '-c',
+      '"$@" 2>&1 | sleep 120',
+      '-',
+      process.execPath,
+      bin,
+      'run',
+      '--ttl',
+      '2s',
+      'stuck',
+      '--',
+      'bash',
+      '-c',
+      noisy,
+    ],
+    {
+      stdio: 'ignore',
+      detached: true,
+      env: { ...process.env, HOLDFAST_URL: server.url, HOLDFAST_API_KEY: rootKey, NODE_TEST_CONTEXT: undefined },
+    },
+  )
+  t.after(() => process.kill(-(piped.pid ?? 0), 'SIGKILL'))
+  const pid = () => Number(spawnSync('cat', [pids]).stdout.toString() || Number.NaN)
+  while (!isAlive(pid())) await sleep(20)
+  await sleep(500)
+  const next = holdfast.acquire('stuck').then(lock => ({ lock, isStillThere: isAlive(pid()) }))
+  while ((await holdfast.why('stuck')).waiters.length === 0) await sleep(10)
+  assert.equal((await run('force-release', 'stuck', '--reason', 'test')).code, 0)
+  const { lock, isStillThere } = await next
+  assert.equal(isStillThere, false)
+  await lock.release()
+})
+
 test('preempted: the command gets TERM, may clean up, and the exit code says so', async () => {
   const cleaning = start(
     'run',

@@ -13,6 +13,12 @@ export function sleep(delayMs: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, delayMs))
 }
 
+/** Calls back once, unless the returned function is called before. */
+export function after(delayMs: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, delayMs)
+  return () => clearTimeout(timer)
+}
+
 /** Calls back again and again, until the returned function is called. */
 export function every(intervalMs: number, callback: () => void): () => void {
   const timer = setInterval(callback, intervalMs)

@@ -2,7 +2,8 @@
  * What becomes of the lock while a command runs under it. Standard output is the command's own; so for programs (`--json`) each event is one JSON
  * object on a line of standard error, and people hear only of what they could not expect.
  */
-import { note, noteJson } from './output.ts'
+import { Aside } from './aside.ts'
+import { jsonLine, noteLine } from './output.ts'
 
 export type HoldingEvent =
   | { event: 'waiting'; lock: string; position: number }
@@ -16,10 +17,23 @@ export type HoldingEvent =
 
 export type Tell = (event: HoldingEvent) => void
 
-export function tellOf({ json }: { json?: boolean }): Tell {
-  if (json) return noteJson
+/** Work that tells of itself while a lock is held: it never waits for whoever reads that, and the end only for a moment. */
+export async function telling<Result>(
+  options: { json?: boolean },
+  work: (tell: Tell) => Promise<Result>,
+): Promise<Result> {
+  const aside = new Aside()
+  try {
+    return await work(tellOf(options, line => aside.say(line)))
+  } finally {
+    await aside.flushed()
+  }
+}
+
+export function tellOf({ json }: { json?: boolean }, say: (line: string) => void): Tell {
+  if (json) return event => say(jsonLine(event))
   return event => {
-    if (event.event === 'warning') note(event.message)
-    if (event.event === 'stopping') note(`stopping the command: ${event.message}`)
+    if (event.event === 'warning') say(noteLine(event.message))
+    if (event.event === 'stopping') say(noteLine(`stopping the command: ${event.message}`))
   }
 }

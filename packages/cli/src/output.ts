@@ -17,12 +17,20 @@ export function printLine(text: string): void {
 
 /** To people, beside whatever goes to standard output. */
 export function note(text: string): void {
-  process.stderr.write(`holdfast: ${text}\n`)
+  process.stderr.write(`${noteLine(text)}\n`)
+}
+
+export function noteLine(text: string): string {
+  return `holdfast: ${text}`
 }
 
 /** The same for programs: one JSON document a line, in snake_case. */
 export function noteJson(value: unknown): void {
-  process.stderr.write(`${JSON.stringify(toSnake(value))}\n`)
+  process.stderr.write(`${jsonLine(value)}\n`)
+}
+
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(toSnake(value))
 }
 
 /** One JSON document in snake_case, as the API writes it. */

@@ -7,6 +7,8 @@
  *   when a third of it is left, so that there is time to clean up even when the service cannot be reached.
  * - When an operator ends the grant, the service is told that this side knows only when the group is gone.
  *
+ * `tell` must not wait for anybody: while it does, nothing is renewed and nobody stopped.
+ *
  * Not promised: anything when this process itself is killed with KILL or stopped; pass HOLDFAST_TOKEN to what the lock protects.
  */
 import type { Lock } from '@holdfast/client'
@@ -162,9 +164,9 @@ class Guard {
   #stop(why: Stop, message: string): void {
     if (this.stopped !== null) return
     this.stopped = why
+    this.#group.signal('SIGTERM')
     const { name, token } = this.#lock
     this.#tell({ event: 'stopping', lock: name, token, reason: why, message })
-    this.#group.signal('SIGTERM')
   }
 
   end(): void {

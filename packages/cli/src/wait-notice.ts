@@ -28,7 +28,7 @@ type Look = () => Promise<{ queue: QueueView; session: string }>
 export function noticeOf(holdfast: Holdfast, name: string, options: { quiet?: boolean; json?: boolean }): WaitNotice {
   const { quiet, json } = options
   if (quiet) return { queued: () => {}, end: () => {} }
-  const tell = tellOf({ json: true })
+  const tell = tellOf({ json: true }, line => process.stderr.write(`${line}\n`))
   if (json) return { queued: ({ position }) => tell({ event: 'waiting', lock: name, position }), end: () => {} }
   const look = async () => ({ queue: await holdfast.why(name), session: await holdfast.sessionId() })
   return new WaitLine({ name, look, stream: process.stderr })

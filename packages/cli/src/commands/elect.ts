@@ -1,11 +1,11 @@
 /** `holdfast elect NAME -- COMMAND`. */
-import type { CampaignOptions } from '@holdfast/client'
+import type { CampaignOptions, Holdfast } from '@holdfast/client'
 import type { Command } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseDuration, parsePriority } from '../duration.ts'
 import { refuseEmpty } from '../group.ts'
 import { acquireUntilSignal } from '../holding.ts'
-import { tellOf } from '../holding-events.ts'
+import { type Tell, telling } from '../holding-events.ts'
 import { runUnderLock } from '../under-lock.ts'
 import { noticeOf } from '../wait-notice.ts'
 
@@ -36,17 +36,16 @@ async function elect(name: string, words: readonly string[], options: ElectOptio
   const asked: CampaignOptions = {}
   if (options.wait !== undefined) asked.waitMs = options.wait
   if (options.priority !== undefined) asked.priority = options.priority
-  return withHoldfast(
-    options,
-    async holdfast => {
-      const election = holdfast.election(name)
-      const leadership = await acquireUntilSignal(noticeOf(holdfast, name, options), more =>
-        election.campaign(options.value ?? '', { ...asked, ...more }),
-      )
-      if (typeof leadership === 'number') return leadership
-      await using held = leadership
-      return await runUnderLock(held.lock, words, tellOf(options))
-    },
-    options.ttl === undefined ? {} : { ttlMs: options.ttl },
-  )
+  const work = (tell: Tell) => async (holdfast: Holdfast) => {
+    const election = holdfast.election(name)
+    const leadership = await acquireUntilSignal(noticeOf(holdfast, name, options), more =>
+      election.campaign(options.value ?? '', { ...asked, ...more }),
+    )
+    if (typeof leadership === 'number') return leadership
+    await using held = leadership
+    return await runUnderLock(held.lock, words, tell)
+  }
+  const connection = options.ttl === undefined ? {} : { ttlMs: options.ttl }
+  // The lock is released before anybody waits for who reads.
+  return telling(options, tell => withHoldfast(options, work(tell), connection))
 }

@@ -6,7 +6,7 @@ import { parseCount, parseDuration, parsePriority } from '../duration.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { refuseEmpty } from '../group.ts'
 import { acquireUntilSignal } from '../holding.ts'
-import { tellOf } from '../holding-events.ts'
+import { type Tell, telling } from '../holding-events.ts'
 import { runUnderLock } from '../under-lock.ts'
 import { noticeOf } from '../wait-notice.ts'
 
@@ -92,18 +92,16 @@ async function run(name: string, words: readonly string[], options: RunOptions):
     throw new CommandFailure(exitCodes.usage, '--preempt has to wait until the holder has gone: leave --wait 0 out.')
   }
   const connection = options.ttl === undefined ? {} : { ttlMs: options.ttl }
-  return withHoldfast(
-    options,
-    async holdfast => {
-      const lock = await acquireUntilSignal(noticeOf(holdfast, name, options), asked =>
-        acquire(holdfast, name, { ...acquireOptions(options), ...asked, metadata: { command: words[0] } }, options),
-      )
-      if (typeof lock === 'number') return lock
-      await using held = lock
-      return await runUnderLock(held, words, tellOf(options))
-    },
-    connection,
-  )
+  const work = (tell: Tell) => async (holdfast: Holdfast) => {
+    const lock = await acquireUntilSignal(noticeOf(holdfast, name, options), asked =>
+      acquire(holdfast, name, { ...acquireOptions(options), ...asked, metadata: { command: words[0] } }, options),
+    )
+    if (typeof lock === 'number') return lock
+    await using held = lock
+    return await runUnderLock(held, words, tell)
+  }
+  // The lock is released before anybody waits for who reads.
+  return telling(options, tell => withHoldfast(options, work(tell), connection))
 }
 
 function acquireOptions(options: RunOptions): AcquireOptions {
