@@ -1,7 +1,10 @@
 /** The command line with real child processes against the real server. */
 import { strict as assert } from 'node:assert'
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -39,6 +42,25 @@ test('elect leads with a value that others read', async () => {
   assert.equal((await run('value', 'boss')).stdout, 'node-1:80\n')
   leading.child.kill('SIGTERM')
   assert.equal((await leading.ended).code, 143)
+})
+
+test('of a time before what is kept, `history --at` does not say that nobody held it', async () => {
+  const told = { name: 'a', at: '2026-01-01T00:00:00.000Z', holders: [], waiters: [] }
+  const says = async (more: object) => {
+    const stub = createServer((_, response) => response.end(JSON.stringify({ ...told, ...more })))
+    await once(stub.listen(0, '127.0.0.1'), 'listening')
+    // Listening on a host and port, the address is no text.
+    const url = `http://127.0.0.1:${(stub.address() as AddressInfo).port}`
+    const { stdout, stderr } = await cli(['history', 'a', '--at', '2026-01-01T00:00:00Z'], { url })
+    stub.close()
+    return `${stdout}${stderr}`
+  }
+  assert.match(await says({ is_complete: true }), /^nobody held it\n$/)
+  const cut = await says({ is_complete: false, known_since: '2026-02-01T00:00:00.000Z' })
+  assert.match(
+    cut,
+    /^nobody is known to have held it\n.*nothing is known of the time before 2026-02-01T00:00:00.000Z\n$/,
+  )
 })
 
 test('a script acquires, renews and releases by the lock_id', async () => {

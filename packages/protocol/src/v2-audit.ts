@@ -184,7 +184,11 @@ const showHeld = operation({
         at: s.timestamp,
         holders: Type.Array(hold),
         waiters: Type.Array(s.closed({ holder: Type.String(), session: Type.String(), since: s.timestamp })),
-        is_complete: Type.Boolean({ description: 'False: there was more to look through than one request may.' }),
+        is_complete: Type.Boolean({
+          description:
+            'False: there was more to look through than one request may; or, with `known_since`, what is kept does not go back far enough to tell.',
+        }),
+        known_since: s.optional(s.timestamp),
       }),
     },
   },

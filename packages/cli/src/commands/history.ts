@@ -24,7 +24,12 @@ type Holder = {
   ended?: string
   reason?: string
 }
-type Held = { holders: Holder[]; waiters: { holder: string; since: string }[]; isComplete: boolean }
+type Held = {
+  holders: Holder[]
+  waiters: { holder: string; since: string }[]
+  isComplete: boolean
+  knownSince?: string
+}
 
 export function define(program: Command): void {
   const command = program
@@ -78,10 +83,11 @@ async function heldAt(name: string, options: Options): Promise<void> {
     lock: name,
   })
   if (options.json) return printJson(held)
-  if (held.holders.length === 0) printLine('nobody held it')
+  if (held.holders.length === 0) printLine(held.isComplete ? 'nobody held it' : 'nobody is known to have held it')
   for (const holder of held.holders) printLine(holderLine(holder))
   for (const { holder, since } of held.waiters) printLine(`${safe(holder)} waited for it, since ${since}`)
-  if (!held.isComplete) note('there was more to look through than one request may: this may not be all')
+  if (held.knownSince !== undefined) note(`nothing is known of the time before ${held.knownSince}`)
+  else if (!held.isComplete) note('there was more to look through than one request may: this may not be all')
 }
 
 /** It looks through the log and its archive. */

@@ -8,7 +8,7 @@ import type { Clock } from '../clock.ts'
 import type { Grant, Waiter } from '../locks/model.ts'
 import { batchText, parseBatch } from '../shards/batch.ts'
 import { CLOCK_SLACK_MS, mayHold } from './filter.ts'
-import { headerOf } from './header.ts'
+import { type BatchHead, headerOf } from './header.ts'
 import type { LogReader } from './reading.ts'
 import { Budget } from './scanning.ts'
 
@@ -27,7 +27,13 @@ export type Hold = {
 }
 
 export type Wait = { ticket: number; holder: string; session: string; sinceMs: number }
-export type HeldAt = { holds: Hold[]; waits: Wait[]; isComplete: boolean }
+export type HeldAt = {
+  holds: Hold[]
+  waits: Wait[]
+  isComplete: boolean
+  /** Wall time, ms: it may have been taken before what is kept begins, and not be told for that. null: what is kept settles it, or not all was looked at. */
+  knownSinceMs: number | null
+}
 
 /** Text that is looked through, in each direction. */
 const SCAN_BYTES = 64 * 1024 * 1024
@@ -39,30 +45,37 @@ type Looked = { reader: LogReader; clock: Clock }
 
 export async function heldAt(looked: Looked, question: Question): Promise<HeldAt> {
   const past = new Past(question)
-  const isSettled = await lookBack(looked, question, past)
+  const { isSettled, knownSinceMs } = await lookBack(looked, question, past)
   const holds = [...past.holds.values()]
   const isEnded = holds.length === 0 || (await lookAhead(looked, question, past.holds))
-  return { holds, waits: [...past.waits.values()], isComplete: isSettled && isEnded }
+  return { holds, waits: [...past.waits.values()], isComplete: isSettled && isEnded, knownSinceMs }
 }
 
-/** Returns whether all that matters has been seen. */
-async function lookBack({ reader, clock }: Looked, question: Question, past: Past): Promise<boolean> {
+type Seen = { /** All that matters has been seen. */ isSettled: boolean; knownSinceMs: number | null }
+
+async function lookBack({ reader, clock }: Looked, question: Question, past: Past): Promise<Seen> {
   const { instance, lock, atMs } = question
   let budget = new Budget(SCAN_BYTES, clock)
   let isSettled = false
+  let oldest: BatchHead | null = null
   const index = await reader.index()
   const late = index.segments.find(({ at }) => at >= atMs + CLOCK_SLACK_MS)
   for await (const group of reader.backward(late ? late.last + 1 : Number.MAX_SAFE_INTEGER - 1)) {
     for (const { bytes } of group) {
       const text = batchText(bytes)
       await budget.spend(text.length)
-      if ((headerOf(text)?.at ?? 0) <= atMs && mayHold({ instance, lock }, text)) past.look(parseBatch(text))
+      const header = headerOf(text)
+      oldest = header ?? oldest
+      if ((header?.at ?? 0) <= atMs && mayHold({ instance, lock }, text)) past.look(parseBatch(text))
       if (past.isSettled && !isSettled) budget = new Budget(WAITS_BYTES, clock)
       isSettled = past.isSettled
-      if (budget.isUsedUp) return isSettled
+      if (budget.isUsedUp) return { isSettled, knownSinceMs: null }
     }
   }
-  return true
+  // The cleaner and the archive's bounds cut the old end off. What was taken there, and has not been carried since, stands nowhere any more.
+  const isCut = oldest !== null && oldest.seq > 0
+  if (isSettled || !isCut) return { isSettled: true, knownSinceMs: null }
+  return { isSettled: false, knownSinceMs: oldest?.at ?? null }
 }
 
 /** Returns whether all ends have been found, or there is nothing more to look at. */

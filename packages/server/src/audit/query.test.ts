@@ -270,8 +270,38 @@ test('who held it then: its holder, those who waited, and how it ended', async (
     [three],
   )
   assert.deepEqual((await at(clock.wallMs())).holds, [])
-  assert.deepEqual((await at(tookMs - 1)).holds, [])
+  const before = await at(tookMs - 1)
+  assert.deepEqual(
+    [before.holds, before.isComplete, before.knownSinceMs],
+    [[], true, null],
+    'it is kept from the first batch on',
+  )
 })
+
+for (const [how, retention] of [
+  ['nothing is archived', null],
+  ['the archive has been cut', { ageMs: 2_000, bytesMax: 2 ** 30 }],
+] as const)
+  test(`of a time of which nothing is kept it is not said that nobody held it: ${how}`, async () => {
+    const { server, clock, audit } = await startAudited({ retention })
+    const session = await server.session(3_600_000)
+    const token = await server.grant(session, 'x')
+    await clock.pass(1_000)
+    const heldMs = clock.wallMs()
+    await clock.pass(1_000)
+    await server.ask(server.release(session, 'x', token))
+    for (let part = 0; part < 5; part++) {
+      await cycles(server, 60)
+      await clock.pass(1_000)
+    }
+    const at = (atMs: number) => settled(clock, audit.heldAt({ instance: 'main', lock: 'x', atMs }))
+    const { holds, isComplete, knownSinceMs } = await at(heldMs)
+    assert.deepEqual([holds, isComplete], [[], false])
+    assert.ok(knownSinceMs !== null && knownSinceMs > heldMs && knownSinceMs <= clock.wallMs(), String(knownSinceMs))
+    const again = await server.grant(session, 'x')
+    const now = await at(clock.wallMs())
+    assert.deepEqual([now.holds[0]?.token, now.isComplete, now.knownSinceMs], [again, true, null], 'its grant is kept')
+  })
 
 test('links of one number, of which a restore has forgotten one, tell records of different ids', () => {
   const did = { by: 'root', from: '', action: 'plan.change', target: 'plan/one', status: 200, reason: '', trace: '' }

@@ -8,13 +8,20 @@ export const showHeld = route(
   async call => {
     const { name } = call.params
     const atMs = Date.parse(call.query.at)
-    const { holds, waits, isComplete } = await call.doors.audit.heldAt({
+    const { holds, waits, isComplete, knownSinceMs } = await call.doors.audit.heldAt({
       instance: call.caller.instance,
       lock: name,
       atMs,
     })
     const waiters = waits.map(({ holder, session, sinceMs }) => ({ holder, session, since: timestamp(sinceMs) }))
-    return answer(200, { name, at: timestamp(atMs), holders: holds.map(wireHold), waiters, is_complete: isComplete })
+    return answer(200, {
+      name,
+      at: timestamp(atMs),
+      holders: holds.map(wireHold),
+      waiters,
+      is_complete: isComplete,
+      ...(knownSinceMs !== null && { known_since: timestamp(knownSinceMs) }),
+    })
   },
   async call => {
     const at = timestamp(Date.parse(call.query.at))
