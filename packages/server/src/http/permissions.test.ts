@@ -11,6 +11,7 @@ import { LOCK_NAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import type { OperationFields } from '@holdfast/protocol/operation'
 import { WebSocket } from 'ws'
 import type { Identity } from '../auth/identity.ts'
+import { systemClock } from '../clock.ts'
 import type { Command } from '../locks/model.ts'
 import { builtInRoles, tenantActions } from '../policies/roles.ts'
 import { person } from '../policies/testing.ts'
@@ -142,11 +143,15 @@ function kindOf(operation: OperationFields): 'name' | 'some' | 'all' | null {
   return 'prefix' in operation.query.properties ? 'some' : null
 }
 
+/** What the clock of the server says, whenever it is asked: so that answers of one time can be compared. */
+const TODAY = '2090-01-01T00:00:00.000Z'
+const clock = { ...systemClock, wallMs: () => Date.parse(TODAY) }
+
 function pathOf(operation: OperationFields, { name, instance }: { name: string; instance: string }): string {
   const values: Record<string, string> = { name, instance, session_id: 's-1' }
   const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(values[key] ?? 'some-id'))
   const query = 'prefix' in operation.query.properties ? [`prefix=${encodeURIComponent(name)}`] : []
-  if (operation.query.required?.includes('at')) query.push('at=2090-01-01T00:00:00.000Z')
+  if (operation.query.required?.includes('at')) query.push(`at=${TODAY}`)
   return query.length === 0 ? path : `${path}?${query.join('&')}`
 }
 
@@ -224,14 +229,17 @@ async function withSender(
   act: (send: Sender, test: TestDoors) => Promise<void>,
   options: Parameters<typeof withDoors>[1],
 ): Promise<void> {
-  await withDoors(async doors => {
-    const agent = new Agent({ keepAlive: true, maxSockets: 8 })
-    try {
-      await act(sender(await doors.listen(), agent), doors)
-    } finally {
-      agent.destroy()
-    }
-  }, options)
+  await withDoors(
+    async doors => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 8 })
+      try {
+        await act(sender(await doors.listen(), agent), doors)
+      } finally {
+        agent.destroy()
+      }
+    },
+    { clock, ...options },
+  )
 }
 
 /** Whether the answer is that of somebody who may; it must be one of the two. */

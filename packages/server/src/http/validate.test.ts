@@ -39,6 +39,20 @@ test('text that holds what it may not says what that is', () => {
     )
 })
 
+test('nobody can say who will hold a lock: `at` in the future is refused', async () => {
+  await withServer(async server => {
+    const held = async (atMs: number) => {
+      const path = `/v2/locks/a/held?at=${new Date(atMs).toISOString()}`
+      const { status, body } = await server.ask('GET', path)
+      return [status, body.errors?.[0].code, body.errors?.[0].target]
+    }
+    const refused = [400, 'invalid_request', { type: 'parameter', name: 'at' }]
+    assert.deepEqual(await held(Date.now() + 3_600_000), refused)
+    // Clocks differ, and that of who asks may be ahead.
+    assert.deepEqual(await held(Date.now() + 30_000), [200, undefined, undefined])
+  })
+})
+
 test('every operation that is given a time refuses what is none', async () => {
   await withServer(async server => {
     const times = ['2027-02-31T00:00:00Z', '2027-06-30T23:59:60Z', 'x', '2027-01-02T08:00:00+01:00']
