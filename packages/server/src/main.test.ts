@@ -1,11 +1,23 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { writeDevCertificates } from './dev-certs.ts'
 
 type Ready = { type: 'ready'; url: string; rootKeyPath: string; dataDirectory: string }
 type Ended = { code: number | null; output: string }
@@ -93,6 +105,45 @@ test('a setting that is not known ends the process with a code of its own', asyn
   const { code, output } = await start(['--lisen', '127.0.0.1:0']).ended
   assert.equal(code, 64)
   assert.match(output, /Did you mean `--listen`/)
+})
+
+test('what keeps a server from starting and is a setting’s fault ends it with that code, and is told by its setting', async () => {
+  await withDirectory(async directory => {
+    const file = join(directory, 'file')
+    writeFileSync(file, 'no PEM')
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    // Listening on a host and port, the address is no text.
+    const { port } = taken.address() as AddressInfo
+    const [data, memory] = [
+      ['--data', join(directory, 'data')],
+      ['--engine', 'memory'],
+    ]
+    const any = ['--listen', '127.0.0.1:0']
+    const missing = join(directory, 'missing.pem')
+    const { certificateFile, keyFile } = writeDevCertificates({ folder: join(directory, 'one'), hosts: [] })
+    const other = writeDevCertificates({ folder: join(directory, 'two'), hosts: [] })
+    const tls = (cert: string, key: string) => [...any, ...memory, ...data, '--tls-cert', cert, '--tls-key', key]
+    const wrong: [RegExp, string[]][] = [
+      [
+        /^`listen`: port \d+ .*in use: .*--listen 127\.0\.0\.1:0/m,
+        [...memory, ...data, '--listen', `127.0.0.1:${port}`],
+      ],
+      [/^`data`: .*file is, or lies under, a file: name a folder/m, [...any, '--data', file]],
+      [/^`data`: .* name a folder/m, [...any, ...memory, '--data', file]],
+      [/^`tls_cert`: .*missing\.pem cannot be used \(ENOENT/m, tls(missing, keyFile)],
+      [/^`tls_cert`: .*file cannot be used/m, tls(file, keyFile)],
+      [/^`tls_key`: .*missing\.pem cannot be used \(ENOENT/m, tls(certificateFile, missing)],
+      [/^`tls_key`: .*file cannot be used/m, tls(certificateFile, file)],
+      [/^`tls_key`: .* is not the key of the certificate/m, tls(certificateFile, other.keyFile)],
+    ]
+    for (const [message, args] of wrong) {
+      const { code, output } = await start(args).ended
+      assert.match(output, message)
+      assert.equal(code, 64, output)
+    }
+    taken.close()
+  })
 })
 
 /** A server whose log goes into a named pipe, of which this process has the other end. */

@@ -7,6 +7,7 @@ import { Administered } from './assembly/administered.ts'
 import { Admission } from './assembly/admission.ts'
 import { Auditing } from './assembly/auditing.ts'
 import { ListenerCertificate } from './assembly/certificate.ts'
+import { listening, openingData } from './assembly/refusals-at-start.ts'
 import { RememberedStore } from './assembly/remembered-store.ts'
 import { sealedAsTold, unsealed } from './assembly/sealing.ts'
 import { shareStore } from './assembly/sharing.ts'
@@ -92,7 +93,8 @@ export async function createServer(config: Config, { clock, random, fatal, log }
   const { shards: opened, ...rest } = await openOrClose(engine, { ...config, listen }, opening)
   const { peers, remembered, instances, registry } = rest
   shards = opened
-  const keys = keysOf(config, { directory, random, clusterKey: opened.meta.clusterKey })
+  const keyed = async () => keysOf(config, { directory, random, clusterKey: opened.meta.clusterKey })
+  const keys = await openingData(directory, keyed)
   const admission = new Admission({
     registry,
     shards: opened,
@@ -125,7 +127,7 @@ export async function createServer(config: Config, { clock, random, fatal, log }
   const app = createApp(doors, [...v1Routes, ...v2Routes], certificate?.shown ?? null)
   const connections = new Connections(doors)
   connections.attach(app.server)
-  await app.listen(listen)
+  await listening(listen, () => app.listen(listen))
   // With a certificate, it is a server of `node:tls`.
   certificate?.follow(app.server as unknown as TlsServer)
   // Listening on a host and port, the address is no text.
@@ -157,7 +159,8 @@ async function reserved(config: Config): Promise<Config['listen']> {
   const { host, port } = config.listen
   if (config.engine !== 'etcd' || port !== 0) return config.listen
   const probe = createNetServer()
-  await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, host, resolve))
+  const probed = () => new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, host, resolve))
+  await listening(config.listen, probed)
   // Listening on a host and port, the address is no text.
   const { port: free } = probe.address() as AddressInfo
   await new Promise(resolve => probe.close(resolve))
@@ -184,7 +187,7 @@ async function openEngine(
   { directory, clock, telemetry }: { directory: string; clock: Clock; telemetry: Telemetry },
 ): Promise<Engine> {
   if (config.engine === 'memory') return openMemory()
-  if (!config.etcd) return openLmdb({ path: join(directory, 'store') })
+  if (!config.etcd) return openingData(directory, () => openLmdb({ path: join(directory, 'store') }))
   // On demand: it brings gRPC with it, a tenth of a second that an embedded server need not wait for.
   const { openEtcd } = await import('./engine/etcd/etcd.ts')
   return openEtcd({

@@ -3,12 +3,13 @@
  * are open go on under the old one, new ones get the new one. What cannot be used (a half-written file, a key that is another certificate's, one that has
  * expired) is told once and left alone, for the old one is better than none.
  */
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { Clock } from '../clock.ts'
-import type { Config } from '../config/config.ts'
+import { type Config, ConfigError } from '../config/config.ts'
 import type { Tls } from '../http/listener.ts'
+import { reading } from './refusals-at-start.ts'
 
 /** The two files may be replaced one after the other: what does not fit at one look may at the next. */
 const LOOK_MS = 2_000
@@ -24,11 +25,12 @@ export class ListenerCertificate {
   #refused = ''
   #cancel: () => void = () => undefined
 
-  /** @throws when the files cannot be used. */
+  /** @throws ConfigError when the files cannot be used. */
   constructor(options: Options) {
     this.#options = options
+    refuseUnusable(options.files)
     this.#shown = this.#read()
-    createSecureContext(this.#shown)
+    reading('tls_cert', { path: options.files.certificateFile, read: () => createSecureContext(this.#shown) })
   }
 
   get shown(): Tls {
@@ -85,6 +87,24 @@ export class ListenerCertificate {
       }),
     }
   }
+}
+
+/** At the start there is no old one to stay with: each file is looked at by itself, so that its setting can be named. */
+function refuseUnusable({ certificateFile, keyFile, clientAuthoritiesFile }: Files): void {
+  const cert = reading('tls_cert', {
+    path: certificateFile,
+    read: () => new X509Certificate(readFileSync(certificateFile)),
+  })
+  const key = reading('tls_key', { path: keyFile, read: () => createPrivateKey(readFileSync(keyFile)) })
+  if (!cert.checkPrivateKey(key))
+    throw new ConfigError(
+      `\`tls_key\`: ${keyFile} is not the key of the certificate in ${certificateFile} (\`tls_cert\`).`,
+    )
+  if (clientAuthoritiesFile === null) return
+  reading('client_ca', {
+    path: clientAuthoritiesFile,
+    read: () => new X509Certificate(readFileSync(clientAuthoritiesFile)),
+  })
 }
 
 function textOf({ cert, key, ca }: Tls): string {
