@@ -227,6 +227,24 @@ test('freeze keeps others out until thaw, and whoami tells who asks', async () =
   assert.match((await run('whoami')).stdout, /subject/)
 })
 
+test('audit verify says how many heads it has compared, and takes no file without any', async () => {
+  const file = join(folder.path, 'heads.json')
+  const head = await run('audit', 'head')
+  writeFileSync(file, head.stdout)
+  const count = JSON.parse(head.stdout).heads.length
+  const { code, stdout } = await run('audit', 'verify', '--heads', file)
+  assert.equal(code, 0, stdout)
+  assert.match(stdout, new RegExp(`none of them touched; ${count} heads compared\\n$`))
+  assert.equal(JSON.parse((await run('audit', 'verify', '--heads', file, '--json')).stdout).heads, count)
+  assert.match((await run('audit', 'verify')).stdout, /touched\n$/)
+  for (const none of ['{}', '[]', 'null', '{"heads":[]}', '{"heads":{}}']) {
+    writeFileSync(file, none)
+    const refused = await run('audit', 'verify', '--heads', file)
+    assert.equal(refused.code, 124, none)
+    assert.match(refused.stderr, /holds no heads.*`holdfast audit head > FILE`/)
+  }
+})
+
 test('completions name every verb', async () => {
   for (const shell of ['bash', 'zsh', 'fish']) {
     const { code, stdout } = await run('completion', shell)

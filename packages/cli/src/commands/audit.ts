@@ -157,9 +157,11 @@ async function verified(file: string | undefined, options: Verifying): Promise<v
     problems.push(...part.problems)
     start = part.next
   } while (start !== undefined)
-  if (options.json) printJson({ isIntact: problems.length === 0, batches, problems })
+  const compared = options.heads === undefined ? {} : { heads: known.length }
+  if (options.json) printJson({ isIntact: problems.length === 0, batches, ...compared, problems })
   for (const { chain, seq, message } of options.json ? [] : problems) printLine(`${chain}, ${seq}: ${message}`)
-  if (!options.json && problems.length === 0) printLine(`${batches} batches and links, none of them touched`)
+  const counted = options.heads === undefined ? '' : `; ${known.length} heads compared`
+  if (!options.json && problems.length === 0) printLine(`${batches} batches and links, none of them touched${counted}`)
   if (problems.length > 0) process.exitCode = 1
 }
 
@@ -178,14 +180,22 @@ async function heads(options: AccessOptions): Promise<void> {
   printJson(await restOf(options).call('GET', '/v2/audit/heads'))
 }
 
+/** What this program printed, and at least one: with none nothing would be compared, and a trail that was removed whole would pass. */
 function headsIn(file: string): Head[] {
+  let content: { heads?: unknown } | null
   try {
-    // What this program printed; the service refuses what is none.
-    return (JSON.parse(readFileSync(file, 'utf8')) as { heads: Head[] }).heads
+    content = JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
     throw new CommandFailure(
       exitCodes.usage,
       `The heads cannot be read: ${error instanceof Error ? error.message : error}.`,
     )
   }
+  const heads = content?.heads
+  // The service refuses what is no head.
+  if (Array.isArray(heads) && heads.length > 0) return heads
+  throw new CommandFailure(
+    exitCodes.usage,
+    `${file} holds no heads: it must be what was printed by \`holdfast audit head > FILE\`.`,
+  )
 }
