@@ -245,6 +245,15 @@ test('audit verify says how many heads it has compared, and takes no file withou
   }
 })
 
+test('an export that does not fit on the disk is no export', () => {
+  const { status, stderr } = spawnSync('sh', ['-c', '"$0" "$1" audit export > /dev/full', process.execPath, bin], {
+    encoding: 'utf8',
+    env: { ...process.env, HOLDFAST_URL: server.url, HOLDFAST_API_KEY: rootKey, NODE_TEST_CONTEXT: undefined },
+  })
+  assert.equal(status, 125, stderr)
+  assert.match(stderr, /standard output cannot be written: ENOSPC/)
+})
+
 test('completions name every verb', async () => {
   for (const shell of ['bash', 'zsh', 'fish']) {
     const { code, stdout } = await run('completion', shell)

@@ -15,7 +15,7 @@ export const exitCodes = {
   unreachable: 123,
   /** Wrong usage, a credential that is wrong or does not permit it, or another request that the service refused as wrong. */
   usage: 124,
-  /** A bug, here or in the service. */
+  /** A bug, here or in the service; or what was to be said could not be written. */
   internal: 125,
   notExecutable: 126,
   notFound: 127,

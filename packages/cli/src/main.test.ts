@@ -23,6 +23,24 @@ test('nobody who reads what goes wrong is no bug', async () => {
   assert.match(stdout, /holdfast/)
 })
 
+test('output that cannot be written is told, and no success', async () => {
+  const full = (...words: string[]) =>
+    ran('sh', ['-c', '"$0" --conditions=source "$@" > /dev/full', process.execPath, source, ...words])
+  for (const words of [['completion', 'bash'], ['list', '--help'], ['--version']]) {
+    const { code, stderr } = await full(...words)
+    assert.equal(code, 125, `${words} ${stderr}`)
+    assert.match(stderr, /^holdfast: standard output cannot be written: ENOSPC.*\n$/)
+  }
+  const { code, stderr } = await full('list', '--help', '--json')
+  assert.equal(code, 125, stderr)
+  assert.match(JSON.parse(stderr).message, /cannot be written: ENOSPC/)
+})
+
+test('a reader that has seen enough is no error', async () => {
+  const command = '{ "$0" --conditions=source "$1" completion bash; echo $? >&2; } | true'
+  assert.equal((await ran('sh', ['-c', command, process.execPath, source])).stderr, '0\n')
+})
+
 test('an empty name is told, and asks for nothing', async () => {
   for (const words of [
     ['show', ''],

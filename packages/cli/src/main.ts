@@ -18,13 +18,13 @@ Exit codes: 120 not acquired, 121 lock lost, 122 preempted, 123 service unreacha
 export async function main(args: readonly string[]): Promise<void> {
   // Whoever does not listen any more cannot be told so; a command that runs under a lock must not lose its keeper over it.
   process.stderr.on('error', () => undefined)
-  // A reader that has seen enough (`| head`) is no error; a server outlives whoever reads its log.
-  if (args[0] !== 'serve') {
-    process.stdout.on('error', error =>
-      process.exit('code' in error && error.code === 'EPIPE' ? 0 : exitCodes.internal),
-    )
-  }
   let asJson = asksForJson(args)
+  // A server outlives whoever reads its log.
+  if (args[0] !== 'serve') {
+    process.stdout.once('error', error => endUnsaid(error, { asJson }))
+    // Of what is written after it once is enough.
+    process.stdout.on('error', () => undefined)
+  }
   try {
     const program = await programFor(args[0])
     const words = separated(program, args)
@@ -41,7 +41,18 @@ export async function main(args: readonly string[]): Promise<void> {
 
 /** What is left open by then, like a connection whose other side hangs and never says goodbye, would keep this process for minutes. */
 function endWhenSaid(): void {
-  process.stdout.write('', () => process.stderr.write('', () => process.exit()))
+  process.stdout.write('', error => {
+    // It is told of that error next, and `endUnsaid` ends the process: this must not be faster.
+    if (!error) process.stderr.write('', () => process.exit())
+  })
+}
+
+/** Standard output takes no more. A reader that has seen enough (`| head`) is no error; a full disk is, for what was to be kept is lost. */
+function endUnsaid(error: Error, { asJson }: { asJson: boolean }): void {
+  if ('code' in error && error.code === 'EPIPE') process.exit(0)
+  const failure = new CommandFailure(exitCodes.internal, `standard output cannot be written: ${error.message}`)
+  const code = report(failure, { asJson })
+  process.stderr.write('', () => process.exit(code))
 }
 
 /** The whole list of verbs, and of the one that is asked for its options too. */
