@@ -65,9 +65,12 @@ function width(text: string): number {
   return [...stripVTControlCharacters(text)].length
 }
 
+/** What moves a terminal's cursor, and what turns the direction of writing, so that a text reads as another. */
+const unsafe = /[\p{Cc}\p{Bidi_Control}]/gu
+
 /** Names and labels come from others: what would move a terminal's cursor is shown, not obeyed. */
 export function safe(text: string): string {
-  return text.replace(/\p{Cc}/gu, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return text.replace(unsafe, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** The same of a text of several lines, which stay lines. */
