@@ -53,6 +53,13 @@ test('an empty name is told, and asks for nothing', async () => {
   }
 })
 
+test('an option’s help says its default once, as people write it', async () => {
+  const { stdout } = await ran(process.execPath, ['--conditions=source', source, 'bench', '--help'])
+  const help = stdout.replace(/\s+/g, ' ')
+  assert.match(help, /until Ctrl-C \(default: 10s\) --/)
+  assert.match(help, /10 s more \(default: 30s\) --/)
+})
+
 type Ended = { code: number | null; stdout: string; stderr: string }
 
 function ran(file: string, args: readonly string[]): Promise<Ended> {

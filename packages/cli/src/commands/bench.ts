@@ -1,6 +1,6 @@
 /** `holdfast bench`: a load that watches the service while it makes it. For trying out what dies when, not for comparing products. */
 import { type Holdfast, hasCode } from '@holdfast/client'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { every, monotonicMs } from '../clock.ts'
 import { formatDuration, parseCount, parseDuration } from '../duration.ts'
@@ -26,12 +26,15 @@ export function define(program: Command): void {
       'Acquires and releases, one lock to each worker and one that all of them want, and says each second how it went. Watches that no token comes twice and nobody is let in beside another. Kill servers meanwhile, if there are several: `--url` takes all of them, with commas.',
     )
     .option('--workers <n>', 'how many do this at a time', parseCount, WORKERS_DEFAULT)
-    .option('--for <duration>', 'how long; 0: until Ctrl-C (default: 10s)', parseDuration, FOR_MS_DEFAULT)
-    .option(
-      '--wait <duration>',
-      'an acquire that waits longer has failed; the answer may take 10 s more (default: 30s)',
-      parseDuration,
-      WAIT_MS_DEFAULT,
+    .addOption(
+      new Option('--for <duration>', 'how long; 0: until Ctrl-C')
+        .argParser(parseDuration)
+        .default(FOR_MS_DEFAULT, formatDuration(FOR_MS_DEFAULT)),
+    )
+    .addOption(
+      new Option('--wait <duration>', 'an acquire that waits longer has failed; the answer may take 10 s more')
+        .argParser(parseDuration)
+        .default(WAIT_MS_DEFAULT, formatDuration(WAIT_MS_DEFAULT)),
     )
     .option('--prefix <prefix>', 'what the names of its locks begin with', 'bench/')
     .action(async (options: BenchOptions) => {
