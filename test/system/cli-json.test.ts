@@ -117,6 +117,22 @@ test('history --json says where the rest begins, and --start goes on there', asy
   assert.match((await run('history', 'past', '--limit', '3')).stderr, /there is more.*--start/)
 })
 
+test('audit list says when there is more, and JSON where the rest begins', async () => {
+  for (let cycle = 0; cycle < 2; cycle++) await (await holdfast.acquire('trailed')).release()
+  const listed = async (...words: string[]) => {
+    const { stdout, stderr } = await run('audit', 'list', '--lock', 'trailed', ...words)
+    return { stdout, stderr, ...(words.includes('--json') && JSON.parse(stdout)) }
+  }
+  const all = await listed('--json')
+  assert.deepEqual([all.records.length, all.next], [4, undefined])
+  const first = await listed('--limit', '3', '--json')
+  assert.deepEqual(first.records, all.records.slice(0, 3))
+  const rest = await fetch(new URL(first.next.href, server.url), { headers: { authorization: `Bearer ${rootKey}` } })
+  assert.deepEqual(((await rest.json()) as typeof all).records, all.records.slice(3))
+  assert.match((await listed('--limit', '3')).stderr, /there is more: --limit, or `holdfast audit export`/)
+  for (const words of [[], ['--limit', '4']]) assert.equal((await listed(...words)).stderr, '')
+})
+
 test('a lock_id that is not the holder’s is said to be none, with who holds the lock', async () => {
   assert.equal((await run('acquire', 'script', '--holder', 'somebody')).code, 0)
   for (const verb of ['release', 'renew']) {

@@ -1,5 +1,6 @@
 /** `holdfast audit …`: what was done, by whom, to what; taken elsewhere; and whether it is still what was written. */
 import { createReadStream, readFileSync } from 'node:fs'
+import type { Rest } from '@holdfast/client'
 import { toSnake } from '@holdfast/protocol/casing'
 import { type Command, Option } from 'commander'
 import { type AccessOptions, hostOf, urlOf, withAccess } from '../access.ts'
@@ -27,7 +28,9 @@ type Listing = Asked & { limit: number; oldest?: boolean }
 type Exporting = Asked & { format: 'jsonl' | 'cadf'; crn?: string; service?: string }
 type Head = { chain: string; seq: number; hash: string }
 type Problem = { chain: string; seq: number; kind: string; message: string }
-type Page = { records: object[]; instances: { id: string; crn: string }[]; next?: { start: string } }
+type Next = { href: string; start: string }
+type Page = { records: WireRecord[]; instances: { id: string; crn: string }[]; next?: Next }
+type Part = { order: 'oldest' | 'newest'; limit: number; start: string | undefined }
 type Verifying = AccessOptions & { head?: string; heads?: string }
 
 const LISTED_DEFAULT = 50
@@ -88,29 +91,40 @@ function withFilter(command: Command): Command {
     .option('--until <time>', 'before then', parseTime)
 }
 
-async function* recordsOf(options: Asked, order: 'oldest' | 'newest', crns = new Crns()): AsyncGenerator<WireRecord> {
-  const { lock, prefix, subject, action, outcome, since, until } = options
+async function pageOf(rest: Rest, asked: Asked, part: Part): Promise<Page> {
+  const { lock, prefix, subject, action, outcome, since, until } = asked
+  const query = { lock, lock_prefix: prefix, subject, action, outcome, since, until, ...part }
+  const page: Omit<Page, 'records'> & { records: object[] } = await rest.call('GET', '/v2/audit', { query })
+  // As the wire has it: an export is what was answered.
+  return { ...page, records: page.records.map(record => toSnake(record) as WireRecord) }
+}
+
+async function* recordsOf(options: Asked, crns: Crns): AsyncGenerator<WireRecord> {
   const rest = restOf(options)
   let start: string | undefined
   do {
-    const query = { lock, lock_prefix: prefix, subject, action, outcome, since, until, order, limit: PAGE_LIMIT, start }
-    const page: Page = await rest.call('GET', '/v2/audit', { query })
+    const page = await pageOf(rest, options, { order: 'oldest', limit: PAGE_LIMIT, start })
     crns.learn(page.instances)
-    // As the wire has it: an export is what was answered.
-    for (const record of page.records) yield toSnake(record) as WireRecord
+    yield* page.records
     start = page.next?.start
   } while (start !== undefined)
 }
 
 async function list(options: Listing): Promise<void> {
+  const rest = restOf(options)
+  const order = options.oldest ? 'oldest' : 'newest'
   const records: WireRecord[] = []
-  for await (const record of recordsOf(options, options.oldest ? 'oldest' : 'newest')) {
-    records.push(record)
-    if (records.length === options.limit) break
-  }
-  if (options.json) return printJson({ records })
+  let next: Next | undefined
+  do {
+    const limit = Math.min(PAGE_LIMIT, options.limit - records.length)
+    const page = await pageOf(rest, options, { order, limit, start: next?.start })
+    records.push(...page.records)
+    next = page.next
+  } while (next && records.length < options.limit)
+  if (options.json) return printJson({ records, ...(next && { next }) })
   if (records.length === 0) note('nothing of that kind is in the trail')
   for (const record of records) printLine(lineOf(record))
+  if (next) note('there is more: --limit, or `holdfast audit export`')
 }
 
 function lineOf({ at, action, outcome, subject, from, target, token, holder, reason }: WireRecord): string {
@@ -132,7 +146,7 @@ async function exported(options: Exporting): Promise<void> {
   if (format === 'jsonl')
     printLine(chained.begin({ of: urlOf(options), lock, prefix, subject, action, outcome, since, until }))
   let count = 0
-  for await (const record of recordsOf(options, 'oldest', crns)) {
+  for await (const record of recordsOf(options, crns)) {
     count++
     printLine(format === 'jsonl' ? chained.record(record) : JSON.stringify(cadfOf(record, cadf)))
   }
