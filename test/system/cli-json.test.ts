@@ -133,6 +133,17 @@ test('audit list says when there is more, and JSON where the rest begins', async
   for (const words of [[], ['--limit', '4']]) assert.equal((await listed(...words)).stderr, '')
 })
 
+test('usage takes a plain day, and says what is no time', async () => {
+  const day = new Date().toISOString().slice(0, 10)
+  const { code, stdout, stderr } = await run('usage', '--from', day, '--to', `${day}T00:00:00Z`, '--json')
+  assert.equal(code, 0, stderr)
+  assert.deepEqual(JSON.parse(stdout).usage, [])
+  assert.equal((await run('usage', '--from', day)).code, 0)
+  const refused = await run('usage', '--to', 'yesterday')
+  assert.equal(refused.code, 124)
+  assert.match(refused.stderr, /Say a time like/)
+})
+
 test('a lock_id that is not the holder’s is said to be none, with who holds the lock', async () => {
   assert.equal((await run('acquire', 'script', '--holder', 'somebody')).code, 0)
   for (const verb of ['release', 'renew']) {

@@ -4,6 +4,7 @@ import { type AccessOptions, withAccess } from '../access.ts'
 import { instanceOf, reclaimedInstances } from '../administration/instances.ts'
 import { printJson, printLine, table } from '../output.ts'
 import { restOf } from '../rest.ts'
+import { parseTime } from '../time.ts'
 
 type Row = {
   start: string
@@ -32,8 +33,12 @@ export function define(program: Command): void {
     .description(
       'What an instance has used, by the hour, day or month (UTC); what this month has cost so far and will have cost.',
     )
-    .option('--from <time>', 'since when, like 2027-01-01T00:00:00Z (default: the beginning of the month)')
-    .option('--to <time>', 'until when (default: now)')
+    .option(
+      '--from <time>',
+      'since when, like 2027-01-01 or 2027-01-01T06:00:00Z (default: the beginning of the month)',
+      parseTime,
+    )
+    .option('--to <time>', 'until when (default: now)', parseTime)
     .addOption(new Option('--by <period>', 'how long a row is').choices(['hour', 'day', 'month']).default('day'))
     .option('--reclaimed <instance>', 'of one that is gone for good, by id or name; for whoever runs the service')
     .addOption(new Option('--export <format>', 'print records for a metering service').choices(['ibm']))
