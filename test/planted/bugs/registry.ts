@@ -16,7 +16,7 @@ export const registryBugs: readonly Bug[] = [
     does: 'Of two servers that change at once the second writes what it had decided before it heard of the first.',
     file: registry,
     find: 'const puts = decide()',
-    replace: 'const puts = ((deeds as { puts?: readonly Put[] }).puts ??= decide())',
+    replace: 'const puts = ((telling as { puts?: readonly Put[] }).puts ??= decide())',
     test: {
       file: registryTest,
       name: 'of two servers that change at once both succeed, the second decides on what the first has done',
