@@ -223,8 +223,12 @@ test('so it is when whoever reads what both say stands still', async t => {
       env: { ...process.env, HOLDFAST_URL: server.url, HOLDFAST_API_KEY: rootKey, NODE_TEST_CONTEXT: undefined },
     },
   )
-  t.after(() => process.kill(-(piped.pid ?? 0), 'SIGKILL'))
   const pid = () => Number(spawnSync('cat', [pids]).stdout.toString() || Number.NaN)
+  t.after(() => {
+    process.kill(-(piped.pid ?? 0), 'SIGKILL')
+    // Its group outlives a keeper that has failed.
+    if (isAlive(pid())) process.kill(-pid(), 'SIGKILL')
+  })
   while (!isAlive(pid())) await sleep(20)
   await sleep(500)
   const next = holdfast.acquire('stuck').then(lock => ({ lock, isStillThere: isAlive(pid()) }))
