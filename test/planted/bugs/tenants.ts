@@ -62,6 +62,18 @@ export const tenantBugs: readonly Bug[] = [
     test: byFuzz('v2 listFreezes', 8),
   },
   {
+    id: 'labels-of-all-sessions',
+    rules: ['V6'],
+    does: 'Whoever knows the id of a session of somebody else is shown what its owner calls it.',
+    file: `${server}/http/v2/get-session.ts`,
+    find: '(await mayReadLabels(call, session.id))',
+    replace: 'true',
+    test: {
+      file: `${server}/http/hiding.test.ts`,
+      name: 'the labels of a session are about no lock: shown to who has its secret, and to who may read every lock',
+    },
+  },
+  {
     id: 'null-lifts-a-limit',
     rules: ['V6'],
     does: 'In a merge patch null is kept instead of taking away: a limit that was to fall back to the plan is lifted altogether.',

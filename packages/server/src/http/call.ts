@@ -169,6 +169,12 @@ export function sessionOf(call: Call): string {
   return session
 }
 
+/** The same where it may be missing: null without one, or with a wrong one. */
+export function sessionOrNoneOf({ doors, caller, request }: Call): string | null {
+  const handle = request.headers['holdfast-session']
+  return typeof handle === 'string' ? doors.secrets.open(caller.instance, handle) : null
+}
+
 /** For paths that name the session too. */
 export function ownSessionOf(call: Call, named: string): string {
   const session = sessionOf(call)

@@ -45,3 +45,28 @@ test('an instance that is named by its name answers like one that nobody has, an
     assert.deepEqual((await named('team2')).body.errors, body.errors)
   })
 })
+
+test('the labels of a session are about no lock: shown to who has its secret, and to who may read every lock', async () => {
+  await withServer(async ({ ask, openSession }) => {
+    const keyFor = async (locks: string[]) => {
+      const { credential, api_key } = (await ask('POST', '/v2/credentials', { body: { name: 'a guest' } })).body
+      const body = { subjects: [credential.subject], roles: ['writer'], locks }
+      assert.equal((await ask('POST', '/v2/policies', { body })).status, 201)
+      return api_key as string
+    }
+    const [ofSome, ofAll] = [await keyFor(['deploy/*']), await keyFor(['*'])]
+    const labels = { host: 'web-1' }
+    const { id, handle } = await openSession({ labels })
+    const other = await openSession()
+    const shown = async (key: string, session?: string) => {
+      const answer = await ask('GET', `/v2/sessions/${id}`, { key, ...(session !== undefined && { session }) })
+      assert.equal(answer.status, 200)
+      return answer.body.labels
+    }
+    assert.equal(await shown(ofSome), undefined)
+    assert.equal(await shown(ofSome, other.handle), undefined)
+    assert.equal(await shown(ofSome, `${id}.${other.handle.split('.')[1]}`), undefined)
+    assert.deepEqual(await shown(ofSome, handle), labels)
+    assert.deepEqual(await shown(ofAll), labels)
+  })
+})

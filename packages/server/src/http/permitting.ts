@@ -4,7 +4,7 @@ import type { OperationFields } from '@holdfast/protocol/operation'
 import type { FastifyRequest } from 'fastify'
 import type { Reply } from '../locks/model.ts'
 import type { Decision } from '../policies/port.ts'
-import { ANSWER_MS_MAX, type Call } from './call.ts'
+import { ANSWER_MS_MAX, type Call, sessionOrNoneOf } from './call.ts'
 import { instanceRefusal } from './caller.ts'
 import type { Doors } from './doors.ts'
 import { type Deed, decide, denial, note, readsNothing, sees } from './permission.ts'
@@ -86,9 +86,8 @@ async function permitSlowly(call: Call): Promise<void> {
 async function ttlOf(call: Call): Promise<number> {
   // `/v1` knows no sessions, whatever a header says.
   const isV1 = call.request.routeOptions.url?.startsWith('/v1/')
-  const handle = isV1 ? undefined : call.request.headers['holdfast-session']
+  const session = isV1 ? null : sessionOrNoneOf(call)
   const { name } = call.params as { name?: string } // of the operations that acquire
-  const session = typeof handle === 'string' ? call.doors.secrets.open(call.caller.instance, handle) : null
   if (session !== null) {
     const shown = await read(call, { type: 'show_session', session })
     // Without a session nothing is granted: the operation itself says so.

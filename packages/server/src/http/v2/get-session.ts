@@ -1,6 +1,8 @@
 import { v2 } from '@holdfast/protocol/v2'
-import { answer, ask, askerOf, mayRead, route } from '../call.ts'
+import { verdictOf } from '../../policies/port.ts'
+import { answer, ask, askerOf, type Call, mayRead, route, sessionOrNoneOf } from '../call.ts'
 import { visibleGrants, visibleWaiter } from '../hiding.ts'
+import { decide } from '../permission.ts'
 import { wireGrant } from '../views.ts'
 
 export const getSession = route(v2.getSession, async call => {
@@ -9,12 +11,13 @@ export const getSession = route(v2.getSession, async call => {
     { ...askerOf(call), type: 'show_session', session: call.params.session_id },
     'session_view',
   )
+  const labels = session.labels && (await mayReadLabels(call, session.id)) ? { labels: session.labels } : {}
   const sees = (lock: string) => mayRead(call, lock)
   return answer(200, {
     session_id: session.id,
     ttl_ms: session.ttlMs,
     changes: session.changes,
-    ...(session.labels && { labels: session.labels }),
+    ...labels,
     grants: visibleGrants(grants, sees).map(wireGrant),
     waits: waits
       .map(wait => visibleWaiter(wait, sees))
@@ -26,3 +29,9 @@ export const getSession = route(v2.getSession, async call => {
       })),
   })
 })
+
+/** They are about no lock, so a policy on some names says nothing of them: shown to who has the session's secret, and to who may read every lock. */
+async function mayReadLabels(call: Call, session: string): Promise<boolean> {
+  if (sessionOrNoneOf(call) === session) return true
+  return verdictOf(await decide(call.doors, call.caller, { action: 'lock.read', lock: '', isPrefix: true })) === true
+}
