@@ -1,18 +1,31 @@
 /** Foreign servers as child processes: started on a free port in a folder of their own, and gone when the test is. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/**
+ * Below those that systems hand out by themselves (Linux from 32,768 on): one of theirs may be somebody's, of a connection that goes out too, before
+ * the program that it is for listens on it, or while that is started again. `fetch` refuses none of them (the last that it does is 10,080).
+ */
+const PORTS = { from: 10_100, to: 32_000 }
+
+/** Nobody listens on it now, and whoever is given one at the same time is hardly given the same. */
 export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise(resolve => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+  for (;;) {
+    const port = randomInt(PORTS.from, PORTS.to)
+    const server = createServer()
+    const isFree = await new Promise<boolean>(resolve => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    await new Promise(resolve => server.close(resolve))
+    return port
+  }
 }
 
 export function temporaryFolder(name: string): { path: string; remove(): void } {
