@@ -37,6 +37,39 @@ export function most(clock: Clock, since: Instant): number {
   return Math.max(clock.hrtimeMs() - since.hrtimeMs, clock.bootMs() - since.bootMs)
 }
 
+/** Resolves when so much time has gone by, or the signal is aborted. Never rejects. */
+export function pause(clock: Pick<Clock, 'after'>, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal?.aborted) return resolve()
+    const stop = clock.after(ms, done)
+    signal?.addEventListener('abort', done, { once: true })
+    function done() {
+      stop()
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+  })
+}
+
+/** Does it again and again, each time `delayMs` after the last time was done, until it is cancelled. `act` neither throws nor rejects. */
+export function every(clock: Pick<Clock, 'after'>, delayMs: number, act: () => void | Promise<void>): Cancel {
+  let isOver = false
+  let cancel: Cancel
+  const later = () => {
+    if (!isOver) cancel = clock.after(delayMs, once)
+  }
+  const once = () => {
+    const done = act()
+    if (done) void done.then(later)
+    else later()
+  }
+  later()
+  return () => {
+    isOver = true
+    cancel()
+  }
+}
+
 export const systemClock: Clock = {
   hrtimeMs: () => performance.now(),
   bootMs: () => uptime() * 1000,

@@ -1,10 +1,9 @@
 /** What `holdfast keys` may do to the store of a server, running or not: with the server's own settings, and beside it. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { type Clock, instant, most, systemClock } from './clock.ts'
+import { type Clock, instant, most, pause, systemClock } from './clock.ts'
 import { type Config, readConfig } from './config/config.ts'
 import { ConfigError } from './config/values.ts'
-import { pause } from './engine/commit.ts'
 import type { Engine } from './engine/engine.ts'
 import { StoreInUse } from './engine/lmdb/holder.ts'
 import { openLmdb } from './engine/lmdb/lmdb.ts'

@@ -13,7 +13,7 @@ import { sealedAsTold, unsealed } from './assembly/sealing.ts'
 import { shareStore } from './assembly/sharing.ts'
 import { readOrCreateKey, writeKey } from './auth/key-file.ts'
 import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
-import type { Clock } from './clock.ts'
+import { type Clock, every, pause } from './clock.ts'
 import type { Config } from './config/config.ts'
 import type { Engine } from './engine/engine.ts'
 import type { EtcdEngine } from './engine/etcd/etcd.ts'
@@ -303,7 +303,7 @@ async function closeAll({ drainReadyMs, ...running }: Running): Promise<void> {
   draining.isAnnounced = true
   telemetry.happened('stopping')
   // Whoever asks meanwhile is served as ever: a refusal would be met before the balancer has looked.
-  if (drainReadyMs > 0) await new Promise<void>(resolve => clock.after(drainReadyMs, resolve))
+  if (drainReadyMs > 0) await pause(clock, drainReadyMs)
   draining.isDraining = true
   const drained = drain(running)
   let stopTimer: () => void = () => undefined
@@ -359,11 +359,5 @@ async function drain({
 
 /** Closes what has become idle, until it is stopped. */
 function sweep(app: App, clock: Clock): () => void {
-  let stop = () => {}
-  const again = () => {
-    app.server.closeIdleConnections()
-    stop = clock.after(SWEEP_MS, again)
-  }
-  again()
-  return () => stop()
+  return every(clock, SWEEP_MS, () => app.server.closeIdleConnections())
 }

@@ -1,5 +1,5 @@
 /** Instances whose week is over go for good, and two months later what was left of them for bills. Each server looks now and then; of several that do one is first, and to do it twice is to do it once. All of it by the calendar: what goes here cannot be had back. */
-import type { Calendar, Cancel, Clock } from '../clock.ts'
+import { type Calendar, type Cancel, type Clock, every } from '../clock.ts'
 import type { Administration, By } from './administration.ts'
 import { dueForReclamation, forgetRemains, reclaimInstance } from './lifecycle.ts'
 
@@ -8,11 +8,9 @@ const by: By = { subject: 'service', from: '', trace: '' }
 
 export class Reclaimer {
   readonly #administration: Administration
-  readonly #clock: Pick<Clock, 'after'>
   readonly #calendar: Calendar
   readonly #failed: (error: unknown) => void
-  #cancel: Cancel = () => undefined
-  #isClosed = false
+  readonly #cancel: Cancel
 
   constructor(
     administration: Administration,
@@ -20,20 +18,13 @@ export class Reclaimer {
     failed: (error: unknown) => void,
   ) {
     this.#administration = administration
-    this.#clock = clock
     this.#calendar = calendar
     this.#failed = failed
-    this.#later()
+    this.#cancel = every(clock, LOOK_MS, () => this.#look())
   }
 
   close(): void {
-    this.#isClosed = true
     this.#cancel()
-  }
-
-  #later(): void {
-    if (this.#isClosed) return
-    this.#cancel = this.#clock.after(LOOK_MS, () => void this.#look().then(() => this.#later()))
   }
 
   async #look(): Promise<void> {

@@ -14,7 +14,7 @@
  * known yet the clock is taken as it is, when it has stood. A clock that stays wrong moves the calendar day by day until somebody heeds the alarm.
  * Labels (the `at` of a record) are as wrong as the clock was, and so is what people set by the calendar (the end of a freeze, of a key).
  */
-import type { Calendar, Cancel, Clock } from '../clock.ts'
+import { type Calendar, type Cancel, type Clock, every } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import type { Engine } from '../engine/engine.ts'
 
@@ -78,19 +78,12 @@ export class StoredCalendar implements Calendar {
         this.#options.alarm(`${why} ${advice} ${REST}`, null)
       }
     })
-    this.#later()
+    if (!this.#isOver) this.#cancel = every(this.#options.clock, STOOD_MS, () => this.#attempt(() => this.#advance()))
   }
 
   stop(): void {
     this.#isOver = true
     this.#cancel()
-  }
-
-  #later(): void {
-    if (this.#isOver) return
-    this.#cancel = this.#options.clock.after(STOOD_MS, () => {
-      void this.#attempt(() => this.#advance()).then(() => this.#later())
-    })
   }
 
   /** Tells the store how far the calendar has come. It goes back as well: a clock that has stood is as good as the one before. */

@@ -6,7 +6,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
-import type { Clock } from '../clock.ts'
+import { type Clock, every } from '../clock.ts'
 import { type Config, ConfigError } from '../config/config.ts'
 import type { Tls } from '../http/listener.ts'
 import { reading } from './refusals-at-start.ts'
@@ -39,10 +39,7 @@ export class ListenerCertificate {
 
   /** From now on the listener shows what is in the files. */
   follow(listener: Listener): void {
-    this.#cancel = this.#options.clock.after(LOOK_MS, () => {
-      this.#look(listener)
-      this.follow(listener)
-    })
+    this.#cancel = every(this.#options.clock, LOOK_MS, () => this.#look(listener))
   }
 
   stop(): void {

@@ -13,7 +13,7 @@
  * What is kept is bounded by age and by bytes; the oldest segments go in the commit that writes a new one, and the index says from where on the
  * chain can be checked.
  */
-import type { Calendar, Cancel, Clock } from '../clock.ts'
+import { type Calendar, type Cancel, type Clock, every } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
 import type { Check, Engine, KeyValue, Write } from '../engine/engine.ts'
 import type { ArchivedShard, ShardArchive } from '../shards/archive.ts'
@@ -93,12 +93,12 @@ class Archive implements ShardArchive {
   #isOver = false
   #failingSinceMs: number | null = null
   #cancelRetry: Cancel = () => undefined
-  #cancelLook: Cancel = () => undefined
+  readonly #cancelLook: Cancel
 
   constructor(options: ArchiveOptions, shard: ArchivedShard) {
     this.#options = options
     this.#shard = shard
-    this.#lookLater()
+    this.#cancelLook = every(options.clock, LOOK_MS, () => this.#wake())
   }
 
   get safeBefore(): number {
@@ -122,13 +122,6 @@ class Archive implements ShardArchive {
     this.#isOver = true
     this.#cancelRetry()
     this.#cancelLook()
-  }
-
-  #lookLater(): void {
-    this.#cancelLook = this.#options.clock.after(LOOK_MS, () => {
-      this.#wake()
-      this.#lookLater()
-    })
   }
 
   #wake(): void {

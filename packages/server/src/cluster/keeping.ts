@@ -2,6 +2,7 @@
  * What `cluster up` does while nothing happens: it tells what changes, makes backups, renews certificates, and tends the store as long as no
  * Holdfast server is there to do it (a server tends it more often, and two at a time could take two members out of service at once).
  */
+import { pause } from '../clock.ts'
 import type { EtcdEngine } from '../engine/etcd/etcd.ts'
 import { backUp, dropOldBackups } from './backup.ts'
 import { backupDueMs, noteBackup } from './backup-record.ts'
@@ -10,7 +11,7 @@ import { ClusterBusy, messageOf } from './failure.ts'
 import type { Surroundings } from './identities.ts'
 import { exclusively, runsOperation } from './operation.ts'
 import type { Doors, Picture } from './picture.ts'
-import { pause, type Work } from './progress.ts'
+import type { Work } from './progress.ts'
 import { renewIfDue } from './rotation.ts'
 import { hasServers, openStore } from './store.ts'
 

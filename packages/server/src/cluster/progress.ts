@@ -1,5 +1,5 @@
 /** How long work is told about, and waited for. */
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { ClusterFailure, ClusterStopped, ClusterUnreachable } from './failure.ts'
 
 export type Progress = {
@@ -12,19 +12,6 @@ export type Progress = {
 export type Work = { clock: Clock; signal: AbortSignal; progress: Progress }
 
 const LOOK_MS = 100
-
-export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal?.aborted) return resolve()
-    const stop = clock.after(ms, done)
-    signal?.addEventListener('abort', done, { once: true })
-    function done() {
-      stop()
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-  })
-}
 
 /**
  * Asks until the answer is not null. A look that throws is the same as one that finds nothing yet: what is waited for is often a process that

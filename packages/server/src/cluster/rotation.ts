@@ -8,6 +8,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
+import { pause } from '../clock.ts'
 import { Authority, certificatesIn, factsOf, isSignedByOneOf, RENEW_MS } from './certificates.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterFailure } from './failure.ts'
@@ -23,7 +24,6 @@ import {
   saveMember,
 } from './identities.ts'
 import { demandHealth } from './picture.ts'
-import { pause } from './progress.ts'
 import { demandRunner, type Rolling, restartOneByOne } from './rolling.ts'
 
 /** Holdfast's servers look at their files every 10 s; then all of them use what is new. */

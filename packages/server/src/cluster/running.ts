@@ -6,7 +6,7 @@
  * third that was killed, one stops and starts them, and the other goes.
  */
 import { chmodSync, statSync } from 'node:fs'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { Holder, StoreInUse } from '../engine/lmdb/holder.ts'
 import { factsOfProcess, type ProcessFacts, systemProcesses } from '../shards/processes.ts'
 import type { ClusterDirectory, ClusterPlan, MemberPlan } from './directory.ts'
@@ -15,7 +15,6 @@ import { parseJson, readText, remove, writeWhole } from './files.ts'
 import { MemberProcess } from './member.ts'
 import { isAlive } from './operation.ts'
 import { findEtcd } from './programs.ts'
-import { pause } from './progress.ts'
 
 /** `generation` is the one that the process was started with: who has asked for a restart sees that it is under way. */
 export type RunningMember = {

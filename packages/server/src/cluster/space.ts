@@ -1,8 +1,8 @@
 /** Room in the store, on demand: what Holdfast's servers and `cluster up` do by themselves (engine/etcd/space.ts), done now and all of it. */
+import { pause } from '../clock.ts'
 import { alarmType } from '../engine/etcd/messages.ts'
 import { ClusterFailure } from './failure.ts'
 import { demandHealth, type MemberPicture, type Picture } from './picture.ts'
-import { pause } from './progress.ts'
 import { demandRunner, moveLeaderFrom, type Rolling, restartOneByOne, waitForHealth } from './rolling.ts'
 import { quotaOf } from './status.ts'
 

@@ -1,5 +1,5 @@
 /** What Holdfast's servers have written into the store: who lives, and who decides for what. Looked at, never changed. */
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import type { Engine } from '../engine/engine.ts'
 import { type EtcdEngine, openEtcd } from '../engine/etcd/etcd.ts'
 import { KeyUnavailable, SealMismatch } from '../engine/sealed/failures.ts'
@@ -13,7 +13,6 @@ import { decodeOwner } from '../shards/ownership.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterFailure } from './failure.ts'
 import type { Picture } from './picture.ts'
-import { pause } from './progress.ts'
 
 export type ServerPicture = MemberRecord & {
   /** It has shown its pulse between two looks; else it has died, and nobody was there to notice. */

@@ -3,7 +3,7 @@
  * later, or never. So the very same bytes are committed again until the answer is definite (SAFETY P3): either they pass now,
  * or they fail and what the checks found shows whether they had passed before.
  */
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import { type Check, type Engine, EngineFatal, EngineRefusal, type KeyValue, type Write } from './engine.ts'
 
 export type Known = { ok: true; revision: number } | { ok: false; found: (KeyValue | null)[] }
@@ -38,10 +38,6 @@ export async function commitKnown({ engine, clock, checks, writes, passedAt, onU
     }
     await pause(clock, Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (attempt - 1)))
   }
-}
-
-export function pause(clock: Clock, ms: number): Promise<void> {
-  return new Promise(resolve => void clock.after(ms, resolve))
 }
 
 /** For `passedAt`: the write at `index` of the checks has these bytes. */

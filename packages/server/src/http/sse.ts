@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import { OUTBOX_BYTES_MAX, WATCHES_MAX } from '@holdfast/protocol/limits'
-import type { Clock } from '../clock.ts'
+import { type Cancel, type Clock, every } from '../clock.ts'
 import type { WatchFilter } from '../shards/port.ts'
 import type { Call } from './call.ts'
 import { endedRefusal } from './ended.ts'
@@ -18,19 +18,17 @@ const RECONNECT_MS = 1_000
 
 export class EventStream {
   readonly #response: ServerResponse
-  readonly #clock: Clock
-  #stopHeart: () => void = () => {}
+  readonly #stopHeart: Cancel
 
   constructor(response: ServerResponse, clock: Clock, headers: Record<string, string>) {
     this.#response = response
-    this.#clock = clock
     response.writeHead(200, {
       ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
     })
-    this.#beat()
+    this.#stopHeart = every(clock, HEARTBEAT_MS, () => void this.#write(': still here\n\n'))
     response.once('close', () => this.#stopHeart())
   }
 
@@ -56,12 +54,6 @@ export class EventStream {
     if (this.#response.writableLength <= OUTBOX_BYTES_MAX) return true
     this.#response.destroy()
     return false
-  }
-
-  #beat(): void {
-    this.#stopHeart = this.#clock.after(HEARTBEAT_MS, () => {
-      if (this.#write(': still here\n\n')) this.#beat()
-    })
   }
 }
 

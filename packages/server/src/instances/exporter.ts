@@ -9,7 +9,7 @@
  *
  * An instance that is gone for good is spooled like the others: what it is metered by stays in the registry, in the commit in which it goes.
  */
-import type { Calendar, Cancel, Clock } from '../clock.ts'
+import { type Calendar, type Cancel, type Clock, every } from '../clock.ts'
 import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
 import type { Registry } from '../registry/port.ts'
@@ -60,9 +60,8 @@ export class Exporter {
   }
 
   start(): void {
-    void this.run().then(() => {
-      if (!this.#isOver) this.#cancelTimer = this.#options.clock.after(LOOK_MS, () => this.start())
-    })
+    void this.run()
+    this.#cancelTimer = every(this.#options.clock, LOOK_MS, () => this.run())
   }
 
   /** Spools what is closed and submits what is spooled. Never rejects: what failed is done the next time. */

@@ -8,7 +8,7 @@
  * The owner hears each batch as it becomes durable and adds up in memory; every `FLUSH_MS` the sums are written. What nobody heard (the owner died
  * before it had written, or counting began later than the log) is read from the log again, or from its archive.
  */
-import type { Calendar, Cancel, Clock } from '../clock.ts'
+import { type Calendar, type Cancel, type Clock, every } from '../clock.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
 import { type Check, COMMIT_BYTES_MAX, type Engine, type Write } from '../engine/engine.ts'
 import { decodeBatch } from '../shards/batch.ts'
@@ -83,11 +83,7 @@ export class Meter {
   }
 
   start(): void {
-    this.#cancelTimer = this.#options.clock.after(FLUSH_MS, () => {
-      void this.flush().then(() => {
-        if (!this.#isOver) this.start()
-      })
-    })
+    this.#cancelTimer = every(this.#options.clock, FLUSH_MS, () => this.flush())
   }
 
   /** Writes what has been counted. Never rejects: what could not be written is counted the next time. */

@@ -10,7 +10,7 @@
  * after another; where they are not, all records are read anew.
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
-import type { Cancel, Clock } from '../clock.ts'
+import { type Cancel, type Clock, every, pause } from '../clock.ts'
 import { answering } from '../engine/answering.ts'
 import { commitKnown, sameBytes } from '../engine/commit.ts'
 import {
@@ -127,7 +127,7 @@ class StoredRegistry implements OpenedRegistry {
   async start(): Promise<void> {
     await this.#inTurn(() => this.#refresh())
     void this.#watch()
-    this.#followLater()
+    if (!this.#stopped.signal.aborted) this.#cancelTimer = every(this.#options.clock, FOLLOW_MS, () => this.#follow())
   }
 
   async close(): Promise<void> {
@@ -136,7 +136,7 @@ class StoredRegistry implements OpenedRegistry {
     this.#denials.close()
     const { clock } = this.#options
     // A store that is away is not waited for.
-    const tooLong = new Promise<void>(resolve => void clock.after(CLOSE_MS_MAX, resolve))
+    const tooLong = pause(clock, CLOSE_MS_MAX)
     await Promise.race([this.#denials.flush().then(() => this.#last), tooLong])
   }
 
@@ -368,15 +368,10 @@ class StoredRegistry implements OpenedRegistry {
     ).catch((error: unknown) => this.#failed('denials could not be written to the trail', error))
   }
 
-  #followLater(): void {
-    this.#cancelTimer = this.#options.clock.after(FOLLOW_MS, () => void this.#follow())
-  }
-
-  async #follow(): Promise<void> {
-    await this.#inTurn(() => this.#refresh()).catch((error: unknown) =>
+  #follow(): Promise<void> {
+    return this.#inTurn(() => this.#refresh()).catch((error: unknown) =>
       this.#failed('the registry could not be read', error),
     )
-    if (!this.#stopped.signal.aborted) this.#followLater()
   }
 
   /** Wakes the follower early. What ends it is no loss: the timer goes on. */

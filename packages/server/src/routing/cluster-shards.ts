@@ -2,6 +2,7 @@
  * The shards of one server among several, behind the port that the doors use. It beats, looks at the others, takes the shards that are its to
  * take, gives up those that are another's, and routes what it is asked to whoever decides for it.
  */
+import { pause } from '../clock.ts'
 import { EngineFatal } from '../engine/engine.ts'
 import { NewerFormat } from '../locks/encoding.ts'
 import { planOf } from '../shards/assignment.ts'
@@ -287,8 +288,7 @@ class ClusterShards implements OpenedShards {
   async #emptied(): Promise<void> {
     const { clock } = this.#options
     const untilMs = clock.hrtimeMs() + LEAVING_MS_MAX
-    while (this.#routed.underway > 0 && clock.hrtimeMs() < untilMs)
-      await new Promise<void>(resolve => clock.after(LEAVING_LOOK_MS, resolve))
+    while (this.#routed.underway > 0 && clock.hrtimeMs() < untilMs) await pause(clock, LEAVING_LOOK_MS)
   }
 
   #fatal(error: Error): void {

@@ -7,7 +7,7 @@
  * are set up anew, and what they missed in between is found by the session's `changes` (SAFETY P14).
  */
 import { HoldfastError } from '@holdfast/protocol/errors'
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import type { Command } from '../locks/model.ts'
 import type { View } from '../shards/observer.ts'
 import type { Asking, History, HistoryOptions, SessionPush, Submitted, WatchFilter, WatchSink } from '../shards/port.ts'
@@ -110,7 +110,7 @@ export class Router implements Routes {
         if (!(error instanceof HoldfastError) || error.code !== 'unavailable') throw error
       }
       if (this.#isClosed || this.#isLate(sinceMs)) throw nobody()
-      await new Promise<void>(resolve => this.#options.clock.after(AGAIN_MS, resolve))
+      await pause(this.#options.clock, AGAIN_MS)
     }
   }
 

@@ -6,7 +6,7 @@
  * beats get through, else it is the store that is silent; and no look counts for more than `COUNTED_MS_MAX`, for after an outage of the store
  * our own next beat may come through before theirs.
  */
-import type { Clock } from '../clock.ts'
+import { type Cancel, type Clock, every } from '../clock.ts'
 import { commitKnown } from '../engine/commit.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
 import type { Keys } from './keys.ts'
@@ -48,7 +48,7 @@ export class Observer {
   #looking: Promise<void> | null = null
   #isAgain = false
   #isOver = false
-  #cancelTimer: (() => void) | null = null
+  #cancelTimer: Cancel = () => undefined
 
   constructor(options: ObserverOptions) {
     this.#options = options
@@ -57,7 +57,7 @@ export class Observer {
   /** Looks now, and then again and again. */
   async start(): Promise<void> {
     await this.look()
-    this.#rearm()
+    if (!this.#isOver) this.#cancelTimer = every(this.#options.clock, LOOK_MS, () => this.look())
   }
 
   /** Looks, or once more after the look under way, which may have begun before what there is to see. */
@@ -79,12 +79,7 @@ export class Observer {
 
   stop(): void {
     this.#isOver = true
-    this.#cancelTimer?.()
-  }
-
-  #rearm(): void {
-    if (this.#isOver) return
-    this.#cancelTimer = this.#options.clock.after(LOOK_MS, () => void this.look().then(() => this.#rearm()))
+    this.#cancelTimer()
   }
 
   async #lookAll(): Promise<void> {

@@ -6,8 +6,8 @@
  * declared dead, and that happens by a delete that checks the very beat that was seen (SAFETY P7). On one machine a process that is
  * surely gone needs no waiting; one that is surely alive is not waited for, for it will not go away.
  */
-import type { Clock } from '../clock.ts'
-import { commitKnown, decodeRecord, encodeRecord, pause, sameBytes } from '../engine/commit.ts'
+import { type Clock, pause } from '../clock.ts'
+import { commitKnown, decodeRecord, encodeRecord, sameBytes } from '../engine/commit.ts'
 import { type Engine, EngineRefusal, type KeyValue } from '../engine/engine.ts'
 import type { Keys } from './keys.ts'
 import { decodeMember, type MemberRecord, type Membership } from './membership.ts'

@@ -1,6 +1,5 @@
 /** Reads that are needed to go on: asked for until the store answers. What cannot become an answer by waiting is thrown. */
-import type { Clock } from '../clock.ts'
-import { pause } from '../engine/commit.ts'
+import { type Clock, pause } from '../clock.ts'
 import { EngineCompacted, EngineFatal, EngineRefusal } from '../engine/engine.ts'
 
 /** The engine has tried for some time by itself. */

@@ -4,7 +4,7 @@
  * the hash of the one before. Anything else means that somebody wrote what no owner writes, and granting on it would be worse
  * than not starting (SAFETY P4).
  */
-import type { Clock } from '../clock.ts'
+import { type Clock, pause } from '../clock.ts'
 import type { Engine, KeyValue } from '../engine/engine.ts'
 import { apply } from '../locks/apply.ts'
 import { newState, type State } from '../locks/state.ts'
@@ -44,6 +44,7 @@ const PAGE_BATCHES_MIN = 8
 const PAGE_BATCHES_MAX = 4_096
 /** How often a page that is older than the takeover is asked for again before giving up. */
 const STALE_READS_MAX = 1_000
+const STALE_READ_MS = 10
 
 /** The log is broken: starting on it could grant what somebody else holds. */
 export class LogBroken extends Error {
@@ -80,7 +81,7 @@ async function readPage(
     const listing = await readKnown(clock, () => engine.list({ prefix, limit: page.limit, atLeast, ...after }))
     // The engine has promised it. What is granted rests on it, so it is looked at again.
     if (listing.revision >= atLeast) return listing
-    await new Promise<void>(resolve => void clock.after(10, resolve))
+    await pause(clock, STALE_READ_MS)
   }
   throw new LogBroken(`shard ${shard}: the store keeps answering with data older than the takeover`)
 }

@@ -5,7 +5,7 @@
  *
  * Who asks again for what it has been granted before is answered as ever: a refusal would make it believe that it does not hold it.
  */
-import type { Clock } from '../clock.ts'
+import { type Cancel, type Clock, every } from '../clock.ts'
 import type { Engine, EngineSize } from '../engine/engine.ts'
 import type { ShardTelemetry } from './telemetry.ts'
 
@@ -28,7 +28,7 @@ export type StorageOptions = {
 export class Storage {
   readonly #options: StorageOptions
   #isFull = false
-  #stops: (() => void)[] = []
+  #cancels: Cancel[] = []
   #isOver = false
   /** Told once, not every few seconds. */
   readonly #failing = new Set<string>()
@@ -44,27 +44,16 @@ export class Storage {
 
   /** Looks once, and then from time to time. */
   async start(): Promise<void> {
+    const { clock, engine } = this.#options
     await this.#look()
-    this.#repeat(LOOK_MS, () => this.#look())
-    if (this.#options.engine.tend) this.#repeat(TEND_MS, () => this.#tend())
+    if (this.#isOver) return
+    this.#cancels.push(every(clock, LOOK_MS, () => this.#look()))
+    if (engine.tend) this.#cancels.push(every(clock, TEND_MS, () => this.#tend()))
   }
 
   stop(): void {
     this.#isOver = true
-    for (const stop of this.#stops) stop()
-  }
-
-  /** One after another, however long one takes. */
-  #repeat(everyMs: number, act: () => Promise<void>): void {
-    const index = this.#stops.length
-    const arm = () => {
-      this.#stops[index] = this.#options.clock.after(everyMs, () => {
-        void act().then(() => {
-          if (!this.#isOver) arm()
-        })
-      })
-    }
-    arm()
+    for (const cancel of this.#cancels) cancel()
   }
 
   #look(): Promise<void> {

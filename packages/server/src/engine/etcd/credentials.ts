@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js'
-import type { Clock } from '../../clock.ts'
+import { type Cancel, type Clock, every } from '../../clock.ts'
 
 export type TlsFiles = {
   /** Authorities that members' certificates are checked against; null: those of the system. */
@@ -31,13 +31,13 @@ export type CredentialsOptions = {
 export class FileCredentials {
   readonly #options: CredentialsOptions
   #loaded: Loaded
-  #stopTimer: () => void = () => undefined
+  readonly #cancel: Cancel
 
   /** @throws when the files cannot be read or do not fit together. */
   constructor(options: CredentialsOptions) {
     this.#options = options
     this.#loaded = load(options.files)
-    this.#arm()
+    this.#cancel = every(options.clock, options.reloadMs ?? RELOAD_MS, () => this.#look())
   }
 
   make(): ChannelCredentials {
@@ -46,15 +46,7 @@ export class FileCredentials {
   }
 
   close(): void {
-    this.#stopTimer()
-  }
-
-  #arm(): void {
-    const { clock, reloadMs = RELOAD_MS } = this.#options
-    this.#stopTimer = clock.after(reloadMs, () => {
-      this.#look()
-      this.#arm()
-    })
+    this.#cancel()
   }
 
   #look(): void {

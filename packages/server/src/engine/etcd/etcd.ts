@@ -8,7 +8,7 @@
  *
  * How long one attempt may take is bounded (patience.ts), so one member that is dead, stopped or cut off costs half a second, once.
  */
-import type { Clock } from '../../clock.ts'
+import { type Clock, pause } from '../../clock.ts'
 import {
   type CommitRequest,
   type CommitResult,
@@ -125,7 +125,7 @@ export class EtcdEngine implements Engine {
           error: failure,
         })
       }
-      await this.#pause(PAUSE_MS_MAX)
+      await pause(this.#clock, PAUSE_MS_MAX)
     }
     for (const warning of warnings) this.#options.onWarning?.(warning)
   }
@@ -273,7 +273,7 @@ export class EtcdEngine implements Engine {
         failure = error
       }
       if (this.#clock.hrtimeMs() - beganMs > (this.#options.readMsMax ?? READ_MS_MAX)) throw failure
-      await this.#pause(pauseMs)
+      await pause(this.#clock, pauseMs)
     }
   }
 
@@ -295,10 +295,6 @@ export class EtcdEngine implements Engine {
       if (error instanceof EngineFatal) this.#fatal ??= error
       throw error
     }
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise(resolve => void this.#clock.after(ms, resolve))
   }
 }
 

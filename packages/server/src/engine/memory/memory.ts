@@ -2,7 +2,7 @@
  * A store in memory. Without a fault plan it is plain and correct, and forgets everything with the process; with one it
  * behaves as badly as the contract of an engine allows, in the way that a seed says.
  */
-import type { Clock } from '../../clock.ts'
+import { type Clock, pause } from '../../clock.ts'
 import {
   type CommitRequest,
   type CommitResult,
@@ -175,9 +175,7 @@ class FaultyMemory extends Memory {
   }
 
   async #delay(): Promise<void> {
-    if (!this.#faults.strikes('delayed')) return
-    const delayMs = this.#faults.delayMs()
-    await new Promise<void>(resolve => this.#clock.after(delayMs, resolve))
+    if (this.#faults.strikes('delayed')) await pause(this.#clock, this.#faults.delayMs())
   }
 
   #remember(): void {

@@ -9,9 +9,9 @@
  * seals, by compare-and-swap on the record of the key, before it uses one of them; what a server had left when it ended is lost, not reused.
  */
 import { createSecretKey, type KeyObject } from 'node:crypto'
-import type { Clock } from '../../clock.ts'
+import { type Clock, every, pause } from '../../clock.ts'
 import { type Random, randomHex } from '../../random.ts'
-import { commitKnown, pause } from '../commit.ts'
+import { commitKnown } from '../commit.ts'
 import { type Engine, EngineCompacted, EngineFatal, EngineRefusal } from '../engine.ts'
 import { type DataKey, ID_BYTES, isSealed } from './envelope.ts'
 import { KeyUnavailable, SealBroken, SealMismatch } from './failures.ts'
@@ -91,7 +91,7 @@ export class Keyring {
       await this.#create()
     }
     await this.refresh()
-    this.#follow()
+    if (!this.#isClosed) this.#cancelTimer = every(this.#options.clock, FOLLOW_MS, () => this.#follow())
   }
 
   close(): void {
@@ -260,14 +260,11 @@ export class Keyring {
     return known.ok
   }
 
-  #follow(): void {
-    if (this.#isClosed) return
-    this.#cancelTimer = this.#options.clock.after(FOLLOW_MS, () => {
-      this.refresh()
-        // Whoever needs the key hears of it; until then there is nothing to be done.
-        .catch(error => this.#options.onTrouble?.({ what: 'the data keys of the store cannot be read', error }))
-        .finally(() => this.#follow())
-    })
+  /** Whoever needs the key hears of it when it fails; until then there is nothing to be done. */
+  #follow(): Promise<void> {
+    const failed = (error: unknown) =>
+      this.#options.onTrouble?.({ what: 'the data keys of the store cannot be read', error })
+    return this.refresh().catch(failed)
   }
 
   /** Asks until the store answers, as long as waiting can help. */

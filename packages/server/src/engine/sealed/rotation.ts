@@ -9,8 +9,8 @@
  * between, the old keys go. Whatever was sealed under them and is still on its way to the store can no longer be committed.
  */
 import { timingSafeEqual } from 'node:crypto'
-import { type Clock, instant, most } from '../../clock.ts'
-import { commitKnown, pause } from '../commit.ts'
+import { type Clock, instant, most, pause } from '../../clock.ts'
+import { commitKnown } from '../commit.ts'
 import type { Engine, KeyValue } from '../engine.ts'
 import { dataKeyOf } from './envelope.ts'
 import { KeyUnavailable } from './failures.ts'

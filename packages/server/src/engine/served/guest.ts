@@ -7,7 +7,7 @@
 import { stat } from 'node:fs/promises'
 import { createConnection, type Socket } from 'node:net'
 import { dirname } from 'node:path'
-import { type Clock, systemClock } from '../../clock.ts'
+import { type Clock, pause, systemClock } from '../../clock.ts'
 import {
   type CommitRequest,
   type CommitResult,
@@ -126,7 +126,7 @@ class Guest implements Engine {
   async *watch({ signal }: { prefix: string; signal: AbortSignal }): AsyncIterable<void> {
     for (let seen: number | null = null; !signal.aborted && !this.#isClosed; ) {
       const { revision } = await this.commit({ checks: [], writes: [] })
-      if (revision === seen) await this.#pause(signal)
+      if (revision === seen) await pause(this.#clock, WATCH_MS, signal)
       else yield
       seen = revision
     }
@@ -199,16 +199,5 @@ class Guest implements Engine {
       reject(new GuestCutOff(`The process that holds the store ${why}; what was asked of it may have been done.`))
     }
     this.#open.clear()
-  }
-
-  #pause(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const stopTimer = this.#clock.after(WATCH_MS, resolve)
-    const stop = () => resolve()
-    signal.addEventListener('abort', stop)
-    return promise.finally(() => {
-      stopTimer()
-      signal.removeEventListener('abort', stop)
-    })
   }
 }

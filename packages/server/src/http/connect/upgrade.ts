@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { type ErrorCode, errors, HoldfastError } from '@holdfast/protocol/errors'
 import { FRAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { type Cancel, every } from '../../clock.ts'
 import { callerOf, presentedBy } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { dryRunRefusal } from '../dry-run.ts'
@@ -27,11 +28,11 @@ export class Connections {
     perMessageDeflate: false,
     clientTracking: false,
   })
-  #stopSweeping: () => void = () => {}
+  readonly #stopSweeping: Cancel
 
   constructor(doors: Doors) {
     this.#doors = doors
-    this.#sweepLater()
+    this.#stopSweeping = every(doors.clock, PING_MS, () => this.#sweep())
   }
 
   /** Takes over the server's upgrades. */
@@ -98,20 +99,17 @@ export class Connections {
     })
   }
 
-  #sweepLater(): void {
-    this.#stopSweeping = this.#doors.clock.after(PING_MS, () => {
-      for (const connection of this.#open) {
-        if (!connection.isAlive) connection.terminate()
-        // A pong keeps a connection alive that has yet to say hello; once is enough.
-        else if (!connection.isGreeted && this.#waitedOnce.has(connection))
-          connection.close(closeCodes.policy, 'No `hello` has come.')
-        else {
-          if (!connection.isGreeted) this.#waitedOnce.add(connection)
-          connection.ping()
-        }
+  #sweep(): void {
+    for (const connection of this.#open) {
+      if (!connection.isAlive) connection.terminate()
+      // A pong keeps a connection alive that has yet to say hello; once is enough.
+      else if (!connection.isGreeted && this.#waitedOnce.has(connection))
+        connection.close(closeCodes.policy, 'No `hello` has come.')
+      else {
+        if (!connection.isGreeted) this.#waitedOnce.add(connection)
+        connection.ping()
       }
-      this.#sweepLater()
-    })
+    }
   }
 
   readonly #waitedOnce = new WeakSet<Connection>()
