@@ -8,6 +8,7 @@ const sockets = 'packages/server/src/routing/sockets.ts'
 const storage = 'packages/server/src/shards/storage.ts'
 const restoring = 'packages/server/src/shards/restoring.ts'
 const assignmentTest = 'packages/server/src/shards/assignment.test.ts'
+const keptOpenTest = 'packages/server/src/routing/kept-open.test.ts'
 const routingTest = 'packages/server/src/routing/routing.test.ts'
 const socketsTest = 'packages/server/src/routing/sockets.test.ts'
 const storageTest = 'packages/server/src/shards/storage.test.ts'
@@ -99,7 +100,7 @@ export const serverBugs: readonly Bug[] = [
     file: 'packages/server/src/routing/watching.ts',
     find: 'this.#cursor = event.id',
     replace: '',
-    test: { file: routingTest, name: 'a watch goes on over a change of owner, with every event once' },
+    test: { file: keptOpenTest, name: 'a watch goes on over a change of owner, with every event once' },
   },
   {
     id: 'any-server-believed',
@@ -133,7 +134,7 @@ export const serverBugs: readonly Bug[] = [
     find: '    if (this.#working) await moveOn(',
     replace: '    if (this.#isClosing && this.#working) await moveOn(',
     test: {
-      file: 'packages/server/src/routing/routing.test.ts',
+      file: 'packages/server/src/routing/kept-open.test.ts',
       name: 'who waits over REST without a key joins the line of the next owner, and leaves no place behind that is nobody’s',
     },
   },
@@ -157,7 +158,7 @@ export const serverBugs: readonly Bug[] = [
     find: '    if (this.isQueued) this.#leftLine()',
     replace: '',
     test: {
-      file: 'packages/server/src/routing/routing.test.ts',
+      file: 'packages/server/src/routing/kept-open.test.ts',
       name: 'a wait that has been in line for longer than an owner is looked for goes on at the next',
     },
   },
@@ -169,7 +170,7 @@ export const serverBugs: readonly Bug[] = [
     find: "if (open.kind === 'listen' && !this.#isCut) {",
     replace: "if (open.kind === 'listen' && this.#isCut) {",
     test: {
-      file: 'packages/server/src/routing/routing.test.ts',
+      file: 'packages/server/src/routing/kept-open.test.ts',
       name: 'a session whose owner is reached over a new connection is heard over that',
     },
   },
@@ -193,7 +194,7 @@ export const serverBugs: readonly Bug[] = [
     find: '    if (cursor !== undefined && this.#hasBegun) this.#cursor = cursor',
     replace: '',
     test: {
-      file: 'packages/server/src/routing/routing.test.ts',
+      file: 'packages/server/src/routing/kept-open.test.ts',
       name: 'a watch of what nothing happens to is told of no gap when an owner leaves in good order, whatever happened beside it',
     },
   },

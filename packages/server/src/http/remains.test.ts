@@ -62,9 +62,13 @@ async function streaming(url: string): Promise<IncomingMessage> {
 
 async function nothing(doors: Doors, open: { listeners: number; watches: number }): Promise<void> {
   const left = () => ({ ...open, standing: doors.standing.count })
-  const untilMs = performance.now() + GONE_MS_MAX
-  while (Object.values(left()).some(count => count > 0) && performance.now() < untilMs) await sleep(10)
+  await soon(() => Object.values(left()).every(count => count === 0))
   assert.deepEqual(left(), { listeners: 0, watches: 0, standing: 0 })
+}
+
+/** Returns when it is so, or has not become so in time. */
+async function soon(isSo: () => boolean): Promise<void> {
+  for (const untilMs = performance.now() + GONE_MS_MAX; !isSo() && performance.now() < untilMs; ) await sleep(10)
 }
 
 test('connections that close leave no listener, no watch, and nobody to be looked at', async () => {
@@ -93,8 +97,7 @@ test('a watch that is ended on a connection that stays leaves nobody to be looke
         ]),
       )
     socket.send(JSON.stringify([{ type: 'unwatch', id: MANY + 1, watch: 1 }]))
-    const untilMs = performance.now() + GONE_MS_MAX
-    while (doors.standing.count !== 1 && performance.now() < untilMs) await sleep(10)
+    await soon(() => doors.standing.count === 1)
     assert.deepEqual([doors.standing.count, counting.open], [1, { listeners: 1, watches: 0 }])
     socket.terminate()
     await nothing(doors, counting.open)

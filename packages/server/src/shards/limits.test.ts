@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { acquireOf, World } from '../../../../test/simulation/core-world.ts'
-import { COMMIT_BYTES_MAX } from '../engine/engine.ts'
+import { COMMIT_BYTES_MAX, type Engine } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import type { Command } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState } from '../locks/state.ts'
@@ -14,7 +14,7 @@ import { Instance, NUMBERS_LEFT_MIN } from './instance.ts'
 import type { ShardLog } from './log.ts'
 import type { Membership } from './membership.ts'
 import { SHARDS_MAX } from './meta.ts'
-import { MEMBERS_MAX, Observer } from './observer.ts'
+import { MEMBERS_MAX, Observer, type ObserverOptions } from './observer.ts'
 import type { Asking } from './port.ts'
 import { QUEUE_COMMANDS_MAX } from './shard.ts'
 import { ShardClock, TICK_MS_MAX } from './shard-clock.ts'
@@ -128,6 +128,20 @@ test('cleaning begins beyond LOG_BYTES_MIN, and carries CARRIED_BYTES_MAX into o
   assert.ok(text.bytes > CARRIED_BYTES_MAX - BYTES_PER_UNIT_MAX * 2 * one, `${text.bytes} bytes`)
 })
 
+function observerOf(engine: Engine, seen: ObserverOptions['seen'] = () => undefined): Observer {
+  return new Observer({
+    engine,
+    clock: new FakeClock(),
+    keys,
+    shards: 1,
+    // All that a look asks of it.
+    membership: { server: 'own', isWithinDeadline: () => true } as Membership,
+    telemetry: silentTelemetry,
+    seen,
+    fatal: assert.ifError,
+  })
+}
+
 test('a cluster of MEMBERS_MAX servers is seen whole; of one with more that many are', async () => {
   const engine = openMemory()
   const seenWith = async (count: number) => {
@@ -137,17 +151,7 @@ test('a cluster of MEMBERS_MAX servers is seen whole; of one with more that many
       await engine.commit({ checks: [], writes: [{ key: keys.member(`s${index}`), value }] })
     }
     const seen: number[] = []
-    const observer = new Observer({
-      engine,
-      clock: new FakeClock(),
-      keys,
-      shards: 1,
-      // All that a first look asks of it.
-      membership: { server: 's0', isWithinDeadline: () => true } as Membership,
-      telemetry: silentTelemetry,
-      seen: ({ members }) => void seen.push(members.size),
-      fatal: assert.ifError,
-    })
+    const observer = observerOf(engine, ({ members }) => void seen.push(members.size))
     await observer.look()
     return seen
   }
@@ -162,16 +166,7 @@ test('servers that have gone are forgotten by those who watched them', async () 
     const key = place(round)
     return engine.commit({ checks: [], writes: [value ? { key, value } : { key, delete: true }] })
   }
-  const observer = new Observer({
-    engine,
-    clock: new FakeClock(),
-    keys,
-    shards: 1,
-    membership: { server: 'own', isWithinDeadline: () => true } as Membership,
-    telemetry: silentTelemetry,
-    seen: () => undefined,
-    fatal: assert.ifError,
-  })
+  const observer = observerOf(engine)
   for (let round = 0; round < 100; round++) {
     const record = { server: `s${round}`, memberTtlMs: 2_000, address: '', startedAt: 0, beat: '' }
     await write(round, Buffer.from(JSON.stringify(record)))

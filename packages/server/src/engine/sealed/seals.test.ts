@@ -12,7 +12,7 @@ import { dataKeyOf, SEAL_BYTES } from './envelope.ts'
 import { KeyUnavailable, SealBroken, SealMismatch } from './failures.ts'
 import { keySourceOf } from './key-source.ts'
 import { refuseSealed, SEALS_PER_KEY_MAX } from './keyring.ts'
-import { reencrypt, rewrap, statusOf } from './rotation.ts'
+import { type Reencrypting, reencrypt, rewrap, statusOf } from './rotation.ts'
 import { openSealed, type SealedEngine, type SealedOptions } from './sealed.ts'
 import { sealing, testSource } from './testing.ts'
 
@@ -38,6 +38,21 @@ async function world(options: Partial<SealedOptions> = {}) {
   const raw = (key: string) => store.get(key)!.value
   const close = () => Promise.all(opened.map(each => each.close()))
   return { store, engine, open, put, overwrite, raw, close }
+}
+
+/** To seal everything anew, whoever holds it, and to wait for that. */
+function asked(store: SealedEngine, more: Partial<Reencrypting> = {}): Reencrypting {
+  return {
+    store,
+    root: 'test',
+    clock: systemClock,
+    signal: new AbortController().signal,
+    valuesPerSecond: 100_000,
+    progress: () => undefined,
+    resealing: () => 'anybody',
+    waitMs: 10_000,
+    ...more,
+  }
 }
 
 test('what is stored shows nothing of the value, and the same value never twice alike', async () => {
@@ -179,21 +194,13 @@ test('re-encryption leaves nothing under an old key and drops it, but not before
   for (const key of ['test/log/1', 'test/log/2', 'test/member']) await put(key, key)
   const old = engine.keyring.current.id
   await engine.keyring.rotate()
-  const settings = {
-    store: engine,
-    root: 'test',
-    clock: systemClock,
-    signal: new AbortController().signal,
-    valuesPerSecond: 100_000,
-    progress: () => undefined,
-    resealing: (key: string) =>
-      key === 'test/member' ? 'holder' : key.startsWith('test/log/') ? { last: 'test/log/' } : 'anybody',
-  } as const
-  const held = await reencrypt({ ...settings, waitMs: 0 })
+  const resealing = (key: string) =>
+    key === 'test/member' ? 'holder' : key.startsWith('test/log/') ? { last: 'test/log/' } : 'anybody'
+  const held = await reencrypt(asked(engine, { resealing, waitMs: 0 }))
   assert.deepEqual(held.left.sort(), ['test/log/2', 'test/member'])
   assert.equal(held.resealed, 301)
   assert.equal((await statusOf(engine, 'test')).find(({ id }) => id === old)?.values, 2)
-  const done = reencrypt({ ...settings, waitMs: 10_000 })
+  const done = reencrypt(asked(engine, { resealing }))
   await put('test/member', 'beat')
   await put('test/log/3', 'appended')
   assert.deepEqual((await done).dropped, [old])
@@ -227,16 +234,7 @@ test('a key that came while others were being dropped is not dropped with them: 
     }
     return list()
   }
-  const done = await reencrypt({
-    store: engine,
-    root: 'test',
-    clock: systemClock,
-    signal: new AbortController().signal,
-    valuesPerSecond: 100_000,
-    progress: () => undefined,
-    resealing: () => 'anybody',
-    waitMs: 10_000,
-  })
+  const done = await reencrypt(asked(engine))
   assert.notEqual(came, null)
   assert.ok(!done.dropped.includes(came!) && done.dropped.includes(id))
   const fresh = await open()
