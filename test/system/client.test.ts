@@ -325,6 +325,15 @@ test('the leader proclaims, all observe, and the next candidate takes over', asy
   assert.equal((await voter.election('boss').leader())?.value, 'w1')
 })
 
+test('who has seen enough of an election is not kept until the next change', async () => {
+  const leaders = client().election('quiet').observe()
+  assert.deepEqual(await leaders.next(), { done: false, value: null })
+  const next = leaders.next()
+  await leaders.return(null)
+  assert.equal((await next).done, true)
+  assert.equal((await leaders.next()).done, true)
+})
+
 test('once: many schedulers, one run for each slot', async () => {
   let runs = 0
   const schedulers = Array.from({ length: 5 }, () => client())

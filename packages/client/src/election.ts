@@ -93,11 +93,22 @@ export class Election {
    * Who leads: at first, and after each change of leader or value. Changes that follow closely may come as one, the last one is never
    * missed.
    */
-  async *observe(options: { signal?: AbortSignal } = {}): AsyncGenerator<Leader | null> {
+  observe(options: { signal?: AbortSignal } = {}): AsyncGenerator<Leader | null> {
     refuseUnknown('observe()', options, { signal: true })
-    const { signal } = options
+    const stop = new AbortController()
+    const leaders = this.#observe(options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal)
+    // A generator returns when it next comes to a `yield`, which may be never.
+    const end = leaders.return.bind(leaders)
+    leaders.return = value => {
+      stop.abort()
+      return end(value)
+    }
+    return leaders
+  }
+
+  async *#observe(signal: AbortSignal): AsyncGenerator<Leader | null> {
     // Watched from before it is first read, so that no change falls between.
-    const events = watch(this.#session, signal ? { name: this.name, signal } : { name: this.name })
+    const events = watch(this.#session, { name: this.name, signal })
     try {
       let last: string | undefined
       // Awaited below, perhaps much later; what it rejects with is thrown there.
