@@ -246,6 +246,11 @@ test('audit verify says how many heads it has compared, and takes no file withou
     assert.equal(refused.code, 124, none)
     assert.match(refused.stderr, /holds no heads.*`holdfast audit head > FILE`/)
   }
+  for (const misplaced of [
+    ['export.jsonl', '--heads', file],
+    ['--head', 'ab'],
+  ])
+    assert.equal((await run('audit', 'verify', ...misplaced)).code, 124)
 })
 
 test('an export that does not fit on the disk is no export', () => {

@@ -48,6 +48,9 @@ const getUsage = operation({
         instance: s.instanceId,
         crn: Type.String(),
         plan: s.instanceId,
+        plan_id: Type.Optional(
+          Type.String({ description: 'What the catalogue of platforms, and a metering service, call the plan.' }),
+        ),
         region: Type.String(),
         capacity_units: s.count,
         usage: Type.Array(row),

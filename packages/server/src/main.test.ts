@@ -135,6 +135,8 @@ test('what keeps a server from starting and is a setting’s fault ends it with 
       [/^`tls_cert`: .*file cannot be used/m, tls(file, keyFile)],
       [/^`tls_key`: .*missing\.pem cannot be used \(ENOENT/m, tls(certificateFile, missing)],
       [/^`tls_key`: .*file cannot be used/m, tls(certificateFile, file)],
+      [/^`peer_ca`: .*missing\.pem cannot be used \(ENOENT/m, [...any, ...memory, ...data, '--peer-ca', missing]],
+      [/^`peer_ca`: .*file cannot be used/m, [...any, ...memory, ...data, '--peer-ca', file]],
       [/^`tls_key`: .* is not the key of the certificate/m, tls(certificateFile, other.keyFile)],
     ]
     for (const [message, args] of wrong) {

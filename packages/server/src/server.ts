@@ -7,7 +7,7 @@ import { Administered } from './assembly/administered.ts'
 import { Admission } from './assembly/admission.ts'
 import { Auditing } from './assembly/auditing.ts'
 import { ListenerCertificate } from './assembly/certificate.ts'
-import { listening, openingData } from './assembly/refusals-at-start.ts'
+import { authoritiesIn, listening, openingData } from './assembly/refusals-at-start.ts'
 import { RememberedStore } from './assembly/remembered-store.ts'
 import { sealedAsTold, unsealed } from './assembly/sealing.ts'
 import { shareStore } from './assembly/sharing.ts'
@@ -72,6 +72,8 @@ export type Surroundings = {
 /** Resolves when the server answers. */
 export async function createServer(config: Config, { clock, random, fatal, log }: Surroundings): Promise<Server> {
   const directory = resolve(config.dataDirectory)
+  const { peerAuthoritiesFile } = config
+  const authorities = peerAuthoritiesFile === null ? null : authoritiesIn('peer_ca', peerAuthoritiesFile)
   let shards: OpenedShards | null = null
   const telemetry = createTelemetry(config, () => shards?.health().shards ?? [], log)
   const engine = await sealedAsTold(await openEngine(config, { directory, clock, telemetry }), config, {
@@ -89,7 +91,7 @@ export async function createServer(config: Config, { clock, random, fatal, log }
   const administered = new Administered({ engine, clock, config, telemetry, fatal: ending })
   const { calendar } = administered
   const auditing = new Auditing({ engine, clock, calendar, config, telemetry: telemetry.audit })
-  const opening = { clock, random, telemetry, administered, auditing, fatal: ending }
+  const opening = { clock, random, telemetry, administered, auditing, authorities, fatal: ending }
   const { shards: opened, ...rest } = await openOrClose(engine, { ...config, listen }, opening)
   const { peers, remembered, instances, registry } = rest
   shards = opened
@@ -208,6 +210,8 @@ type Opening = {
   telemetry: Telemetry
   administered: Administered
   auditing: Auditing
+  /** That other servers' certificates are checked against. */
+  authorities: string | null
   fatal: (error: unknown) => void
 }
 
@@ -215,7 +219,7 @@ type Opening = {
 async function openOrClose(
   engine: Engine,
   config: Config,
-  { clock, random, telemetry, administered, auditing, fatal }: Opening,
+  { clock, random, telemetry, administered, auditing, authorities, fatal }: Opening,
 ): Promise<Opened & { registry: OpenedRegistry; instances: Instances }> {
   const { root, serverName: name, shards, advertise } = config
   const address = advertise ?? urlOf(config, config.listen.port)
@@ -226,7 +230,7 @@ async function openOrClose(
   try {
     const opened =
       config.engine === 'etcd'
-        ? await openCluster(options, config)
+        ? await openCluster(options, config, authorities)
         : { shards: await openShards(options), peers: null, remembered: null }
     return { ...opened, ...(await administered.open(opened.shards)) }
   } catch (error) {
@@ -236,10 +240,8 @@ async function openOrClose(
 }
 
 /** One of several servers. */
-async function openCluster(options: OpeningOptions, config: Config): Promise<Opened> {
+async function openCluster(options: OpeningOptions, config: Config, authorities: string | null): Promise<Opened> {
   const { engine, clock, random } = options
-  const file = config.peerAuthoritiesFile
-  const authorities = file === null ? null : readFileSync(file, 'utf8')
   let peers: PeerSockets | null = null
   let remembered: RememberedStore | null = null
   const shards = await openClusterShards({

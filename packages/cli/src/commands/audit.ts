@@ -156,7 +156,11 @@ async function exported(options: Exporting): Promise<void> {
 }
 
 async function verified(file: string | undefined, options: Verifying): Promise<void> {
-  if (file !== undefined) return verifyFile(file, options)
+  if (file !== undefined) {
+    if (options.heads !== undefined) throw misplaced('--heads is of the chains of the service: leave FILE out.')
+    return verifyFile(file, options)
+  }
+  if (options.head !== undefined) throw misplaced('--head is of an export: name its file as well.')
   const known = options.heads === undefined ? [] : headsIn(options.heads)
   const rest = restOf(options)
   const problems: Problem[] = []
@@ -177,6 +181,10 @@ async function verified(file: string | undefined, options: Verifying): Promise<v
   const counted = options.heads === undefined ? '' : `; ${known.length} heads compared`
   if (!options.json && problems.length === 0) printLine(`${batches} batches and links, none of them touched${counted}`)
   if (problems.length > 0) process.exitCode = 1
+}
+
+function misplaced(message: string): CommandFailure {
+  return new CommandFailure(exitCodes.usage, message)
 }
 
 async function verifyFile(file: string, options: Verifying): Promise<void> {

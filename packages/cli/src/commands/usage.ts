@@ -17,6 +17,8 @@ type Usage = {
   instance: string
   crn: string
   plan: string
+  /** An older service does not say it. */
+  planId?: string
   region: string
   usage: Row[]
   month: { start: string; capacityUnitHours: number; costUsd: number; forecastUsd: number }
@@ -72,14 +74,14 @@ async function usage(options: Options): Promise<void> {
 }
 
 /** One for each hour that is over, as IBM's `usage` endpoint takes them. Quantities are those that a server would submit. */
-function printRecords({ crn, plan, region, usage: rows }: Usage): void {
+function printRecords({ crn, plan, planId = plan, region, usage: rows }: Usage): void {
   const hourMs = 3_600_000
   const records = rows
     .map(row => ({ ...row, startMs: Date.parse(row.start), endMs: Date.parse(row.end) }))
     .filter(({ startMs, endMs, capacityUnitHours }) => endMs - startMs === hourMs && capacityUnitHours > 0)
     .map(({ startMs, endMs, capacityUnitHours }) => ({
       resource_instance_id: crn,
-      plan_id: plan,
+      plan_id: planId,
       region,
       start: startMs,
       end: endMs,

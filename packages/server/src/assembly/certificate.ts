@@ -9,7 +9,7 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import { type Clock, every } from '../clock.ts'
 import { type Config, ConfigError } from '../config/config.ts'
 import type { Tls } from '../http/listener.ts'
-import { reading } from './refusals-at-start.ts'
+import { authoritiesIn, reading } from './refusals-at-start.ts'
 
 /** The two files may be replaced one after the other: what does not fit at one look may at the next. */
 const LOOK_MS = 2_000
@@ -97,11 +97,7 @@ function refuseUnusable({ certificateFile, keyFile, clientAuthoritiesFile }: Fil
     throw new ConfigError(
       `\`tls_key\`: ${keyFile} is not the key of the certificate in ${certificateFile} (\`tls_cert\`).`,
     )
-  if (clientAuthoritiesFile === null) return
-  reading('client_ca', {
-    path: clientAuthoritiesFile,
-    read: () => new X509Certificate(readFileSync(clientAuthoritiesFile)),
-  })
+  if (clientAuthoritiesFile !== null) authoritiesIn('client_ca', clientAuthoritiesFile)
 }
 
 function textOf({ cert, key, ca }: Tls): string {

@@ -2,6 +2,8 @@
  * What keeps a server from starting and is a setting's fault, told in the words of settings: Node and OpenSSL name neither the setting nor what to do.
  * Anything else is passed on as it is.
  */
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { type Config, ConfigError } from '../config/config.ts'
 
 /** Of the listener: somebody else listens there, or this machine has no such address. */
@@ -41,6 +43,19 @@ export function reading<Value>(setting: string, { path, read }: { path: string; 
     const why = cause instanceof Error ? cause.message : String(cause)
     throw refusalOf(cause, `\`${setting}\`: ${path} cannot be used (${why}).`)
   }
+}
+
+/** Of a file of certificates that others' are checked against, as PEM. Of several the first is looked at. */
+export function authoritiesIn(setting: string, path: string): string {
+  return reading(setting, {
+    path,
+    read() {
+      const pem = readFileSync(path, 'utf8')
+      // Throws when it is none.
+      new X509Certificate(pem)
+      return pem
+    },
+  })
 }
 
 function refusalOf(cause: unknown, told: string | undefined): unknown {

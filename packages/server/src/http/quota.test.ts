@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
+import { planIdOf } from '../instances/catalog-ids.ts'
 import { type Limits, noLimits } from '../registry/records.ts'
 import { instanceRecord } from '../registry/testing.ts'
 import { type Answer, type Json, ROOT_KEY, type TestServer, withServer } from '../testing.ts'
@@ -235,7 +236,8 @@ test('usage is told, for a month that is yet to be counted too, and nonsense is 
     assert.deepEqual([body.instance, body.plan, body.month.cost_usd], ['default', 'unmetered', 0])
     await limit(server, {})
     const hours = await server.ask('GET', '/v2/usage?by=hour')
-    assert.deepEqual([hours.status, hours.body.plan], [200, 'premium'])
+    const { plan, plan_id } = hours.body
+    assert.deepEqual([hours.status, plan, plan_id], [200, 'premium', planIdOf({ serviceName: 'go-etcd-lock', plan })])
     const bad = await server.ask('GET', '/v2/usage?from=2030-01-02T00:00:00Z&to=2030-01-01T00:00:00Z')
     assert.deepEqual([bad.status, bad.body.errors[0].target.name], [400, 'from'])
     assert.equal((await server.ask('GET', '/v2/usage?by=week')).status, 400)

@@ -17,7 +17,7 @@ test('a report tells unit hours, cost and what happened by the hour, day or mont
   const clock = new FakeClock()
   const engine = new TestEngine()
   const registry = memoryRegistry(instance('a', 'standard', 20, startMs + HOUR_MS / 2))
-  const options = { engine, clock, root: 'test', registry }
+  const options = { engine, clock, root: 'test', registry, serviceName: 'go-etcd-lock' }
   const instances = new Instances({
     ...options,
     calendar: { now: () => clock.wallMs() },
@@ -65,7 +65,7 @@ test('a report tells unit hours, cost and what happened by the hour, day or mont
 test('a report has USAGE_ROWS_MAX rows and not one more; rows are cut at UTC hours, days and months', async () => {
   const clock = new FakeClock()
   const engine = new TestEngine()
-  const options = { engine, clock, root: 'test', registry: memoryRegistry() }
+  const options = { engine, clock, root: 'test', registry: memoryRegistry(), serviceName: 'go-etcd-lock' }
   const hours = (count: number) =>
     usageOf(options, 'default', { fromMs: startMs, toMs: startMs + count * HOUR_MS, by: 'hour' })
   assert.equal((await hours(USAGE_ROWS_MAX)).rows.length, USAGE_ROWS_MAX)
@@ -104,7 +104,7 @@ test('a report begins with the hour, day or month in which the instance was made
   clock.pause(madeAtMs + 5 * 60_000 - clock.wallMs())
   const made = instance('a', 'standard', 10, madeAtMs)
   const registry = memoryRegistry({ ...made, value: { ...made.value, createdAtMs: madeAtMs } })
-  const options = { engine: new TestEngine(), clock, root: 'test', registry }
+  const options = { engine: new TestEngine(), clock, root: 'test', registry, serviceName: 'go-etcd-lock' }
   const rows = async (asked: Parameters<typeof usageOf>[2]) => (await usageOf(options, 'a', asked)).rows
   const hourMs = startMs + 20 * DAY_MS
   const nowMs = clock.wallMs()

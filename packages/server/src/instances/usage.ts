@@ -9,6 +9,7 @@ import { type InstanceRecord, type ReclaimedRecord, UNMETERED_PLAN } from '../re
 import { keysUnder } from '../shards/keys.ts'
 import { decodeMeta } from '../shards/meta.ts'
 import { shardOf } from '../shards/router.ts'
+import { planIdOf } from './catalog-ids.ts'
 import { addCounts, type Counts, countKeysUnder, decodeCounts, groupOf, hourOf } from './counts.ts'
 import { planOf } from './plans.ts'
 import { costUsd, HOUR_MS, type Metered, metered, type Plans, unitHours } from './unit-hours.ts'
@@ -19,6 +20,8 @@ export type UsageRow = Span & { unitHours: number; costUsd: number; operations: 
 export type UsageReport = {
   /** Also one that is gone for good, for as long as something of it is kept. */
   instance: InstanceRecord | ReclaimedRecord
+  /** Of its plan, in catalogues and on bills. */
+  planId: string
   rows: UsageRow[]
   month: Span & { unitHours: number; costUsd: number; forecastUsd: number }
 }
@@ -26,7 +29,14 @@ export type UsageReport = {
 /** What the doors ask. @throws as `usageOf` */
 export type UsageOf = (instance: string, asked: Partial<Span> & { by?: Period }) => Promise<UsageReport>
 
-export type UsageOptions = { engine: EngineReads; clock: Pick<Clock, 'wallMs'>; root: string; registry: Registry }
+export type UsageOptions = {
+  engine: EngineReads
+  clock: Pick<Clock, 'wallMs'>
+  root: string
+  registry: Registry
+  /** As the catalogue calls the service. */
+  serviceName: string
+}
 
 /** Records of hours that are read at once. */
 const PAGE_HOURS = 1_000
@@ -58,7 +68,8 @@ export async function usageOf(
     for (const [hourMs, counts] of hours) if (isIn(hourMs, span, firstMs)) addCounts(operations, counts)
     return { ...span, unitHours: unitHours(parts), costUsd: rounded(costUsd(parts, plans)), operations }
   })
-  return { instance: record, rows, month: monthOf(record, plans, month, nowMs) }
+  const planId = planIdOf({ serviceName: options.serviceName, plan: record.plan })
+  return { instance: record, planId, rows, month: monthOf(record, plans, month, nowMs) }
 }
 
 /** An hour belongs to the row that it begins in; the one that the report begins within, to the first. */

@@ -9,7 +9,7 @@ import { timestamp } from '../views.ts'
 export const getUsage = route(v2.getUsage, async call => {
   const { caller, doors, query } = call
   if (query.instance !== undefined) await refuseForeign(call, query.instance)
-  const { instance, rows, month } = await doors.usage(query.instance ?? caller.instance, {
+  const { instance, planId, rows, month } = await doors.usage(query.instance ?? caller.instance, {
     ...(query.from !== undefined && { fromMs: Date.parse(query.from) }),
     ...(query.to !== undefined && { toMs: Date.parse(query.to) }),
     ...(query.by !== undefined && { by: query.by }),
@@ -18,6 +18,7 @@ export const getUsage = route(v2.getUsage, async call => {
     instance: instance.id,
     crn: instance.crn,
     plan: instance.plan,
+    plan_id: planId,
     region: instance.region,
     capacity_units: instance.capacityUnits,
     usage: rows.map(row => ({
