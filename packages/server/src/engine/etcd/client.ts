@@ -2,7 +2,7 @@
  * A thin client of etcd: connections, credentials, and which member to ask. It repeats no call but one that surely was not carried out
  * because its token was stale. Deciding what to do after a failure is for those who call.
  *
- * `client.range(…)` and its kin ask the member that answered last; when one fails, the next call goes to another. `client.at(url)` asks
+ * `client.range(…)` and its kin ask the member that answered last; when one fails, or is slow and another is not, the next call goes to another. `client.at(url)` asks
  * exactly that member. Watches have connections of their own, so that a flood of events never stands before a commit.
  */
 import { type ChannelCredentials, credentials, logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
@@ -13,6 +13,7 @@ import { FileCredentials, type TlsFiles } from './credentials.ts'
 import { EtcdError, isWorthAnother, toEtcdError } from './errors.ts'
 import { FOLLOW_MS, followed, isAsAdvertised } from './following.ts'
 import { methods } from './messages.ts'
+import { LOOK_AGAIN_MS, quickerThan, SLOW_MS } from './quicker.ts'
 import type { Message, Method, Received, ToSend } from './wire.ts'
 
 export type EtcdLogin = { user: string; password: string }
@@ -46,6 +47,7 @@ export class EtcdClient extends Calls {
   #token: string | null = null
   #login: Promise<string> | null = null
   #stopFollowing: () => void = () => undefined
+  #lookedMs = Number.NEGATIVE_INFINITY
   #isClosed = false
 
   /** @throws when a URL or a certificate cannot be used. Connects with the first call. */
@@ -188,8 +190,11 @@ export class EtcdClient extends Calls {
   ): Promise<Received<Reply>> {
     try {
       const token = await this.#tokenOf(member)
+      const beganMs = this.#options.clock.hrtimeMs()
       try {
-        return await member.calls.unary(method, request, { timeoutMs, token })
+        const reply = await member.calls.unary(method, request, { timeoutMs, token })
+        if (this.#options.clock.hrtimeMs() - beganMs > SLOW_MS) void this.#lookAround(member)
+        return reply
       } catch (error) {
         const isStale = error instanceof EtcdError && error.kind === 'stale_token'
         if (!isStale || !this.#options.login) throw error
@@ -218,6 +223,19 @@ export class EtcdClient extends Calls {
     const { token } = await member.calls.unary(methods.authenticate, request, { timeoutMs: LOGIN_MS_MAX, token: null })
     this.#token = token
     return token
+  }
+
+  /** Whether another would answer in a moment what this one has taken long for. Never rejects. */
+  async #lookAround(slow: Member): Promise<void> {
+    const { clock, onTrouble } = this.#options
+    if (slow !== this.#good || clock.hrtimeMs() - this.#lookedMs < LOOK_AGAIN_MS) return
+    this.#lookedMs = clock.hrtimeMs()
+    const others = this.urls.filter(url => url !== slow.endpoint.url).map(url => ({ url, calls: this.at(url) }))
+    const url = await quickerThan(this.at(slow.endpoint.url), { others, clock })
+    // Meanwhile it may have failed, or the other may have left.
+    if (url === null || this.#isClosed || slow !== this.#good || !this.urls.includes(url)) return
+    this.#good = this.#member(url)
+    onTrouble?.({ what: `etcd at ${slow.endpoint.url} is slow: ${url} is asked instead`, error: null })
   }
 
   #failed(member: Member): void {

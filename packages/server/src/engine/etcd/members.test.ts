@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EtcdCluster, type EtcdMember, startEtcd } from '../../../../../test/harness/etcd.ts'
+import { startProxy } from '../../../../../test/harness/proxy.ts'
 import { systemClock } from '../../clock.ts'
 import { type EtcdEngine, openEtcd } from './etcd.ts'
+import { LOOK_AGAIN_MS, SLOW_MS } from './quicker.ts'
 
 let cluster: EtcdCluster
 before(async () => {
@@ -131,6 +133,38 @@ test('a member that is stopped costs one attempt; what it carries out when it go
   for (let step = 0; step < 10; step++) await chain.grow()
   await chain.check()
   await engine.close()
+})
+
+test('a member that is slow is left for one that is not, and none is left when all are slow', async () => {
+  const asked = await notLeader()
+  const others = cluster.members.filter(member => member !== asked)
+  const proxies = await Promise.all([asked, ...others].map(({ clientPort }) => startProxy(clientPort)))
+  const troubles: string[] = []
+  const engine = await openEtcd({
+    urls: proxies.map(({ url }) => url),
+    clock: systemClock,
+    onTrouble: ({ what }) => troubles.push(what),
+  })
+  const chain = new Chain(engine, 'chain/slow')
+  try {
+    for (let step = 0; step < 10; step++) await chain.grow()
+    assert.equal(engine.client.current, proxies[0]!.url)
+    // All of them: that is the way of this store, and no reason to go.
+    for (const proxy of proxies) proxy.delay(SLOW_MS)
+    for (let step = 0; step < 10; step++) await chain.grow()
+    assert.equal(engine.client.current, proxies[0]!.url)
+    assert.deepEqual(troubles, [])
+    for (const proxy of proxies.slice(1)) proxy.delay(0)
+    await sleep(LOOK_AGAIN_MS)
+    // Found out while the next are under way.
+    for (let step = 0; step < 5; step++) await chain.grow()
+    assert.notEqual(engine.client.current, proxies[0]!.url)
+    assert.match(troubles.join(), /^etcd at .* is slow: .* is asked instead$/)
+    await chain.check()
+  } finally {
+    await engine.close()
+    await Promise.all(proxies.map(proxy => proxy.close()))
+  }
 })
 
 test('a member that was stopped, asked right after: no page is older than the takeover', async () => {
