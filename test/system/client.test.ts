@@ -16,6 +16,7 @@ import {
   TimeoutError,
 } from '@holdfast/client'
 import { temporaryFolder } from '../harness/process.ts'
+import { startProxy } from '../harness/proxy.ts'
 import { rootKey, type Server, startServer } from '../harness/server.ts'
 
 const folder = temporaryFolder('client')
@@ -323,6 +324,30 @@ test('the leader proclaims, all observe, and the next candidate takes over', asy
     ['one:v1', 'one:v2', 'two:w1'],
   )
   assert.equal((await voter.election('boss').leader())?.value, 'w1')
+})
+
+test('who observes an election hears of each change over a connection that breaks as it is told', async () => {
+  const proxy = await startProxy(server.port)
+  const leader = await client().election('far').campaign('v1')
+  const seen: (string | null | undefined)[] = []
+  const observing = (async () => {
+    for await (const now of client({ url: proxy.url }).election('far').observe()) {
+      seen.push(now?.value)
+      if (now?.value === 'v3') break
+    }
+  })()
+  try {
+    while (!seen.includes('v1')) await sleep(5)
+    proxy.delay(50)
+    await leader.proclaim('v2')
+    // It has been told of the change by now, and asks what it is.
+    await sleep(80)
+    proxy.reset()
+    await leader.proclaim('v3')
+    await observing
+  } finally {
+    await proxy.close()
+  }
 })
 
 test('who has seen enough of an election is not kept until the next change', async () => {

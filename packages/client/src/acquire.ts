@@ -223,11 +223,16 @@ export class AcquireRequest extends Request implements Step {
   override moveToNewSession(): boolean {
     super.moveToNewSession()
     if (this.#isAbandoned) return false
-    if (this.#waitMs !== null) {
-      const elapsedMs = Math.floor(this.#session.clock.monotonicMs() - this.madeAtMs)
-      this.body.wait_ms = Math.max(0, this.#waitMs - elapsedMs)
-    }
+    this.repeat()
     return true
+  }
+
+  /** One that is known to stand in line is found there, with the time that it was given. */
+  override repeat(): void {
+    if (this.#waitMs === null || this.isQueued) return
+    const elapsedMs = Math.floor(this.#session.clock.monotonicMs() - this.madeAtMs)
+    // Who would wait hears that the wait is over, and not that the lock was held at once.
+    this.body.wait_ms = Math.max(Math.min(1, this.#waitMs), this.#waitMs - elapsedMs)
   }
 
   /** Rejects now. The server is told to take the request back; whichever of its grant and the cancel is first, nothing stays held. */

@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { hasCode } from './errors.ts'
 import { iamTokens } from './iam.ts'
-import { turn } from './testing/clock.ts'
-import { Script } from './testing/scripted.ts'
+import { ManualClock, turn } from './testing/clock.ts'
+import { holding, Script, wireGrant } from './testing/scripted.ts'
 
 test('a key that is asked for is asked for before each connection, and said in its hello', async () => {
   let count = 0
@@ -104,4 +104,63 @@ test('a key that IAM refuses is no reason to try again; an endpoint that is away
   assert.equal(await codeOf(), 'unavailable', 'an answer that is no token')
   iam.close()
   assert.equal(await codeOf(), 'unavailable')
+})
+
+test('a token is as old as it is on the clock that goes on while the machine sleeps', async () => {
+  const iam = await endpoint(() => ({ status: 200, body: { access_token: `t${iam.asked.length}`, expires_in: 3_600 } }))
+  try {
+    const clock = new ManualClock()
+    const token = iamTokens({ apiKey: 'k', url: iam.url }, clock)
+    assert.equal(await token(), 't1')
+    clock.suspend(47 * 60_000)
+    assert.equal(await token(), 't1')
+    clock.suspend(60_000)
+    assert.equal(await token(), 't2')
+  } finally {
+    iam.close()
+  }
+})
+
+test('a credential that is refused when a session is resumed does not end what is held, where another may be had', async () => {
+  const refusal = { type: 'reply' as const, id: 0, error: { code: 'unauthenticated' as const, message: 'No.' } }
+  for (const options of [{ apiKey: () => 'token' }, { url: ['http://one.test', 'http://two.test'] }]) {
+    const { script, lock } = await holding(7, options)
+    await script.connection.cut()
+    await script.clock.advance(200)
+    script.connection.open()
+    await script.connection.say(refusal)
+    assert.ok(lock.isHeld)
+    await script.clock.advance(1_000)
+    await script.welcome({ grants: [wireGrant('a', 7, 1)] })
+    assert.equal(script.connection.last('hello').session, 's-1.secret')
+    assert.ok(lock.isHeld)
+    // Until it may be somebody else's.
+    await script.connection.cut()
+    for (let tries = 0; tries < 20 && lock.isHeld; tries++) {
+      await script.clock.advance(1_000)
+      script.connection.open()
+      await script.connection.say(refusal)
+    }
+    assert.equal(lock.isHeld, false)
+  }
+  const { script, lock } = await holding()
+  await script.connection.cut()
+  await script.clock.advance(200)
+  script.connection.open()
+  await script.connection.say(refusal)
+  assert.equal(lock.isHeld, false)
+})
+
+test('who is not let in for now hears why, and not that nobody is there', async () => {
+  const script = new Script()
+  const waiting = script.holdfast.acquire('a')
+  const refused = assert.rejects(waiting, (error: unknown) => hasCode(error, 'quota_exceeded'))
+  for (let tries = 0; tries < 12; tries++) {
+    await turn()
+    script.connection.open()
+    const error = { code: 'quota_exceeded' as const, message: 'The limit of 1 on sessions has been reached.' }
+    await script.connection.say({ type: 'reply', id: 0, error })
+    await script.clock.advance(1_000)
+  }
+  await refused
 })

@@ -3,7 +3,7 @@
  * is: a token to fence with, a signal when it ends, and the same promise that nobody else believes to lead meanwhile.
  */
 import { type AcquireOptions, acquire } from './acquire.ts'
-import type { LockLostError } from './errors.ts'
+import { hasCode, type LockLostError } from './errors.ts'
 import { type Lock, releaseQuietly } from './lock.ts'
 import { type Names, refuseUnknown } from './option-names.ts'
 import type { Rest } from './rest.ts'
@@ -26,6 +26,9 @@ const campaignNames: Names<CampaignOptions> = {
   maxHoldMs: true,
   onQueued: true,
 }
+
+/** Before the service is asked again that did not answer. */
+const AGAIN_MS = 1_000
 
 export class Leadership implements AsyncDisposable {
   /** The lock that is the leadership. */
@@ -106,6 +109,19 @@ export class Election {
     return leaders
   }
 
+  /** Over an interruption, as the watch is. */
+  async #leader(signal: AbortSignal): Promise<Leader | null> {
+    for (;;) {
+      try {
+        return await this.leader()
+      } catch (error) {
+        if (!hasCode(error, 'unavailable')) throw error
+        if (signal.aborted) return null
+      }
+      await new Promise<void>(resolve => this.#session.clock.after(AGAIN_MS, resolve))
+    }
+  }
+
   async *#observe(signal: AbortSignal): AsyncGenerator<Leader | null> {
     // Watched from before it is first read, so that no change falls between.
     const events = watch(this.#session, { name: this.name, signal })
@@ -122,7 +138,8 @@ export class Election {
         // Only to be behind the watch on the same connection; there need not be a value.
       })
       for (;;) {
-        const leader = await this.leader()
+        const leader = await this.#leader(signal)
+        if (signal.aborted) return
         const seen = JSON.stringify(leader)
         if (seen !== last) yield leader
         last = seen

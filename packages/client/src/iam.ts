@@ -1,5 +1,5 @@
 /** Tokens of IBM Cloud IAM, or of whoever speaks its token endpoint: an API key is exchanged for one that lasts an hour. */
-import { systemClock, timeoutSignal } from './clock.ts'
+import { type Clock, deadlineAfter, type Instant, remainingMs, systemClock, timeoutSignal } from './clock.ts'
 import { HoldfastError } from './errors.ts'
 import { type Names, refuseUnknown } from './option-names.ts'
 
@@ -19,33 +19,33 @@ const ANSWER_MS_MAX = 10_000
 /** A token is used for four fifths of its life: the rest is for clocks that differ and for an endpoint that is away for a while. */
 const USED_SHARE = 0.8
 
-type Token = { text: string; untilMs: number }
+type Token = { text: string; until: Instant; end: Instant }
 
 /**
  * For `connect({ apiKey: iamTokens({ apiKey }) })`: answers with a token that is good for now, and asks for another when its time comes. Rejects with
  * an `unavailable` or `unauthenticated` error; a token that is still good goes on being used when no other can be had.
  */
-export function iamTokens(options: IamOptions): () => Promise<string> {
+export function iamTokens(options: IamOptions, clock: Pick<Clock, 'now'> = systemClock()): () => Promise<string> {
   refuseUnknown('iamTokens()', options, iamNames)
   const { apiKey, url = IAM_URL, fetch: send = globalThis.fetch } = options
-  const clock = systemClock()
-  let token: (Token & { endsMs: number }) | null = null
+  let token: Token | null = null
   let asking: Promise<string> | null = null
   const ask = async (): Promise<string> => {
-    const askedMs = clock.monotonicMs()
+    const asked = clock.now()
     try {
       const { access_token: text, expires_in: seconds } = await exchange({ apiKey, url, send })
-      token = { text, untilMs: askedMs + seconds * 1_000 * USED_SHARE, endsMs: askedMs + seconds * 1_000 }
+      const lastsMs = seconds * 1_000
+      token = { text, until: deadlineAfter(asked, lastsMs * USED_SHARE), end: deadlineAfter(asked, lastsMs) }
       return text
     } catch (error) {
-      if (token && clock.monotonicMs() < token.endsMs) return token.text
+      if (token && remainingMs(token.end, clock.now()) > 0) return token.text
       throw error
     } finally {
       asking = null
     }
   }
   return async () => {
-    if (token && clock.monotonicMs() < token.untilMs) return token.text
+    if (token && remainingMs(token.until, clock.now()) > 0) return token.text
     asking ??= ask()
     return asking
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ClosedError, LockHeldError } from './errors.ts'
+import { ClosedError, LockHeldError, LockLostError } from './errors.ts'
+import type { Holdfast } from './holdfast.ts'
 import { turn } from './testing/clock.ts'
 import { Script, wireGrant } from './testing/scripted.ts'
 
@@ -155,4 +156,35 @@ test('a refusal of what was sent once needs no more words', async () => {
   await asked
   await turn()
   assert.equal(script.connection.count('cancel'), 0)
+})
+
+test('a lock whose end lies in the frame that brings it is lost, and no work begins under it', async () => {
+  const work = () => assert.fail('the work has begun')
+  const ways: [(holdfast: Holdfast) => Promise<unknown>, (error: unknown) => boolean][] = [
+    [holdfast => holdfast.using('a', work), error => error instanceof LockLostError && error.reason === 'forced'],
+    [
+      holdfast => holdfast.locks.shared('a').using(work),
+      error => error instanceof LockLostError && error.reason === 'forced',
+    ],
+    [
+      holdfast => holdfast.navigatorLocks.request('a', work),
+      error => error instanceof DOMException && error.name === 'AbortError',
+    ],
+  ]
+  for (const [begin, isAsExpected] of ways) {
+    const script = new Script()
+    const refused = assert.rejects(begin(script.holdfast), isAsExpected)
+    await script.welcome()
+    const { id, name } = script.connection.last('acquire')
+    await script.connection.say(script.granted({ id, name, token: 9 }), {
+      type: 'lost',
+      name,
+      token: 9,
+      reason: 'forced',
+      changes: 1,
+    })
+    await refused
+    // What the service knows to have ended is not given back.
+    assert.equal(script.connection.count('release'), 0)
+  }
 })

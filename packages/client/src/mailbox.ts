@@ -97,6 +97,7 @@ export class Mailbox {
   open(): void {
     this.#isOpen = true
     this.#unsent = this.all()
+    for (const request of this.#unsent) request.repeat()
     this.flush()
   }
 

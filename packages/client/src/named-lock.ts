@@ -83,6 +83,8 @@ export async function tryAcquire(session: Session, claim: SingleClaim, options: 
  * routine's own, its value or its error, whatever becomes of the lock or of the release: a routine that must not end well without the lock
  * calls `lock.assertHeld()` last. If the lock is lost meanwhile, `lock.signal` is aborted and nothing is released; and until the routine
  * has settled the service is not told that this side knows, so that nobody gets the lock before the last promise made for it has run out.
+ * What is lost before the routine could begin (a grant and its end may lie in one frame) is known to the service, and somebody else's by then:
+ * the routine does not begin. @throws LockLostError
  */
 export async function runHolding<Held extends Lock | LockSet, Result>(
   session: Session,
@@ -94,6 +96,7 @@ export async function runHolding<Held extends Lock | LockSet, Result>(
   const locks: readonly Lock[] = held instanceof LockSet ? held.locks : [held]
   if (holdsBack) for (const lock of locks) lock.on('lost', () => settled.promise)
   try {
+    held.assertHeld()
     return await session.tasks.run(new Line(held.task), () => routine(held))
   } finally {
     settled.resolve()

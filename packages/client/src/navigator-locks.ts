@@ -107,7 +107,10 @@ function plain(mode: Lock['mode']): 'exclusive' | 'shared' {
 
 function rejectWhenLost(lock: Lock): Promise<never> {
   return new Promise((_resolve, reject) => {
-    lock.on('lost', error => reject(new DOMException(error.message, 'AbortError')))
+    const lost = () => reject(new DOMException(lock.signal.reason.message, 'AbortError'))
+    // It may have been lost in the frame that brought it.
+    if (lock.signal.aborted) lost()
+    else lock.signal.addEventListener('abort', lost)
   })
 }
 

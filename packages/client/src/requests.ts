@@ -43,6 +43,9 @@ export abstract class Request {
     return true
   }
 
+  /** It is sent again, under its id. */
+  repeat(): void {}
+
   queued(_position: number): void {
     this.isQueued = true
   }
@@ -120,6 +123,13 @@ export class ReleaseRequest extends Request {
   override moveToNewSession(): boolean {
     this.#resolve()
     return false
+  }
+
+  /** Nothing is asked any more; `hasEnded`: the session, and with it what was to be given up. */
+  closed(hasEnded: boolean): void {
+    const unheard = 'The service has not answered before close(): what was held ends with its session, by its TTL.'
+    if (hasEnded) this.#resolve()
+    else this.#reject(new UnavailableError(unheard))
   }
 
   /** Nobody waits for the answer any more. */

@@ -84,3 +84,34 @@ test('a session that is gone takes its locks with it, and waits begin again in a
   await script.grant(9)
   assert.equal((await waiting).token, 9)
 })
+
+test('what is sent again asks for no more time than is left', async () => {
+  const { script } = await holding()
+  const waiting = script.holdfast.acquire('b', { waitMs: 5_000 })
+  const trying = script.holdfast.tryAcquire('c')
+  waiting.catch(() => {})
+  trying.catch(() => {})
+  await turn()
+  const asked = () => script.connection.received.flatMap(message => (message.type === 'acquire' ? [message] : []))
+  assert.deepEqual(
+    asked()
+      .slice(-2)
+      .map(({ wait_ms }) => wait_ms),
+    [5_000, 0],
+  )
+  await script.connection.cut()
+  await script.clock.advance(3_000)
+  await script.welcome()
+  assert.deepEqual(
+    asked().map(({ wait_ms }) => wait_ms),
+    [2_000, 0],
+  )
+  await script.connection.cut()
+  await script.clock.advance(3_000)
+  await script.welcome()
+  // Its wait is over: that is the answer, and not that the lock was held at once.
+  assert.deepEqual(
+    asked().map(({ wait_ms }) => wait_ms),
+    [1, 0],
+  )
+})

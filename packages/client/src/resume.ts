@@ -53,6 +53,21 @@ export function isSessionGone(wire: WireError, request?: Request): boolean {
   return wire.code === 'not_found' && wire.what === 'session'
 }
 
+/**
+ * What a refused hello means. A credential that is refused is no end of the session where another one may be had, or another server may know better: it
+ * lives on at the service, what it holds is nobody else's, and is believed until its deadline, `beliefMs` from now. null: there is no session.
+ */
+export function outcomeOf(
+  wire: WireError,
+  beliefMs: number | null,
+  { credential, socketUrls }: Pick<SessionOptions, 'credential' | 'socketUrls'>,
+): 'session gone' | 'not now' | 'never' {
+  const mayBeLetIn = credential.isAsked || socketUrls.length > 1
+  if (beliefMs !== null && beliefMs > 0 && wire.code === 'unauthenticated' && mayBeLetIn) return 'not now'
+  if (beliefMs !== null && isSessionGone(wire)) return 'session gone'
+  return ['unavailable', 'rate_limited', 'quota_exceeded'].includes(wire.code) ? 'not now' : 'never'
+}
+
 /** Whether the server has forgotten, as settled, the id of a wait that it still had in line when it last said so. */
 export function isForgottenWait(wire: WireError, request: Request, mailbox: Mailbox): boolean {
   return wire.code === 'invalid_request' && request.isQueued && request.id < mailbox.settled
@@ -61,12 +76,14 @@ export function isForgottenWait(wire: WireError, request: Request, mailbox: Mail
 /** How long leaving waits for the service to hear of it. */
 const GOODBYE_MS_MAX = 2_000
 
-/** Ends the session at the server. Whatever the answer, this side is done: the session would end by itself. */
-export async function sayGoodbye(session: { submit(request: Request): void }, clock: Clock): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const cancel = clock.after(GOODBYE_MS_MAX, resolve)
-  const answer = { resolve: () => resolve(), reject: () => resolve(), survives: false }
+/** Ends the session at the server. Returns whether it surely has ended; else it does by itself. */
+export async function sayGoodbye(session: { submit(request: Request): void }, clock: Clock): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const cancel = clock.after(GOODBYE_MS_MAX, () => resolve(false))
+  // It is refused only when there is no such session any more.
+  const answer = { resolve: () => resolve(true), reject: () => resolve(true), survives: false }
   session.submit(new PlainRequest({ id: 0, type: 'close' }, answer))
-  await promise
+  const hasEnded = await promise
   cancel()
+  return hasEnded
 }

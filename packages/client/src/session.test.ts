@@ -345,3 +345,34 @@ test('a value is not written by whoever has lost the lock, and the error is that
   await assert.rejects(lock.setValue('again'), lost)
   assert.equal(script.connection.count('write_value'), 1)
 })
+
+test('close while the connection is being made anew tells the server, if others could wait for it; but not for long', async () => {
+  const { script, lock } = await holding()
+  await script.connection.cut()
+  const ended = Promise.all([lock.release(), script.holdfast.close()])
+  ended.catch(() => {})
+  await script.clock.advance(200)
+  await script.welcome()
+  assert.deepEqual([script.connection.count('release'), script.connection.count('close')], [1, 1])
+  await script.connection.say({ type: 'reply', id: script.connection.last('close').id })
+  await ended
+
+  const away = await holding()
+  await away.script.connection.cut()
+  const unheard = assert.rejects(away.lock.release(), UnavailableError)
+  const left = away.script.holdfast.close()
+  await away.script.clock.advance(2_000)
+  await Promise.all([left, unheard])
+
+  const idle = new Script()
+  const value = idle.holdfast.acquire('a')
+  await idle.welcome()
+  await idle.grant(7)
+  const released = (await value).release()
+  await turn()
+  await idle.connection.say({ type: 'reply', id: idle.connection.last('release').id, changes: 0 })
+  await released
+  await idle.connection.cut()
+  // Nobody could wait for anything.
+  await idle.holdfast.close()
+})

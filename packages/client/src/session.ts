@@ -32,7 +32,7 @@ import {
   type Request,
   type SuccessReply,
 } from './requests.ts'
-import { helloOf, isForgottenWait, isSessionGone, sayGoodbye, unexpected } from './resume.ts'
+import { helloOf, isForgottenWait, isSessionGone, outcomeOf, sayGoodbye, unexpected } from './resume.ts'
 import type { Tasks } from './task.ts'
 import type { OpenTransport } from './transport.ts'
 
@@ -66,6 +66,7 @@ export class Session {
   #id = ''
   #helloSentAt: Instant | null = null
   #hasBeenWelcomed = false
+  #refusal: HoldfastError | null = null // of the last hello
   #receivedAtMs = 0
   #isClosed = false
   #tasksMade = 0
@@ -259,6 +260,7 @@ export class Session {
     this.#id = message.session.id
     this.#secret = message.session.secret
     this.#hasBeenWelcomed = true
+    this.#refusal = null
     const sentAt = this.#helloSentAt ?? now
     this.#connection.greeted()
     if (isResumed) this.#reconcile(message, { sentAt, now })
@@ -283,11 +285,12 @@ export class Session {
 
   #helloRefused(wire: WireError): void {
     const error = errorOf(wire)
-    if (this.#id !== '' && isSessionGone(wire)) return this.#sessionEnded(wire, error.message)
+    const beliefMs = this.#id === '' ? null : this.ledger.belief.remainingMs(this.clock.now())
+    const outcome = outcomeOf(wire, beliefMs, this.#options)
+    if (outcome === 'session gone') return this.#sessionEnded(wire, error.message)
     this.report({ type: 'refused', error })
-    // The service is there and may let us in later: the backoff goes on.
-    if (error.code === 'unavailable' || error.code === 'rate_limited' || error.code === 'quota_exceeded')
-      return this.#connection.drop(error.message)
+    this.#refusal = error
+    if (outcome === 'not now') return this.#connection.drop(error.message)
     this.#connection.rest(error.message)
     for (const request of this.#mailbox.all()) this.#mailbox.take(request.id)?.fail(error)
     for (const watcher of this.watchers) watcher.refused(error)
@@ -364,11 +367,10 @@ export class Session {
     if (dueMs < Number.POSITIVE_INFINITY) this.#alarm.within(Math.max(1, dueMs), now.monotonicMs)
   }
 
-  /** Their outcome is unknown. */
   #endOverdue(nowMs: number): void {
     const unwelcomedMs = this.#hasBeenWelcomed ? null : this.#options.connectTimeoutMs
     for (const request of this.#mailbox.overdue(nowMs, unwelcomedMs)) {
-      const error = new UnavailableError(this.#connection.whyUnanswered(this.#options.url))
+      const error = this.#refusal ?? new UnavailableError(this.#connection.whyUnanswered(this.#options.url))
       if (request instanceof AcquireRequest || request instanceof ReleaseRequest) request.abandon(error)
       else this.#mailbox.take(request.id)?.fail(error)
     }
@@ -376,19 +378,18 @@ export class Session {
 
   // ------------------------------------------------------------------------------------------------ the end
 
-  /** Stops believing, ends the session at the server if it can be reached, and closes the connection. */
+  /** Stops believing, ends the session at the server if it can be reached soon (until then others wait for what is held), and closes the connection. */
   async close(): Promise<void> {
     if (this.#isClosed) return
+    const owes = this.#id !== '' && this.ledger.holdings.size + this.#mailbox.pending.size > 0
     void this.ledger.loseAll('session_closed')
-    for (const request of this.#mailbox.all()) {
-      if (request instanceof AcquireRequest) request.abandon(new ClosedError())
-    }
-    if (this.#connection.isOpen) await sayGoodbye(this, this.clock)
+    for (const request of this.#mailbox.all()) if (request instanceof AcquireRequest) request.abandon(new ClosedError())
+    const hasEnded = (owes || this.#connection.isOpen) && (await sayGoodbye(this, this.clock))
     this.#isClosed = true
     this.#alarm.stop()
     this.#connection.close()
     for (const request of this.#mailbox.all()) {
-      if (request instanceof ReleaseRequest) request.moveToNewSession()
+      if (request instanceof ReleaseRequest) request.closed(hasEnded)
       else request.fail(new ClosedError())
     }
     this.#mailbox.pending.clear()

@@ -24,6 +24,26 @@ export const clientBugs: readonly Bug[] = [
     test: session('release stops belief before it is sent, is sent once, and never twice'),
   },
   {
+    id: 'begun-under-a-lost-lock',
+    rules: ['P16', 'I4', 'I1'],
+    does: 'A grant and its end come in one frame: the work begins all the same, beside that of the next holder.',
+    file: `${client}/named-lock.ts`,
+    find: '    held.assertHeld()\n',
+    replace: '',
+    test: late('a lock whose end lies in the frame that brings it is lost, and no work begins under it'),
+  },
+  {
+    id: 'left-without-a-word',
+    rules: ['I8'],
+    does: 'Who leaves while the connection is being made anew tells nobody: what was held stays held until the TTL has passed.',
+    file: `${client}/session.ts`,
+    find: '(owes || this.#connection.isOpen)',
+    replace: 'this.#connection.isOpen',
+    test: session(
+      'close while the connection is being made anew tells the server, if others could wait for it; but not for long',
+    ),
+  },
+  {
     id: 'transferred-and-believed',
     rules: ['P16', 'I4'],
     does: 'The holder believes while its transfer is on the way: two hold.',
