@@ -197,7 +197,8 @@ function assertError({ status, headers, text }: Answered, declared: readonly Err
   // A head that takes too long or cannot be parsed is answered before there is a request.
   assert.ok(errors[error.code].status === status, `${error.code} with status ${status}`)
   assert.ok(declared.includes(error.code), `\`${error.code}\` is not declared: ${text}`)
-  assert.notEqual(error.code, 'internal', text)
+  // Nothing is wrong with the server or its store, whatever it is asked.
+  assert.ok(status < 500, `${status} ${text}`)
   assert.equal(typeof error.message, 'string')
   assert.equal(trace, headers['x-request-id'])
   assert.ok(trace.length > 0)
