@@ -65,13 +65,17 @@ test('a server that is stopped for ten seconds and goes on decides nothing that 
     stopped.child.kill('SIGSTOP')
     const zombie = new Zombie(stopped.url, grant)
     // Half of what it will find when it wakes was asked before anybody had taken over.
-    zombie.ask()
+    zombie.ask() // it lies in the socket of a process that does not run
     bound('served again after', { ms: await witness.served(mark), boundMs: SILENT_MS })
     await witness.endsByItself(grant, stoppedAt + grant.ttlMs)
     const next = await witness.again(grant.name)
     assert.ok(next.token > grant.token)
     assert.ok(register.write(next.token))
     zombie.ask()
+    // Whoever decides now is asked the same, and says no to each.
+    const elsewhere = new Zombie(servers.all.find(server => server !== stopped)!.url, grant)
+    elsewhere.ask()
+    assert.ok((await elsewhere.judge()).every(answer => answer !== null))
     await sleep(Math.max(0, stoppedAt + STOPPED_MS - Date.now()))
     stopped.child.kill('SIGCONT')
     zombie.ask()
@@ -85,7 +89,7 @@ test('a server that is stopped for ten seconds and goes on decides nothing that 
     await line.serve()
   }))
 
-/** Somebody who knows only the server that was stopped, and a grant that it gave. */
+/** Somebody who asks one server, and has a grant that the one that was stopped gave. */
 class Zombie {
   readonly #ask: Ask
   readonly #grant: Grant
@@ -96,7 +100,6 @@ class Zombie {
     this.#grant = grant
   }
 
-  /** Each of these lies in the socket of a process that does not run. */
   ask(): void {
     const { name, session, token } = this.#grant
     const path = `/v2/locks/${encodeURIComponent(name)}`
@@ -115,8 +118,10 @@ class Zombie {
   }
 
   /** No answer, or one that is true now: the session has ended, and the lock is another's. */
-  async judge(): Promise<void> {
-    for (const { what, answer } of await Promise.all(this.#answers))
+  async judge(): Promise<(Answer | null)[]> {
+    const answers = await Promise.all(this.#answers)
+    for (const { what, answer } of answers)
       assert.ok(answer === null || answer.status >= 400, `${what} was answered ${JSON.stringify(answer)}`)
+    return answers.map(({ answer }) => answer)
   }
 }
