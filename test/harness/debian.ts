@@ -37,6 +37,8 @@ export const wanted = {
     'libhiredis0.14',
   ].map(name => `${name}/bookworm`),
   etcd: ['etcd-server/trixie'],
+  /** A newer release than that one, to upgrade to. */
+  newerEtcd: ['etcd-server/forky'],
   strace: ['strace/bookworm', 'libunwind8/bookworm'],
   faketime: ['libfaketime/bookworm'],
   zookeeper: [

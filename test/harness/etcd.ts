@@ -28,6 +28,15 @@ export function etcdPrograms(): { etcd: string; etcdutl: string } {
   return { etcd: installed.bin('etcd'), etcdutl: installed.bin('etcdutl') }
 }
 
+/** Of another release than `etcdPrograms` has, and its version. @throws when it cannot be had. */
+export function newerEtcd(): { etcd: string; version: string } {
+  const installed = debian('newerEtcd')
+  if (typeof installed === 'string') throw new Error(`No newer etcd to be had: ${installed}`)
+  const etcd = installed.bin('etcd')
+  const { stdout } = spawnSync(etcd, ['--version'], { encoding: 'utf8' })
+  return { etcd, version: /etcd Version: (\S+)/.exec(stdout)?.[1] ?? '' }
+}
+
 export class EtcdMember {
   readonly name: string
   readonly clientPort: number

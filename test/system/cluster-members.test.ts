@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startCluster, type TestCluster } from '../harness/cluster.ts'
-import { etcdPrograms } from '../harness/etcd.ts'
+import { newerEtcd } from '../harness/etcd.ts'
 import { type Load, startLoad } from '../harness/load.ts'
 
 let cluster: TestCluster
@@ -55,11 +55,10 @@ test('all members are defragmented, the leader last and no longer leading', asyn
   assert.match(stdout, /Defragmented 3 members/)
 })
 
-test('etcd is upgraded one member at a time, the leader last', async () => {
+test('etcd is upgraded to another release one member at a time, the leader last', async () => {
   const before = await status()
-  const etcd = join(cluster.folder.path, 'etcd-new')
-  writeFileSync(etcd, `#!/bin/sh\nexec ${etcdPrograms().etcd} "$@"\n`)
-  chmodSync(etcd, 0o755)
+  const { etcd, version } = newerEtcd()
+  assert.ok(before.members.every(member => member.version !== version))
   const { code, stderr } = await cluster.run('upgrade', etcd)
   assert.equal(code, 0, stderr)
   const order = [...stderr.matchAll(/^(\S+) has been started anew \(\d of 3\)$/gm)].map(([, name]) => name)
@@ -69,7 +68,12 @@ test('etcd is upgraded one member at a time, the leader last', async () => {
     plan().map(member => member.etcd),
     [etcd, etcd, etcd],
   )
-  assert.ok((await status()).is_healthy)
+  const { is_healthy, members } = await status()
+  assert.ok(is_healthy)
+  assert.deepEqual(
+    members.map(member => member.version),
+    [version, version, version],
+  )
   // As after one that was cut short: what is done is not done again.
   const generations = plan().map(({ generation }) => generation)
   const again = await cluster.run('upgrade', etcd)
@@ -160,7 +164,7 @@ type Status = {
   is_healthy: boolean
   revision: number
   quota_bytes: number
-  members: { name: string; role: string }[]
+  members: { name: string; role: string; version: string }[]
 }
 
 async function status(): Promise<Status> {
