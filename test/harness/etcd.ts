@@ -12,6 +12,8 @@ export type EtcdOptions = {
   members?: number
   /** For every member, like `--quota-backend-bytes=20000000`. */
   flags?: string[]
+  /** They sync what they write, as others' do. Without, what is tested survives the death of processes, and not of the machine; and the disk is shared. */
+  isSynced?: boolean
   tls?: { caFile: string; certificateFile: string; keyFile: string } | null
 }
 
@@ -158,8 +160,7 @@ export class EtcdCluster {
       `--initial-cluster=${this.initialCluster}`,
       '--initial-cluster-token=holdfast-test',
       '--log-level=warn',
-      // What is tested survives the death of processes, not of the machine; and the disk is shared.
-      '--unsafe-no-fsync',
+      ...(this.#options.isSynced ? [] : ['--unsafe-no-fsync']),
       ...secure,
       ...(this.#options.flags ?? []),
       ...flags,

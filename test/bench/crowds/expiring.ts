@@ -6,7 +6,7 @@ import { startEtcd } from '../../harness/etcd.ts'
 import { temporaryFolder } from '../../harness/process.ts'
 import { rootKey, startServer } from '../../harness/server.ts'
 import { startServers } from '../../harness/servers.ts'
-import { calls, channelTo, SYNCED, WAIT_MS, watchKeys } from '../peers/etcd-members.ts'
+import { calls, channelTo, WAIT_MS, watchKeys } from '../peers/etcd-members.ts'
 import { startRedis } from '../peers/redis.ts'
 import { RawHttp } from '../raw-http.ts'
 
@@ -41,7 +41,7 @@ export async function holdfastAlone(): Promise<Expiring> {
 }
 
 export async function holdfastServers(): Promise<Expiring> {
-  const servers = await startServers({ etcd: { flags: SYNCED } })
+  const servers = await startServers({ etcd: { isSynced: true } })
   const expiring = await sessions(servers.urls)
   return {
     ...expiring,
@@ -97,7 +97,7 @@ const SECOND_MS = 1_000
 const LEASE_SECONDS_MIN = 2
 
 export async function etcdLeases(): Promise<Expiring> {
-  const members = await startEtcd({ members: 3, flags: SYNCED })
+  const members = await startEtcd({ members: 3, isSynced: true })
   const channels = members.urls.map(channelTo)
   const watching = channelTo(members.url)
   const patience = { timeoutMs: WAIT_MS, token: null }

@@ -4,7 +4,7 @@ import { startEtcd } from '../../harness/etcd.ts'
 import { temporaryFolder } from '../../harness/process.ts'
 import { rootKey, startServer } from '../../harness/server.ts'
 import { startServers } from '../../harness/servers.ts'
-import { calls, channelTo, SYNCED, WAIT_MS, watchKeys } from '../peers/etcd-members.ts'
+import { calls, channelTo, WAIT_MS, watchKeys } from '../peers/etcd-members.ts'
 import { connected, startZookeeper } from '../peers/zookeeper.ts'
 
 export type Watching = {
@@ -35,7 +35,7 @@ export async function holdfastAlone(): Promise<Watching> {
 }
 
 export async function holdfastServers(): Promise<Watching> {
-  const servers = await startServers({ etcd: { flags: SYNCED } })
+  const servers = await startServers({ etcd: { isSynced: true } })
   const watching = clients(servers.urls)
   return {
     ...watching,
@@ -83,7 +83,7 @@ function clients(urls: string[]): Watching {
 }
 
 export async function etcdWatches(): Promise<Watching> {
-  const members = await startEtcd({ members: 3, flags: SYNCED })
+  const members = await startEtcd({ members: 3, isSynced: true })
   const changer = channelTo(members.url)
   const channels = [changer]
   return {

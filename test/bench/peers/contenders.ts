@@ -4,7 +4,6 @@ import { progress } from '../progress.ts'
 import { etcdLockOn } from './etcd.ts'
 import { etcdDirect } from './etcd-direct.ts'
 import { etcdLockRpc } from './etcd-lock.ts'
-import { SYNCED } from './etcd-members.ts'
 import { holdfastEmbedded, holdfastOnEtcd } from './holdfast.ts'
 import type { Peer } from './peer.ts'
 import { postgresLock } from './postgres.ts'
@@ -16,7 +15,7 @@ export class Members {
   #cluster: Promise<EtcdCluster> | null = null
 
   get(): Promise<EtcdCluster> {
-    this.#cluster ??= startEtcd({ members: 3, flags: SYNCED })
+    this.#cluster ??= startEtcd({ members: 3, isSynced: true })
     return this.#cluster
   }
 

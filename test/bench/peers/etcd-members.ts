@@ -8,9 +8,6 @@ import type { EtcdCluster } from '../../harness/etcd.ts'
 
 export type EtcdMembers = Pick<EtcdCluster, 'urls' | 'members'>
 
-/** The harness leaves it out, for it kills processes and no machines; what is compared here must not. */
-export const SYNCED = ['--unsafe-no-fsync=false']
-
 const KEEPALIVE_MS = 10_000
 /** Calls that wait in line for a lock wait as long as they must. */
 export const WAIT_MS = 10 * 60_000

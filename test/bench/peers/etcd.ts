@@ -1,7 +1,7 @@
 /** npm etcd3's lock. */
 import { Etcd3 } from 'etcd3'
 import { startEtcd } from '../../harness/etcd.ts'
-import { type EtcdMembers, raftEntries, SYNCED } from './etcd-members.ts'
+import { type EtcdMembers, raftEntries } from './etcd-members.ts'
 import type { Peer } from './peer.ts'
 
 const TTL_SECONDS = 30
@@ -9,7 +9,7 @@ const TTL_SECONDS = 30
 /** On one member of its own. */
 export async function etcdLock(): Promise<Peer | string> {
   try {
-    const members = await startEtcd({ members: 1, flags: SYNCED })
+    const members = await startEtcd({ members: 1, isSynced: true })
     const peer = etcdLockOn(members, 'one etcd member')
     return {
       ...peer,

@@ -3,7 +3,7 @@ import type { Holdfast } from '@holdfast/client'
 import { SESSION_LOCKS_MAX } from '@holdfast/protocol/limits'
 import { type Servers, startServers } from '../../harness/servers.ts'
 import { holdfast, open } from '../holdfast.ts'
-import { raftEntries, SYNCED } from './etcd-members.ts'
+import { raftEntries } from './etcd-members.ts'
 import type { Peer } from './peer.ts'
 
 const WAITING = 'in line, told by the server'
@@ -26,7 +26,7 @@ export async function holdfastEmbedded(): Promise<Peer> {
 }
 
 export async function holdfastOnEtcd(): Promise<Peer> {
-  return holdfastOver(await startServers({ etcd: { flags: SYNCED } }))
+  return holdfastOver(await startServers({ etcd: { isSynced: true } }))
 }
 
 /** Stops the servers and their members when it is closed. */

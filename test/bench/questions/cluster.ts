@@ -6,7 +6,7 @@ import { convoy } from '../convoy.ts'
 import { type Cycle, interleaved, median, quantile, rate } from '../measure.ts'
 import { etcdLockOn } from '../peers/etcd.ts'
 import { etcdCommits, etcdDirect } from '../peers/etcd-direct.ts'
-import { etcdFacts, SYNCED } from '../peers/etcd-members.ts'
+import { etcdFacts } from '../peers/etcd-members.ts'
 import { holdfastOver } from '../peers/holdfast.ts'
 import { cycleOf, type Peer } from '../peers/peer.ts'
 import { redlock } from '../peers/redis.ts'
@@ -16,7 +16,7 @@ const WORKERS = 512
 const WAITERS = 64
 
 async function opened(): Promise<{ servers: Servers; client: Holdfast }> {
-  const servers = await startServers({ etcd: { flags: SYNCED } })
+  const servers = await startServers({ etcd: { isSynced: true } })
   return { servers, client: connect({ url: servers.urls, apiKey: rootKey, ttlMs: 30_000 }) }
 }
 
@@ -26,7 +26,7 @@ async function closed({ servers, client }: { servers: Servers; client: Holdfast 
 }
 
 export async function clusterCycles({ isQuick }: { isQuick: boolean }): Promise<Report> {
-  const servers = await startServers({ etcd: { flags: SYNCED } })
+  const servers = await startServers({ etcd: { isSynced: true } })
   const ours = holdfastOver(servers)
   const { etcd } = servers
   const peers = [etcdDirect(etcd), etcdLockOn(etcd, 'three etcd members'), await redlock(1), await redlock(3)]

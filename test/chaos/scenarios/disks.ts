@@ -16,8 +16,8 @@ const QUOTA_BYTES = 24 * 1024 * 1024
 const FILL_BYTES = 128 * 1024
 const ROOM_MS_MAX = 90_000
 const WORKS_MS = 6_000
-/** The harness leaves syncs out elsewhere. */
-const synced = { etcd: { flags: ['--unsafe-no-fsync=false'] } }
+/** Elsewhere members need not. */
+const synced = { etcd: { isSynced: true } }
 const syncs = 'fsync,fdatasync'
 
 export const disks: Scenario[] = [

@@ -27,7 +27,8 @@ export async function underFaults(
   strike: (struck: Struck) => Promise<void>,
   options: { servers?: ServersOptions; witness?: Omit<WitnessOptions, 'urls'> } = {},
 ): Promise<void> {
-  const servers = await startServers(options.servers)
+  const etcd = { isSynced: isLong, ...options.servers?.etcd }
+  const servers = await startServers({ ...options.servers, etcd })
   let witness: Witness | null = null
   const measured: Measured[] = []
   const bound: Struck['bound'] = (what, { ms, boundMs }) => void measured.push({ what, ms, boundMs })
