@@ -4,6 +4,7 @@ import type { Report } from '../report.ts'
 import { busy } from './busy.ts'
 import { clusterCycles, clusterEndurance, clusterHandOver } from './cluster.ts'
 import { cycles } from './cycles.ts'
+import { decisions } from './decisions.ts'
 import { encryption } from './encryption.ts'
 import { expiry } from './expiry.ts'
 import { growth } from './growth.ts'
@@ -31,6 +32,7 @@ export const questions: Record<string, { about: string; ask(asked: Asked): Promi
   start: { about: 'from `npm start` until the service answers, the second time', ask: start },
   space: { about: 'the data folder after ten million cycles', ask: space },
   neighbour: { about: 'what one instance notices of another', ask: neighbour },
+  decisions: { about: 'one decision with a thousand policies', ask: decisions },
   busy: { about: 'cycles on a machine that others want too', ask: busy },
   'cluster-cycles': { about: 'uncontended cycles over etcd, beside others on etcd and Redis', ask: clusterCycles },
   'cluster-hand-over': { about: 'one lock, 64 waiters, over etcd', ask: clusterHandOver },
