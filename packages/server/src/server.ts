@@ -6,8 +6,8 @@ import type { Server as TlsServer } from 'node:tls'
 import { Administered } from './assembly/administered.ts'
 import { Admission } from './assembly/admission.ts'
 import { Auditing } from './assembly/auditing.ts'
-import { ListenerCertificate } from './assembly/certificate.ts'
-import { authoritiesIn, listening, openingData } from './assembly/refusals-at-start.ts'
+import { followedAuthorities, ListenerCertificate } from './assembly/certificate.ts'
+import { listening, openingData } from './assembly/refusals-at-start.ts'
 import { RememberedStore } from './assembly/remembered-store.ts'
 import { sealedAsTold, unsealed } from './assembly/sealing.ts'
 import { shareStore } from './assembly/sharing.ts'
@@ -73,7 +73,7 @@ export type Surroundings = {
 export async function createServer(config: Config, { clock, random, fatal, log }: Surroundings): Promise<Server> {
   const directory = resolve(config.dataDirectory)
   const { peerAuthoritiesFile } = config
-  const authorities = peerAuthoritiesFile === null ? null : authoritiesIn('peer_ca', peerAuthoritiesFile)
+  const authorities = peerAuthoritiesFile === null ? () => null : followedAuthorities('peer_ca', peerAuthoritiesFile)
   let shards: OpenedShards | null = null
   const telemetry = createTelemetry(config, () => shards?.health().shards ?? [], log)
   const engine = await sealedAsTold(await openEngine(config, { directory, clock, telemetry }), config, {
@@ -211,7 +211,7 @@ type Opening = {
   administered: Administered
   auditing: Auditing
   /** That other servers' certificates are checked against. */
-  authorities: string | null
+  authorities: () => string | null
   fatal: (error: unknown) => void
 }
 
@@ -240,7 +240,7 @@ async function openOrClose(
 }
 
 /** One of several servers. */
-async function openCluster(options: OpeningOptions, config: Config, authorities: string | null): Promise<Opened> {
+async function openCluster(options: OpeningOptions, config: Config, authorities: () => string | null): Promise<Opened> {
   const { engine, clock, random } = options
   let peers: PeerSockets | null = null
   let remembered: RememberedStore | null = null

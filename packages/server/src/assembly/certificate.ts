@@ -1,5 +1,5 @@
 /**
- * What the listener shows over TLS. The files are looked at every few seconds, so that a certificate is renewed by replacing them: connections that
+ * What the listener shows over TLS, and who is believed. The files are looked at every few seconds, so that a certificate is renewed by replacing them: connections that
  * are open go on under the old one, new ones get the new one. What cannot be used (a half-written file, a key that is another certificate's, one that has
  * expired) is told once and left alone, for the old one is better than none.
  */
@@ -17,6 +17,19 @@ const LOOK_MS = 2_000
 type Files = NonNullable<Config['tls']> & { clientAuthoritiesFile: string | null }
 type Listener = { setSecureContext(options: SecureContextOptions): void }
 type Options = { files: Files; clock: Clock; told(happened: { isTaken: boolean; what: string; error?: unknown }): void }
+
+/** Reads the file whenever it is asked: who believes in another authority believes it from the next connection on. What cannot be used leaves the last that could. */
+export function followedAuthorities(setting: string, path: string): () => string {
+  let last = authoritiesIn(setting, path)
+  return () => {
+    try {
+      last = authoritiesIn(setting, path)
+    } catch {
+      // It is being replaced, or was replaced by what is none.
+    }
+    return last
+  }
+}
 
 export class ListenerCertificate {
   readonly #options: Options

@@ -56,7 +56,7 @@ async function started(server: string, key = clusterKey): Promise<World> {
     },
   }
   const here = { server, meta: { clusterId: 'c', clusterKey: key }, local, told: () => world.told++ }
-  const sockets = new PeerSockets({ here, clock: systemClock, random: systemRandom, authorities: null })
+  const sockets = new PeerSockets({ here, clock: systemClock, random: systemRandom, authorities: () => null })
   http.on('upgrade', (request, socket, head) => sockets.accept(request, socket, head))
   http.listen(0, '127.0.0.1')
   await once(http, 'listening')

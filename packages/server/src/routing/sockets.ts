@@ -36,8 +36,8 @@ export type SocketOptions = {
   here: Here
   clock: Clock
   random: Random
-  /** PEM, of the authorities that the other servers' certificates are checked against; null: those of the system. */
-  authorities: string | null
+  /** PEM, of the authorities that the other servers' certificates are checked against, asked for at each connection; null: those of the system. */
+  authorities: () => string | null
 }
 
 /** What the server does with the connections of others, and how it makes its own. */
@@ -106,11 +106,12 @@ function dialler(
 ): Dial {
   return events => {
     const url = `${address.replace(/^http/, 'ws')}${PEER_PATH}`
+    const ca = authorities()
     const socket = new WebSocket(url, {
       perMessageDeflate: false,
       maxPayload: PEER_FRAME_BYTES_MAX,
       handshakeTimeout: HANDSHAKE_MS,
-      ...(authorities !== null && { ca: authorities }),
+      ...(ca !== null && { ca }),
     })
     let expected: string | null = null
     const transport: SocketTransport = new SocketTransport(socket, clock, {
