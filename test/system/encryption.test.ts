@@ -16,7 +16,8 @@ import { type Server, type ServerOptions, spawnServer, startServer } from '../ha
 import { startServers } from '../harness/servers.ts'
 
 const canary = (what: string) => `canary-${what}-${'x'.repeat(8)}`
-const canaries = ['name', 'metadata', 'label', 'value', 'session', 'reason'].map(canary)
+const ofLocks = ['name', 'metadata', 'label', 'value', 'session', 'reason']
+const canaries = [...ofLocks, 'instance', 'credential', 'group', 'pattern', 'freeze'].map(canary)
 
 /** Gone with the test, however it ends. */
 function folderFor(t: TestContext): ReturnType<typeof temporaryFolder> {
@@ -55,6 +56,11 @@ async function sayAll(url: string): Promise<void> {
     else await ok('POST', `/v2/locks/${name}/force-release`, { reason: canary('reason') })
   }
   await ok('DELETE', `/v2/locks/${canary('name')}`)
+  await ok('POST', '/v2/instances', { name: canary('instance'), plan: 'standard' })
+  await ok('POST', '/v2/credentials', { name: canary('credential') })
+  const policy = { subjects: [`group:${canary('group')}`], roles: ['reader'], locks: [`${canary('pattern')}/*`] }
+  await ok('POST', '/v2/policies', policy)
+  await ok('POST', '/v2/freezes', { prefix: 'f/', reason: canary('freeze'), until: '2126-01-01T00:00:00Z' })
 }
 
 function found(directory: string): string[] {
