@@ -107,7 +107,7 @@ class Keeper {
       try {
         const backup = await backUp({ ...this.#options, directory, doors, into: backups.directory })
         progress.say(`backed up to ${backup.file} (${backup.keys} keys, revision ${backup.revision})`)
-        dropOldBackups(backups.directory, backups.keep)
+        dropOldBackups(this.#options, { made: backup.file, keep: backups.keep })
       } catch (error) {
         if (signal.aborted) return
         waitMs = Math.min(waitMs, BACKUP_AGAIN_MS)

@@ -1,0 +1,32 @@
+/** A cluster of its own: backups that are lost or not made, operations that get in each other's way, certificates that let nobody in. */
+import type { Bug } from '../bug.ts'
+
+const backup = 'packages/server/src/cluster/backup.ts'
+const backupTest = 'packages/server/src/cluster/backup.test.ts'
+
+export const clusterBugs: readonly Bug[] = [
+  {
+    id: 'backup-dropped-as-it-is-made',
+    rules: ['backups'],
+    does: 'Backups that were made while the clock was ahead count as the newest: each one that is made after them is dropped at once, and reported as made.',
+    file: backup,
+    find: 'const oldestFirst = [...ahead, ...names.filter(name => name <= now).sort()]',
+    replace: 'const oldestFirst = [...names.filter(name => name <= now).sort(), ...ahead]',
+    test: {
+      file: backupTest,
+      name: 'the backup that has just been made stays, and those of a clock that was ahead are the oldest',
+    },
+  },
+  {
+    id: 'backup-failed-by-an-old-one',
+    rules: ['backups'],
+    does: 'That an old backup cannot be removed counts as a failure of the new one: one is made each minute, without end.',
+    file: backup,
+    find: '    progress.say(`${path} ${what}, and cannot be removed: ${messageOf(error)}`)\n    return false\n',
+    replace: '    throw error\n',
+    test: {
+      file: backupTest,
+      name: 'an old backup that cannot be removed is told, and no reason to call the new one a failure',
+    },
+  },
+]
