@@ -22,11 +22,23 @@ export const clusterBugs: readonly Bug[] = [
     rules: ['backups'],
     does: 'That an old backup cannot be removed counts as a failure of the new one: one is made each minute, without end.',
     file: backup,
-    find: '    progress.say(`${path} ${what}, and cannot be removed: ${messageOf(error)}`)\n    return false\n',
+    find: '    return false\n',
     replace: '    throw error\n',
     test: {
       file: backupTest,
       name: 'an old backup that cannot be removed is told, and no reason to call the new one a failure',
+    },
+  },
+  {
+    id: 'renewed-from-now-on',
+    rules: ['certificates'],
+    does: 'What is renewed while the clock is ahead is not valid yet: nobody lets its machine in, and once the clock is right nobody can get in at all.',
+    file: 'packages/server/src/cluster/identities.ts',
+    find: '({ since: validFrom })',
+    replace: '({ since: validFrom + 10 * 365 * 86_400_000 })',
+    test: {
+      file: 'packages/server/src/cluster/validity.test.ts',
+      name: 'what is renewed by a clock that is ahead is valid by one that is right',
     },
   },
 ]
