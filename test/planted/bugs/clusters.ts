@@ -41,4 +41,16 @@ export const clusterBugs: readonly Bug[] = [
       name: 'what is renewed by a clock that is ahead is valid by one that is right',
     },
   },
+  {
+    id: 'two-operations-at-once',
+    rules: ['members'],
+    does: 'Whose turn it is nobody holds: after an operation that was killed two are at work at once, and each takes the member away that the other counts on.',
+    file: 'packages/server/src/cluster/operation.ts',
+    find: '    lock = KernelLock.take(path)\n',
+    replace: '    KernelLock.take(path)?.release()\n    lock = KernelLock.take(path + performance.now())\n',
+    test: {
+      file: 'packages/server/src/cluster/operation.test.ts',
+      name: 'a mark of somebody who is gone never leads two to work at once, whoever has read it when',
+    },
+  },
 ]
