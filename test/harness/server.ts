@@ -50,23 +50,19 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 /** Starts the process without waiting for it to be ready. */
 export async function spawnServer(options: ServerOptions): Promise<Server> {
   const port = options.port ?? (await freePort())
-  const args = [
-    ...nodeFlags,
-    main,
-    '--listen',
-    `127.0.0.1:${port}`,
-    '--data',
-    options.data,
-    '--log-level',
-    'warn',
-    ...(options.flags ?? []),
-  ]
+  const args = [...nodeFlags, main, '--listen', `127.0.0.1:${port}`, '--data', options.data, ...(options.flags ?? [])]
   const raise = options.filesMax ? ['sh', '-c', `ulimit -n ${options.filesMax}; exec "$0" "$@"`] : []
   const [file = process.execPath, ...rest] = [...raise, process.execPath, ...args]
   const child = spawn(file, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.cwd ? { cwd: options.cwd } : {}),
-    env: { ...process.env, HOLDFAST_ROOT_KEY: rootKey, NODE_TEST_CONTEXT: undefined, ...options.env },
+    env: {
+      ...process.env,
+      HOLDFAST_LOG_LEVEL: 'warn',
+      HOLDFAST_ROOT_KEY: rootKey,
+      NODE_TEST_CONTEXT: undefined,
+      ...options.env,
+    },
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {

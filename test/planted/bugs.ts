@@ -6,6 +6,7 @@ import type { Bug } from './bug.ts'
 import { auditBugs } from './bugs/audit.ts'
 import { brokerBugs } from './bugs/broker.ts'
 import { clientBugs } from './bugs/client.ts'
+import { clusterBugs } from './bugs/clusters.ts'
 import { coreBugs } from './bugs/core.ts'
 import { crashBugs } from './bugs/crashes.ts'
 import { doorBugs } from './bugs/doors.ts'
@@ -27,6 +28,7 @@ export const bugs: readonly Bug[] = [
   ...logBugs,
   ...ownershipBugs,
   ...serverBugs,
+  ...clusterBugs,
   ...shardBugs,
   ...coreBugs,
   ...registryBugs,

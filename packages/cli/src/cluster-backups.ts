@@ -69,7 +69,7 @@ async function backUp(tools: Tools, file: string | undefined, { dir, keep }: Bac
   const backup = await tools.room.backUp({ ...tools, ...where })
   const size = tools.room.megabytes(backup.bytes)
   const text = `${backup.file}: ${size}, ${backup.keys} keys, revision ${backup.revision}, hash ${backup.hash}.`
-  const dropped = keep === undefined ? [] : tools.room.dropOldBackups(folder, keep)
+  const dropped = keep === undefined ? [] : tools.room.dropOldBackups(tools, { made: backup.file, keep })
   const older = `\nRemoved ${dropped.length} that were older than the newest ${keep}.`
   return { text: dropped.length > 0 ? text + older : text, json: { ...backup, dropped } }
 }

@@ -6,8 +6,6 @@ import { type ClusterOptions, clusterWork, withData } from './cluster-work.ts'
 import { formatDuration } from './duration.ts'
 import { facts, paint, printJson, printLine, safe, table } from './output.ts'
 
-const DAY_MS = 86_400_000
-
 export function defineStatus(cluster: Command): void {
   withData(cluster.command('status'))
     .description('How the members are, who leads, how full the store is, and which Holdfast server owns which shard.')
@@ -85,16 +83,11 @@ function storeText({ store, storeTrouble }: ClusterStatus): string {
 }
 
 function noticesOf({ problems, alarms, warnings, certificates }: ClusterStatus): string[] {
-  const due = certificates.filter(({ isDue }) => isDue)
+  const due = certificates.flatMap(({ problem }) => problem ?? [])
   return [
     ...problems.map(({ what, change }) => `${paint('red', `PROBLEM: ${safe(what)}`)}\n→ ${safe(change)}`),
     ...alarms.map(({ member, alarm }) => paint('red', `ALARM ${alarm} of ${safe(member)}`)),
     ...warnings.map(warning => paint('yellow', `warning: ${warning}.`)),
-    ...due.map(({ file, expiresAt }) =>
-      paint(
-        'yellow',
-        `${file} ends in ${Math.floor((expiresAt - wallMs()) / DAY_MS)} days: holdfast cluster rotate-certs`,
-      ),
-    ),
+    ...due.map(({ what, change }) => `${paint('yellow', safe(what))}\n→ ${safe(change)}`),
   ]
 }

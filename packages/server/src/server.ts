@@ -250,7 +250,7 @@ async function openCluster(options: OpeningOptions, config: Config, authorities:
       peers = new PeerSockets({ here, clock, random, authorities })
       return peers
     },
-    checkStore(cluster) {
+    async checkStore(cluster) {
       // Only this engine is kept by others.
       const store = unsealed(engine) as EtcdEngine
       const now = () => ({ cluster, store: (store.seen.clusterId ?? 0n).toString(16), revision: store.seen.revision })
@@ -258,7 +258,7 @@ async function openCluster(options: OpeningOptions, config: Config, authorities:
       const alarm = (what: string, error: unknown) => options.telemetry?.alarm({ what, error })
       remembered = new RememberedStore({ path, clock, now, alarm })
       remembered.check()
-      remembered.start()
+      await remembered.start()
     },
   })
   return { shards, peers, remembered }
@@ -351,7 +351,7 @@ async function drain({
     auditing.close()
     await admission.close()
     await administered.close()
-    remembered?.stop()
+    await remembered?.stop()
     certificate?.stop()
     await engine.close()
     telemetry.happened('stopped')

@@ -4,7 +4,7 @@ import type { Bug } from '../bug.ts'
 const engine = 'packages/server/src/engine'
 const lmdb = `${engine}/lmdb/lmdb.ts`
 const journal = `${engine}/lmdb/journal.ts`
-const holder = `${engine}/lmdb/holder.ts`
+const kernelLock = `${engine}/lmdb/kernel-lock.ts`
 const likeAMap = {
   file: `${engine}/lmdb/journal.test.ts`,
   name: 'a full journal goes to LMDB, and the store is at all times what a map would be, also when it is opened anew',
@@ -62,7 +62,7 @@ export const engineBugs: readonly Bug[] = [
     id: 'two-processes-at-once',
     rules: ['O12', 'A1', 'I19'],
     does: 'A second process opens a store that another has: each acknowledges what the other does not know.',
-    file: holder,
+    file: kernelLock,
     find: 'BEGIN EXCLUSIVE',
     replace: 'BEGIN',
     test: alone,
@@ -71,8 +71,8 @@ export const engineBugs: readonly Bug[] = [
     id: 'lock-let-go-while-its-process-lives',
     rules: ['O12', 'A1'],
     does: 'The lock of a store goes when nothing in its process refers to it any more, though the process lives.',
-    file: holder,
-    find: '    locks.add(this.#lock)\n',
+    file: kernelLock,
+    find: '    locks.add(lock)\n',
     replace: '',
     test: alone,
   },

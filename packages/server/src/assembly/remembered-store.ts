@@ -5,9 +5,10 @@
  * A restore by `holdfast cluster restore` makes a new cluster in a new store, above every number that was given out: that is no going back. A new cluster in
  * the *same* store is: etcd members that began anew without their data have its id, and nothing of what was in it.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { mkdir, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import type { Clock } from '../clock.ts'
+import { type Cancel, type Clock, every } from '../clock.ts'
 
 /** How often it is written, if there is anything new. What happens after the last time is not noticed, only what happened before. */
 const WRITE_MS = 5_000
@@ -35,7 +36,9 @@ export class RememberedStore {
   readonly #alarm: Alarm
   #written = ''
   #isFailing = false
-  #cancel: () => void = () => undefined
+  #cancel: Cancel = () => undefined
+  /** One at a time. */
+  #writing: Promise<void> = Promise.resolve()
 
   constructor({ path, clock, now, alarm }: RememberedStoreOptions) {
     this.#path = path
@@ -68,27 +71,26 @@ export class RememberedStore {
   }
 
   /** Writes now, and from time to time. @throws when it cannot be written now: then nothing would be noticed at the next start. */
-  start(): void {
-    this.#write()
-    this.#writeLater()
+  async start(): Promise<void> {
+    await this.#write()
+    this.#cancel = every(this.#clock, WRITE_MS, () => this.#writeNext())
   }
 
-  stop(): void {
+  /** When it has been written for the last time, or could not be. Never rejects. */
+  stop(): Promise<void> {
     this.#cancel()
-    this.#tryToWrite()
+    return this.#writeNext()
   }
 
-  #writeLater(): void {
-    this.#cancel = this.#clock.after(WRITE_MS, () => {
-      this.#tryToWrite()
-      this.#writeLater()
-    })
+  #writeNext(): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#tryToWrite())
+    return this.#writing
   }
 
-  /** Never throws: a full disk is no reason to end a server whose store is elsewhere. What was written before still stands, only older. */
-  #tryToWrite(): void {
+  /** Never rejects: a full disk is no reason to end a server whose store is elsewhere. What was written before still stands, only older. */
+  async #tryToWrite(): Promise<void> {
     try {
-      this.#write()
+      await this.#write()
       this.#isFailing = false
     } catch (error) {
       // Once for each time that it begins to fail.
@@ -97,12 +99,18 @@ export class RememberedStore {
     }
   }
 
-  #write(): void {
+  /** On the disk before it has its name: else a power cut might leave the name with nothing under it. In threads of the pool, for a disk may be slow. */
+  async #write(): Promise<void> {
     const text = `${JSON.stringify(this.#now())}\n`
     if (text === this.#written) return
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
-    writeFileSync(`${this.#path}.new`, text, { mode: 0o600 })
-    renameSync(`${this.#path}.new`, this.#path)
+    const folder = dirname(this.#path)
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await using file = await open(`${this.#path}.new`, 'w', 0o600)
+    await file.writeFile(text)
+    await file.sync()
+    await rename(`${this.#path}.new`, this.#path)
+    await using names = await open(folder, 'r')
+    await names.sync()
     this.#written = text
   }
 
@@ -114,9 +122,19 @@ export class RememberedStore {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
       throw error
     }
-    const facts = (JSON.parse(text) ?? {}) as Partial<StoreFacts> // looked at field by field right below
-    if (typeof facts.cluster !== 'string' || typeof facts.store !== 'string' || typeof facts.revision !== 'number')
+    const { cluster, store, revision } = fieldsIn(text)
+    if (typeof cluster !== 'string' || typeof store !== 'string' || typeof revision !== 'number')
       throw new Error(`${this.#path} is damaged; delete it if the store is known to be the same as ever.`)
-    return { cluster: facts.cluster, store: facts.store, revision: facts.revision }
+    return { cluster, store, revision }
+  }
+}
+
+/** None, if it is something else. */
+function fieldsIn(text: string): Partial<Record<keyof StoreFacts, unknown>> {
+  try {
+    return JSON.parse(text) ?? {}
+  } catch {
+    // Cut short, or empty.
+    return {}
   }
 }

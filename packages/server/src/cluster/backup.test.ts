@@ -1,5 +1,6 @@
 /** A backup ends, however the disk or the member behaves: with a sentence, and with nothing left under its name. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
@@ -17,7 +18,7 @@ import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type Clock, systemClock } from '../clock.ts'
 import { systemRandom } from '../random.ts'
-import { backUp } from './backup.ts'
+import { backUp, dropOldBackups } from './backup.ts'
 import { backupRecord, noteBackup } from './backup-record.ts'
 import { ClusterDirectory } from './directory.ts'
 import { ClusterFailure, ClusterStopped } from './failure.ts'
@@ -173,4 +174,65 @@ test('what a killed backup has left goes with the next one; what is being writte
   assert.deepEqual(readdirSync(into).sort(), [fresh, basename(file), 'mine.partial'].sort())
   // Nor does it close a folder that was there before.
   assert.equal(statSync(into).mode & 0o777, 0o755)
+})
+
+/** What a folder with these names keeps after one more is made at noon. */
+async function keptOf({ into, names, keep: count }: { into: string; names: string[]; keep: number }) {
+  mkdirSync(into)
+  for (const name of names) writeFileSync(join(into, name), 'kept')
+  const { said, ...rest } = work()
+  const atNoon = { ...rest, clock: { ...systemClock, wallMs: () => Date.UTC(2020, 0, 3, 12) } }
+  const { file } = await backUp({ ...atNoon, doors: doorsTo(snapshot), into })
+  const dropped = dropOldBackups(atNoon, { made: file, keep: count })
+  return { made: basename(file), dropped, left: readdirSync(into).sort(), said }
+}
+const [first, second] = ['holdfast-20200101T000000000Z.db', 'holdfast-20200102T000000000Z.db']
+
+test('the backup that has just been made stays, and those of a clock that was ahead are the oldest', async () => {
+  const ahead = ['holdfast-20200103T130000000Z.db', 'holdfast-20210101T000000000Z.db']
+  const two = await keptOf({ into: join(folder, 'ahead'), names: [first, second, ...ahead], keep: 2 })
+  assert.deepEqual(two.left, [second, two.made])
+  assert.deepEqual(two.dropped, [...ahead, first])
+  const one = await keptOf({ into: join(folder, 'ahead-one'), names: ahead, keep: 1 })
+  assert.deepEqual(one.left, [one.made])
+  const many = await keptOf({ into: join(folder, 'ahead-many'), names: ahead, keep: 3 })
+  assert.deepEqual([many.dropped, many.left.length], [[], 3])
+})
+
+test('an old backup that cannot be removed is told, and no reason to call the new one a failure', async t => {
+  const into = join(folder, 'locked')
+  const locked = join(into, first)
+  mkdirSync(locked, { recursive: true })
+  writeFileSync(join(locked, 'inside'), 'kept')
+  writeFileSync(join(into, second), 'kept')
+  chmodSync(locked, 0o500)
+  // Of the one who may do everything it takes more than that.
+  if (process.geteuid?.() === 0 && spawnSync('chattr', ['+i', locked]).status !== 0) return t.skip('chattr is needed')
+  noteBackup(directory, { last: null })
+  const { said, controller, ...rest } = work()
+  const waits: number[] = []
+  const clock: Clock = {
+    ...systemClock,
+    after: (ms, act) => {
+      waits.push(ms)
+      return systemClock.after(1, act)
+    },
+  }
+  const say = (text: string) => {
+    said.push(text)
+    if (said.filter(one => one.startsWith('backed up to')).length === 2) controller.abort()
+  }
+  const backups = { everyMs: 3_600_000, keep: 1, directory: into }
+  try {
+    await keep({ ...rest, clock, progress: { ...rest.progress, say }, doors: doorsTo(snapshot), backups })
+  } finally {
+    spawnSync('chattr', ['-i', locked])
+    chmodSync(locked, 0o700)
+  }
+  assert.equal(backupRecord(directory).failure, null)
+  assert.match(said[0] ?? '', /^backed up to/)
+  assert.match(said[1] ?? '', /20200101T000000000Z\.db is older than what is kept, and cannot be removed: /)
+  assert.deepEqual([said.length, readdirSync(into).length], [4, 2])
+  // Soon again is for what has failed.
+  assert.ok(!waits.includes(60_000))
 })

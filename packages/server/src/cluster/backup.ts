@@ -13,7 +13,7 @@ import { explained, isThere, makeFolder, remove, syncDirectory } from './files.t
 import type { Doors, Picture } from './picture.ts'
 import { run } from './program-run.ts'
 import { findEtcd, findEtcdutl } from './programs.ts'
-import { stopIfAsked, type Work } from './progress.ts'
+import { type Progress, stopIfAsked, type Work } from './progress.ts'
 import { restoredFile } from './restored.ts'
 
 export type Backup = { file: string; bytes: number; keys: number; revision: number; hash: string }
@@ -56,30 +56,41 @@ export async function backUp(
   }
 }
 
-/** Keeps the newest `keep` of those that `backUp` has named. Returns what it has removed. */
-export function dropOldBackups(folder: string, keep: number): string[] {
-  const old = readdirSync(folder)
-    .filter(name => NAME.test(name))
-    .sort()
-    .slice(0, -keep)
-  for (const name of old) {
-    remove(join(folder, name))
-    remove(restoredFile(join(folder, name)))
-  }
-  return old
+/**
+ * Of those that `backUp` has named, in the folder of the one that it has just `made`, the newest `keep` stay. A name of a time to come was given while
+ * the clock was ahead: what bears it is older than what is made now. Returns the names that it has removed, and tells of what cannot be.
+ */
+export function dropOldBackups({ clock, progress }: Work, { made, keep }: { made: string; keep: number }): string[] {
+  const folder = dirname(made)
+  const now = nameOf(clock.wallMs())
+  const names = readdirSync(folder).filter(name => NAME.test(name) && name !== basename(made))
+  const ahead = names.filter(name => name > now).sort()
+  const oldestFirst = [...ahead, ...names.filter(name => name <= now).sort()]
+  return oldestFirst.slice(0, Math.max(0, oldestFirst.length + 1 - keep)).filter(name => {
+    const path = join(folder, name)
+    const what = 'is older than what is kept'
+    return [path, restoredFile(path)].every(one => isRemoved(progress, { path: one, what }))
+  })
 }
 
 /** What is left of those whose process was killed: they are as large as backups, and nobody counts them. */
 function dropPartials(folder: string, { clock, progress }: Work): void {
   for (const name of readdirSync(folder).filter(one => PARTIAL.test(one))) {
     const path = join(folder, name)
-    try {
-      const found = lstatSync(path, { throwIfNoEntry: false })
-      if (found && clock.wallMs() - found.mtimeMs > PARTIAL_MS_MAX) remove(path)
-    } catch (error) {
-      // It costs room, and the backup may succeed all the same.
-      progress.say(`${path} was left by a backup that was cut short, and cannot be removed: ${messageOf(error)}`)
-    }
+    const found = lstatSync(path, { throwIfNoEntry: false })
+    if (!found || clock.wallMs() - found.mtimeMs <= PARTIAL_MS_MAX) continue
+    isRemoved(progress, { path, what: 'was left by a backup that was cut short' })
+  }
+}
+
+/** What cannot be removed costs room, and is told; a backup is as good without that. */
+function isRemoved(progress: Progress, { path, what }: { path: string; what: string }): boolean {
+  try {
+    remove(path)
+    return true
+  } catch (error) {
+    progress.say(`${path} ${what}, and cannot be removed: ${messageOf(error)}`)
+    return false
   }
 }
 

@@ -53,11 +53,15 @@ export class Authority {
   readonly #name: string
   /** PEM, without its key. */
   readonly certificate: string
+  /** When it was made, by the clock of then: no clock that is right says an earlier time. */
+  readonly validFrom: number
 
   private constructor(certificate: string, key: KeyObject) {
     this.certificate = certificate
     this.#key = key
-    this.#name = commonNameOf(new X509Certificate(certificate))
+    const facts = factsOf(certificate)
+    this.#name = facts.name
+    this.validFrom = facts.validFrom
   }
 
   static create(name: string, { clock, random }: Surroundings): Authority {
@@ -81,9 +85,9 @@ export class Authority {
     return this.certificate + exportKey(this.#key)
   }
 
-  /** Certificate and key in one text, for the hosts by which others reach it. */
+  /** Certificate and key in one text, for the hosts by which others reach it; good from `since` on, by default from now. */
   issue(
-    { name, purpose, hosts }: { name: string; purpose: Purpose; hosts: readonly string[] },
+    { name, purpose, hosts, since }: { name: string; purpose: Purpose; hosts: readonly string[]; since?: number },
     { clock, random }: Surroundings,
   ): string {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
@@ -96,20 +100,40 @@ export class Authority {
     ]
     const issuer = { name: this.#name, key: this.#key }
     const validMs = LEAF_MS
-    return certify({ issuer, name, publicKey, extensions, validMs, clock, random }) + exportKey(privateKey)
+    return (
+      certify({
+        issuer,
+        name,
+        publicKey,
+        extensions,
+        validMs,
+        ...(since === undefined ? {} : { since }),
+        clock,
+        random,
+      }) + exportKey(privateKey)
+    )
   }
 }
 
-export type CertificateFacts = { name: string; expiresAt: number; fingerprint: string }
+export type CertificateFacts = { name: string; validFrom: number; expiresAt: number; fingerprint: string }
 
 /** Of the first certificate in the text. @throws when there is none. */
 export function factsOf(pem: string): CertificateFacts {
   const certificate = new X509Certificate(pem)
   return {
     name: commonNameOf(certificate),
+    validFrom: Date.parse(certificate.validFrom),
     expiresAt: Date.parse(certificate.validTo),
     fingerprint: certificate.fingerprint256,
   }
+}
+
+/** Whether a new one should take its place: little is left of it, or it was made while the clock was ahead. */
+export function isDue(
+  { validFrom, expiresAt }: Pick<CertificateFacts, 'validFrom' | 'expiresAt'>,
+  nowMs: number,
+): boolean {
+  return expiresAt - nowMs < RENEW_MS || validFrom > nowMs
 }
 
 /** Whether one of the authorities has signed it. */
@@ -139,10 +163,12 @@ type Certified = Surroundings & {
   publicKey: KeyObject
   extensions: Buffer[]
   validMs: number
+  since?: number
 }
 
-function certify({ issuer, name, publicKey, extensions, validMs, clock, random }: Certified): string {
+function certify({ issuer, name, publicKey, extensions, validMs, since, clock, random }: Certified): string {
   const nowMs = clock.wallMs()
+  const fromMs = Math.min(since ?? nowMs, nowMs - BACKDATED_MS)
   const algorithm = der.sequence(der.identifier(oid.ecdsaWithSha256))
   const keyIds = [
     extension(oid.subjectKeyId, der.octets(keyId(publicKey))),
@@ -154,7 +180,7 @@ function certify({ issuer, name, publicKey, extensions, validMs, clock, random }
     der.integer(Buffer.concat([Buffer.from([1]), random.bytes(SERIAL_BYTES)])),
     algorithm,
     der.distinguishedName(issuer.name),
-    der.sequence(der.time(nowMs - BACKDATED_MS), der.time(nowMs + validMs)),
+    der.sequence(der.time(fromMs), der.time(nowMs + validMs)),
     der.distinguishedName(name),
     publicKey.export({ type: 'spki', format: 'der' }),
     der.numbered(3, der.sequence(...extensions, ...keyIds)),

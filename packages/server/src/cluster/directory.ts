@@ -71,6 +71,9 @@ export class ClusterDirectory {
   get operationFile(): string {
     return join(this.path, 'operation.json')
   }
+  get operationLockFile(): string {
+    return join(this.path, 'operation.lock')
+  }
   get caFile(): string {
     return join(this.path, 'ca.pem')
   }

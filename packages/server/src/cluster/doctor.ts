@@ -13,8 +13,9 @@ import type { ClusterDirectory } from './directory.ts'
 import { ClusterUnreachable, messageOf } from './failure.ts'
 import { makeFolder, remove } from './files.ts'
 import { Doors, type Picture } from './picture.ts'
-import { type ClusterStatus, certificatesOf, statusOf } from './status.ts'
+import { type ClusterStatus, statusOf } from './status.ts'
 import { openStore } from './store.ts'
+import { certificatesOf } from './validity.ts'
 
 export type Finding = {
   level: 'ok' | 'notice' | 'problem'
@@ -166,14 +167,9 @@ function spaceOf({ members, quotaBytes }: ClusterStatus): Finding[] {
 }
 
 function certificateFindings(certificates: ClusterStatus['certificates']): Finding[] {
-  const due = certificates.filter(({ isDue }) => isDue)
-  if (due.length === 0) return [ok('no certificate ends soon')]
-  return due.map(({ file, expiresAt }) =>
-    problem(
-      `${file} ends on ${new Date(expiresAt).toISOString().slice(0, 10)}`,
-      file.endsWith('ca.pem') ? 'holdfast cluster rotate-certs --ca' : 'holdfast cluster rotate-certs',
-    ),
-  )
+  const problems = certificates.flatMap(certificate => certificate.problem ?? [])
+  if (problems.length === 0) return [ok('no certificate ends soon')]
+  return problems.map(({ what, change }) => problem(what, change))
 }
 
 /** Of Holdfast's own servers. */

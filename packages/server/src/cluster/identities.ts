@@ -38,6 +38,12 @@ export function authorityIfHere(directory: ClusterDirectory): Authority | null {
   return pem === null ? null : Authority.from(pem)
 }
 
+/**
+ * All that an authority signs is good since the authority is. A machine whose clock is ahead may renew what it shows: else the others would not believe
+ * that yet, nor would the machine itself once its clock is right again.
+ */
+const since = ({ validFrom }: Authority) => ({ since: validFrom })
+
 export type MemberFiles = { server: string; peer: string }
 
 export function issueMember(
@@ -47,7 +53,7 @@ export function issueMember(
 ): MemberFiles {
   const hosts = [...new Set([host, ...LOOPBACK])]
   const issue = (role: string) =>
-    authority.issue({ name: `${token} ${role} ${name}`, purpose: 'server', hosts }, surroundings)
+    authority.issue({ name: `${token} ${role} ${name}`, purpose: 'server', hosts, ...since(authority) }, surroundings)
   return { server: issue('server'), peer: issue('peer') }
 }
 
@@ -58,5 +64,5 @@ export function saveMember(directory: ClusterDirectory, name: string, { server, 
 }
 
 export function issueClient(authority: Authority, token: string, surroundings: Surroundings): string {
-  return authority.issue({ name: `${token} holdfast`, purpose: 'client', hosts: [] }, surroundings)
+  return authority.issue({ name: `${token} holdfast`, purpose: 'client', hosts: [], ...since(authority) }, surroundings)
 }

@@ -34,13 +34,30 @@ export async function keep(options: Work & Keeping): Promise<void> {
   const tasks = [
     repeat(options, { everyMs: LOOK_MS, firstMs: LOOK_MS }, () => keeper.look()),
     repeat(options, { everyMs: TEND_MS, firstMs: TEND_MS }, () => keeper.tend()),
-    repeat(options, { everyMs: CERTIFICATES_MS, firstMs: 0 }, () => keeper.renew()),
+    repeat(options, { everyMs: CERTIFICATES_MS, firstMs: CERTIFICATES_MS }, () => renew(options)),
   ]
   const { backups } = options
   noteBackup(options.directory, { everyMs: backups?.everyMs ?? null })
   if (backups) tasks.push(keeper.backUpForEver(backups))
   await Promise.all(tasks)
   await keeper.close()
+}
+
+/** Also before the members are started: with certificates that are not valid nobody would ever be let in. */
+export async function renew(options: Work & Surroundings & { directory: ClusterDirectory }): Promise<void> {
+  const { directory, progress } = options
+  await ifNothingElse(directory, 'renewing certificates', async () => {
+    for (const file of renewIfDue(directory, options)) progress.say(`renewed ${file}`)
+  })
+}
+
+async function ifNothingElse(directory: ClusterDirectory, what: string, act: () => Promise<void>): Promise<void> {
+  try {
+    await exclusively(directory, what, act)
+  } catch (error) {
+    // Somebody else works on the cluster: next time.
+    if (!(error instanceof ClusterBusy)) throw error
+  }
 }
 
 async function repeat(
@@ -87,14 +104,7 @@ class Keeper {
     if (!picture.leader || picture.members.some(({ trouble }) => trouble !== null)) return
     const engine = await this.#store(picture)
     if (await hasServers(engine, directory.plan().root)) return
-    await this.#ifNothingElse(directory, 'looking after the space', () => engine.tend())
-  }
-
-  async renew(): Promise<void> {
-    const { directory, progress } = this.#options
-    await this.#ifNothingElse(directory, 'renewing certificates', async () => {
-      for (const file of renewIfDue(directory, this.#options)) progress.say(`renewed ${file}`)
-    })
+    await ifNothingElse(directory, 'looking after the space', () => engine.tend())
   }
 
   async backUpForEver(backups: NonNullable<Keeping['backups']>): Promise<void> {
@@ -107,7 +117,7 @@ class Keeper {
       try {
         const backup = await backUp({ ...this.#options, directory, doors, into: backups.directory })
         progress.say(`backed up to ${backup.file} (${backup.keys} keys, revision ${backup.revision})`)
-        dropOldBackups(backups.directory, backups.keep)
+        dropOldBackups(this.#options, { made: backup.file, keep: backups.keep })
       } catch (error) {
         if (signal.aborted) return
         waitMs = Math.min(waitMs, BACKUP_AGAIN_MS)
@@ -120,15 +130,6 @@ class Keeper {
 
   async close(): Promise<void> {
     await this.#engine?.engine.close()
-  }
-
-  async #ifNothingElse(directory: ClusterDirectory, what: string, act: () => Promise<void>): Promise<void> {
-    try {
-      await exclusively(directory, what, act)
-    } catch (error) {
-      // Somebody else works on the cluster: next time.
-      if (!(error instanceof ClusterBusy)) throw error
-    }
   }
 
   async #store(picture: Picture): Promise<EtcdEngine> {

@@ -28,7 +28,7 @@ const CAUGHT_UP_MS_MAX = 60 * 60_000
 const GONE_MS_MAX = 30_000
 const RECONFIGURED_MS_MAX = 30_000
 
-/** Adds one of this machine. Returns its name. @throws ClusterFailure; then the cluster is as it was. */
+/** Adds one of this machine. Returns its name. @throws ClusterFailure; then the cluster is as it was, or it has been told that it is not. */
 export async function addMember(work: Rolling & Surroundings, asked: NewMember): Promise<string> {
   const { directory, doors } = work
   demandRunner(directory)
@@ -58,11 +58,22 @@ export async function joinAs(work: Rolling, plan: MemberPlan): Promise<void> {
     progress.say(`${plan.name} has caught up and has its vote`)
   } catch (error) {
     progress.say(`${plan.name} is taken back: ${messageOf(error)}`)
+    await takeBack(work, { id, name: plan.name })
+    throw error
+  }
+}
+
+/** Never rejects: why it is taken back matters more. What may still be a member keeps its data, and its place in the plan. */
+async function takeBack(work: Rolling, { id, name }: { id: bigint; name: string }): Promise<void> {
+  const { directory, progress } = work
+  try {
     // Also when it was asked to stop: what was begun is not left lying about.
     await unregister({ ...work, signal: new AbortController().signal }, id)
-    dropPlan(directory, plan.name)
-    directory.forget(plan.name)
-    throw error
+    dropPlan(directory, name)
+    directory.forget(name)
+  } catch (error) {
+    const advice = `Left alone it gets its vote when it has caught up; \`holdfast cluster remove ${name}\` takes it out.`
+    progress.say(`${name} could not be taken back, and may still be a member: ${messageOf(error)} ${advice}`)
   }
 }
 

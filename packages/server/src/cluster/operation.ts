@@ -1,11 +1,17 @@
-/** One operation at a time on a cluster's directory: two that both wait for a healthy cluster would each take the member away that the other counts on. */
-import { linkSync } from 'node:fs'
+/**
+ * One operation at a time on a cluster's directory: two that both wait for a healthy cluster would each take the member away that the other counts on.
+ * A lock of the kernel's says whose turn it is, for it goes with a process that is killed; what lies in the file is for people, and may be of one that is gone.
+ */
+import { chmodSync } from 'node:fs'
+import { KernelLock } from '../engine/lmdb/kernel-lock.ts'
 import { type ProcessFacts, systemProcesses } from '../shards/processes.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterBusy } from './failure.ts'
-import { parseJson, readText, remove, writeWhole } from './files.ts'
+import { explained, objectIn, readText, remove, writeWhole } from './files.ts'
 
 type Mark = { what: string; process: ProcessFacts }
+
+const LOCK_MODE = 0o600
 
 /** @throws ClusterBusy when another one is under way. */
 export async function exclusively<Result>(
@@ -13,46 +19,45 @@ export async function exclusively<Result>(
   what: string,
   act: () => Promise<Result>,
 ): Promise<Result> {
-  const release = begin(directory, what)
+  const lock = take(directory)
   try {
+    const mark: Mark = { what, process: systemProcesses.own() }
+    writeWhole(directory.operationFile, JSON.stringify(mark))
     return await act()
   } finally {
-    release()
+    try {
+      remove(directory.operationFile)
+    } finally {
+      lock.release()
+    }
   }
 }
 
-function begin(directory: ClusterDirectory, what: string): () => void {
-  const path = directory.operationFile
-  const own = `${path}.${process.pid}`
-  const mark: Mark = { what, process: systemProcesses.own() }
-  writeWhole(own, JSON.stringify(mark))
+function take(directory: ClusterDirectory): KernelLock {
+  const path = directory.operationLockFile
+  let lock: KernelLock | null
   try {
-    for (;;) {
-      try {
-        // A name that exists is never taken over, whoever tries at the same time; and what it names is complete.
-        linkSync(own, path)
-        return () => remove(path)
-      } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-      }
-      const text = readText(path)
-      if (text === null) continue
-      // Written above.
-      const other = parseJson(text, path) as Mark
-      if (isAlive(other.process)) {
-        throw new ClusterBusy(`\`${other.what}\` is under way (process ${other.process.pid}): wait until it is done.`)
-      }
-      remove(path)
-    }
-  } finally {
-    remove(own)
+    lock = KernelLock.take(path)
+    if (lock) chmodSync(path, LOCK_MODE)
+  } catch (error) {
+    throw explained(error, { doing: 'written', path })
   }
+  if (lock) return lock
+  const other = markIn(directory)
+  const who = other ? `\`${other.what}\` is under way (process ${other.process.pid})` : 'Another operation is under way'
+  throw new ClusterBusy(`${who}: wait until it is done.`)
+}
+
+/** null: there is none; one that is being written or was cut short is no reason to fail. */
+function markIn(directory: ClusterDirectory): Mark | null {
+  const text = readText(directory.operationFile)
+  // Written above.
+  return text === null ? null : (objectIn(text) as Mark | null)
 }
 
 export function runsOperation(directory: ClusterDirectory): boolean {
-  const text = readText(directory.operationFile)
-  // Written above.
-  return text !== null && isAlive((parseJson(text, directory.operationFile) as Mark).process)
+  const mark = markIn(directory)
+  return mark !== null && isAlive(mark.process)
 }
 
 /** Where the system does not tell processes apart, whoever has the number is taken for the one that is meant. */

@@ -6,6 +6,7 @@ import { EtcdError } from '../engine/etcd/errors.ts'
 import { alarmType } from '../engine/etcd/messages.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterFailure, ClusterUnreachable, messageOf } from './failure.ts'
+import { certificatesOf } from './validity.ts'
 
 export type MemberPicture = {
   /** Empty until the member has been started for the first time. */
@@ -95,6 +96,12 @@ export class Doors {
       }
     }
     const { path } = this.directory
+    const untimely = certificatesOf(this.directory, this.#clock).find(({ isValid }) => !isValid)?.problem
+    if (untimely) {
+      throw new ClusterUnreachable(
+        `No member of the cluster in ${path} lets us in: ${untimely.what}. ${untimely.change}`,
+      )
+    }
     throw new ClusterUnreachable(
       `No member of the cluster in ${path} answers; does \`holdfast cluster up --data ${path}\` run? (${messageOf(failures.at(-1))})`,
     )

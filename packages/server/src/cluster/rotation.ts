@@ -5,11 +5,10 @@
  * one is forgotten.
  */
 
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { pause } from '../clock.ts'
-import { Authority, certificatesIn, factsOf, isSignedByOneOf, RENEW_MS } from './certificates.ts'
+import { Authority, certificatesIn, factsOf, isDue, isSignedByOneOf } from './certificates.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterFailure } from './failure.ts'
 import { readText, remove, writeWhole } from './files.ts'
@@ -25,6 +24,7 @@ import {
 } from './identities.ts'
 import { demandHealth } from './picture.ts'
 import { demandRunner, type Rolling, restartOneByOne } from './rolling.ts'
+import { leavesOf } from './validity.ts'
 
 /** Holdfast's servers look at their files every 10 s; then all of them use what is new. */
 const NOTICED_MS = 15_000
@@ -38,14 +38,17 @@ export function rotateLeaves(directory: ClusterDirectory, surroundings: Surround
   for (const { name, host } of members) {
     saveMember(directory, name, issueMember(authority, { token, name, host }, surroundings))
   }
-  return filesOf(directory)
+  return leavesOf(directory)
 }
 
 /** Those that will soon be over, where the authority's key lies. Returns the files that are new. */
 export function renewIfDue(directory: ClusterDirectory, surroundings: Surroundings): string[] {
-  if (!authorityIfHere(directory)) return []
-  const isDue = (file: string) => factsOf(readText(file) ?? '').expiresAt - surroundings.clock.wallMs() < RENEW_MS
-  return filesOf(directory).some(isDue) ? rotateLeaves(directory, surroundings) : []
+  const authority = authorityIfHere(directory)
+  const nowMs = surroundings.clock.wallMs()
+  // By a clock that says a time before the authority was made nothing good can be signed.
+  if (!authority || authority.validFrom > nowMs) return []
+  const isAnyDue = leavesOf(directory).some(file => isDue(factsOf(readText(file) ?? ''), nowMs))
+  return isAnyDue ? rotateLeaves(directory, surroundings) : []
 }
 
 /** First step: a new authority that everybody of this machine believes beside the old one. Nothing shows its certificates yet. */
@@ -93,7 +96,7 @@ export async function finishAuthority(work: Rolling & Surroundings): Promise<{ w
   }
   const authority = authorityOf(directory)
   const isOf = (file: string) => isSignedByOneOf(readText(file) ?? '', authority.certificate)
-  if (!filesOf(directory).every(isOf)) {
+  if (!leavesOf(directory).every(isOf)) {
     rotateLeaves(directory, work)
     progress.say('certificates of the new authority are in use')
   }
@@ -136,10 +139,3 @@ function shownAt(url: string, directory: ClusterDirectory): Promise<string> {
 }
 
 const nextFile = (directory: ClusterDirectory) => join(directory.path, 'authority', 'next.pem')
-
-function filesOf(directory: ClusterDirectory): string[] {
-  const members = directory
-    .plan()
-    .members.flatMap(({ name }) => [directory.file(name, 'server.pem'), directory.file(name, 'peer.pem')])
-  return [directory.clientFile, ...members].filter(file => existsSync(file))
-}

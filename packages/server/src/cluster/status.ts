@@ -1,17 +1,15 @@
 /** `holdfast cluster status`: everything that one wants to know at a glance, as data. */
-import { existsSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
 import { judgeVersion } from '../engine/etcd/version.ts'
 import { systemRandom } from '../random.ts'
 import { type BackupRecord, backupProblem, backupRecord } from './backup-record.ts'
-import { factsOf, RENEW_MS } from './certificates.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { messageOf } from './failure.ts'
-import { readText } from './files.ts'
 import { type Alarm, Doors, type Picture, quorumOf, voters } from './picture.ts'
 import { runningIn } from './running.ts'
 import { type ServiceProblem, serviceProblems } from './service.ts'
 import { openRecords, openStore, readStore, type StorePicture } from './store.ts'
+import { type CertificateStatus, certificatesOf } from './validity.ts'
 
 export type MemberStatus = {
   name: string
@@ -27,8 +25,6 @@ export type MemberStatus = {
   raftIndex: number | null
   lag: number | null
 }
-
-export type CertificateStatus = { file: string; name: string; expiresAt: number; isDue: boolean }
 
 export type ClusterStatus = {
   path: string
@@ -158,17 +154,4 @@ async function storeStatus(directory: ClusterDirectory, picture: Picture, clock:
     // That the members can be shown is worth more than that all can be shown.
     return { store: null, storeTrouble: messageOf(error) }
   }
-}
-
-/** Those that lie on this machine. */
-export function certificatesOf(directory: ClusterDirectory, clock: Clock): CertificateStatus[] {
-  const members = directory
-    .plan()
-    .members.flatMap(({ name }) => [directory.file(name, 'server.pem'), directory.file(name, 'peer.pem')])
-  return [directory.caFile, directory.clientFile, ...members]
-    .filter(file => existsSync(file))
-    .map(file => {
-      const { name, expiresAt } = factsOf(readText(file) ?? '')
-      return { file, name, expiresAt, isDue: expiresAt - clock.wallMs() < RENEW_MS }
-    })
 }

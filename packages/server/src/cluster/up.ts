@@ -1,7 +1,7 @@
 /** `holdfast cluster up`: the members of this machine, run and looked after until somebody asks for the end. */
 import type { ClusterDirectory } from './directory.ts'
-import { ClusterFailure } from './failure.ts'
-import { type Keeping, keep } from './keeping.ts'
+import { ClusterFailure, messageOf } from './failure.ts'
+import { type Keeping, keep, renew } from './keeping.ts'
 import { Doors, type Picture } from './picture.ts'
 import { type Work, waitFor } from './progress.ts'
 import { Runner } from './running.ts'
@@ -23,6 +23,8 @@ export async function runCluster(options: Up): Promise<void> {
   const said = (text: string) => progress.say(text)
   const runner = new Runner({ directory, clock, said })
   const doors = new Doors(directory, clock)
+  // A full disk is no reason not to start.
+  await renew(options).catch((error: unknown) => said(messageOf(error)))
   await runner.start()
   try {
     await options.first?.(doors)

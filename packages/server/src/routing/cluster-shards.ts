@@ -34,7 +34,7 @@ export type ClusterOptions = OpeningOptions & {
   /** Ways to the other servers; called once the cluster is known. */
   peers(here: Here): Peers
   /** Called when the store has taken a commit of this server, before anything is decided on it. What it throws keeps the server from opening. */
-  checkStore?(clusterId: string): void
+  checkStore?(clusterId: string): Promise<void>
 }
 
 /** This server, for those who make and take links. */
@@ -123,7 +123,7 @@ class ClusterShards implements OpenedShards {
     })
     await this.#membership.start()
     try {
-      this.#options.checkStore?.(clusterId)
+      await this.#options.checkStore?.(clusterId)
     } catch (error) {
       await this.#membership.leave()
       throw error

@@ -134,11 +134,16 @@ function metadata(token: string | null): Metadata {
 
 /** `https://host:port` → where to connect to. @throws when it is no URL of a member. */
 export function endpointOf(text: string): Endpoint {
+  const endpoint = endpointIn(text)
+  if (!endpoint) throw new Error(`An etcd endpoint is a URL like https://10.0.0.1:2379, not ${text}`)
+  return endpoint
+}
+
+/** null: it is something else, like the socket of its own machine that a member may advertise too. */
+export function endpointIn(text: string): Endpoint | null {
   const url = URL.canParse(text) ? new URL(text) : null
   const isWeb = url?.protocol === 'http:' || url?.protocol === 'https:'
-  if (!url || !isWeb || url.pathname !== '/' || url.search !== '' || url.username !== '' || url.hash !== '') {
-    throw new Error(`An etcd endpoint is a URL like https://10.0.0.1:2379, not ${text}`)
-  }
+  if (!url || !isWeb || url.pathname !== '/' || url.search !== '' || url.username !== '' || url.hash !== '') return null
   const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port
   return { url: url.origin, isSecure: url.protocol === 'https:', target: `dns:${url.hostname}:${port}` }
 }

@@ -6,7 +6,7 @@
  * exactly that member. Watches have connections of their own, so that a flood of events never stands before a commit.
  */
 import { type ChannelCredentials, credentials, logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
-import type { Clock } from '../../clock.ts'
+import { type Clock, every } from '../../clock.ts'
 import { Calls, type ReplyOf, type RequestOf } from './calls.ts'
 import { Channel, type Endpoint, endpointOf, KEEPALIVE_MS } from './channel.ts'
 import { FileCredentials, type TlsFiles } from './credentials.ts'
@@ -72,7 +72,7 @@ export class EtcdClient extends Calls {
     const [first] = this.#members
     if (!first) throw new Error('etcd needs at least one endpoint')
     this.#good = first
-    if (options.follows) this.#follow({ isAsAdvertised: false })
+    if (options.follows) this.#follow()
   }
 
   get urls(): string[] {
@@ -135,20 +135,23 @@ export class EtcdClient extends Calls {
     }
   }
 
-  #follow(before: { isAsAdvertised: boolean }): void {
-    this.#stopFollowing = this.#options.clock.after(FOLLOW_MS, () => {
-      this.memberList({ isLinearizable: true }).then(
-        members => {
-          if (this.#isClosed) return
-          if (!before.isAsAdvertised && !isAsAdvertised(this.urls, members)) return
-          this.#change(followed(this.urls, members))
-          this.#follow({ isAsAdvertised: true })
-        },
-        // Without a leader there is no list that could be believed.
-        () => {
-          if (!this.#isClosed) this.#follow(before)
-        },
-      )
+  #follow(): void {
+    let isBelieved = false
+    let isTold = false
+    this.#stopFollowing = every(this.#options.clock, FOLLOW_MS, async () => {
+      // Without a leader there is no list that could be believed.
+      const members = await this.memberList({ isLinearizable: true }).catch(() => null)
+      if (members === null || this.#isClosed) return
+      try {
+        isBelieved ||= isAsAdvertised(this.urls, members)
+        if (isBelieved) this.#change(followed(this.urls, members))
+        else this.#stopFollowing()
+        isTold = false
+      } catch (error) {
+        const what = 'the list of the members of etcd cannot be followed; those that are known are asked'
+        if (!isTold) this.#options.onTrouble?.({ what, error })
+        isTold = true
+      }
     })
   }
 

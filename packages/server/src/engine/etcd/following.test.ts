@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { pause, systemClock } from '../../clock.ts'
 import type { Member } from './calls.ts'
-import { followed, isAsAdvertised } from './following.ts'
+import { EtcdClient } from './client.ts'
+import { FOLLOW_MS, followed, isAsAdvertised } from './following.ts'
+import { startScripted } from './scripted.ts'
 
 const member = (name: string, clientURLs: string[], isLearner = false): Member => {
   return { id: 1n, name, peerURLs: [], clientURLs, isLearner }
@@ -25,4 +28,28 @@ test('new members are asked, former ones no more, and those that still learn not
 test('of several addresses of one member that is kept which is in use', () => {
   assert.deepEqual(followed([b], [member('a', [a, b])]), [b])
   assert.deepEqual(followed([c], [member('a', [a, b])]), [a])
+})
+
+test('an address that cannot be asked from here is passed over, and what it stands beside is followed', async () => {
+  assert.deepEqual(followed([a], [member('a', ['unix://a:1', a]), member('b', ['unix://b:1']), member('c', [c])]), [
+    a,
+    c,
+  ])
+  const header = { clusterId: 1n, memberId: 1n, revision: 1, raftTerm: 1n }
+  const members = [member('a', ['unix://localhost:12345'])]
+  const etcd = await startScripted({ memberList: () => ({ header, members }) })
+  members[0]?.clientURLs.push(etcd.url)
+  const clock = {
+    ...systemClock,
+    after: (ms: number, act: () => void) => systemClock.after(ms === FOLLOW_MS ? 1 : ms, act),
+  }
+  const client = new EtcdClient({ urls: [etcd.url], clock, follows: true, onTrouble: ({ what }) => assert.fail(what) })
+  try {
+    members.push(member('b', [b]))
+    while (client.urls.length < 2) await pause(clock, 5)
+    assert.deepEqual(client.urls, [etcd.url, b])
+  } finally {
+    client.close()
+    etcd.close()
+  }
 })

@@ -6,7 +6,7 @@
  * between. Only where every configured address is one that a member advertises is the list taken for the way to them.
  */
 import type { Member } from './calls.ts'
-import { endpointOf } from './channel.ts'
+import { endpointIn } from './channel.ts'
 
 /** A replacement takes etcd more than five seconds: two of them are seen one after the other. */
 export const FOLLOW_MS = 4_000
@@ -28,7 +28,7 @@ export function followed(urls: readonly string[], members: readonly Member[]): s
     })
 }
 
-/** None before its first start. */
+/** Those that can be asked from here. None before its first start. */
 function advertisedBy({ clientURLs }: Member): string[] {
-  return clientURLs.map(url => endpointOf(url).url)
+  return clientURLs.flatMap(url => endpointIn(url)?.url ?? [])
 }

@@ -1,13 +1,10 @@
 /**
  * Which process has the store: one at a time. What is acknowledged lies in the memory of that process before it lies in LMDB, so a second one
  * that wrote beside it would decide on a past (decision 0120).
- *
- * Node has no lock on files, but SQLite, which is in Node, holds one of the kernel's for as long as a transaction is open: it goes with the process however
- * that ends, and holds across containers that share the directory. Nothing is ever stored in its file.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { KernelLock } from './kernel-lock.ts'
 
 const LOCK_FILE = 'holder.lock'
 /** Who it is, for the message to whoever comes second; the lock does not depend on it. */
@@ -34,14 +31,11 @@ export class StoreInUse extends Error {
   }
 }
 
-/** What nobody refers to any more would be closed, and the lock let go, while its process lives. */
-const locks = new Set<DatabaseSync>()
-
 export class Holder {
   /** What is locked. Whoever opens it in this process and closes it lets the lock go. */
   readonly file: string
   readonly #path: string
-  readonly #lock: DatabaseSync
+  readonly #lock: KernelLock
   readonly #since = new Date().toISOString()
   /** Where the process before served it, which may not have had the time to clear up. */
   readonly formerSocket: string | null
@@ -50,16 +44,9 @@ export class Holder {
   constructor(path: string) {
     this.#path = path
     this.file = join(path, LOCK_FILE)
-    this.#lock = new DatabaseSync(this.file)
-    try {
-      // No second file, and no waiting.
-      this.#lock.exec('PRAGMA journal_mode = MEMORY; PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE')
-    } catch (error) {
-      this.#lock.close()
-      if (isBusy(error)) throw new StoreInUse(path, noteIn(path))
-      throw error
-    }
-    locks.add(this.#lock)
+    const lock = KernelLock.take(this.file)
+    if (!lock) throw new StoreInUse(path, noteIn(path))
+    this.#lock = lock
     this.formerSocket = noteIn(path)?.socket ?? null
     this.note(null)
   }
@@ -73,16 +60,8 @@ export class Holder {
   }
 
   release(): void {
-    locks.delete(this.#lock)
-    this.#lock.close()
+    this.#lock.release()
   }
-}
-
-/** SQLITE_BUSY. */
-const BUSY = 5
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && error.errcode === BUSY
 }
 
 /** null: it is not there, or cannot be read. */
