@@ -5,6 +5,8 @@ import { Violation } from '../checker/judge.ts'
 import { coreSteps } from './core-steps.ts'
 import { explore, type Steps } from './explore.ts'
 import { logSteps } from './log-steps.ts'
+import { ownerSteps } from './owners/world.ts'
+import { ownerWorlds } from './worlds.ts'
 
 const limits = { depthMax: 80, statesMax: 1_000_000, secondsMax: 50 }
 
@@ -36,6 +38,32 @@ test('every order of the commands of two sessions on one lock keeps the rules, f
 test('the same of readers and writers, and of permits, three deep', async () => {
   await isGreen(() => coreSteps({ sessions: 2, locks: ['both'], cleans: false }), { depthMax: 3, states: 80 })
   await isGreen(() => coreSteps({ sessions: 3, locks: ['permits'], cleans: false }), { depthMax: 3, states: 80 })
+})
+
+/** With time: each of these is walked whole. */
+async function isWhole(world: keyof typeof ownerWorlds, states: number) {
+  const walk = await isGreen(() => ownerSteps(ownerWorlds[world]), { states, depthMax: 200 })
+  assert.ok(walk.isComplete, 'something was left out')
+}
+
+test('an owner that is stopped, or whose commits are slow, answers nothing once another may have taken over', async () => {
+  await isWhole('beats', 7_000)
+})
+
+test('nor when its clock is slow, or its machine was suspended', async () => {
+  await isWhole('drift', 500)
+})
+
+test('a holder believes in nothing that has ended, however late its renewals are, and nobody does beside it', async () => {
+  await isWhole('holder', 1_000)
+})
+
+test('who renewed for longer is waited for by the next owner as well', async () => {
+  await isWhole('longer', 2_000)
+})
+
+test('an owner that hands over answers nothing that the next one could contradict', async () => {
+  await isWhole('handOver', 100)
 })
 
 /** Two counters that are read and written in steps of their own: some order loses a count. */
