@@ -32,10 +32,12 @@ const calm: OwnersWorld = {
 
 /** Small enough to be walked whole with every change. */
 export const ownerWorlds = {
-  beats: { ...calm, grains: 5, stops: 1, slow: 1 },
+  beats: { ...calm, grains: 5, slow: 1, losses: 1 },
   drift: { ...calm, clocks: ['the owner’s clock is slow'], stops: 1, suspensions: 1 },
+  renewal: { ...calm, grains: 5, stops: 1, renewals: 1 },
   holder: {
     ...calm,
+    grains: 5,
     clocks: ['all clocks agree', 'the holder’s clock is slow'],
     renewals: 1,
     isSlowNet: true,
@@ -84,8 +86,8 @@ export const worlds: readonly SmallWorld[] = [
   },
   {
     name: 'owner-beats',
-    about: 'beats, deaths and takeovers with time: the owner is stopped, and two commits of its are slow or given up',
-    make: () => ownerSteps({ ...ownerWorlds.beats, grains: 7, slow: 2, losses: 1 }),
+    about: 'beats, deaths and takeovers with time: the owner is stopped, and a commit of its is slow or given up',
+    make: () => ownerSteps({ ...ownerWorlds.beats, grains: 6, stops: 1 }),
     limits,
   },
   {

@@ -333,10 +333,15 @@ class OwnerSteps implements Steps {
     this.#witness.passed({ writes }, null, [])
     const [a, b] = [this.#start('a', 1, owner), this.#start('b', 2, rival)]
     this.#servers = [a, b]
-    for (const server of this.#servers) await this.#done(server.membership.start())
+    await this.#done(Promise.all(this.#servers.map(server => server.membership.start())))
     await this.#done(a.take({ members: new Map(), owners: [null] }))
-    const c = await this.#open(a, { name: 'c', ttlMs: TTL_MS, rate: holder })
-    const d = await this.#open(a, { name: 'd', ttlMs: LONG_TTL_MS, rate: 1 })
+    const opened = [
+      this.#open(a, { name: 'c', ttlMs: TTL_MS, rate: holder }),
+      this.#open(a, { name: 'd', ttlMs: LONG_TTL_MS, rate: 1 }),
+    ]
+    await this.#settle()
+    const [c, d] = await Promise.all(opened)
+    if (!c || !d) throw new Error('the world has not begun as it should')
     this.#holders = [c, d]
     const asking = c.ask()
     a.submit(acquireOf(c.session, ['l'], { request: 1 }), answer => asking.hear(answer))
@@ -363,14 +368,13 @@ class OwnerSteps implements Steps {
     })
   }
 
-  async #open(server: OwnerServer, holder: { name: string; ttlMs: number; rate: number }): Promise<Holder> {
+  #open(server: OwnerServer, holder: { name: string; ttlMs: number; rate: number }): Promise<Holder> {
     const command: Command = { type: 'open_session', by: 'test', ttlMs: holder.ttlMs, labels: null }
-    let session = ''
-    server.submit(command, answer => {
-      if (answer?.ok && answer.type === 'session') session = answer.session.id
+    return new Promise(resolve => {
+      server.submit(command, answer => {
+        if (answer?.ok && answer.type === 'session') resolve(new Holder({ ...holder, session: answer.session.id }))
+      })
     })
-    await this.#settle()
-    return new Holder({ ...holder, session })
   }
 
   #other(server: OwnerServer): OwnerServer {
