@@ -12,7 +12,7 @@ const limits = { depthMax: 80, statesMax: 1_000_000, secondsMax: 50 }
 
 async function isGreen(
   make: () => Steps | Promise<Steps>,
-  { states, ...bounds }: { depthMax?: number; statesMax?: number; states: number },
+  { states, ...bounds }: { depthMax?: number; statesMax?: number; secondsMax?: number; states: number },
 ) {
   const walk = await explore(make, { ...limits, ...bounds })
   if (walk.violation) assert.fail(`${walk.violation.error.message}, after: ${walk.violation.path.join('; ')}`)
@@ -40,9 +40,15 @@ test('the same of readers and writers, and of permits, three deep', async () => 
   await isGreen(() => coreSteps({ sessions: 3, locks: ['permits'], cleans: false }), { depthMax: 3, states: 80 })
 })
 
-/** With time: each of these is walked whole. */
+/** With time: each of these is walked whole, which takes some ten seconds of a core at most, however busy the machine is. */
+const wholeSecondsMax = 240
+
 async function isWhole(world: keyof typeof ownerWorlds, states: number) {
-  const walk = await isGreen(() => ownerSteps(ownerWorlds[world]), { states, depthMax: 200 })
+  const walk = await isGreen(() => ownerSteps(ownerWorlds[world]), {
+    states,
+    depthMax: 200,
+    secondsMax: wholeSecondsMax,
+  })
   assert.ok(walk.isComplete, 'something was left out')
 }
 
@@ -68,6 +74,19 @@ test('who renewed for longer is waited for by the next owner as well', async () 
 
 test('an owner that hands over answers nothing that the next one could contradict', async () => {
   await isWhole('handOver', 3_500)
+})
+
+test('an owner that is killed is replaced, and who waits can have the lock', async () => {
+  const world = await ownerSteps({ ...ownerWorlds.longer, renewals: 0, isAwaited: true })
+  const taken: string[] = []
+  for (let steps = world.steps(); steps.length > 0; steps = world.steps()) {
+    // Time goes on when there is nothing else to do.
+    const step = steps.find(one => one === 'a is killed') ?? steps[0] ?? ''
+    taken.push(step)
+    await world.take(step)
+  }
+  assert.ok(taken.includes('a is killed'))
+  assert.ok(taken.includes('d asks b'), taken.join('; '))
 })
 
 /** Two counters that are read and written in steps of their own: some order loses a count. */
