@@ -2,7 +2,8 @@
 import { coreSteps } from './core-steps.ts'
 import type { Limits, Steps } from './explore.ts'
 import { logSteps } from './log-steps.ts'
-import { type OwnersWorld, ownerSteps } from './owners/world.ts'
+import type { OwnersWorld } from './owners/bounds.ts'
+import { ownerSteps } from './owners/world.ts'
 
 export type SmallWorld = {
   name: string

@@ -12,6 +12,7 @@ import { encodeBatch, GroupText } from '../../../packages/server/src/shards/batc
 import type { Answer } from '../../../packages/server/src/shards/port.ts'
 import { acquireOf } from '../../simulation/core-world.ts'
 import type { Steps } from '../explore.ts'
+import { type Budget, clocks, none, type OwnersWorld } from './bounds.ts'
 import { Holder } from './client.ts'
 import { keys, OwnerServer } from './server.ts'
 import type { Call } from './slow-engine.ts'
@@ -26,47 +27,9 @@ const BEGUN_MS = 2_000
 /** Of who waits for the lock: it outlives every walk. */
 const LONG_TTL_MS = 3_600_000
 
-/** Rates of the clocks: of the owner, of the other server, of the holder. */
-const clocks = {
-  'all clocks agree': [1, 1, 1],
-  'the owner’s clock is slow': [0.9, 1.1, 1],
-  'the holder’s clock is slow': [1.1, 1.1, 0.9],
-} as const satisfies Record<string, readonly [number, number, number]>
-
-export type OwnersWorld = {
-  clocks: readonly (keyof typeof clocks)[]
-  /** How often time passes. */
-  grains: number
-  /** How often each of these may happen. */
-  stops: number
-  suspensions: number
-  kills: number
-  slow: number
-  losses: number
-  handOvers: number
-  renewals: number
-  /** For how long the holder renews, if not for as long as its session was opened for. */
-  renewsForMs?: number
-  /** Requests and answers of the holder are under way for any time; otherwise they take none. */
-  isSlowNet: boolean
-  /** Whom the faults befall. The others beat as time passes. */
-  unsteady: readonly ('a' | 'b')[]
-  /** The first owner looks at the other too, and may take over from it. */
-  isMutual: boolean
-  /** Somebody else asks for the lock when it is free. */
-  isAwaited: boolean
-}
-
-type Budget = Pick<
-  OwnersWorld,
-  'grains' | 'stops' | 'suspensions' | 'kills' | 'slow' | 'losses' | 'handOvers' | 'renewals'
->
-
 export async function ownerSteps(world: OwnersWorld): Promise<Steps> {
   return new OwnerSteps(world)
 }
-
-const none = { stops: 0, suspensions: 0, kills: 0, slow: 0, losses: 0, handOvers: 0 }
 
 type Post = { to: OwnerServer; moment: number; isReceived: boolean; answer: Answer | null; isAnswered: boolean }
 
