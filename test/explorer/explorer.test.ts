@@ -5,12 +5,14 @@ import { Violation } from '../checker/judge.ts'
 import { coreSteps } from './core-steps.ts'
 import { explore, type Steps } from './explore.ts'
 import { logSteps } from './log-steps.ts'
+import { ownerSteps } from './owners/world.ts'
+import { ownerWorlds } from './worlds.ts'
 
 const limits = { depthMax: 80, statesMax: 1_000_000, secondsMax: 50 }
 
 async function isGreen(
   make: () => Steps | Promise<Steps>,
-  { states, ...bounds }: { depthMax?: number; statesMax?: number; states: number },
+  { states, ...bounds }: { depthMax?: number; statesMax?: number; secondsMax?: number; states: number },
 ) {
   const walk = await explore(make, { ...limits, ...bounds })
   if (walk.violation) assert.fail(`${walk.violation.error.message}, after: ${walk.violation.path.join('; ')}`)
@@ -36,6 +38,55 @@ test('every order of the commands of two sessions on one lock keeps the rules, f
 test('the same of readers and writers, and of permits, three deep', async () => {
   await isGreen(() => coreSteps({ sessions: 2, locks: ['both'], cleans: false }), { depthMax: 3, states: 80 })
   await isGreen(() => coreSteps({ sessions: 3, locks: ['permits'], cleans: false }), { depthMax: 3, states: 80 })
+})
+
+/** With time: each of these is walked whole, which takes some ten seconds of a core at most, however busy the machine is. */
+const wholeSecondsMax = 240
+
+async function isWhole(world: keyof typeof ownerWorlds, states: number) {
+  const walk = await isGreen(() => ownerSteps(ownerWorlds[world]), {
+    states,
+    depthMax: 200,
+    secondsMax: wholeSecondsMax,
+  })
+  assert.ok(walk.isComplete, 'something was left out')
+}
+
+test('an owner whose commits are slow or unanswered answers nothing once another may have taken over', async () => {
+  await isWhole('beats', 2_000)
+})
+
+test('nor one that is stopped, whose clock is slow, or whose machine was suspended', async () => {
+  await isWhole('drift', 500)
+})
+
+test('a renewal that lay in the socket of an owner that was stopped is answered by nobody who was replaced', async () => {
+  await isWhole('renewal', 3_000)
+})
+
+test('a holder believes in nothing that has ended, however late its renewals are, and nobody does beside it', async () => {
+  await isWhole('holder', 1_000)
+})
+
+test('who renewed for longer is waited for by the next owner as well', async () => {
+  await isWhole('longer', 2_000)
+})
+
+test('an owner that hands over answers nothing that the next one could contradict', async () => {
+  await isWhole('handOver', 3_500)
+})
+
+test('an owner that is killed is replaced, and who waits can have the lock', async () => {
+  const world = await ownerSteps({ ...ownerWorlds.longer, renewals: 0, isAwaited: true })
+  const taken: string[] = []
+  for (let steps = world.steps(); steps.length > 0; steps = world.steps()) {
+    // Time goes on when there is nothing else to do.
+    const step = steps.find(one => one === 'a is killed') ?? steps[0] ?? ''
+    taken.push(step)
+    await world.take(step)
+  }
+  assert.ok(taken.includes('a is killed'))
+  assert.ok(taken.includes('d asks b'), taken.join('; '))
 })
 
 /** Two counters that are read and written in steps of their own: some order loses a count. */
