@@ -97,6 +97,11 @@ export class Belief {
     return this.#deadline === null ? 0 : remainingMs(this.#deadline, now)
   }
 
+  /** For so long the session lives on at the service, at the least; without limit as long as nothing has been conferred. */
+  restMs(now: Instant): number {
+    return this.#deadline === null ? Number.POSITIVE_INFINITY : this.remainingMs(now)
+  }
+
   /** When less than this remains, holders should know. */
   riskMs(): number {
     return beliefMs({ ttlMs: this.ttlMs }) * RISK_PART

@@ -77,9 +77,13 @@ export function isForgottenWait(wire: WireError, request: Request, mailbox: Mail
 const GOODBYE_MS_MAX = 2_000
 
 /** Ends the session at the server. Returns whether it surely has ended; else it does by itself. */
-export async function sayGoodbye(session: { submit(request: Request): void }, clock: Clock): Promise<boolean> {
+export async function sayGoodbye(
+  session: { submit(request: Request): void },
+  clock: Clock,
+  withinMs: number,
+): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
-  const cancel = clock.after(GOODBYE_MS_MAX, () => resolve(false))
+  const cancel = clock.after(Math.min(GOODBYE_MS_MAX, withinMs), () => resolve(false))
   // It is refused only when there is no such session any more.
   const answer = { resolve: () => resolve(true), reject: () => resolve(true), survives: false }
   session.submit(new PlainRequest({ id: 0, type: 'close' }, answer))

@@ -375,4 +375,11 @@ test('close while the connection is being made anew tells the server, if others 
   await idle.connection.cut()
   // Nobody could wait for anything.
   await idle.holdfast.close()
+
+  const late = await holding()
+  await late.script.connection.cut()
+  await late.script.clock.advance(15_000)
+  assert.equal(late.lock.isHeld, false)
+  // The service ends it by itself now.
+  await late.script.holdfast.close()
 })

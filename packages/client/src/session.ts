@@ -368,8 +368,8 @@ export class Session {
   }
 
   #endOverdue(nowMs: number): void {
-    const unwelcomedMs = this.#hasBeenWelcomed ? null : this.#options.connectTimeoutMs
-    for (const request of this.#mailbox.overdue(nowMs, unwelcomedMs)) {
+    const limitMs = this.#hasBeenWelcomed ? null : this.#options.connectTimeoutMs
+    for (const request of this.#mailbox.overdue(nowMs, limitMs)) {
       const error = this.#refusal ?? new UnavailableError(this.#connection.whyUnanswered(this.#options.url))
       if (request instanceof AcquireRequest || request instanceof ReleaseRequest) request.abandon(error)
       else this.#mailbox.take(request.id)?.fail(error)
@@ -384,7 +384,8 @@ export class Session {
     const owes = this.#id !== '' && this.ledger.holdings.size + this.#mailbox.pending.size > 0
     void this.ledger.loseAll('session_closed')
     for (const request of this.#mailbox.all()) if (request instanceof AcquireRequest) request.abandon(new ClosedError())
-    const hasEnded = (owes || this.#connection.isOpen) && (await sayGoodbye(this, this.clock))
+    const withinMs = this.isOpen ? Number.POSITIVE_INFINITY : owes ? this.ledger.belief.restMs(this.clock.now()) : 0
+    const hasEnded = withinMs > 0 && (await sayGoodbye(this, this.clock, withinMs))
     this.#isClosed = true
     this.#alarm.stop()
     this.#connection.close()

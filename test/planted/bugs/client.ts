@@ -37,8 +37,8 @@ export const clientBugs: readonly Bug[] = [
     rules: ['I8'],
     does: 'Who leaves while the connection is being made anew tells nobody: what was held stays held until the TTL has passed.',
     file: `${client}/session.ts`,
-    find: '(owes || this.#connection.isOpen)',
-    replace: 'this.#connection.isOpen',
+    find: ': owes ? this',
+    replace: ': owes && this.isOpen ? this',
     test: session(
       'close while the connection is being made anew tells the server, if others could wait for it; but not for long',
     ),
