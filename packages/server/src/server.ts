@@ -7,13 +7,14 @@ import { Administered } from './assembly/administered.ts'
 import { Admission } from './assembly/admission.ts'
 import { Auditing } from './assembly/auditing.ts'
 import { followedAuthorities, ListenerCertificate } from './assembly/certificate.ts'
+import { watchClockSteps } from './assembly/clock-steps.ts'
 import { listening, openingData } from './assembly/refusals-at-start.ts'
 import { RememberedStore } from './assembly/remembered-store.ts'
 import { sealedAsTold, unsealed } from './assembly/sealing.ts'
 import { shareStore } from './assembly/sharing.ts'
 import { readOrCreateKey, writeKey } from './auth/key-file.ts'
 import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
-import { type Clock, every, pause } from './clock.ts'
+import { type Cancel, type Clock, every, pause } from './clock.ts'
 import type { Config } from './config/config.ts'
 import type { Engine } from './engine/engine.ts'
 import type { EtcdEngine } from './engine/etcd/etcd.ts'
@@ -136,6 +137,7 @@ export async function createServer(config: Config, { clock, random, fatal, log }
   const url = urlOf(config, (app.server.address() as AddressInfo).port)
   telemetry.happened('listening', { url })
   void shareStore(unsealed(engine), telemetry)
+  const stopWatchingClock = watchClockSteps(clock, ms => telemetry.clockStepped({ ms }))
   let closing: Promise<void> | null = null
   const stop = () =>
     closeAll({
@@ -151,6 +153,7 @@ export async function createServer(config: Config, { clock, random, fatal, log }
       draining,
       clock,
       certificate,
+      stopWatchingClock,
       drainReadyMs: config.drainReadyMs,
     })
   return { url, rootKeyPath: keys.rootPath, app, telemetry, registry, close: () => (closing ??= stop()) }
@@ -298,6 +301,7 @@ type Running = {
   drainReadyMs: number
   clock: Clock
   certificate: ListenerCertificate | null
+  stopWatchingClock: Cancel
 }
 
 async function closeAll({ drainReadyMs, ...running }: Running): Promise<void> {
@@ -331,6 +335,7 @@ async function drain({
   telemetry,
   clock,
   certificate,
+  stopWatchingClock,
 }: Omit<Running, 'drainReadyMs'>): Promise<void> {
   connections.goAway()
   // No new sockets from here; those that are open finish what they are at.
@@ -353,6 +358,7 @@ async function drain({
     await administered.close()
     await remembered?.stop()
     certificate?.stop()
+    stopWatchingClock()
     await engine.close()
     telemetry.happened('stopped')
     telemetry.close()

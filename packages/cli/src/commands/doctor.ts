@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Finding, ServerSeen } from '@holdfast/server/cluster'
 import { type Command, Option } from 'commander'
 import { monotonicMs } from '../clock.ts'
-import { type ClusterOptions, clusterWork, withData } from '../cluster-work.ts'
+import { type ClusterOptions, clusterWork, type Room, withData } from '../cluster-work.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { paint, printJson, printLine, type Style, safe } from '../output.ts'
 
@@ -19,7 +19,7 @@ export function define(program: Command): void {
     .command('doctor')
     .summary('see whether all is well, and what to change')
     .description(
-      'Measure what the settings presume: how long commits and syncs take, how late servers answer, their clocks, versions, members, space and certificates; and say what to change.',
+      'Measure what the settings presume: how long commits and syncs take, how late servers answer, their clocks, the TTLs that are in use, versions, members, space and certificates; and say what to change.',
     )
     .addOption(
       new Option('--url <urls>', `the servers, with commas between them (default: $HOLDFAST_URL, else ${URL_DEFAULT})`),
@@ -32,15 +32,13 @@ export function define(program: Command): void {
           .split(',')
           .map(url => url.trim().replace(/\/+$/, ''))
         progress.update('asking the servers …')
-        const asked = await Promise.all(urls.map(async url => ({ url, seen: await ask(url) })))
-        const findings = room.examineServers(
-          asked.flatMap(({ seen }) => (seen ? [seen] : [])),
-          clock,
-        )
+        const asked = await Promise.all(urls.map(async url => ({ url, seen: await ask(room, url) })))
+        const servers = asked.flatMap(({ seen }) => (seen ? [seen] : []))
+        const findings = room.examineServers(servers, clock)
         for (const { url, seen } of asked) if (!seen) findings.push(silent(url))
         if (existsSync(join(directory.path, 'cluster.json'))) {
           progress.update('timing commits and syncs …')
-          findings.push(...(await room.examineCluster(directory, clock)))
+          findings.push(...(await room.examineCluster(directory, clock, servers)))
         } else if (options.data !== './cluster') {
           throw new CommandFailure(exitCodes.usage, `There is no cluster in ${directory.path}.`)
         }
@@ -55,7 +53,7 @@ export function define(program: Command): void {
 }
 
 /** null: it does not answer. */
-async function ask(url: string): Promise<ServerSeen | null> {
+async function ask({ numberIn, bucketsIn }: Room, url: string): Promise<ServerSeen | null> {
   try {
     let slowestMs = 0
     let roundTripMs = 0
@@ -71,11 +69,12 @@ async function ask(url: string): Promise<ServerSeen | null> {
     }
     const wallMs = Date.parse(date)
     const metrics = await (await get(`${url}/metrics`)).text()
-    const stalls = /^holdfast_loop_stalls_total(?:\{[^}]*\})? (\d+)$/m.exec(metrics)?.[1]
     const description: unknown = await (await get(`${url}/v2/openapi.json`)).json()
     return {
       url,
-      stalls: stalls === undefined ? null : Number(stalls),
+      stalls: numberIn(metrics, 'holdfast_loop_stalls_total'),
+      clockSteps: numberIn(metrics, 'holdfast_clock_steps_total'),
+      ttls: bucketsIn(metrics, 'holdfast_session_ttl_seconds'),
       slowestMs,
       wallMs,
       roundTripMs,

@@ -8,19 +8,26 @@ import {
   COMMIT_MS_MAX,
   examineServers,
   judgeCommits,
+  judgeMemberSyncs,
+  leastTtlMs,
+  MEMBER_SYNC_MS_MAX,
   type ServerSeen,
   STALL_MS_MAX,
   STEP_MS_MAX,
   SYNC_MS_MAX,
   stallOf,
   stepOf,
+  stepsOf,
   syncsOf,
+  ttlsOf,
 } from './doctor.ts'
 import { remove } from './files.ts'
 
 const server: ServerSeen = {
   url: 'http://a',
   stalls: 0,
+  clockSteps: 0,
+  ttls: [],
   slowestMs: 3,
   wallMs: 1_000_000,
   roundTripMs: 0,
@@ -73,4 +80,54 @@ test('a disk that syncs slowly is a problem', () => {
   } finally {
     remove(folder)
   }
+})
+
+test('TTLs in use that a change of owner outlasts are told, with how long is enough', () => {
+  const all = Array.from({ length: 20 }, () => 5)
+  const leastMs = leastTtlMs(all)
+  assert.equal(leastMs, 4_300)
+  assert.deepEqual(ttlsOf(server, leastMs), [])
+  const opened = (short: number) => [
+    { le: 3, count: 0 },
+    { le: 4, count: short },
+    // Those between here and the last may be long enough: nothing is said of them.
+    { le: 5, count: 7 },
+    { le: Number.POSITIVE_INFINITY, count: 10 },
+  ]
+  assert.deepEqual(
+    ttlsOf({ ...server, ttls: opened(0) }, leastMs).map(({ level }) => level),
+    ['ok'],
+  )
+  const [short] = ttlsOf({ ...server, ttls: opened(2) }, leastMs)
+  assert.equal(short?.level, 'notice')
+  assert.match(short.what, /of 10 sessions .* 2 have a TTL of 4 s or less/)
+  assert.match(short.change, /4300 ms or more/)
+})
+
+test('a clock that was set since the server started is told', () => {
+  assert.deepEqual(stepsOf(server), [])
+  assert.deepEqual(stepsOf({ ...server, clockSteps: null }), [])
+  const [found] = stepsOf({ ...server, clockSteps: 2 })
+  assert.equal(found?.level, 'notice')
+  assert.match(found.what, /was set 2 times/)
+})
+
+test('a member is judged by the slowest hundredth of its own syncs', () => {
+  const counted = (within: number, count: number) => ({
+    member: 'm1',
+    buckets: [
+      { le: MEMBER_SYNC_MS_MAX / 2_000, count: 0 },
+      { le: MEMBER_SYNC_MS_MAX / 1_000, count: within },
+      { le: Number.POSITIVE_INFINITY, count },
+    ],
+  })
+  assert.equal(judgeMemberSyncs(counted(990, 1_000)).level, 'ok')
+  assert.match(judgeMemberSyncs(counted(990, 1_000)).what, /all but 1 in a hundred within 32 ms/)
+  const slow = judgeMemberSyncs(counted(989, 1_000))
+  assert.equal(slow.level, 'problem')
+  assert.match(slow.what, /1000 times since it started, 11 of them slower than 32 ms/)
+  assert.match(judgeMemberSyncs(counted(0, 99)).what, /too few/)
+  assert.equal(judgeMemberSyncs(counted(0, 100)).level, 'problem')
+  assert.match(judgeMemberSyncs(counted(0, 0)).change, /--unsafe-no-fsync/)
+  assert.equal(judgeMemberSyncs({ member: 'm1', failure: 'ECONNREFUSED' }).level, 'notice')
 })

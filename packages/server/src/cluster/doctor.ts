@@ -10,8 +10,10 @@ import type { Engine } from '../engine/engine.ts'
 import { judgeVersion } from '../engine/etcd/version.ts'
 import { BEAT_MS, MEMBER_TTL_MS } from '../shards/membership.ts'
 import type { ClusterDirectory } from './directory.ts'
+import type { Bucket } from './exposition.ts'
 import { ClusterUnreachable, messageOf } from './failure.ts'
 import { makeFolder, remove } from './files.ts'
+import { type MemberSyncs, syncsOfMembers } from './member-syncs.ts'
 import { Doors, type Picture } from './picture.ts'
 import { type ClusterStatus, statusOf } from './status.ts'
 import { openStore } from './store.ts'
@@ -29,6 +31,10 @@ export type ServerSeen = {
   url: string
   /** Ticks that came far too late since it started; null: its metrics do not say. */
   stalls: number | null
+  /** Times since it started that its wall clock left the time since boot; null: its metrics do not say. */
+  clockSteps: number | null
+  /** By their TTL in seconds, the sessions that were opened at it since it started; empty: its metrics do not say. */
+  ttls: readonly Bucket[]
   /** Of several questions that it answers from memory. */
   slowestMs: number
   /** Its wall clock, in whole seconds, and how long that answer took. */
@@ -43,6 +49,8 @@ const SYNCS = 20
 export const COMMIT_MS_MAX = BEAT_MS / 2
 /** Of etcd's own advice for its log; slower disks make elections. */
 export const SYNC_MS_MAX = 25
+/** The same among the bounds by which etcd counts. */
+export const MEMBER_SYNC_MS_MAX = 32
 /** A stall of this length is half of what keeps an owner an owner. */
 export const STALL_MS_MAX = MEMBER_TTL_MS / 4
 /** Displayed times and freezes go by the wall clock, nothing else; and it is told in whole seconds. */
@@ -54,9 +62,17 @@ const FULL_SHARE = 0.85
 const BELIEF_SHARE = 0.48
 /** The death, the takeover, and pages of the log. */
 const COMMITS_OF_A_TAKEOVER = 10
+/** Of a member's syncs, how many may be slower. */
+const SLOW_SYNCS_SHARE = 0.01
+/** What a member has counted of fewer says little. */
+const SYNCS_LEAST = 100
 
-/** Of the cluster in a directory. @throws ClusterFailure when there is none. */
-export async function examineCluster(directory: ClusterDirectory, clock: Clock): Promise<Finding[]> {
+/** Of the cluster in a directory, and whether it is quick enough for whom the servers have. @throws ClusterFailure when there is no cluster. */
+export async function examineCluster(
+  directory: ClusterDirectory,
+  clock: Clock,
+  servers: readonly ServerSeen[],
+): Promise<Finding[]> {
   const status = await statusOf(directory, clock).catch((error: unknown) => {
     if (error instanceof ClusterUnreachable) return null
     throw error
@@ -76,15 +92,16 @@ export async function examineCluster(directory: ClusterDirectory, clock: Clock):
   ]
   findings.push(...serversOf(status), ...backupsOf(status))
   // What nobody can decide takes for ever.
-  if (status.hasQuorum) findings.push(await commitsOf(directory, clock))
+  if (status.hasQuorum) findings.push(...(await commitsOf(directory, clock, servers)))
   if (status.members.some(({ isLocal }) => isLocal)) findings.push(syncsOf(directory.path, clock))
+  findings.push(...(await syncsOfMembers(directory, status.members)).map(judgeMemberSyncs))
   return findings
 }
 
 /** Of the servers that were asked. */
 export function examineServers(servers: readonly ServerSeen[], clock: Clock): Finding[] {
   const findings: Finding[] = []
-  for (const server of servers) findings.push(stallOf(server), stepOf(server, clock))
+  for (const server of servers) findings.push(stallOf(server), stepOf(server, clock), ...stepsOf(server))
   const releases = [...new Set(servers.flatMap(({ release }) => (release === null ? [] : [release])))]
   if (releases.length > 1)
     findings.push(
@@ -194,25 +211,49 @@ function backupsOf({ backup: { last } }: ClusterStatus): Finding[] {
 }
 
 /** A commit that changes nothing, through all members: what every lock operation waits for. */
-async function commitsOf(directory: ClusterDirectory, clock: Clock): Promise<Finding> {
+async function commitsOf(
+  directory: ClusterDirectory,
+  clock: Clock,
+  servers: readonly ServerSeen[],
+): Promise<Finding[]> {
   try {
-    return judgeCommits(await timeCommits(directory, clock))
+    const taken = await timeCommits(directory, clock)
+    return [judgeCommits(taken), ...servers.flatMap(server => ttlsOf(server, leastTtlMs(taken)))]
   } catch (error) {
-    return problem(`commits could not be timed: ${messageOf(error)}`, 'See holdfast cluster status.')
+    return [problem(`commits could not be timed: ${messageOf(error)}`, 'See holdfast cluster status.')]
   }
 }
 
 /** From the fastest to the slowest; the slowest of all says more of this machine's mood than of the cluster. */
+const slowOf = (taken: readonly number[]) => taken.at(-2) ?? 0
+
+/** Whose TTL is as long does not lose its locks by the death of a server. */
+export function leastTtlMs(taken: readonly number[]): number {
+  return Math.ceil((MEMBER_TTL_MS + COMMITS_OF_A_TAKEOVER * slowOf(taken)) / BELIEF_SHARE / 100) * 100
+}
+
 export function judgeCommits(taken: readonly number[]): Finding {
-  const slow = taken.at(-2) ?? 0
+  const slow = slowOf(taken)
   const median = taken[Math.floor(taken.length / 2)] ?? 0
-  const leastMs = Math.ceil((MEMBER_TTL_MS + COMMITS_OF_A_TAKEOVER * slow) / BELIEF_SHARE / 100) * 100
-  const what = `a commit takes ${median.toFixed(1)} ms, ${slow.toFixed(1)} ms at worst; holders with a TTL of ${leastMs} ms or more keep their locks when a server dies (the library's TTL is ${TTL_MS_DEFAULT} ms)`
+  const what = `a commit takes ${median.toFixed(1)} ms, ${slow.toFixed(1)} ms at worst; holders with a TTL of ${leastTtlMs(taken)} ms or more keep their locks when a server dies (the library's TTL is ${TTL_MS_DEFAULT} ms)`
   if (slow <= COMMIT_MS_MAX) return ok(what)
   return problem(
     what,
     `Faster disks, or members nearer to each other: above ${COMMIT_MS_MAX} ms servers are taken for dead.`,
   )
+}
+
+/** TTLs that are in use, against what was measured. A grant of /v1 that nobody renews has one that is as short as it should be: so it is no problem. */
+export function ttlsOf({ url, ttls }: ServerSeen, leastMs: number): Finding[] {
+  const sessions = ttls.at(-1)?.count ?? 0
+  if (sessions === 0) return []
+  const short = ttls.filter(({ le }) => le * 1_000 < leastMs).at(-1)
+  if (!short || short.count === 0)
+    return [ok(`${url}: no session was opened with a TTL that the death of a server outlasts`)]
+  const what = `${url}: of ${sessions} sessions opened since it started ${short.count} have a TTL of ${short.le} s or less, and are lost when a server dies`
+  return [
+    notice(what, `Where they are renewed, ask for ${leastMs} ms or more: ttlMs in the library, --ttl of holdfast run.`),
+  ]
 }
 
 async function timeCommits(directory: ClusterDirectory, clock: Clock): Promise<number[]> {
@@ -259,6 +300,35 @@ export function syncsOf(folder: string, clock: Clock): Finding {
   }
 }
 
+/** As the member itself has counted them since it started. */
+export function judgeMemberSyncs(syncs: MemberSyncs): Finding {
+  const { member } = syncs
+  if ('failure' in syncs)
+    return notice(
+      `${member} does not say how long its disk takes to sync: ${syncs.failure}`,
+      'See holdfast cluster status.',
+    )
+  const count = syncs.buckets.at(-1)?.count ?? 0
+  if (count === 0)
+    return problem(
+      `${member} has synced nothing since it started`,
+      'Start it without --unsafe-no-fsync: what it has acknowledged is lost with the power.',
+    )
+  if (count < SYNCS_LEAST)
+    return ok(`${member} has synced ${count} times since it started: too few to judge its disk by`)
+  const within =
+    syncs.buckets.find(bucket => bucket.count >= (1 - SLOW_SYNCS_SHARE) * count)?.le ?? Number.POSITIVE_INFINITY
+  const most = `${Math.round(SLOW_SYNCS_SHARE * 100)} in a hundred`
+  if (Number.isFinite(within) && within * 1_000 <= MEMBER_SYNC_MS_MAX)
+    return ok(`${member} has synced ${count} times since it started, all but ${most} within ${within * 1_000} ms`)
+  const over = syncs.buckets.filter(bucket => bucket.le * 1_000 <= MEMBER_SYNC_MS_MAX).at(-1)
+  const slow = count - (over?.count ?? 0)
+  return problem(
+    `${member} has synced ${count} times since it started, ${slow} of them slower than ${(over?.le ?? 0) * 1_000} ms`,
+    'A disk of its own, an SSD: slow syncs make elections, and every commit waits for a majority of them.',
+  )
+}
+
 /** What is answered from memory takes as long as the loop needs to come round, and the way there. */
 export function stallOf({ url, stalls, slowestMs }: ServerSeen): Finding {
   const what = `${url} answers from memory within ${slowestMs.toFixed(0)} ms`
@@ -274,6 +344,17 @@ export function stepOf({ url, wallMs, roundTripMs }: ServerSeen, clock: Clock): 
   const stepMs = wallMs - (clock.wallMs() - roundTripMs / 2)
   const what = `the clock of ${url} differs by ${Math.round(Math.abs(stepMs) / 1_000)} s from here (displayed times only)`
   return Math.abs(stepMs) <= STEP_MS_MAX + roundTripMs ? ok(what) : notice(what, 'Let both follow a time server.')
+}
+
+/** Beside what its clock says now: a clock that was set, and a machine that stood still so that no clock of it counted, which is beyond what is promised (SAFETY S2). */
+export function stepsOf({ url, clockSteps }: ServerSeen): Finding[] {
+  if (clockSteps === null || clockSteps === 0) return []
+  return [
+    notice(
+      `the clock of ${url} was set ${clockSteps} times since it started, or its machine was frozen`,
+      'Slew it rather than set it (chrony: makestep only at the start); a virtual machine that is paused or moved holds no lock safely meanwhile: let what is protected refuse old tokens.',
+    ),
+  ]
 }
 
 const ok = (what: string): Finding => ({ level: 'ok', what, change: '' })

@@ -3,6 +3,7 @@ import type { Metric, Registry } from 'prom-client'
 
 export const WAIT_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 3600]
 export const HOLD_SECONDS = [0.005, 0.05, 0.5, 5, 30, 300, 3600, 86_400]
+export const TTL_SECONDS = [1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 300, 3600, 86_400]
 
 export class Buckets {
   readonly #bounds: readonly number[]

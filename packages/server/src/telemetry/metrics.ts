@@ -1,6 +1,6 @@
 /** The definitions of the operator’s metrics, `holdfast_*`. Names of locks are never labels. Those of tenants are in tenants.ts. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { HOLD_SECONDS, HotHistogram, WAIT_SECONDS } from './buckets.ts'
+import { HOLD_SECONDS, HotHistogram, TTL_SECONDS, WAIT_SECONDS } from './buckets.ts'
 
 export type ShardHealth = {
   shard: number
@@ -28,6 +28,17 @@ export function createMetrics(registry: Registry) {
       name: 'holdfast_loop_stalls_total',
       help: 'Times that the event loop stood still, or the process was paused.',
       registers,
+    }),
+    clockSteps: new Counter({
+      name: 'holdfast_clock_steps_total',
+      help: 'Times that the wall clock left the time since boot by a second or more: it was set, or the machine was frozen so that no clock counted.',
+      registers,
+    }),
+    ttls: new HotHistogram({
+      name: 'holdfast_session_ttl_seconds',
+      help: 'For how long a session that was opened lives without being heard of.',
+      buckets: TTL_SECONDS,
+      registry,
     }),
     inversions: new Counter({
       name: 'holdfast_lock_order_inversions_total',

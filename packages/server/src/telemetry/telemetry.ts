@@ -111,6 +111,11 @@ export function createTelemetry(
     connectionClosed: () => safely(() => metrics.connections.dec()),
     watchOpened: () => safely(() => metrics.watches.inc()),
     watchClosed: () => safely(() => metrics.watches.dec()),
+    clockStepped: ({ ms }: { ms: number }) =>
+      safely(() => {
+        metrics.clockSteps.inc()
+        log.warn({ ms }, 'the wall clock was set, or this machine was frozen')
+      }),
     /** The cause is logged here and goes nowhere else. */
     failed: (trace: string, error: unknown) => safely(() => log.error({ trace, err: error }, 'internal error')),
     happened: (message: string, fields: Record<string, unknown> = {}) => safely(() => log.info(fields, message)),
@@ -130,7 +135,9 @@ function shardTelemetry(
   metrics: ReturnType<typeof createMetrics>,
   { ends, figuresOf }: { ends: Map<string, number>; figuresOf(instance: string): TenantFigures },
 ): ShardTelemetry {
-  const ended = (instance: string, entry: Entry) => {
+  const counted = (instance: string, entry: Entry) => {
+    if (entry.record === 'session' && entry.type === 'session_opened' && entry.value)
+      metrics.ttls.observe(entry.value.ttlMs / 1_000)
     if (entry.record !== 'grant' || entry.value !== null) return
     const own = figuresOf(instance)
     count(ends, entry.type)
@@ -142,7 +149,7 @@ function shardTelemetry(
   return {
     happened: ({ written }) =>
       safely(() => {
-        for (const { instance, entries } of written) for (const entry of entries) ended(instance, entry)
+        for (const { instance, entries } of written) for (const entry of entries) counted(instance, entry)
       }),
     batchCommitted: ({ entries, ms }) =>
       safely(() => {
