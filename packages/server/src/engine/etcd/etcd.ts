@@ -29,7 +29,7 @@ import { Continuity } from './continuity.ts'
 import { EtcdError, isWorthAnother } from './errors.ts'
 import { Patience } from './patience.ts'
 import { commitBytes, foundIn, pairOf, probeOf, rangeOf, txnOf } from './requests.ts'
-import { Space, type SpaceSettings, sizeOf, spaceSettings } from './space.ts'
+import { Space, type SpaceSettings, spaceSettings } from './space.ts'
 import { judgeVersion } from './version.ts'
 import { watchHints } from './watch.ts'
 
@@ -94,7 +94,8 @@ export class EtcdEngine implements Engine {
     this.#continuity = new Continuity(options.known)
     this.client = new EtcdClient(options)
     const settings = { ...spaceSettings, ...options.space }
-    this.#space = new Space({ client: this.client, clock: options.clock, quotaBytes: this.#quotaBytes, settings })
+    const { clock, quotaBytes = QUOTA_BYTES_DEFAULT, onTrouble } = options
+    this.#space = new Space({ client: this.client, clock, quotaBytes, settings, onTrouble })
   }
 
   /** Which store it is, and how far it has come: for a later start to compare with. */
@@ -181,7 +182,7 @@ export class EtcdEngine implements Engine {
 
   async size(): Promise<EngineSize> {
     this.#assertUsable()
-    return sizeOf(this.client, this.#quotaBytes)
+    return this.#space.size()
   }
 
   async tend(): Promise<void> {
@@ -192,10 +193,6 @@ export class EtcdEngine implements Engine {
   async close(): Promise<void> {
     this.#closing.abort()
     this.client.close()
-  }
-
-  get #quotaBytes(): number {
-    return this.#options.quotaBytes ?? QUOTA_BYTES_DEFAULT
   }
 
   /** Returns what is to be warned of. */

@@ -10,9 +10,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type EtcdCluster, etcdPrograms, startEtcd } from '../../../../../test/harness/etcd.ts'
 import { systemClock } from '../../clock.ts'
 import { EngineFatal, EngineRefusal } from '../engine.ts'
+import type { EtcdClient } from './client.ts'
 import { EtcdError } from './errors.ts'
-import { type EtcdEngine, openEtcd } from './etcd.ts'
-import type { SpaceSettings } from './space.ts'
+import { type EtcdEngine, type EtcdOptions, openEtcd } from './etcd.ts'
+import { alarmType } from './messages.ts'
+import { Space, type SpaceSettings, spaceSettings } from './space.ts'
 
 const QUOTA_BYTES = 16 * 1024 * 1024
 const value = Buffer.alloc(256 * 1024, 1)
@@ -21,10 +23,11 @@ async function withQuota(
   act: (at: { cluster: EtcdCluster; engine: EtcdEngine }) => Promise<void>,
   members = 1,
   settings: Partial<SpaceSettings> = {},
+  more: Partial<EtcdOptions> = {},
 ): Promise<void> {
   const cluster = await startEtcd({ members, flags: [`--quota-backend-bytes=${QUOTA_BYTES}`] })
   const space = { retainMs: 0, compactRevisions: 1, betweenMs: 0, betweenFullMs: 0, ...settings }
-  const engine = await openEtcd({ urls: cluster.urls, clock: systemClock, quotaBytes: QUOTA_BYTES, space })
+  const engine = await openEtcd({ urls: cluster.urls, clock: systemClock, quotaBytes: QUOTA_BYTES, space, ...more })
   try {
     await act({ cluster, engine })
   } finally {
@@ -180,6 +183,71 @@ test('a defragmentation of a full store that came before the compaction was thro
     1,
     { againMs: 300 },
   ))
+
+test('a store whose quota is smaller than was said shows how large it is by its alarm: it is told, kept to, and has room again', () => {
+  const troubles: string[] = []
+  const onTrouble = ({ what }: { what: string }) => void troubles.push(what)
+  return withQuota(
+    async ({ engine, cluster }) => {
+      assert.equal((await engine.size()).quotaBytes, 8 * QUOTA_BYTES)
+      await fill(engine)
+      const { usedBytes, quotaBytes } = await engine.size()
+      assert.equal(usedBytes, quotaBytes)
+      assert.ok(usedBytes > 0.8 * QUOTA_BYTES && usedBytes < 1.2 * QUOTA_BYTES, `${usedBytes}`)
+      await tendUntil(engine, async () => !(await isFull(engine)))
+      const after = await engine.size()
+      assert.ok(after.usedBytes < after.quotaBytes! / 2, `${after.usedBytes} of ${after.quotaBytes}`)
+      assert.equal(after.quotaBytes, quotaBytes)
+      assert.deepEqual(troubles, [
+        `etcd is full with ${quotaBytes} bytes, not with ${8 * QUOTA_BYTES}: give servers the quota that it has (--etcd-quota-bytes), or it a larger one`,
+      ])
+      // Who begins while the alarm is up has not seen how large the file was when it came: after the next one it has.
+      await fill(engine)
+      const late = await openEtcd({ urls: cluster.urls, clock: systemClock, quotaBytes: 8 * QUOTA_BYTES, onTrouble })
+      try {
+        assert.equal((await late.size()).quotaBytes, 8 * QUOTA_BYTES)
+      } finally {
+        await late.close()
+      }
+    },
+    1,
+    {},
+    { quotaBytes: 8 * QUOTA_BYTES, onTrouble },
+  )
+})
+
+test('a larger quota is believed as soon as the file has passed what the alarm had shown', async () => {
+  const sizes = { dbSize: 10, dbSizeInUse: 5, dbSizeQuota: 0 }
+  let isAlarmed = false
+  const client = {
+    urls: ['a'],
+    at: () => ({ status: async () => sizes }),
+    alarms: async () => (isAlarmed ? [nospace] : []),
+  }
+  const nospace = { memberID: 1n, alarm: alarmType.NOSPACE }
+  // Only what `size` asks.
+  const space = new Space({
+    client: client as unknown as EtcdClient,
+    clock: systemClock,
+    quotaBytes: 100,
+    settings: spaceSettings,
+  })
+  const quota = async () => (await space.size()).quotaBytes
+  assert.equal(await quota(), 100)
+  isAlarmed = true
+  sizes.dbSize = 20
+  assert.equal(await quota(), 20)
+  isAlarmed = false
+  sizes.dbSize = 4
+  assert.equal(await quota(), 20)
+  // The alarm of a file that was made smaller meanwhile says nothing of the quota.
+  sizes.dbSize = 3
+  isAlarmed = true
+  assert.equal(await quota(), 20)
+  isAlarmed = false
+  sizes.dbSize = 21
+  assert.equal(await quota(), 100)
+})
 
 /** Who is told to, and whether it leads as it is told. */
 function seeDefragmentations({ client }: EtcdEngine): { url: string; isLeader: boolean }[] {

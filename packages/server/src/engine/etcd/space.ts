@@ -52,45 +52,85 @@ const DISARM_SHARE = 0.85
 
 type Looked = { url: string; status: Status }
 
-/** Of the fullest member. @throws EtcdError when none answers. */
-export async function sizeOf(client: EtcdClient, quotaBytes: number): Promise<EngineSize> {
-  const { members, failures } = await look(client)
-  if (members.length === 0) throw failures[0]
-  const quota = quotaOf(members, quotaBytes)
-  const usedBytes = Math.max(...members.map(({ status }) => status.dbSize))
-  const liveBytes = Math.max(...members.map(({ status }) => status.dbSizeInUse))
-  // While the alarm is up every write is refused, however small the file has become.
-  return { usedBytes: (await isFull(client)) ? Math.max(usedBytes, quota) : usedBytes, liveBytes, quotaBytes: quota }
-}
-
 type Mark = { revision: number; atMs: number }
+
+export type SpaceOptions = {
+  client: EtcdClient
+  clock: Clock
+  /** Until the store tells or shows another. */
+  quotaBytes: number
+  settings: SpaceSettings
+  onTrouble?: ((trouble: { what: string; error: unknown }) => void) | undefined
+}
 
 export class Space {
   readonly #client: EtcdClient
   readonly #clock: Clock
   readonly #quotaBytes: number
   readonly #settings: SpaceSettings
+  readonly #onTrouble: (trouble: { what: string; error: unknown }) => void
+  /** What the store has shown to have less than it was said to have; null: nothing has. */
+  #shownBytes: number | null = null
+  /** At the look before. */
+  #before = { usedBytes: Number.POSITIVE_INFINITY, isAlarmed: true }
   #marks: Mark[] = []
   #compacted = { revision: 0, liveBytes: 0 }
   #defragmentedMs = Number.NEGATIVE_INFINITY
   /** By member: what had been compacted when it was defragmented last, and when that was. */
   readonly #defragmentedAt = new Map<string, Mark>()
 
-  constructor(options: { client: EtcdClient; clock: Clock; quotaBytes: number; settings: SpaceSettings }) {
+  constructor(options: SpaceOptions) {
     this.#client = options.client
     this.#clock = options.clock
     this.#quotaBytes = options.quotaBytes
     this.#settings = options.settings
+    this.#onTrouble = options.onTrouble ?? (() => undefined)
+  }
+
+  /** Of the fullest member. @throws EtcdError when none answers. */
+  async size(): Promise<EngineSize> {
+    const { members, isAlarmed } = await this.#look()
+    const quotaBytes = this.#quotaOf(members)
+    const usedBytes = Math.max(...members.map(({ status }) => status.dbSize))
+    const liveBytes = Math.max(...members.map(({ status }) => status.dbSizeInUse))
+    // While the alarm is up every write is refused, however small the file has become.
+    return { usedBytes: isAlarmed ? Math.max(usedBytes, quotaBytes) : usedBytes, liveBytes, quotaBytes }
   }
 
   /** One look, and what it shows to be due. @throws EtcdError, after which the next call simply tries again. */
   async tend(): Promise<void> {
-    const { members, failures } = await look(this.#client)
-    if (members.length === 0) throw failures[0]
-    const isAlarmed = await isFull(this.#client)
+    const { members, failures, isAlarmed } = await this.#look()
     await this.#compact(members, isAlarmed)
     await this.#defragment(members, isAlarmed, failures.length > 0)
     if (isAlarmed) await this.#disarm()
+  }
+
+  /** @throws EtcdError when no member answers. */
+  async #look(): Promise<{ members: Looked[]; failures: unknown[]; isAlarmed: boolean }> {
+    const { members, failures } = await look(this.#client)
+    if (members.length === 0) throw failures[0]
+    const isAlarmed = await isFull(this.#client)
+    this.#learn(members, isAlarmed)
+    return { members, failures, isAlarmed }
+  }
+
+  /** Before etcd 3.6 nobody is told the quota. Where it is smaller than what was configured here, the alarm shows how large it is. */
+  #learn(members: Looked[], isAlarmed: boolean): void {
+    const { usedBytes: beforeBytes, isAlarmed: wasAlarmed } = this.#before
+    const usedBytes = Math.max(...members.map(({ status }) => status.dbSize))
+    this.#before = { usedBytes, isAlarmed }
+    const quotaBytes = this.#quotaOf(members)
+    if (!isAlarmed && usedBytes > quotaBytes) this.#shownBytes = null
+    // A file that has become smaller was defragmented since the alarm.
+    if (!isAlarmed || wasAlarmed || usedBytes < beforeBytes || usedBytes >= DISARM_SHARE * quotaBytes) return
+    this.#shownBytes = usedBytes
+    const what = `etcd is full with ${usedBytes} bytes, not with ${quotaBytes}: give servers the quota that it has (--etcd-quota-bytes), or it a larger one`
+    this.#onTrouble({ what, error: null })
+  }
+
+  #quotaOf(members: Looked[]): number {
+    const told = members.map(({ status }) => status.dbSizeQuota).filter(bytes => bytes > 0)
+    return told.length > 0 ? Math.min(...told) : (this.#shownBytes ?? this.#quotaBytes)
   }
 
   async #compact(members: Looked[], isAlarmed: boolean): Promise<void> {
@@ -103,7 +143,7 @@ export class Space {
     const old = this.#marks.filter(mark => mark.atMs <= nowMs - retainMs)
     const until = old.at(-1)
     if (!until || until.revision <= this.#compacted.revision) return
-    const quota = quotaOf(members, this.#quotaBytes)
+    const quota = this.#quotaOf(members)
     const isDue =
       isAlarmed ||
       // What was written last time was too new to be forgotten, and may be what fills it: nothing else would show that.
@@ -128,7 +168,7 @@ export class Space {
 
   async #defragment(members: Looked[], isAlarmed: boolean, isIncomplete: boolean): Promise<void> {
     const nowMs = this.#clock.hrtimeMs()
-    const quota = quotaOf(members, this.#quotaBytes)
+    const quota = this.#quotaOf(members)
     const isWorthIt = ({ url, status }: Looked) => {
       if (status.dbSize <= DEFRAGMENT_SHARE * quota) return false
       // What a compaction has freed shows only after further writes, and a full store takes none: then it is worth a try.
@@ -156,7 +196,7 @@ export class Space {
 
   async #disarm(): Promise<void> {
     const { members, failures } = await look(this.#client)
-    const quota = quotaOf(members, this.#quotaBytes)
+    const quota = this.#quotaOf(members)
     const hasRoom = members.every(({ status }) => status.dbSize < DISARM_SHARE * quota)
     if (failures.length > 0 || !hasRoom) return
     for (const { memberID } of await fullMembers(this.#client)) {
@@ -183,11 +223,6 @@ async function look(client: EtcdClient): Promise<{ members: Looked[]; failures: 
     else failures.push(outcome.reason)
   }
   return { members, failures }
-}
-
-function quotaOf(members: Looked[], configured: number): number {
-  const told = members.map(({ status }) => status.dbSizeQuota).filter(bytes => bytes > 0)
-  return told.length > 0 ? Math.min(...told) : configured
 }
 
 async function fullMembers(client: EtcdClient) {
