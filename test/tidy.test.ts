@@ -19,8 +19,9 @@ const text = (file: string) => readFileSync(join(root, file), 'utf8')
 /** Room → rooms of the server that it may import (all may import protocol). */
 const arrows = {
   locks: [],
-  engine: [],
-  cluster: ['engine', 'shards'],
+  'process-lock': [],
+  engine: ['process-lock'],
+  cluster: ['process-lock', 'engine', 'shards'],
   shards: ['locks', 'engine'],
   routing: ['locks', 'engine', 'shards'],
   registry: ['engine'],

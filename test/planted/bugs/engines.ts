@@ -4,7 +4,7 @@ import type { Bug } from '../bug.ts'
 const engine = 'packages/server/src/engine'
 const lmdb = `${engine}/lmdb/lmdb.ts`
 const journal = `${engine}/lmdb/journal.ts`
-const kernelLock = `${engine}/lmdb/kernel-lock.ts`
+const kernelLock = 'packages/server/src/process-lock/kernel-lock.ts'
 const likeAMap = {
   file: `${engine}/lmdb/journal.test.ts`,
   name: 'a full journal goes to LMDB, and the store is at all times what a map would be, also when it is opened anew',

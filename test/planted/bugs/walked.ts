@@ -12,41 +12,23 @@ import { shardBugs } from './shards.ts'
 
 const known: readonly Bug[] = [...clientBugs, ...coreBugs, ...logBugs, ...ownershipBugs, ...requestBugs, ...shardBugs]
 
-const explorer = 'test/explorer/explorer.test.ts'
-const log: TestOf = {
-  file: explorer,
-  name: 'two servers take one log from each other in every order, and a commit comes again at any later time',
-}
-const losses: TestOf = {
-  file: explorer,
-  name: 'two servers take one log from each other in every order, and a call is given up in its middle',
-}
-const core: TestOf = {
-  file: explorer,
-  name: 'every order of the commands of two sessions on one lock keeps the rules, four deep',
-}
-const modes: TestOf = { file: explorer, name: 'the same of readers and writers, and of permits, three deep' }
-const beats: TestOf = {
-  file: explorer,
-  name: 'an owner whose commits are slow or unanswered answers nothing once another may have taken over',
-}
-const drift: TestOf = {
-  file: explorer,
-  name: 'nor one that is stopped, whose clock is slow, or whose machine was suspended',
-}
-const holder: TestOf = {
-  file: explorer,
-  name: 'a holder believes in nothing that has ended, however late its renewals are, and nobody does beside it',
-}
-const renewal: TestOf = {
-  file: explorer,
-  name: 'a renewal that lay in the socket of an owner that was stopped is answered by nobody who was replaced',
-}
-const longer: TestOf = { file: explorer, name: 'who renewed for longer is waited for by the next owner as well' }
-const handingOver: TestOf = {
-  file: explorer,
-  name: 'an owner that hands over answers nothing that the next one could contradict',
-}
+const explorer = (name: string): TestOf => ({ file: 'test/explorer/explorer.test.ts', name })
+const log = explorer(
+  'two servers take one log from each other in every order, and a commit comes again at any later time',
+)
+const losses = explorer('two servers take one log from each other in every order, and a call is given up in its middle')
+const core = explorer('every order of the commands of two sessions on one lock keeps the rules, four deep')
+const modes = explorer('the same of readers and writers, and of permits, three deep')
+const beats = explorer('an owner whose commits are slow or unanswered answers nothing once another may have taken over')
+const drift = explorer('nor one that is stopped, whose clock is slow, or whose machine was suspended')
+const holder = explorer(
+  'a holder believes in nothing that has ended, however late its renewals are, and nobody does beside it',
+)
+const renewal = explorer(
+  'a renewal that lay in the socket of an owner that was stopped is answered by nobody who was replaced',
+)
+const longer = explorer('who renewed for longer is waited for by the next owner as well')
+const handingOver = explorer('an owner that hands over answers nothing that the next one could contradict')
 /** The first seed shows them. */
 const simulator: TestOf = {
   file: 'test/simulator/simulator.test.ts',

@@ -3,7 +3,7 @@
  * A lock of the kernel's says whose turn it is, for it goes with a process that is killed; what lies in the file is for people, and may be of one that is gone.
  */
 import { chmodSync } from 'node:fs'
-import { KernelLock } from '../engine/lmdb/kernel-lock.ts'
+import { KernelLock } from '../process-lock/kernel-lock.ts'
 import { type ProcessFacts, systemProcesses } from '../shards/processes.ts'
 import type { ClusterDirectory } from './directory.ts'
 import { ClusterBusy } from './failure.ts'

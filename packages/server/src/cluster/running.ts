@@ -2,12 +2,12 @@
  * The process behind `holdfast cluster up`: it runs the members of the plan, starts again what dies, and does what commands have written into
  * the plan since. It writes down which processes are its own, so that after its own violent death the next one finds them.
  *
- * Who runs a directory has a lock of the kernel's on it (`engine/lmdb/holder.ts`), before anything is looked at: of two that find the members of a
+ * Who runs a directory has a lock of the kernel's on it (`process-lock/holder.ts`), before anything is looked at: of two that find the members of a
  * third that was killed, one stops and starts them, and the other goes.
  */
 import { chmodSync, statSync } from 'node:fs'
 import { type Clock, pause } from '../clock.ts'
-import { Holder, StoreInUse } from '../engine/lmdb/holder.ts'
+import { Holder, StoreInUse } from '../process-lock/holder.ts'
 import { factsOfProcess, type ProcessFacts, systemProcesses } from '../shards/processes.ts'
 import type { ClusterDirectory, ClusterPlan, MemberPlan } from './directory.ts'
 import { ClusterFailure, messageOf } from './failure.ts'

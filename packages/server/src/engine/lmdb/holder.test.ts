@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { StoreInUse } from './holder.ts'
+import { StoreInUse } from '../../process-lock/holder.ts'
 import { openLmdb } from './lmdb.ts'
 
 const program = fileURLToPath(new URL('./second.ts', import.meta.url))

@@ -12,6 +12,7 @@
  */
 
 import { statfs } from 'node:fs/promises'
+import { Holder } from '../../process-lock/holder.ts'
 import {
   type Check,
   type CommitRequest,
@@ -28,7 +29,6 @@ import {
 import { compareKeys, refuseCommit, refuseKey, refuseListing } from '../request.ts'
 import type { Served } from '../served/serve.ts'
 import { prepareDirectory, secureFiles } from './directory.ts'
-import { Holder } from './holder.ts'
 import { JOURNAL_BYTES, JOURNAL_BYTES_MIN, Journal } from './journal.ts'
 import { type Held, Layer, rangesOf, sortKeys, wantedBy, withinRange } from './overlay.ts'
 import { type Commits, type OwnWrite, recordBytesMax } from './record.ts'

@@ -1,7 +1,7 @@
 /**
  * The store of this process for others of the same user on the same machine.
  *
- * A store has one process that holds it (`lmdb/holder.ts`), and there is work beside the server that goes to the store itself: `holdfast keys`. So who
+ * A store has one process that holds it (`process-lock/holder.ts`), and there is work beside the server that goes to the store itself: `holdfast keys`. So who
  * holds it serves it, over a socket that nobody but its user can reach: what keeps others away is the folder, which is private. A guest can do
  * what it could do with the files, no less and no more; on a sealed store it meets what lies in the files, sealed.
  *
