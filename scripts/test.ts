@@ -5,7 +5,7 @@
  * A few files that failed are run once more, one at a time: on a machine that is busy with other things a process may get no time for seconds,
  * which a lock service is right to take for a death. What failed at first is said at the end, with its message, last of all; what fails twice has failed.
  * Tests whose time is not that of the machine (the core, the simulator, the explorer, the judges, what is planted) are never run again: what is red
- * there once is a bug that a seed or a race has found, and the next run may miss it.
+ * there once is a bug that a seed or a race has found, and the next run may miss it. With TEST_ONCE=1 nothing is (decision 0141).
  */
 import { globSync } from 'node:fs'
 import { relative } from 'node:path'
@@ -86,7 +86,8 @@ const began = process.hrtime.bigint()
 let outcomes = await runAll(files, FILES_AT_ONCE)
 const failedAtFirst = outcomes.filter(({ failed }) => failed > 0)
 const mayRunAgain = ({ file }: Outcome) => !runOnce.some(room => relative(root, file).startsWith(room))
-const isFew = failedAtFirst.length <= FILES_AGAIN_MAX && files.length > 1
+const isAllowed = process.env.TEST_ONCE !== '1'
+const isFew = isAllowed && failedAtFirst.length <= FILES_AGAIN_MAX && files.length > 1
 const chosen = isFew ? failedAtFirst.filter(mayRunAgain).map(({ file }) => file) : []
 let again: Outcome[] = []
 if (chosen.length > 0) {
