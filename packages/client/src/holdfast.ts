@@ -44,9 +44,10 @@ export function connect(options: ConnectOptions = {}, parts: Partial<SessionPart
   const credential = credentialOf(options)
   const send = options.fetch ?? globalThis.fetch
   const open = parts.openTransport ?? withCause(webSocketTransport(WebSocketClass), send)
+  const clock = parts.clock ?? systemClock()
   const session = new Session(sessionOptionsOf(options, credential), {
     openTransport: withCredential(open, credential),
-    clock: parts.clock ?? systemClock(),
+    clock,
     random: parts.random ?? systemRandom,
     tasks: parts.tasks ?? platformTasks(),
   })
@@ -55,6 +56,7 @@ export function connect(options: ConnectOptions = {}, parts: Partial<SessionPart
     credential,
     instance: instanceOf(options),
     fetch: send,
+    clock,
   })
   return new Holdfast(session, rest)
 }

@@ -1,11 +1,12 @@
 /** The calls that need no session, over plain REST: looking, and what operators do. */
 import { toCamel, toSnake } from '@holdfast/protocol/casing'
 import type { WireError } from '@holdfast/protocol/errors'
-import { timeoutSignal } from './clock.ts'
+import { type Clock, timeoutSignal } from './clock.ts'
 import type { Credential } from './credential.ts'
 import { errorOf, HoldfastError, hasCode, UnavailableError } from './errors.ts'
 import type { StoredValue } from './lock.ts'
 import { refuseUnknown } from './option-names.ts'
+import { eventsOverRest } from './rest-watch.ts'
 import { unreachable, whyOf } from './unreachable.ts'
 import type {
   EndedGrants,
@@ -17,6 +18,7 @@ import type {
   LockView,
   QueueView,
 } from './views.ts'
+import { type WatchItem, type WatchOptions, watchNames } from './watch.ts'
 
 const ANSWER_MS_MAX = 15_000
 /** The status of `unavailable`. */
@@ -29,6 +31,8 @@ type Call = {
   body?: object
   /** Beside those that every call has. */
   headers?: Record<string, string>
+  /** Of an answer that has no end: ends it. Only its beginning has to come in time. */
+  signal?: AbortSignal
   lock?: string
   patience?: number
 }
@@ -40,17 +44,20 @@ export class Rest {
   readonly #credential: Credential
   readonly #headers: Record<string, string>
   readonly #fetch: typeof fetch
+  readonly #clock: Clock
 
   constructor(options: {
     urls: readonly string[]
     credential: Credential
     instance: string | undefined
     fetch: typeof fetch
+    clock: Clock
   }) {
     this.#urls = options.urls
     this.#credential = options.credential
     this.#headers = options.instance === undefined ? {} : { 'holdfast-instance': options.instance }
     this.#fetch = options.fetch
+    this.#clock = options.clock
   }
 
   /** Any call of the API: `body` and the answer in camelCase. Throws the error of the wire as its class. */
@@ -62,6 +69,19 @@ export class Rest {
     // Trusted: it is the service's own, and the caller names what the operation answers.
     if (response.ok) return toCamel(body) as Answer
     throw errorOf(firstError(body, response.status), call.lock)
+  }
+
+  /**
+   * Events, for whoever may watch and open no session: as `Holdfast.watch`, with a connection of its own. End it by leaving the loop, or by `signal`.
+   */
+  watch(options: WatchOptions = {}): AsyncIterableIterator<WatchItem> & AsyncDisposable {
+    refuseUnknown('watch()', options, watchNames)
+    const open = async (path: string, call: Call) => {
+      const response = await this.#send('GET', path, call)
+      if (response.ok) return response
+      throw errorOf(firstError(await this.#parse(response), response.status), options.name)
+    }
+    return eventsOverRest({ open, clock: this.#clock }, options)
   }
 
   get #url(): string {
@@ -87,7 +107,7 @@ export class Rest {
   async #sendOnce(
     method: string,
     path: string,
-    { query = {}, body, headers: more = {}, patience = ANSWER_MS_MAX }: Call,
+    { query = {}, body, headers: more = {}, patience = ANSWER_MS_MAX, ...call }: Call,
   ): Promise<Response> {
     const url = new URL(`${this.#url}${path}`)
     for (const [name, value] of Object.entries(query))
@@ -99,12 +119,24 @@ export class Rest {
     const send = this.#fetch
     const content = body ? JSON.stringify(toSnake(body)) : null
     const typed = body ? { ...headers, 'content-type': 'application/json' } : headers
-    const signal = timeoutSignal(Math.ceil(patience))
+    const { signal, begun } = call.signal
+      ? this.#untilBegun(call.signal, patience)
+      : { signal: timeoutSignal(Math.ceil(patience)), begun: () => undefined }
     try {
       return await send(url, { method, headers: typed, body: content, signal })
     } catch (cause) {
       throw new UnavailableError(unreachable(this.#url, whyOf(cause)), { cause })
+    } finally {
+      begun()
     }
+  }
+
+  #untilBegun(signal: AbortSignal, patience: number): { signal: AbortSignal; begun(): void } {
+    const controller = new AbortController()
+    const begun = this.#clock.after(patience, () => controller.abort(new DOMException('', 'TimeoutError')))
+    if (signal.aborted) controller.abort()
+    signal.addEventListener('abort', () => controller.abort(), { once: true })
+    return { signal: controller.signal, begun }
   }
 
   async #parse(response: Response): Promise<unknown> {

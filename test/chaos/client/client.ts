@@ -90,7 +90,7 @@ export class ChaosClient implements Client {
     })
     this.#by = `${name}/${++this.#sessions}`
     this.#observe(session, this.#by)
-    const rest = new Rest({ urls: [...urls], credential, instance, fetch: globalThis.fetch })
+    const rest = new Rest({ urls: [...urls], credential, instance, fetch: globalThis.fetch, clock: systemClock() })
     return { session, holdfast: new Holdfast(session, rest) }
   }
 

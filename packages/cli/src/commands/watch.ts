@@ -1,8 +1,9 @@
 /** `holdfast watch [PREFIX]`. */
 import type { Command } from 'commander'
-import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
+import { type AccessOptions, withAccess } from '../access.ts'
 import { eventLine } from '../describe.ts'
 import { note, printJsonLine, printLine } from '../output.ts'
+import { restOf } from '../rest.ts'
 
 type Options = AccessOptions & { name?: string; after?: string }
 
@@ -29,11 +30,9 @@ async function watch(prefix: string | undefined, options: Options): Promise<void
     ...(options.name === undefined ? {} : { name: options.name }),
     ...(options.after === undefined ? {} : { after: options.after }),
   }
-  await withHoldfast(options, async holdfast => {
-    for await (const item of holdfast.watch(filter)) {
-      if (options.json) printJsonLine(item)
-      else if (item.type === 'reset') note('events have been missed here: the service no longer has them')
-      else printLine(eventLine(item))
-    }
-  })
+  for await (const item of restOf(options).watch(filter)) {
+    if (options.json) printJsonLine(item)
+    else if (item.type === 'reset') note('events have been missed here: the service no longer has them')
+    else printLine(eventLine(item))
+  }
 }
