@@ -94,9 +94,10 @@ export class Caller {
     }
     const request: RestRequest = { does: 'acquire', name, headers: key ? { 'idempotency-key': key } : {}, body }
     const call = this.#begin(name, 'acquire')
+    // What it waited counts from the first time that its key came.
+    const since = this.#now()
     for (let attempt = 1; ; attempt++) {
       const hangUpMs = chance.below(10) === 0 ? chance.between(0, 1_500) : null
-      const since = this.#now()
       const reply = await this.#ask(request, hangUpMs ?? SILENCE_MS + body.wait_seconds * 1_000)
       if (reply?.ok) {
         call?.ends({ does: 'acquire', token: Number(reply.body.token) })

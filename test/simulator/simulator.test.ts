@@ -83,3 +83,7 @@ for (const [rule, seed] of Object.entries(regressions)) {
     await green(seed, 1_000, { callers: 0, isWide: false })
   })
 }
+
+test('what its cancel takes back is not given back as well on resume: who has entered it since believes in it (seed 79)', async () => {
+  await green(79, 1_000)
+})

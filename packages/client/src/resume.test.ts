@@ -34,6 +34,40 @@ test('on resume, a grant that nobody here knows is given back, one that is asked
   )
 })
 
+test('on resume, a grant that is taken back already is not given back as well: who has entered it since would lose it', async () => {
+  const { script } = await holding()
+  const stop = new AbortController()
+  const given = assert.rejects(script.holdfast.acquire('b', { signal: stop.signal }), { name: 'AbortError' })
+  await turn()
+  const { id } = script.connection.last('acquire')
+  stop.abort()
+  await given
+  await script.connection.cut()
+  await script.clock.advance(200)
+  await script.welcome({ grants: [wireGrant('a', 7, 1), wireGrant('b', 8, id)] })
+  assert.equal(script.connection.last('cancel').request_id, id)
+  assert.equal(script.connection.count('release'), 0)
+})
+
+test('on resume, what an unanswered request may have entered is not taken from it', async () => {
+  const { script } = await holding()
+  const entering = script.holdfast.acquire('ghost', { reentrant: true })
+  script.holdfast.acquire('other').catch(() => {})
+  await turn()
+  const asked = script.connection.received.flatMap(message => (message.type === 'acquire' ? [message] : []))
+  await script.connection.cut()
+  await script.clock.advance(200)
+  const listed = (name: string, token: number, count: number) => ({ ...wireGrant(name, token, 1), count })
+  await script.welcome({ grants: [wireGrant('a', 7, 1), listed('ghost', 9, 2), listed('other', 10, 2)] })
+  assert.deepEqual(
+    script.connection.received.filter(message => message.type === 'release').map(message => message.token),
+    [10, 10],
+  )
+  const { id = 0 } = asked.find(({ name }) => name === 'ghost') ?? {}
+  await script.connection.say(script.granted({ id, name: 'ghost', token: 9 }))
+  assert.ok((await entering).isHeld)
+})
+
 test('a transferred grant that was given up, and that a restored store lists again, is given back on resume', async () => {
   const { script } = await holding()
   const adopting = script.holdfast.adopt('gift')

@@ -22,27 +22,31 @@ export function helloOf({ credential, instance, ttlMs, labels }: SessionOptions,
 }
 
 /**
- * Of the grants that the server lists on resume and no handle stands for, those to be given back: all but what an unanswered request
- * asked for or will release, and what was transferred to this session and nobody has taken up. What was given up and is held again came
- * back with a store that was restored.
+ * Of the grants that the server lists on resume and no handle stands for, those to be given back, as often as each was entered: all but what an
+ * unanswered request stands for, and what was transferred to this session and nobody has taken up. What was given up and is held again came back with a
+ * store that was restored. What is given back once too often is taken from whoever has entered it meanwhile; so what is in doubt is left.
  */
 export function unexpected(
   grants: readonly WireGrant[],
   mailbox: Mailbox,
   wasTakenUp: (token: number) => boolean,
 ): WireGrant[] {
-  return grants.filter(grant => !isExpected(grant, mailbox, wasTakenUp))
+  const isGift = ({ request_id: id, token }: WireGrant) => typeof id !== 'number' && !wasTakenUp(token)
+  const isExpected = (grant: WireGrant) => mailbox.all().some(request => mayStandFor(request, grant, mailbox.settled))
+  return grants
+    .filter(grant => !isGift(grant) && !isExpected(grant))
+    .flatMap(grant => Array.from({ length: grant.count ?? 1 }, () => grant))
 }
 
-function isExpected(grant: WireGrant, mailbox: Mailbox, wasTakenUp: (token: number) => boolean): boolean {
-  if (typeof grant.request_id !== 'number') return !wasTakenUp(grant.token) || isReleasing(grant, mailbox)
-  const request = mailbox.pending.get(grant.request_id)
-  if (request instanceof AcquireRequest && !request.isAbandoned) return grant.request_id >= mailbox.settled
-  return isReleasing(grant, mailbox)
-}
-
-function isReleasing({ token }: WireGrant, mailbox: Mailbox): boolean {
-  return mailbox.all().some(({ body }) => body.type === 'release' && body.token === token)
+/** Whether it has asked for the grant or may have entered it, and nobody has heard; or will give it back, or an entry of it. */
+function mayStandFor(request: Request, { name, token, request_id: id }: WireGrant, settled: number): boolean {
+  const { body } = request
+  if (body.type === 'release') return body.token === token
+  // Of the request that it was granted to, or of a later one that has entered it.
+  if (body.type === 'cancel') return typeof id !== 'number' || body.request_id >= id
+  if (!(request instanceof AcquireRequest)) return false
+  if (request.id === id) return !request.isAbandoned && id >= settled
+  return request.body.reentrant === true && request.name === name
 }
 
 /** Whether the error says that the session itself no longer exists. `request`: what it answers; none: the hello. */

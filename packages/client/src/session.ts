@@ -279,8 +279,7 @@ export class Session {
     if (!message.grants) return
     const { unknown } = this.ledger.adopt(message.grants, { ...at, grantsSeen: this.ledger.grantsSeen })
     this.ledger.belief.processedChanges = message.changes
-    for (const grant of unexpected(unknown, this.#mailbox, token => this.ledger.wasTakenUp(token)))
-      this.giveBack(Array.from({ length: grant.count ?? 1 }, () => grant))
+    this.giveBack(unexpected(unknown, this.#mailbox, token => this.ledger.wasTakenUp(token)))
   }
 
   #helloRefused(wire: WireError): void {

@@ -145,7 +145,8 @@ const acquireLock = operation({
   action: 'lock.acquire',
   summary: 'Acquire a lock',
   description:
-    'Answers when the lock is yours, or with `lock_held` when the wait is over. The grant ends by itself after its TTL unless it is renewed. ' +
+    'Answers when the lock is yours, or with `lock_held` when the wait is over. The grant ends by itself after its TTL unless it is renewed: rely on it for ' +
+    'three quarters of `waited_seconds` and `ttl_seconds` from when you sent this, by a clock that nobody sets; not from the answer, which may have been late. ' +
     '`lock_id` is secret: it renews and releases. `token` is public: pass it to what the lock protects, and refuse smaller ones there.',
   errors: ['lock_held', 'frozen', 'deadlock', 'lock_lost', 'queue_full', 'quota_exceeded', 'storage_full'],
   headers: [idempotencyKey],
@@ -172,7 +173,11 @@ const acquireLock = operation({
         acquired_at: s.timestamp,
         expires_at: s.timestamp,
         changes: s.changes,
-        waited_seconds: Type.Number({ minimum: 0 }),
+        waited_seconds: Type.Number({
+          minimum: 0,
+          description:
+            'How long the request stood in line. Of one that was sent again under its `Idempotency-Key`, since it came for the first time: count from that sending.',
+        }),
       }),
       example: {
         name: 'orders',

@@ -65,6 +65,8 @@ class ClientProcess {
   #isOver = false
   #pauses = 0
 
+  #watcher: ChaosClient | null = null
+
   constructor(config: ClientConfig) {
     this.#config = config
     this.#history = new History(config.history, realTime(config))
@@ -114,7 +116,8 @@ class ClientProcess {
     this.#stop.abort()
     const doing = [...this.#stage.workers].map(worker => worker.doing)
     if (this.#working > 0) this.#history.tell({ e: 'wrong', what: `I8: this does not end: ${doing.join('; ')}` })
-    await Promise.all(this.#clients.map(({ holdfast }) => holdfast.close()))
+    const all = this.#watcher ? [...this.#clients, this.#watcher] : this.#clients
+    await Promise.all(all.map(({ holdfast }) => holdfast.close()))
     this.#history.tell({ e: 'counts', counts: this.#counts })
     this.#history.tell({ e: 'left' })
     process.exit(0)
@@ -218,6 +221,7 @@ class ClientProcess {
   async #watch(): Promise<void> {
     const watcher = `watcher-${this.#config.index}`
     const client = this.#client(0)
+    this.#watcher = client
     this.#history.tell({ e: 'watches', watcher })
     try {
       for await (const item of client.holdfast.watch({ signal: this.#stop.signal }))
