@@ -220,6 +220,44 @@ test('watch prints events as they happen and ends on a signal', async () => {
   assert.equal(JSON.parse(first).lock, 'seen/x')
 })
 
+test('whoever may only look watches too, over a restart of the server, and opens no session', async () => {
+  const made = await run('credential', 'create', 'onlooker', '--role', 'reader', '--json')
+  const key = join(folder.path, 'onlooker.key')
+  writeFileSync(key, String(JSON.parse(made.stdout).api_key))
+  const sessions = async () =>
+    /^holdfast_sessions\{.*\} (\d+)$/m.exec(await (await fetch(`${server.url}/metrics`)).text())?.[1]
+  await holdfast.sessionId()
+  const before = await sessions()
+  const watching = start('watch', 'far/', '--json', '--api-key-file', key)
+  const seen = () =>
+    watching
+      .stdout()
+      .trim()
+      .split('\n')
+      .filter(line => line !== '')
+  const cycle = async (name: string) => (await holdfast.acquire(name)).release()
+  while (seen().length === 0) {
+    await cycle('far/x')
+    await sleep(20)
+  }
+  assert.equal(await sessions(), before)
+  const { port } = server
+  await server.stop()
+  server = await startServer({ data: join(folder.path, 'data'), port })
+  await cycle('far/last')
+  while (!seen().some(line => JSON.parse(line).lock === 'far/last' && JSON.parse(line).type === 'released'))
+    await sleep(20)
+  watching.child.kill('SIGINT')
+  assert.equal((await watching.ended).code, 0)
+  const types = seen().map(line => JSON.parse(line).type as string)
+  assert.ok(!types.includes('reset'), 'nothing is missing')
+  // Each grant and its end, in turns, from whichever of the two it began with.
+  const rest = types.slice(types.indexOf('granted'))
+  rest.forEach((type, place) => void assert.equal(type, place % 2 === 0 ? 'granted' : 'released'))
+  const refused = await run('watch', '--name', 'far/x', '--api-key-file', '/dev/null')
+  assert.equal(refused.code, 124)
+})
+
 test('freeze keeps others out until thaw, and whoami tells who asks', async () => {
   assert.equal((await run('freeze', 'ice/', '--until', '1h', '--reason', 'test')).code, 0)
   const refused = await run('run', 'ice/x', '--', 'true')
