@@ -3,6 +3,7 @@ import type { Command } from '../../packages/server/src/locks/model.ts'
 import { shardOf } from '../../packages/server/src/shards/router.ts'
 import { type Belief, Beliefs } from '../checker/beliefs.ts'
 import { Grants } from '../checker/grants.ts'
+import { Histories } from '../checker/histories.ts'
 import { Violation } from '../checker/judge.ts'
 import { LogWitness, type Written } from '../checker/log.ts'
 import { Events, type Seen } from '../checker/watching.ts'
@@ -10,7 +11,6 @@ import { Caller, type CallerStage } from './callers.ts'
 import { chanceOf } from './chance.ts'
 import { Client } from './clients.ts'
 import { Disturber } from './disturber.ts'
-import { Histories } from './histories.ts'
 import { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import { Schedule } from './schedule.ts'
@@ -39,6 +39,9 @@ export type Figures = {
   writesAccepted: number
   writesRefused: number
   watched: number
+  /** What clients saw of locks, and was judged; histories for which an order was searched, and states that were looked at. */
+  seen: number
+  searched: number
   linearStates: number
   undecided: number
   faults: Record<string, number>
@@ -266,8 +269,8 @@ export class World {
     )
     this.#grantsOf(instance).wrote(written)
     this.events.wrote(written)
-    if (entry.record === 'grant' && entry.type === 'granted')
-      this.#histories.granted(entry.lock, instance, { token: entry.token, atMs: this.schedule.nowMs })
+    const { nowMs } = this.schedule
+    this.#histories.wrote(written, { fromMs: nowMs, toMs: nowMs })
     if (entry.record === 'grant' && entry.value === null)
       this.beliefs.ended({ lock: `${instance} ${entry.lock}`, token: entry.token, how: entry.type })
   }
@@ -339,7 +342,7 @@ export class World {
     await this.schedule.run({ untilMs: this.schedule.nowMs + QUIET_MS, isOver: isEmpty })
     if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
     this.log.settle()
-    this.#histories.judge()
+    this.#histories.judge(check => check())
   }
 
   #count(what: string): void {
@@ -361,8 +364,10 @@ export class World {
       writesAccepted: grants.reduce((sum, { accepted }) => sum + accepted, 0),
       writesRefused: grants.reduce((sum, { stale }) => sum + stale, 0),
       watched: this.outcomes.watched ?? 0,
-      linearStates: this.#histories.states,
-      undecided: this.#histories.undecided,
+      seen: this.#histories.counts.operations,
+      searched: this.#histories.counts.searched,
+      linearStates: this.#histories.counts.states,
+      undecided: this.#histories.counts.undecided,
       faults: { ...this.#disturber.counts, ...this.servers.counts, ...this.network.counts },
       outcomes: this.outcomes,
     }

@@ -11,7 +11,7 @@ import { HoldfastError } from '../../../packages/client/src/errors.ts'
 import type { Operation } from '../../checker/linear.ts'
 import { Anybody } from '../../harness/witness/by-hand.ts'
 import { type Chance, chanceOf } from '../../simulator/chance.ts'
-import { exclusiveLocks, receive, type Stage, work } from '../../simulator/workload.ts'
+import { receive, type Stage, work } from '../../simulator/workload.ts'
 import { ChaosClient } from './client.ts'
 import { History } from './history.ts'
 import { realTime } from './real-time.ts'
@@ -152,7 +152,7 @@ class ClientProcess {
     released: (_client, { name: lock, token }) => this.#history.tell({ e: 'released', lock, token }),
     refused: (_client, operation) => this.#history.tell({ e: 'refused', operation }),
     protectedWrite: (_client, lock) => this.#protectedWrite(lock),
-    history: lock => (exclusiveLocks.includes(lock) ? { push: operation => this.#called(lock, operation) } : null),
+    history: lock => ({ push: operation => this.#called(lock, operation) }),
     learned: operation => {
       const n = this.#numbers.get(operation)
       this.#numbers.delete(operation)
