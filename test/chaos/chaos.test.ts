@@ -5,6 +5,7 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Told } from '../checker/promising.ts'
 import { temporaryFolder } from '../harness/process.ts'
 import type { Line } from './client/history.ts'
 import { type Evidence, judge } from './judging.ts'
@@ -12,7 +13,6 @@ import { excessOf, moreMax } from './resting.ts'
 import { nextGrants, resultOf } from './result.ts'
 import { defaults, Rig } from './rig.ts'
 import type { Scenario } from './scenario.ts'
-import type { Told } from './server/told.ts'
 
 const SECONDS = 3
 /** Of the log, before the fault, and as many after it. */

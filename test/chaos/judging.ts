@@ -9,10 +9,10 @@ import { Violation } from '../checker/judge.ts'
 import type { Operation } from '../checker/linear.ts'
 import { tokenOf } from '../checker/lock-model.ts'
 import type { Written } from '../checker/log.ts'
+import { judgePromises } from '../checker/promises.ts'
+import type { Told } from '../checker/promising.ts'
 import { Events, type Item, type Seen } from '../checker/watching.ts'
 import type { Line } from './client/history.ts'
-import { judgePromises } from './promises.ts'
-import type { Told } from './server/told.ts'
 
 /** `atMs`: when the recorder was told, which is after the commit. */
 export type Recorded = { written: Written; atMs: number }

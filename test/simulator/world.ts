@@ -6,6 +6,7 @@ import { Grants } from '../checker/grants.ts'
 import { Histories } from '../checker/histories.ts'
 import { Violation } from '../checker/judge.ts'
 import { LogWitness, type Written } from '../checker/log.ts'
+import { judgePromises } from '../checker/promises.ts'
 import { Events, type Seen } from '../checker/watching.ts'
 import { Caller, type CallerStage } from './callers.ts'
 import { chanceOf } from './chance.ts'
@@ -44,6 +45,9 @@ export type Figures = {
   searched: number
   linearStates: number
   undecided: number
+  /** In which a server answered for a shard, and turns that were answered. */
+  windows: number
+  answered: number
   faults: Record<string, number>
   outcomes: Record<string, number>
 }
@@ -68,6 +72,8 @@ export class World {
   readonly #histories = new Histories()
   readonly #watchers: Watcher[] = []
   readonly #disturber: Disturber
+  readonly #batches: { written: Pick<Written, 'shard' | 'batch'> }[] = []
+  #promises = { windows: 0, answered: 0 }
   #operations = 0
   #acquires = 0
   #working = 0
@@ -269,6 +275,7 @@ export class World {
     )
     this.#grantsOf(instance).wrote(written)
     this.events.wrote(written)
+    if (this.#batches.at(-1)?.written.batch !== written.batch) this.#batches.push({ written })
     const { nowMs } = this.schedule
     this.#histories.wrote(written, { fromMs: nowMs, toMs: nowMs })
     if (entry.record === 'grant' && entry.value === null)
@@ -343,6 +350,7 @@ export class World {
     if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
     this.log.settle()
     this.#histories.judge(check => check())
+    this.#promises = judgePromises({ promises: this.servers.promised.told, recorded: this.#batches }, check => check())
   }
 
   #count(what: string): void {
@@ -368,6 +376,7 @@ export class World {
       searched: this.#histories.counts.searched,
       linearStates: this.#histories.counts.states,
       undecided: this.#histories.counts.undecided,
+      ...this.#promises,
       faults: { ...this.#disturber.counts, ...this.servers.counts, ...this.network.counts },
       outcomes: this.outcomes,
     }

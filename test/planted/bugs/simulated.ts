@@ -42,4 +42,42 @@ export const simulatedBugs: readonly Bug[] = [
 `,
     test: simulator,
   },
+  {
+    id: 'reader-refused-beside-readers',
+    rules: ['I12'],
+    does: 'Whoever tries to read without waiting is refused while anybody else does, though nobody is in line.',
+    file: 'packages/server/src/locks/acquire.ts',
+    find: '  if (canGrantAtOnce(draft.state, command.claims, rank)) {\n',
+    replace: `  const [tried] = command.waitMs === 0 ? command.claims : []
+  const isRead = tried?.mode === 'shared' && (draft.state.locks.get(tried.lock)?.grants.length ?? 0) > 0
+  if (!isRead && canGrantAtOnce(draft.state, command.claims, rank)) {
+`,
+    test: simulator,
+  },
+  {
+    id: 'permit-confirmed-for-another',
+    rules: ['I12'],
+    does: 'Whoever asks with a token of the past whether it still has its permits is told so as long as anybody else has some.',
+    file: 'packages/server/src/locks/holding.ts',
+    find: `  const grant = grantOf(draft.state.locks.get(command.lock), command.token)
+  return grant
+`,
+    replace: `  const lock = draft.state.locks.get(command.lock)
+  const grant = grantOf(lock, command.token) ?? lock?.grants.find(({ mode }) => mode === 'permits')
+  return grant
+`,
+    test: simulator,
+  },
+  {
+    id: 'set-refused-for-a-lock-behind-it',
+    rules: ['I12'],
+    does: 'A set is refused to whoever does not wait, though all of it is free, when somebody holds any lock whose name begins like one of its own.',
+    file: 'packages/server/src/locks/acquire.ts',
+    find: '  if (canGrantAtOnce(draft.state, command.claims, rank)) {\n',
+    replace: `  const [first, second] = command.waitMs === 0 ? command.claims : []
+  const isNear = second !== undefined && [...draft.state.locks.values()].some(({ name, grants }) => grants.length > 0 && name.startsWith(first?.lock ?? ''))
+  if (!isNear && canGrantAtOnce(draft.state, command.claims, rank)) {
+`,
+    test: simulator,
+  },
 ]
