@@ -1,7 +1,7 @@
 /** Opening a session, finding it again, and leaving it: what is said at the door, and what is made of the answer. */
 import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, WireGrant } from '@holdfast/protocol/frame'
-import { AcquireRequest } from './acquire.ts'
+import { AcquireRequest, CancelRequest } from './acquire.ts'
 import type { Clock } from './clock.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { SessionOptions } from './options.ts'
@@ -23,8 +23,8 @@ export function helloOf({ credential, instance, ttlMs, labels }: SessionOptions,
 
 /**
  * Of the grants that the server lists on resume and no handle stands for, those to be given back: all but what an unanswered request
- * asked for or will release, and what was transferred to this session and nobody has taken up. What was given up and is held again came
- * back with a store that was restored.
+ * asked for, may have entered, or will give back, and what was transferred to this session and nobody has taken up. What was given up and is
+ * held again came back with a store that was restored.
  */
 export function unexpected(
   grants: readonly WireGrant[],
@@ -35,14 +35,23 @@ export function unexpected(
 }
 
 function isExpected(grant: WireGrant, mailbox: Mailbox, wasTakenUp: (token: number) => boolean): boolean {
-  if (typeof grant.request_id !== 'number') return !wasTakenUp(grant.token) || isReleasing(grant, mailbox)
-  const request = mailbox.pending.get(grant.request_id)
-  if (request instanceof AcquireRequest && !request.isAbandoned) return grant.request_id >= mailbox.settled
-  return isReleasing(grant, mailbox)
+  const { request_id: id, token } = grant
+  if (typeof id === 'number') {
+    const request = mailbox.pending.get(id)
+    if (request instanceof AcquireRequest && !request.isAbandoned) return id >= mailbox.settled
+  } else if (!wasTakenUp(token)) return true
+  return mailbox.all().some(one => givesBack(one, grant) || mayHaveEntered(one, grant))
 }
 
-function isReleasing({ token }: WireGrant, mailbox: Mailbox): boolean {
-  return mailbox.all().some(({ body }) => body.type === 'release' && body.token === token)
+/** A cancel leaves what its request was granted, once: given back beside it, it would be an entry of somebody else that is left. */
+function givesBack({ body }: Request, { token, request_id }: WireGrant): boolean {
+  return (body.type === 'release' && body.token === token) || (body.type === 'cancel' && body.request_id === request_id)
+}
+
+/** It is held as often as it was entered: also for whoever has not heard yet, or will be taken back. */
+function mayHaveEntered(request: Request, { name }: WireGrant): boolean {
+  const { body } = request instanceof CancelRequest ? request.taken : request
+  return body.type === 'acquire' && body.name === name && body.reentrant === true
 }
 
 /** Whether the error says that the session itself no longer exists. `request`: what it answers; none: the hello. */
