@@ -1,5 +1,7 @@
 /** What a restart, a reading anew or a supervisor gets over: whole runs of the simulator have to see it, for afterwards everything is as it should be. */
 import type { Bug, TestOf } from '../bug.ts'
+import { ownershipBugs } from './ownership.ts'
+import { walkedBugs } from './walked.ts'
 
 const simulator: TestOf = {
   file: 'test/simulator/simulator.test.ts',
@@ -7,7 +9,17 @@ const simulator: TestOf = {
   env: { TEST_SEED: '1', TEST_RUNS: '3' },
 }
 
+/** Seen in what servers promise, which nobody need have been told. */
+const ofPromises = ['blind-beat', 'commit-taken-for-a-beat-walked', 'impatient-observer-walked']
+
+const again: readonly Bug[] = ofPromises.map(id => {
+  const bug = [...ownershipBugs, ...walkedBugs].find(one => one.id === id)
+  if (!bug) throw new Error(`there is no bug ${id}`)
+  return { ...bug, id: `${id.replace('-walked', '')}-simulated`, test: simulator }
+})
+
 export const simulatedBugs: readonly Bug[] = [
+  ...again,
   {
     id: 'command-ends-its-server',
     rules: ['I8'],
