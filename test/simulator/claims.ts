@@ -37,13 +37,13 @@ export function asked({ name, mode, limit }: Named) {
 }
 
 /** It was granted. */
-export function heldBy({ token, mode, permits }: Lock, set: number | undefined): Deed {
+export function heldBy({ token, mode, permits }: Lock, set?: number): Deed {
   const claim: Claim = { mode, permits, limit: 0 }
   return { does: 'acquire', token, claim, ...(set !== undefined && { set }) }
 }
 
 /** It was not, for this reason. */
-export function refusalOf(reason: unknown, asked: { claim: Claim; by: number; set?: number }): Deed {
+export function refusalOf(reason: unknown, asked: { claim: Claim; by: number | null; set?: number }): Deed {
   const { claim, by, set } = asked
   const { mode, permits, limit } = claim
   if (reason === 'cancelled') return { does: 'nothing' }

@@ -9,8 +9,11 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../../../packages/client/src/errors.ts'
 import type { Operation } from '../../checker/linear.ts'
+import { exclusive } from '../../checker/lock-model.ts'
 import { Anybody } from '../../harness/witness/by-hand.ts'
+import { Call } from '../../simulator/call.ts'
 import { type Chance, chanceOf } from '../../simulator/chance.ts'
+import { heldBy, refusalOf } from '../../simulator/claims.ts'
 import { receive, type Stage, work } from '../../simulator/workload.ts'
 import { ChaosClient } from './client.ts'
 import { History } from './history.ts'
@@ -188,16 +191,27 @@ class ClientProcess {
       const name = `cold/${this.#chance.below(coldLocks)}`
       if (!this.#stage.takesOne()) return
       try {
+        const trying = this.#seen(name, client)
         const lock = await client.holdfast.tryAcquire(name)
+        trying.ends(lock ? heldBy(lock) : refusalOf(null, { claim: exclusive, by: null }))
         if (!lock) continue
         client.began(lock)
         if (lock.isHeld) this.#protectedWrite(lock)
         if (coldValueChars > 0 && lock.isHeld) await lock.setValue('x'.repeat(coldValueChars))
+        const leaving = this.#seen(name, client)
+        const { session } = client
+        const wasHeld = lock.isHeld
         await lock.release()
+        // Of what was lost before, or goes with its session, nobody was told that it has ended.
+        if (wasHeld && !session.isClosed) leaving.ends({ does: 'leave', token: lock.token })
       } catch (error) {
         this.#failed(error)
       }
     }
+  }
+
+  #seen(name: string, { options }: ChaosClient): Call {
+    return new Call(this.#stage.history(name, options.instance), this.#stage, { does: 'nothing' })
   }
 
   /** Sessions that nobody renews, so that something expires. */

@@ -1,6 +1,7 @@
 /** What a restart, a reading anew or a supervisor gets over: whole runs of the simulator have to see it, for afterwards everything is as it should be. */
 import type { Bug, TestOf } from '../bug.ts'
 import { ownershipBugs } from './ownership.ts'
+import { shardBugs } from './shards.ts'
 import { walkedBugs } from './walked.ts'
 
 const simulator: TestOf = {
@@ -8,14 +9,25 @@ const simulator: TestOf = {
   name: 'whatever befalls servers, clients and store, every seed keeps the rules',
   env: { TEST_SEED: '1', TEST_RUNS: '3' },
 }
+/** An owner whose time is over, and who is asked for nothing that has to be written. */
+const later: TestOf = { ...simulator, env: { TEST_SEED: '14', TEST_RUNS: '4' } }
 
 /** Seen in what servers promise, which nobody need have been told. */
-const ofPromises = ['blind-beat', 'commit-taken-for-a-beat-walked', 'impatient-observer-walked']
+const ofPromises: readonly { id: string; test: TestOf }[] = [
+  { id: 'blind-beat', test: simulator },
+  { id: 'commit-taken-for-a-beat-walked', test: simulator },
+  { id: 'impatient-observer-walked', test: simulator },
+  { id: 'deadline-from-the-reply', test: later },
+  { id: 'no-deadline', test: later },
+  { id: 'suspension-not-seen', test: later },
+  { id: 'read-without-trust', test: later },
+  { id: 'append-extends-the-deadline', test: later },
+]
 
-const again: readonly Bug[] = ofPromises.map(id => {
-  const bug = [...ownershipBugs, ...walkedBugs].find(one => one.id === id)
+const again: readonly Bug[] = ofPromises.map(({ id, test }) => {
+  const bug = [...ownershipBugs, ...shardBugs, ...walkedBugs].find(one => one.id === id)
   if (!bug) throw new Error(`there is no bug ${id}`)
-  return { ...bug, id: `${id.replace('-walked', '')}-simulated`, test: simulator }
+  return { ...bug, id: `${id.replace('-walked', '')}-simulated`, test }
 })
 
 export const simulatedBugs: readonly Bug[] = [
