@@ -293,8 +293,8 @@ export const clientBugs: readonly Bug[] = [
     rules: ['P16', 'I8'],
     does: 'A grant that was transferred here and given up comes back with a restore, and nobody gives it back: it is held as long as the client lives.',
     file: 'packages/client/src/resume.ts',
-    find: 'return !wasTakenUp(grant.token) || isReleasing(grant, mailbox)',
-    replace: 'return wasTakenUp(grant.token) || true',
+    find: '} else if (!wasTakenUp(token)) return true',
+    replace: '} else return true',
     test: {
       file: 'packages/client/src/resume.test.ts',
       name: 'a transferred grant that was given up, and that a restored store lists again, is given back on resume',
