@@ -5,6 +5,8 @@
 import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Deed, Mode } from '../checker/lock-model.ts'
+import type { Told } from '../checker/promising.ts'
 import { temporaryFolder } from '../harness/process.ts'
 import type { Line } from './client/history.ts'
 import { type Evidence, judge } from './judging.ts'
@@ -12,7 +14,6 @@ import { excessOf, moreMax } from './resting.ts'
 import { nextGrants, resultOf } from './result.ts'
 import { defaults, Rig } from './rig.ts'
 import type { Scenario } from './scenario.ts'
-import type { Told } from './server/told.ts'
 
 const SECONDS = 3
 /** Of the log, before the fault, and as many after it. */
@@ -93,6 +94,25 @@ function withTold({ promises, ...rest }: Evidence, change: (line: Told) => Told)
   return { ...rest, promises: promises.map(lines => lines.map(line => change(structuredClone(line)))) }
 }
 
+/** The evidence with one more thing that a client has seen, when everybody had left. */
+function withLast(all: Evidence, lock: string, deed: Deed): Evidence {
+  const t = Math.max(...all.recorded.map(({ atMs }) => atMs)) + 1
+  const asked: Line[] = [
+    { e: 'call', n: -1, lock, deed: { does: 'nothing' }, t },
+    { e: 'return', n: -1, deed, t: t + 1 },
+  ]
+  return { ...all, histories: [...all.histories, asked] }
+}
+
+/** The token of somebody who held it so. */
+function leftBy({ recorded }: Evidence, mode: Mode): number {
+  const found = recorded.find(
+    ({ written: { entry } }) => entry.record === 'grant' && entry.value?.mode === mode && entry.type === 'granted',
+  )
+  assert.ok(found?.written.entry.record === 'grant', `nobody held anything as ${mode}`)
+  return found.written.entry.token
+}
+
 /** Changes the first line that it can. */
 function once(change: (line: Line) => Line | null | undefined): (line: Line) => Line | null {
   let isDone = false
@@ -148,6 +168,25 @@ const spoilt: [string, string, (evidence: Evidence) => Evidence][] = [
         return isLater ? { ...line, deed: { does: 'acquire', token: 1 } } : line
       })
     },
+  ],
+  [
+    'a reader who is told that it holds what it has left',
+    'I12',
+    all => withLast(all, 'both', { does: 'see', held: leftBy(all, 'shared') }),
+  ],
+  [
+    'permits that are confirmed though they have been given back',
+    'I12',
+    all => withLast(all, 'permits', { does: 'see', held: leftBy(all, 'permits') }),
+  ],
+  [
+    'a try that nothing stood in the way of',
+    'I12',
+    all =>
+      withLast(all, 'permits', {
+        ...{ does: 'refuse', why: null, by: null },
+        claim: { mode: 'permits', permits: 1, limit: 3 },
+      }),
   ],
   [
     'a session that was ended while it had been promised time',

@@ -3,11 +3,12 @@ import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../checker/judge.ts'
+import type { Told } from '../checker/promising.ts'
 import { temporaryFolder } from '../harness/process.ts'
 import { commitsOfLmdb } from './record/lmdb-log.ts'
 import { defaults, Rig, ROOT } from './rig.ts'
 import { embeddedStore } from './scenarios/embedded.ts'
-import { type Told, toldIn } from './server/told.ts'
+import { toldIn } from './server/told.ts'
 
 const SECONDS = 4
 

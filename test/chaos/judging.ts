@@ -4,13 +4,15 @@
  */
 import { Beliefs } from '../checker/beliefs.ts'
 import { Grants } from '../checker/grants.ts'
+import { Histories } from '../checker/histories.ts'
 import { Violation } from '../checker/judge.ts'
-import { type Deed, judgeHistory, type Operation } from '../checker/linear.ts'
+import type { Operation } from '../checker/linear.ts'
+import { tokenOf } from '../checker/lock-model.ts'
 import type { Written } from '../checker/log.ts'
+import { judgePromises } from '../checker/promises.ts'
+import type { Told } from '../checker/promising.ts'
 import { Events, type Item, type Seen } from '../checker/watching.ts'
 import type { Line } from './client/history.ts'
-import { judgePromises } from './promises.ts'
-import type { Told } from './server/told.ts'
 
 /** `atMs`: when the recorder was told, which is after the commit. */
 export type Recorded = { written: Written; atMs: number }
@@ -45,6 +47,9 @@ export type Judgement = {
     /** Of clients that were stopped between the check and the write. */
     refusedAfterPause: number
     watched: number
+    /** What clients saw of locks, and was judged; histories for which an order was searched, and states that were looked at. */
+    seen: number
+    searched: number
     linearStates: number
     undecided: number
     /** In which a server answered for a shard. */
@@ -94,6 +99,8 @@ export function judge(evidence: Evidence): Judgement {
       refused: evidence.attempts.filter(({ ok }) => !ok).length,
       refusedAfterPause: evidence.attempts.filter(({ ok, how }) => !ok && how === 'paused').length,
       watched,
+      seen: linear.operations,
+      searched: linear.searched,
       linearStates: linear.states,
       undecided: linear.undecided,
       ...promises,
@@ -205,54 +212,33 @@ function judgeLinear({ recorded, instance }: Evidence, lines: readonly Line[], f
     const isVoid = line.deed.does === 'nothing'
     Object.assign(known, { deed: line.deed }, isVoid ? {} : { returnedMs: line.t, isOptional: false })
   }
-  const byLock = Map.groupBy(operations.values(), ({ lock }) => lock)
-  let states = 0
-  let undecided = 0
-  for (const [lock, all] of byLock) {
-    const history = all.map(({ operation }) => operation)
-    const granted = recorded.flatMap(({ written: { entry, instance: of } }) =>
-      of === instance && entry.record === 'grant' && entry.type === 'granted' && entry.lock === lock
-        ? [entry.token]
-        : [],
-    )
-    const verdict = judgeHistory([...history, ...untold(granted, history)])
-    states += verdict.states
-    if (verdict.ok === null) undecided++
-    if (verdict.ok === false)
-      found(() => fail(`I12: no order explains what clients saw of ${lock}: ${JSON.stringify(verdict)}`))
+  const histories = new Histories()
+  for (const { lock, operation } of operations.values()) histories.of(lock, instance).push(operation)
+  // Tokens rise, so nothing was before the call of one that was told a token before it.
+  const calls = callsOf(operations.values())
+  let fromMs = Number.NEGATIVE_INFINITY
+  for (const { written, atMs } of recorded) {
+    const { entry } = written
+    if (written.instance !== instance) continue
+    if (entry.record === 'grant' && entry.type === 'granted')
+      fromMs = Math.max(fromMs, calls.get(entry.token) ?? fromMs)
+    histories.wrote(written, { fromMs, toMs: atMs })
   }
+  histories.judge(found)
   const acquires = [...operations.values()].flatMap(({ operation }) =>
     operation.deed.does === 'acquire' && !operation.isOptional ? [operation] : [],
   )
-  return { states, undecided, acquires }
+  return { ...histories.counts, acquires }
 }
 
-/** Grants that no client was told of. Tokens rise, so none of them was before the call of one that was told a smaller token. */
-function untold(granted: readonly number[], history: readonly Operation[]): Operation[] {
-  const called = new Map<number, number>()
-  for (const { deed, calledMs } of history) {
-    const token = tokenOf(deed)
-    if (token !== null) called.set(token, calledMs)
+/** By token: when it was asked for. */
+function callsOf(operations: Iterable<{ operation: Operation }>): Map<number, number> {
+  const calls = new Map<number, number>()
+  for (const { operation } of operations) {
+    const token = tokenOf(operation.deed)
+    if (token !== null && !operation.isOptional) calls.set(token, operation.calledMs)
   }
-  let sinceMs = 0
-  const operations: Operation[] = []
-  for (const token of granted) {
-    const calledMs = called.get(token)
-    if (calledMs !== undefined) sinceMs = Math.max(sinceMs, calledMs)
-    else
-      operations.push({
-        deed: { does: 'acquire', token },
-        calledMs: sinceMs,
-        returnedMs: Number.POSITIVE_INFINITY,
-        isOptional: true,
-      })
-  }
-  return operations
-}
-
-function tokenOf(deed: Deed): number | null {
-  if (deed.does === 'acquire') return deed.token
-  return deed.does === 'transfer' ? deed.to : null
+  return calls
 }
 
 /** I13: what watchers read is what happened, in order and whole; and they read it to the end. */

@@ -20,7 +20,7 @@ function good({ slack = 1 } = {}): { rig: Rig; judgement: Judgement } {
   const rig = new Rig({ ...defaults, folder: '', seed: 1, seconds: 1, slack })
   rig.faults.push({ kind: 'something', atMs: 10, healedMs: 20, isAnsweredDuring: true })
   const empty = judge(nothing)
-  const figures = { ...empty.figures, beliefs: 9, watched: 9, linearStates: 9 }
+  const figures = { ...empty.figures, beliefs: 9, watched: 9, seen: 9 }
   const acquires = [{ calledMs: 30, returnedMs: 40 }]
   return { rig, judgement: { ...empty, figures, acquires, counts: { operations: 9 } } }
 }
@@ -45,7 +45,7 @@ test('a run that did nothing has failed', () => {
   const rig = new Rig({ ...defaults, folder: '', seed: 1, seconds: 1 })
   const { outcome, why } = resultOf(scenario, rig, judge(nothing))
   assert.equal(outcome, 'failed')
-  const lacks = ['operations', 'beliefs', 'watched', 'linearStates', 'faults'].map(what => `void: no ${what}`)
+  const lacks = ['operations', 'beliefs', 'watched', 'seen', 'faults'].map(what => `void: no ${what}`)
   assert.deepEqual(why, [...lacks, 'void: no grant was timed, and there is a bound'])
 })
 
@@ -54,7 +54,7 @@ const short: [string, RegExp, (run: ReturnType<typeof good>) => void][] = [
   ['no operation', /no operations/, ({ judgement }) => (judgement.counts = {})],
   ['no belief', /no beliefs/, ({ judgement }) => (judgement.figures.beliefs = 0)],
   ['nothing watched', /no watched/, ({ judgement }) => (judgement.figures.watched = 0)],
-  ['no history searched', /no linearStates/, ({ judgement }) => (judgement.figures.linearStates = 0)],
+  ['no history judged', /no seen/, ({ judgement }) => (judgement.figures.seen = 0)],
   ['a history that was given up', /undecided for 2/, ({ judgement }) => (judgement.figures.undecided = 2)],
   ['no grant after the fault', /Infinity ms/, ({ judgement }) => (judgement.acquires = [])],
   ['a server that ended', /server 1 ended by itself: a bug/, ({ rig }) => rig.ended.push(ended('a bug'))],

@@ -69,8 +69,8 @@ export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Re
   const nextGrantMs = spreadOf(nextGrants(rig.faults, acquires))
   const operations = counts.operations ?? 0
   const unknown = counts['failed unavailable'] ?? 0
-  const { beliefs, watched, linearStates, undecided } = figures
-  const shown = { operations, beliefs, watched, linearStates }
+  const { beliefs, watched, seen, undecided } = figures
+  const shown = { operations, beliefs, watched, seen }
   const why = [
     ...found.slice(0, 5).map(({ what }) => what.slice(0, 600)),
     ...fallsShort(scenario, scenario.isFaultless ? shown : { ...shown, faults: rig.faults.length }, {

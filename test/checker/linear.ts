@@ -1,33 +1,26 @@
 /**
- * Whether a history of one lock, as its clients saw it, could have been made by one lock that does one thing at a time: each operation takes effect at
- * some moment between its call and its return. The search of Wing and Gong with the memo of Lowe: of two ways to the same set of operations that
- * have taken effect and the same state of the lock, one is looked at.
+ * Whether a history of one lock, as its clients saw it, could have been made by one lock that does one thing at a time (`lock-model.ts`): each operation
+ * takes effect at some moment between its call and its return.
  *
- * It knows nothing of the core. What it does not know it leaves open: an operation of unknown outcome may have taken effect at any time after its
- * call, or never; and a grant may end by itself at any time, for sessions expire and operators force. Grants that no client was told of are
- * given to it as such by whoever has the log: it only knows from when on they may have been.
+ * Where the log is known it has all that changed the lock, in an order: that order is tried first (`witness.ts`), for if what clients saw fits
+ * into it there is nothing to search. Else any order will do: the search of Wing and Gong with the memo of Lowe. Of two ways to the same set of
+ * operations that have taken effect and the same state of the lock, one is looked at.
+ *
+ * What is not known is left open: an operation of unknown outcome may have taken effect at any time after its call, or never. With a log it is known:
+ * what it says has happened has, once, and what it does not say has not.
  */
-
-export type Deed =
-  | { does: 'acquire'; token: number }
-  | { does: 'release'; token: number }
-  /** It is no longer held under this token: released now, or ended before. */
-  | { does: 'leave'; token: number }
-  | { does: 'transfer'; token: number; to: number }
-  /** Somebody or nobody holds it: what a refusal or a look at it said. */
-  | { does: 'see'; held: number | 'somebody' | null }
-  /** It is not held under this token. */
-  | { does: 'miss'; token: number }
-  /** The value of the lock was written by its holder, or read. */
-  | { does: 'write'; token: number; value: string }
-  | { does: 'read'; value: string | null }
-  | { does: 'nothing' }
+import { type Deed, type Lock, model, tokenOf } from './lock-model.ts'
+import { changeOf, fits } from './witness.ts'
 
 /** `calledMs`, `returnedMs`: on one clock. Not returned: Infinity, and it need not have happened. */
 export type Operation = { deed: Deed; calledMs: number; returnedMs: number; isOptional?: boolean }
 
+/** What the log says has changed the lock: not before `fromMs`, and by `toMs`. `batch`: what is in one has come at once. */
+export type Change = { deed: Deed; fromMs: number; toMs: number; batch: number }
+
 export type Verdict =
-  | { ok: true; states: number }
+  /** `isByLog`: the order of the log explains it, and nothing was searched. */
+  | { ok: true; states: number; isByLog: boolean }
   /** `at`: the operation that no order can explain. */
   | { ok: false; states: number; at: Operation }
   /** Too much to search. */
@@ -35,7 +28,30 @@ export type Verdict =
 
 const STATES_MAX = 400_000
 
-type Lock = { token: number; last: number; value: string | null }
+/** `changes`: all of the log, in its order; without them, what the operations are all that is known of. */
+export function judgeHistory(operations: readonly Operation[], changes?: readonly Change[]): Verdict {
+  const known = operations.filter(({ deed, isOptional }) => deed.does !== 'nothing' && !(changes && isOptional))
+  if (changes && fits(changes, known)) return { ok: true, states: 0, isByLog: true }
+  const all = changes ? withUntold(known, changes) : known
+  return all.length === 0 ? { ok: true, states: 0, isByLog: false } : new Search(all).run()
+}
+
+/** With what the log has and no client was told of; and what both know of, when both say that it was, if they agree. */
+function withUntold(told: readonly Operation[], changes: readonly Change[]): Operation[] {
+  const left = new Set(changes)
+  const byWhat = Map.groupBy(changes, ({ deed }) => changeOf(deed))
+  const operations = told.map(operation => {
+    const { deed, calledMs, returnedMs } = operation
+    const what = changeOf(deed)
+    const same = what === null ? [] : (byWhat.get(what) ?? []).filter(change => left.has(change))
+    const own = same.find(({ fromMs, toMs }) => toMs >= calledMs && fromMs <= returnedMs) ?? same[0]
+    if (!own) return operation
+    left.delete(own)
+    const [fromMs, toMs] = [Math.max(calledMs, own.fromMs), Math.min(returnedMs, own.toMs)]
+    return fromMs <= toMs ? { deed: own.deed, calledMs: fromMs, returnedMs: toMs } : { ...operation, deed: own.deed }
+  })
+  return [...operations, ...[...left].map(({ deed, fromMs, toMs }) => ({ deed, calledMs: fromMs, returnedMs: toMs }))]
+}
 
 type Step = {
   operation: Operation
@@ -46,18 +62,13 @@ type Step = {
   after: Step | null
 }
 
-export function judgeHistory(operations: readonly Operation[]): Verdict {
-  const known = operations.filter(({ deed }) => deed.does !== 'nothing')
-  return known.length === 0 ? { ok: true, states: 0 } : new Search(known).run()
-}
-
-/** A step back to `lock`: `step` was taken there, or, if it is null, the grant ended by itself. */
-type Taken = { step: Step | null; lock: Lock; isFree: boolean }
+/** A step back to `lock`: `step` was taken there. */
+type Taken = { step: Step; lock: Lock; isFree: boolean }
 
 /**
- * Goes forward as long as it can, and back where it cannot. Three things keep it short, none of which loses an order that explains the history:
- * what changes nothing is taken as soon as it can be (any order in which it comes later explains as much with it here); tokens rise, so no grant may
- * pass one that must still come; and when a client says that it has left, that is how its grant ended, and not by itself before.
+ * Goes forward as long as it can, and back where it cannot. Two things keep it short, neither of which loses an order that explains the history:
+ * what changes nothing is taken as soon as it can be (any order in which it comes later explains as much with it here); and tokens rise, so no grant may
+ * pass one that must still come.
  */
 class Search {
   readonly #head: Step
@@ -68,7 +79,7 @@ class Search {
   readonly #tokens: number[]
   #tokensDone = 0
   #left: number
-  #lock: Lock = { token: 0, last: 0, value: null }
+  #lock: Lock = model.initial
   #furthest: Step
 
   constructor(operations: readonly Operation[]) {
@@ -91,22 +102,18 @@ class Search {
       }
       // A return of what has not taken effect, or the end of all.
       if (step && step.operation.returnedMs > this.#furthest.operation.returnedMs) this.#furthest = step
-      if (this.#end()) {
-        step = this.#head.after
-        continue
-      }
       const from = this.#back()
       if (!from) return { ok: false, states, at: this.#furthest.operation }
       step = from.after
     }
-    return { ok: true, states: this.#seen.size }
+    return { ok: true, states: this.#seen.size, isByLog: false }
   }
 
   /** Lets it take effect now. False: it cannot, or that has been tried. */
   #take(step: Step): boolean {
     const { deed, isOptional } = step.operation
     const lock = this.#lock
-    const next = effect(lock, deed)
+    const next = model.apply(lock, deed)
     if (!next) return false
     const token = tokenOf(deed)
     if (token !== null && token > (this.#tokens[this.#tokensDone] ?? Number.POSITIVE_INFINITY)) return false
@@ -121,21 +128,6 @@ class Search {
     return true
   }
 
-  /** The grant ends without its holder's doing, as any may at any time. */
-  #end(): boolean {
-    const lock = this.#lock
-    if (lock.token === 0) return false
-    for (let step = this.#head.after; step?.isCall; step = step.after) {
-      const { deed } = step.operation
-      if (deed.does === 'leave' && deed.token === lock.token) return false
-    }
-    const next = { ...lock, token: 0 }
-    if (!this.#isNew(this.#done.text(), next)) return false
-    this.#stack.push({ step: null, lock, isFree: false })
-    this.#lock = next
-    return true
-  }
-
   /** Takes back what was done last where something else can be done. Returns what it was; null: there is no such place. */
   #back(): Step | null {
     for (;;) {
@@ -143,7 +135,6 @@ class Search {
       if (!taken) return null
       const { step, lock, isFree } = taken
       this.#lock = lock
-      if (!step) continue
       const { deed, isOptional } = step.operation
       this.#done.clear(step.index)
       if (!isOptional) this.#left++
@@ -153,42 +144,9 @@ class Search {
     }
   }
 
-  #isNew(done: string, { token, value }: Lock): boolean {
-    // `last` is the highest token of what has been done.
-    const state = `${done} ${token} ${value}`
+  #isNew(done: string, lock: Lock): boolean {
     const { size } = this.#seen
-    return this.#seen.add(state).size > size
-  }
-}
-
-/** Of the grant that it makes. */
-function tokenOf(deed: Deed): number | null {
-  return deed.does === 'acquire' ? deed.token : deed.does === 'transfer' ? deed.to : null
-}
-
-/** The lock after the deed; null: it cannot be done now. */
-function effect(lock: Lock, deed: Deed): Lock | null {
-  switch (deed.does) {
-    case 'acquire':
-      return lock.token === 0 && deed.token > lock.last ? { ...lock, token: deed.token, last: deed.token } : null
-    case 'release':
-      return lock.token === deed.token ? { ...lock, token: 0 } : null
-    case 'leave':
-      return lock.token === deed.token ? { ...lock, token: 0 } : lock
-    case 'transfer':
-      return lock.token === deed.token && deed.to > lock.last ? { ...lock, token: deed.to, last: deed.to } : null
-    case 'miss':
-      return lock.token === deed.token ? null : lock
-    case 'see':
-      if (deed.held === null) return lock.token === 0 ? lock : null
-      if (deed.held === 'somebody') return lock.token === 0 ? null : lock
-      return lock.token === deed.held ? lock : null
-    case 'write':
-      return lock.token === deed.token ? { ...lock, value: deed.value } : null
-    case 'read':
-      return lock.value === deed.value ? lock : null
-    case 'nothing':
-      return lock
+    return this.#seen.add(`${done} ${model.key(lock)}`).size > size
   }
 }
 

@@ -4,14 +4,16 @@
  */
 import type { Belief } from '../checker/beliefs.ts'
 import { Violation } from '../checker/judge.ts'
+import { exclusive } from '../checker/lock-model.ts'
 import { Call } from './call.ts'
 import type { Chance } from './chance.ts'
+import { exclusiveLocks, refusalOf } from './claims.ts'
 import { Machine } from './machine.ts'
 import type { Network } from './network.ts'
 import type { RestReply, RestRequest } from './rest.ts'
 import type { Schedule } from './schedule.ts'
 import type { Servers } from './servers.ts'
-import { exclusiveLocks, type Stage } from './workload.ts'
+import type { Stage } from './workload.ts'
 
 /** Of what a `/v1` holder is told it may rely on so much, counted from before it asked (SAFETY section 2). */
 const SURELY = 0.9 / 1.1
@@ -94,13 +96,12 @@ export class Caller {
     }
     const request: RestRequest = { does: 'acquire', name, headers: key ? { 'idempotency-key': key } : {}, body }
     const call = this.#begin(name, 'acquire')
-    // What it waited counts from the first time that its key came.
-    const since = this.#now()
     for (let attempt = 1; ; attempt++) {
       const hangUpMs = chance.below(10) === 0 ? chance.between(0, 1_500) : null
+      const since = this.#now()
       const reply = await this.#ask(request, hangUpMs ?? SILENCE_MS + body.wait_seconds * 1_000)
       if (reply?.ok) {
-        call?.ends({ does: 'acquire', token: Number(reply.body.token) })
+        call.ends({ does: 'acquire', token: Number(reply.body.token) })
         return this.#granted(name, since, reply.body)
       }
       if (reply && reply.code !== 'unavailable') {
@@ -114,10 +115,10 @@ export class Caller {
     }
   }
 
-  #refused(operation: number, { code, reason }: Extract<RestReply, { ok: false }>, call: Call | null): void {
+  #refused(operation: number, { code, reason }: Extract<RestReply, { ok: false }>, call: Call): void {
     this.#stage.counted(`caller: ${code}`)
     if (code !== 'lock_held') return
-    if (reason === 'held') call?.ends({ does: 'see', held: 'somebody' })
+    call.ends(refusalOf(reason, { claim: exclusive, by: operation }))
     this.#stage.refused(this.instance, this.name, operation, code)
   }
 
@@ -190,7 +191,7 @@ export class Caller {
     const call = this.#begin(name, 'release')
     const reply = await this.#ask({ does: 'release', name, headers: {}, body: { lock_id: lockId } })
     if (!reply?.ok) return
-    call?.ends({ does: 'leave', token })
+    call.ends({ does: 'leave', token })
     this.#stage.released(this.instance, { client: this.name, lock: name, token })
   }
 
@@ -229,10 +230,9 @@ export class Caller {
     return { monotonicMs: this.machine.hrtimeMs(), bootMs: this.machine.bootMs() }
   }
 
-  #begin(name: string, doing: string): Call | null {
+  #begin(name: string, doing: string): Call {
     this.doing = `${this.name} ${doing} ${name} since ${this.#stage.nowMs()}`
-    const history = this.#stage.history(name, this.instance)
-    return history && new Call(history, this.#stage, { does: 'nothing' })
+    return new Call(this.#stage.history(name, this.instance), this.#stage, { does: 'nothing' })
   }
 
   #sleep(ms: number): Promise<void> {

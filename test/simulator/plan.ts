@@ -1,7 +1,7 @@
 /** What goes wrong in a run, and when: drawn from the seed, as a list from which the shrinker can take things away. */
 import { type Chance, chanceOf } from './chance.ts'
+import { configuredLock } from './claims.ts'
 import type { StoreRates } from './store-way.ts'
-import { configuredLock } from './workload.ts'
 
 export type Fault = { atMs: number; lastsMs: number } & (
   | { kind: 'kill_server' | 'leave_server' | 'stop_server' | 'suspend_server'; server: number }

@@ -23,6 +23,7 @@ import { type Chance, chanceOf } from './chance.ts'
 import { alarmOf, endOf } from './endings.ts'
 import { Machine } from './machine.ts'
 import type { End, Network, Sending } from './network.ts'
+import { Promised } from './promised.ts'
 import { acceptRequest } from './rest.ts'
 import type { Schedule } from './schedule.ts'
 import { SimulatedEngine, type StoreRates } from './store-way.ts'
@@ -64,6 +65,7 @@ export class Servers {
   readonly #options: ServersOptions
   readonly #running: Running[] = []
   readonly counts: Record<string, number> = {}
+  readonly promised = new Promised()
   starts = 0
 
   constructor(options: ServersOptions) {
@@ -91,11 +93,16 @@ export class Servers {
     const running: Running = { machine, start, shards: null, here: null, doors: null, error: null }
     this.#running[place] = running
     const chance = chanceOf(seed, `start ${start}`)
+    const promised = this.promised.start(place, machine)
     const opening = openClusterShards({
-      engine: this.#engine(running, place, chanceOf(seed, `store ${start}`)),
+      engine: promised.listen(this.#engine(running, place, chanceOf(seed, `store ${start}`))),
       clock: machine,
       random: chance,
-      telemetry: { ...silentTelemetry, alarm: alarm => this.#counted(() => alarmOf(machine.name, alarm)) },
+      telemetry: {
+        ...silentTelemetry,
+        turnAnswered: turn => promised.answered(turn),
+        alarm: alarm => this.#counted(() => alarmOf(machine.name, alarm)),
+      },
       peers: here => {
         running.here = here
         return new Links(machine, member => events => this.#dial(machine, member, events))

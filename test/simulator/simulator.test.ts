@@ -22,15 +22,22 @@ async function green(seed: number, operations: number, changes: Partial<Plan> = 
 test('whatever befalls servers, clients and store, every seed keeps the rules', async () => {
   let beliefs = 0
   let refused = 0
+  let seen = 0
+  let answered = 0
   const outcomes: Record<string, number> = {}
   for (let seed = FIRST_SEED; seed < FIRST_SEED + RUNS; seed++) {
     const figures = await green(seed, OPERATIONS)
     assert.equal(figures.undecided, 0, `a history of seed ${seed} is too long to be judged`)
+    assert.equal(figures.searched, 0, `a history of seed ${seed} does not fit into the order of the log`)
     beliefs += figures.beliefs
+    seen += figures.seen
+    answered += figures.answered
     refused += figures.writesRefused
     for (const [what, count] of Object.entries(figures.outcomes)) outcomes[what] = (outcomes[what] ?? 0) + count
   }
   assert.ok(beliefs > 50 * RUNS, `only ${beliefs} grants: nothing has been shown`)
+  assert.ok(seen > 200 * RUNS, `clients have seen ${seen} things of locks: nothing has been shown`)
+  assert.ok(answered > 200 * RUNS, `servers have answered in ${answered} turns: nothing has been shown`)
   const shown = [
     'entered',
     'caller: granted',
@@ -63,6 +70,8 @@ test('a seed with a history that could not be judged is named, and is not green'
   tally.add(7, { ...figures, undecided: 2 }, 1)
   assert.deepEqual(tally.undecided, [7])
   assert.match(tally.report(), /a history of seed 7 is too long to be judged/)
+  tally.add(8, { ...figures, searched: 1 }, 1)
+  assert.deepEqual(tally.searched, [8])
 })
 
 test('the same seed is the same run, to the last event', async () => {

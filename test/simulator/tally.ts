@@ -5,6 +5,8 @@ export class Tally {
   seeds = 0
   /** Seeds with a history of a lock for which the search was given up: of it nothing has been shown. */
   readonly undecided: number[] = []
+  /** Seeds with a history that does not fit into the order of the log: no violation by itself, and to be looked at. */
+  readonly searched: number[] = []
   #cpuMs = 0
   readonly #startedMs = performance.now()
   readonly #sums = new Map<string, number>()
@@ -15,6 +17,7 @@ export class Tally {
     void digest
     this.seeds++
     if (sums.undecided > 0) this.undecided.push(seed)
+    if (sums.searched > 0) this.searched.push(seed)
     this.#cpuMs += cpuMs
     addTo(this.#sums, sums)
     addTo(this.#faults, faults)
@@ -34,6 +37,7 @@ export class Tally {
       textOf('sums  ', this.#sums),
       textOf('faults', this.#faults),
       textOf('told  ', this.#outcomes),
+      ...this.searched.map(seed => `searched  a history of seed ${seed} does not fit into the order of the log (I12)`),
       ...this.undecided.map(
         seed => `undecided  a history of seed ${seed} is too long to be judged (I12): it is not green`,
       ),

@@ -8,6 +8,17 @@ import { Violation } from '../checker/judge.ts'
 import type { Operation } from '../checker/linear.ts'
 import { Call } from './call.ts'
 import type { Chance } from './chance.ts'
+import {
+  asked,
+  claimed,
+  configuredLock,
+  exclusiveLocks,
+  heldBy,
+  refusalOf,
+  semaphore,
+  sets,
+  sharedLock,
+} from './claims.ts'
 import type { Client as Simulated } from './clients.ts'
 import { type Entries, entriesOf } from './entries.ts'
 
@@ -36,8 +47,7 @@ export type Stage<Of extends Client = Client> = {
   refused(client: Of, operation: number, why: string): void
   /** A write is on its way to what the lock protects. */
   protectedWrite(client: Of, lock: { name: string; token: number }): void
-  /** Of locks that are only ever taken exclusively. */
-  history(lock: string, instance: string): { push(operation: Operation): unknown } | null
+  history(lock: string, instance: string): { push(operation: Operation): unknown }
   /** What has been learned of an operation that was pushed. */
   learned?(operation: Operation): void
   counted(what: string): void
@@ -46,14 +56,9 @@ export type Stage<Of extends Client = Client> = {
   readonly workers: Set<{ doing: string }>
 }
 
-export const exclusiveLocks = ['hot/1', 'hot/2', 'hot']
 /** How often a client looks whether something has been handed to it. */
 const RECEIVE_MS = 2_000
-const sharedLock = 'both'
-const semaphore = { name: 'permits', limit: 3 }
 const names = [...exclusiveLocks, ...exclusiveLocks, sharedLock, semaphore.name]
-/** Operators say what its limit is, and change it. */
-export const configuredLock = 'configured'
 const wideNames = [...names, configuredLock]
 
 export async function work<Of extends Client>(stage: Stage<Of>, client: Of, chance: Chance): Promise<void> {
@@ -147,15 +152,12 @@ class Worker {
       ...(isWide && exclusiveLocks.includes(name) && chance.below(3) === 0 ? { reentrant: true } : {}),
     }
     const { holdfast } = this.#client
+    const claim = claimed(name, { chance, isWide })
     const ask = () => {
-      if (name === sharedLock)
-        return holdfast.locks[chance.below(3) === 0 ? 'exclusive' : 'shared'](name).acquire(options)
-      if (name === semaphore.name)
-        return holdfast
-          .semaphore(name, isWide && chance.below(3) === 0 ? {} : { limit: semaphore.limit })
-          .acquire({ ...options, permits: 1 + chance.below(2) })
-      if (name === configuredLock) return holdfast.semaphore(name).acquire({ ...options, permits: 1 + chance.below(2) })
-      return holdfast.acquire(name, options)
+      if (claim.mode === 'shared') return holdfast.locks.shared(name).acquire(options)
+      if (claim.mode === 'exclusive') return holdfast.acquire(name, options)
+      const { permits, limit } = claim
+      return holdfast.semaphore(name, limit > 0 ? { limit } : {}).acquire({ ...options, permits })
     }
     const call = this.#begin(name)
     const entered = options.reentrant ? this.#enters(name) : undefined
@@ -168,8 +170,7 @@ class Worker {
       const isRefused = error instanceof LockHeldError
       if (options.reentrant && !isRefused) this.#entries().unsure.add(name)
       if (isRefused) this.#stage.refused(this.#client, operation, error.message)
-      const reason = isRefused ? error.details.reason : null
-      if (reason === 'held') call?.ends({ does: 'see', held: 'somebody' })
+      if (isRefused) call.ends(refusalOf(error.details.reason, { claim, by: operation }))
       if (!isRefused && !(error instanceof GivenUp)) throw error
       this.#stage.counted(error instanceof GivenUp ? 'given up' : 'refused')
       await this.#client.sleep(chance.between(1, 40))
@@ -181,24 +182,24 @@ class Worker {
 
   async #acquireSet(): Promise<void> {
     const chance = this.#chance
-    const claims =
-      chance.below(2) === 0 ? ['hot/1', 'hot/2'] : ['hot', { name: 'permits', mode: 'permits' as const, limit: 3 }]
-    const set = claims.map(claim => (typeof claim === 'string' ? claim : claim.name))
-    const calls = set.map(name => this.#begin(name))
+    const claims = chance.below(2) === 0 ? sets.exclusive : sets.mixed
+    const calls = claims.map(({ name }) => this.#begin(name))
     const waitMs = chance.pick([0, 500, 3_000])
     let locks: readonly Lock[]
     const operation = this.#stage.nextOperation()
     try {
-      locks = (await this.#client.holdfast.acquireAll(claims, { waitMs, metadata: { operation } })).locks
+      locks = (await this.#client.holdfast.acquireAll(claims.map(asked), { waitMs, metadata: { operation } })).locks
     } catch (error) {
       if (error instanceof LockHeldError) {
         this.#stage.refused(this.#client, operation, error.message)
         this.#stage.counted('refused')
+        for (const [index, claim] of claims.entries())
+          calls[index]?.ends(refusalOf(error.details.reason, { claim, by: operation, set: operation }))
         return
       }
       throw error
     }
-    for (const [index, lock] of locks.entries()) this.#believes(lock, calls[index] ?? null)
+    for (const [index, lock] of locks.entries()) this.#believes(lock, calls[index], operation)
     await this.#client.sleep(chance.between(0, 60))
     for (const lock of locks) await this.#release(lock)
   }
@@ -260,13 +261,13 @@ class Worker {
   }
 
   /** It holds the lock, perhaps once more than before. */
-  #believes(lock: Lock, call: Call | null): void {
+  #believes(lock: Lock, call: Call | undefined, set?: number): void {
     const { counts, unsure } = this.#entries()
     const count = counts.get(lock.token)
     counts.set(lock.token, (count ?? 0) + 1)
     if (count !== undefined) this.#stage.counted('entered')
     const isNew = count === undefined && !unsure.has(lock.name)
-    call?.ends(isNew ? { does: 'acquire', token: lock.token } : { does: 'see', held: lock.token })
+    call?.ends(isNew ? heldBy(lock, set) : { does: 'see', held: lock.token })
     this.#stage.began(this.#client, lock)
   }
 
@@ -297,7 +298,7 @@ class Worker {
   async #validate(lock: Lock): Promise<void> {
     const call = this.#begin(lock.name, undefined, 'validate')
     await lock.validate()
-    call?.ends({ does: 'see', held: lock.token })
+    call.ends({ does: 'see', held: lock.token })
   }
 
   async #write(lock: Lock): Promise<void> {
@@ -306,9 +307,9 @@ class Worker {
     const call = this.#begin(lock.name, deed, 'write')
     try {
       await lock.setValue(value)
-      call?.ends(deed)
+      call.ends(deed)
     } catch (error) {
-      if (codeOf(error) === 'stale_token') call?.isVoid()
+      if (codeOf(error) === 'stale_token') call.isVoid()
       throw error
     }
   }
@@ -323,7 +324,7 @@ class Worker {
     if (this.#stage.isWide?.()) entriesOf(to.session).unsure.add(lock.name)
     try {
       const token = await lock.transfer(to.session.id)
-      call?.ends({ does: 'transfer', token: lock.token, to: token })
+      call.ends({ does: 'transfer', token: lock.token, to: token })
       return true
     } catch (error) {
       // It is believed again: the library has not heard that it is not.
@@ -346,7 +347,7 @@ class Worker {
     // It has been left, and is held as long as it was entered once more.
     if (isEntering || counts.get(lock.token) !== 0 || (entering.get(lock.name) ?? 0) > 0 || unsure.has(lock.name))
       return
-    call?.ends({ does: 'leave', token: lock.token })
+    call.ends({ does: 'leave', token: lock.token })
     this.#stage.released(this.#client, lock)
   }
 
@@ -361,10 +362,10 @@ class Worker {
         { id: 0, type: 'validate', name: past.name, token: past.token },
         { survives: true },
       )
-      call?.ends({ does: 'see', held: past.token })
+      call.ends({ does: 'see', held: past.token })
     } catch (error) {
       if (codeOf(error) !== 'stale_token' && codeOf(error) !== 'lock_lost') throw error
-      call?.ends({ does: 'miss', token: past.token })
+      call.ends({ does: 'miss', token: past.token })
       this.#stage.counted('stale refused')
     }
   }
@@ -373,7 +374,7 @@ class Worker {
     const name = this.#chance.pick(exclusiveLocks)
     const call = this.#begin(name, undefined, 'read')
     const stored = await this.#client.holdfast.value(name)
-    call?.ends({ does: 'read', value: stored?.value ?? null })
+    call.ends({ does: 'read', value: stored?.value ?? null })
   }
 
   async #close(): Promise<void> {
@@ -384,10 +385,9 @@ class Worker {
     this.#stage.counted('closed')
   }
 
-  #begin(name: string, deed: Operation['deed'] = { does: 'nothing' }, doing = 'acquire'): Call | null {
+  #begin(name: string, deed: Operation['deed'] = { does: 'nothing' }, doing = 'acquire'): Call {
     this.doing = `${this.#client.name} ${doing} ${name} since ${this.#stage.nowMs()}`
-    const history = this.#stage.history(name, this.#client.options.instance)
-    return history && new Call(history, this.#stage, deed)
+    return new Call(this.#stage.history(name, this.#client.options.instance), this.#stage, deed)
   }
 }
 

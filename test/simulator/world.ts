@@ -3,14 +3,15 @@ import type { Command } from '../../packages/server/src/locks/model.ts'
 import { shardOf } from '../../packages/server/src/shards/router.ts'
 import { type Belief, Beliefs } from '../checker/beliefs.ts'
 import { Grants } from '../checker/grants.ts'
+import { Histories } from '../checker/histories.ts'
 import { Violation } from '../checker/judge.ts'
 import { LogWitness, type Written } from '../checker/log.ts'
+import { judgePromises } from '../checker/promises.ts'
 import { Events, type Seen } from '../checker/watching.ts'
 import { Caller, type CallerStage } from './callers.ts'
 import { chanceOf } from './chance.ts'
 import { Client } from './clients.ts'
 import { Disturber } from './disturber.ts'
-import { Histories } from './histories.ts'
 import { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import { Schedule } from './schedule.ts'
@@ -39,8 +40,14 @@ export type Figures = {
   writesAccepted: number
   writesRefused: number
   watched: number
+  /** What clients saw of locks, and was judged; histories for which an order was searched, and states that were looked at. */
+  seen: number
+  searched: number
   linearStates: number
   undecided: number
+  /** In which a server answered for a shard, and turns that were answered. */
+  windows: number
+  answered: number
   faults: Record<string, number>
   outcomes: Record<string, number>
 }
@@ -65,6 +72,8 @@ export class World {
   readonly #histories = new Histories()
   readonly #watchers: Watcher[] = []
   readonly #disturber: Disturber
+  readonly #batches: { written: Pick<Written, 'shard' | 'batch'> }[] = []
+  #promises = { windows: 0, answered: 0 }
   #operations = 0
   #acquires = 0
   #working = 0
@@ -266,8 +275,9 @@ export class World {
     )
     this.#grantsOf(instance).wrote(written)
     this.events.wrote(written)
-    if (entry.record === 'grant' && entry.type === 'granted')
-      this.#histories.granted(entry.lock, instance, { token: entry.token, atMs: this.schedule.nowMs })
+    if (this.#batches.at(-1)?.written.batch !== written.batch) this.#batches.push({ written })
+    const { nowMs } = this.schedule
+    this.#histories.wrote(written, { fromMs: nowMs, toMs: nowMs })
     if (entry.record === 'grant' && entry.value === null)
       this.beliefs.ended({ lock: `${instance} ${entry.lock}`, token: entry.token, how: entry.type })
   }
@@ -339,7 +349,8 @@ export class World {
     await this.schedule.run({ untilMs: this.schedule.nowMs + QUIET_MS, isOver: isEmpty })
     if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
     this.log.settle()
-    this.#histories.judge()
+    this.#histories.judge(check => check())
+    this.#promises = judgePromises({ promises: this.servers.promised.told, recorded: this.#batches }, check => check())
   }
 
   #count(what: string): void {
@@ -361,8 +372,11 @@ export class World {
       writesAccepted: grants.reduce((sum, { accepted }) => sum + accepted, 0),
       writesRefused: grants.reduce((sum, { stale }) => sum + stale, 0),
       watched: this.outcomes.watched ?? 0,
-      linearStates: this.#histories.states,
-      undecided: this.#histories.undecided,
+      seen: this.#histories.counts.operations,
+      searched: this.#histories.counts.searched,
+      linearStates: this.#histories.counts.states,
+      undecided: this.#histories.counts.undecided,
+      ...this.#promises,
       faults: { ...this.#disturber.counts, ...this.servers.counts, ...this.network.counts },
       outcomes: this.outcomes,
     }

@@ -13,7 +13,7 @@ import { LockLostError } from './errors.ts'
 import type { Holding } from './holding.ts'
 import { Lock } from './lock.ts'
 import type { Names } from './option-names.ts'
-import { ANSWER_MS_MAX, type Body, Request, type SuccessReply } from './requests.ts'
+import { ANSWER_MS_MAX, type Body, QuietRequest, Request, type SuccessReply } from './requests.ts'
 import type { Session } from './session.ts'
 import type { Line, Step } from './task.ts'
 
@@ -328,5 +328,15 @@ export class AcquireRequest extends Request implements Step {
 
   #settled(): void {
     this.#signal?.removeEventListener('abort', this.#aborted)
+  }
+}
+
+/** Takes an acquire back that may have been granted. */
+export class CancelRequest extends QuietRequest {
+  readonly taken: AcquireRequest
+
+  constructor(taken: AcquireRequest) {
+    super({ id: 0, type: 'cancel', request_id: taken.id })
+    this.taken = taken
   }
 }

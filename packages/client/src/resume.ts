@@ -1,7 +1,7 @@
 /** Opening a session, finding it again, and leaving it: what is said at the door, and what is made of the answer. */
 import type { WireError } from '@holdfast/protocol/errors'
 import type { ClientHello, WireGrant } from '@holdfast/protocol/frame'
-import { AcquireRequest } from './acquire.ts'
+import { AcquireRequest, CancelRequest } from './acquire.ts'
 import type { Clock } from './clock.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { SessionOptions } from './options.ts'
@@ -22,31 +22,38 @@ export function helloOf({ credential, instance, ttlMs, labels }: SessionOptions,
 }
 
 /**
- * Of the grants that the server lists on resume and no handle stands for, those to be given back, as often as each was entered: all but what an
- * unanswered request stands for, and what was transferred to this session and nobody has taken up. What was given up and is held again came back with a
- * store that was restored. What is given back once too often is taken from whoever has entered it meanwhile; so what is in doubt is left.
+ * Of the grants that the server lists on resume and no handle stands for, those to be given back, as often as each was entered: all but what an unanswered request
+ * asked for, may have entered, or will give back, and what was transferred to this session and nobody has taken up. What was given up and is
+ * held again came back with a store that was restored.
  */
 export function unexpected(
   grants: readonly WireGrant[],
   mailbox: Mailbox,
   wasTakenUp: (token: number) => boolean,
 ): WireGrant[] {
-  const isGift = ({ request_id: id, token }: WireGrant) => typeof id !== 'number' && !wasTakenUp(token)
-  const isExpected = (grant: WireGrant) => mailbox.all().some(request => mayStandFor(request, grant, mailbox.settled))
   return grants
-    .filter(grant => !isGift(grant) && !isExpected(grant))
+    .filter(grant => !isExpected(grant, mailbox, wasTakenUp))
     .flatMap(grant => Array.from({ length: grant.count ?? 1 }, () => grant))
 }
 
-/** Whether it has asked for the grant or may have entered it, and nobody has heard; or will give it back, or an entry of it. */
-function mayStandFor(request: Request, { name, token, request_id: id }: WireGrant, settled: number): boolean {
-  const { body } = request
-  if (body.type === 'release') return body.token === token
-  // Of the request that it was granted to, or of a later one that has entered it.
-  if (body.type === 'cancel') return typeof id !== 'number' || body.request_id >= id
-  if (!(request instanceof AcquireRequest)) return false
-  if (request.id === id) return !request.isAbandoned && id >= settled
-  return request.body.reentrant === true && request.name === name
+function isExpected(grant: WireGrant, mailbox: Mailbox, wasTakenUp: (token: number) => boolean): boolean {
+  const { request_id: id, token } = grant
+  if (typeof id === 'number') {
+    const request = mailbox.pending.get(id)
+    if (request instanceof AcquireRequest && !request.isAbandoned) return id >= mailbox.settled
+  } else if (!wasTakenUp(token)) return true
+  return mailbox.all().some(one => givesBack(one, grant) || mayHaveEntered(one, grant))
+}
+
+/** A cancel leaves what its request was granted, once: given back beside it, it would be an entry of somebody else that is left. */
+function givesBack({ body }: Request, { token, request_id }: WireGrant): boolean {
+  return (body.type === 'release' && body.token === token) || (body.type === 'cancel' && body.request_id === request_id)
+}
+
+/** It is held as often as it was entered: also for whoever has not heard yet, or will be taken back. */
+function mayHaveEntered(request: Request, { name }: WireGrant): boolean {
+  const { body } = request instanceof CancelRequest ? request.taken : request
+  return body.type === 'acquire' && body.name === name && body.reentrant === true
 }
 
 /** Whether the error says that the session itself no longer exists. `request`: what it answers; none: the hello. */

@@ -11,7 +11,7 @@
  */
 import type { HoldfastError, WireError } from '@holdfast/protocol/errors'
 import type { ServerMessage, WireGrant } from '@holdfast/protocol/frame'
-import { AcquireRequest } from './acquire.ts'
+import { AcquireRequest, CancelRequest } from './acquire.ts'
 import { Alarm } from './alarm.ts'
 import type { Clock, Instant } from './clock.ts'
 import { Connection } from './connection.ts'
@@ -146,7 +146,7 @@ export class Session {
   /** Takes an acquire back, wherever it is. Its own answer is still awaited, for a grant may have crossed the cancel. */
   cancel(request: AcquireRequest): void {
     if (request.sentAt === null) this.#mailbox.take(request.id)
-    else this.submit(new QuietRequest({ id: 0, type: 'cancel', request_id: request.id }))
+    else this.submit(new CancelRequest(request))
   }
 
   giveBack(grants: readonly { name: string; token: number }[]): void {

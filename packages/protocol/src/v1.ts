@@ -176,7 +176,7 @@ const acquireLock = operation({
         waited_seconds: Type.Number({
           minimum: 0,
           description:
-            'How long the request stood in line. Of one that was sent again under its `Idempotency-Key`, since it came for the first time: count from that sending.',
+            'How long the request stood in line. Of one that was sent again under its `Idempotency-Key`, since it came again: count from that sending.',
         }),
       }),
       example: {

@@ -1,6 +1,6 @@
 /** What is in the history of a client process: one line of JSON for each thing that happens, written at once, so that it outlives a kill −9. */
 import { openSync, readFileSync, writeSync } from 'node:fs'
-import type { Deed } from '../../checker/linear.ts'
+import type { Deed } from '../../checker/lock-model.ts'
 import type { Item } from '../../checker/watching.ts'
 
 /** `t`: ms on the clock that is common to all processes of the machine. */

@@ -9,9 +9,12 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldfastError } from '../../../packages/client/src/errors.ts'
 import type { Operation } from '../../checker/linear.ts'
+import { exclusive } from '../../checker/lock-model.ts'
 import { Anybody } from '../../harness/witness/by-hand.ts'
+import { Call } from '../../simulator/call.ts'
 import { type Chance, chanceOf } from '../../simulator/chance.ts'
-import { exclusiveLocks, receive, type Stage, work } from '../../simulator/workload.ts'
+import { heldBy, refusalOf } from '../../simulator/claims.ts'
+import { receive, type Stage, work } from '../../simulator/workload.ts'
 import { ChaosClient } from './client.ts'
 import { History } from './history.ts'
 import { realTime } from './real-time.ts'
@@ -155,7 +158,7 @@ class ClientProcess {
     released: (_client, { name: lock, token }) => this.#history.tell({ e: 'released', lock, token }),
     refused: (_client, operation) => this.#history.tell({ e: 'refused', operation }),
     protectedWrite: (_client, lock) => this.#protectedWrite(lock),
-    history: lock => (exclusiveLocks.includes(lock) ? { push: operation => this.#called(lock, operation) } : null),
+    history: lock => ({ push: operation => this.#called(lock, operation) }),
     learned: operation => {
       const n = this.#numbers.get(operation)
       this.#numbers.delete(operation)
@@ -191,16 +194,27 @@ class ClientProcess {
       const name = `cold/${this.#chance.below(coldLocks)}`
       if (!this.#stage.takesOne()) return
       try {
+        const trying = this.#seen(name, client)
         const lock = await client.holdfast.tryAcquire(name)
+        trying.ends(lock ? heldBy(lock) : refusalOf(null, { claim: exclusive, by: null }))
         if (!lock) continue
         client.began(lock)
         if (lock.isHeld) this.#protectedWrite(lock)
         if (coldValueChars > 0 && lock.isHeld) await lock.setValue('x'.repeat(coldValueChars))
+        const leaving = this.#seen(name, client)
+        const { session } = client
+        const wasHeld = lock.isHeld
         await lock.release()
+        // Of what was lost before, or goes with its session, nobody was told that it has ended.
+        if (wasHeld && !session.isClosed) leaving.ends({ does: 'leave', token: lock.token })
       } catch (error) {
         this.#failed(error)
       }
     }
+  }
+
+  #seen(name: string, { options }: ChaosClient): Call {
+    return new Call(this.#stage.history(name, options.instance), this.#stage, { does: 'nothing' })
   }
 
   /** Sessions that nobody renews, so that something expires. */

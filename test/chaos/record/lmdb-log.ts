@@ -11,7 +11,7 @@ import { decodeBatch, hashBatch } from '../../../packages/server/src/shards/batc
 import { keysUnder } from '../../../packages/server/src/shards/keys.ts'
 import { encodeOwner } from '../../../packages/server/src/shards/ownership.ts'
 import { Violation } from '../../checker/judge.ts'
-import type { Told } from '../server/told.ts'
+import type { Told } from '../../checker/promising.ts'
 import { type Commit, nowMs } from './recorder.ts'
 
 /** The only one. */

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Violation } from '../../checker/judge.ts'
 import { asker } from '../../harness/rest.ts'
-import { exclusiveLocks } from '../../simulator/workload.ts'
+import { exclusiveLocks } from '../../simulator/claims.ts'
 import type { Rig } from '../rig.ts'
 import type { Scenario } from '../scenario.ts'
 

@@ -236,4 +236,16 @@ export const requestBugs: readonly Bug[] = [
       "  endGrant(draft, grant, { type: 'released' })\n  if (typeof grant.request === 'string')\n    draft.put({ type: 'forgotten', record: 'key', key: grant.request, value: null })\n  draft.put({ type: 'session_ended'",
     test: claim('an idempotency key outlives its grant'),
   },
+  {
+    id: 'given-back-beside-its-cancel',
+    rules: ['P15', 'I4'],
+    does: 'On resume a grant that was given up is given back although its cancel is on its way: of two that have entered it the one that still wants it loses it, and believes.',
+    file: 'packages/client/src/resume.ts',
+    find: "return body.type === 'acquire' && body.name === name && body.reentrant === true",
+    replace: 'return false && body.type === name',
+    test: {
+      file: 'packages/client/src/entries.test.ts',
+      name: 'on resume, what was entered is not given back as long as the answer to the entry is to come, or to its cancel',
+    },
+  },
 ]

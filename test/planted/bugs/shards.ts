@@ -366,4 +366,16 @@ export const shardBugs: readonly Bug[] = [
       name: 'what is swept is off the agenda too, and an instance that was given back is on none',
     },
   },
+  {
+    id: 'waited-since-another-asked',
+    rules: ['O11', 'P13', 'I9'],
+    does: 'Who asks again under its key is told how long the first request has waited: counted from when it asked itself it believes beyond its end.',
+    file: 'packages/server/src/shards/callers.ts',
+    find: "if (typeof command.request === 'number') return answer",
+    replace: 'if (command) return answer',
+    test: {
+      file: 'packages/server/src/shards/callers.test.ts',
+      name: 'who asks again under its key has waited since then, and who numbers its requests since it asked first',
+    },
+  },
 ]

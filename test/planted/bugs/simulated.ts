@@ -1,13 +1,37 @@
 /** What a restart, a reading anew or a supervisor gets over: whole runs of the simulator have to see it, for afterwards everything is as it should be. */
 import type { Bug, TestOf } from '../bug.ts'
+import { ownershipBugs } from './ownership.ts'
+import { shardBugs } from './shards.ts'
+import { walkedBugs } from './walked.ts'
 
 const simulator: TestOf = {
   file: 'test/simulator/simulator.test.ts',
   name: 'whatever befalls servers, clients and store, every seed keeps the rules',
   env: { TEST_SEED: '1', TEST_RUNS: '3' },
 }
+/** An owner whose time is over, and who is asked for nothing that has to be written. */
+const later: TestOf = { ...simulator, env: { TEST_SEED: '14', TEST_RUNS: '4' } }
+
+/** Seen in what servers promise, which nobody need have been told. */
+const ofPromises: readonly { id: string; test: TestOf }[] = [
+  { id: 'blind-beat', test: simulator },
+  { id: 'commit-taken-for-a-beat-walked', test: simulator },
+  { id: 'impatient-observer-walked', test: simulator },
+  { id: 'deadline-from-the-reply', test: later },
+  { id: 'no-deadline', test: later },
+  { id: 'suspension-not-seen', test: later },
+  { id: 'read-without-trust', test: later },
+  { id: 'append-extends-the-deadline', test: later },
+]
+
+const again: readonly Bug[] = ofPromises.map(({ id, test }) => {
+  const bug = [...ownershipBugs, ...shardBugs, ...walkedBugs].find(one => one.id === id)
+  if (!bug) throw new Error(`there is no bug ${id}`)
+  return { ...bug, id: `${id.replace('-walked', '')}-simulated`, test }
+})
 
 export const simulatedBugs: readonly Bug[] = [
+  ...again,
   {
     id: 'command-ends-its-server',
     rules: ['I8'],
@@ -39,6 +63,44 @@ export const simulatedBugs: readonly Bug[] = [
     replace: `    rank: rank - 1_000,
     at: draft.at,
     sinceMs: draft.now - 1_000,
+`,
+    test: simulator,
+  },
+  {
+    id: 'reader-refused-beside-readers',
+    rules: ['I12'],
+    does: 'Whoever tries to read without waiting is refused while anybody else does, though nobody is in line.',
+    file: 'packages/server/src/locks/acquire.ts',
+    find: '  if (canGrantAtOnce(draft.state, command.claims, rank)) {\n',
+    replace: `  const [tried] = command.waitMs === 0 ? command.claims : []
+  const isRead = tried?.mode === 'shared' && (draft.state.locks.get(tried.lock)?.grants.length ?? 0) > 0
+  if (!isRead && canGrantAtOnce(draft.state, command.claims, rank)) {
+`,
+    test: simulator,
+  },
+  {
+    id: 'permit-confirmed-for-another',
+    rules: ['I12'],
+    does: 'Whoever asks with a token of the past whether it still has its permits is told so as long as anybody else has some.',
+    file: 'packages/server/src/locks/holding.ts',
+    find: `  const grant = grantOf(draft.state.locks.get(command.lock), command.token)
+  return grant
+`,
+    replace: `  const lock = draft.state.locks.get(command.lock)
+  const grant = grantOf(lock, command.token) ?? lock?.grants.find(({ mode }) => mode === 'permits')
+  return grant
+`,
+    test: simulator,
+  },
+  {
+    id: 'set-refused-for-a-lock-behind-it',
+    rules: ['I12'],
+    does: 'A set is refused to whoever does not wait, though all of it is free, when somebody holds any lock whose name begins like one of its own.',
+    file: 'packages/server/src/locks/acquire.ts',
+    find: '  if (canGrantAtOnce(draft.state, command.claims, rank)) {\n',
+    replace: `  const [first, second] = command.waitMs === 0 ? command.claims : []
+  const isNear = second !== undefined && [...draft.state.locks.values()].some(({ name, grants }) => grants.length > 0 && name.startsWith(first?.lock ?? ''))
+  if (!isNear && canGrantAtOnce(draft.state, command.claims, rank)) {
 `,
     test: simulator,
   },

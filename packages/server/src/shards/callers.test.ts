@@ -102,6 +102,27 @@ test('nor is it given up while another connection asks the same', async () => {
   assert.deepEqual([one!.answers, other!.answers], [0, 1])
 })
 
+test('who asks again under its key has waited since then, and who numbers its requests since it asked first', async () => {
+  const { server, clock, holder, token } = await heldLock()
+  const numbered = server.acquire(await server.session(600_000), 'a', { waitMs: null })
+  const waited = ({ answer }: ReturnType<typeof server.tell>) =>
+    answer?.ok && answer.type === 'granted' ? answer.waitedMs : null
+  const first = server.tell(single('a', 60_000, 'a key'))
+  const before = server.tell(numbered)
+  await clock.pass(3_000)
+  const second = server.tell(single('a', 60_000, 'a key'))
+  const after = server.tell(numbered)
+  await clock.pass(1_000)
+  await server.ask(server.release(holder, 'a', token))
+  const singles = [waited(first), waited(second)].map(ms => Math.round((ms ?? 0) / 1_000))
+  assert.deepEqual(singles, [4, 1])
+  const next = first.answer
+  assert.ok(next?.ok && next.type === 'granted')
+  await server.ask({ type: 'release_single', by: 'test', session: next.session, lock: 'a' })
+  assert.equal(waited(before), waited(after))
+  assert.ok((waited(after) ?? 0) > 3_500)
+})
+
 test('so is one whose connection went before it was in line', async () => {
   const world = await heldLock()
   world.engine.hold(isAppend)

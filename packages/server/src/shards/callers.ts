@@ -36,6 +36,8 @@ export class Arrival implements Submitted {
   readonly #onDetach: (arrival: Arrival) => void
   /** While it waits in line. */
   wait: { ticket: number; session: string } | null = null
+  /** On the shard's clock, when it had come into line, or to whoever stood there for the same request: it was received before. */
+  waitsSinceMs = 0
   /** Its place in line is durable: it is in the log, whatever becomes of what is decided next. */
   isInLine = false
   isDetached = false
@@ -81,6 +83,16 @@ export class Arrival implements Submitted {
     this.asking = null
     this.#onDetach(this)
   }
+}
+
+/**
+ * The end of a wait, as this caller may count from it. How long it waited is counted on top of when it asked: who asked again under an `Idempotency-Key`
+ * counts from then, and has not waited what the first one did (SAFETY S2). A session's own client numbers its requests, and counts from the first time.
+ */
+export function heardBy({ command, waitsSinceMs }: Arrival, answer: Answer, nowMs: number): Answer {
+  if (!answer.ok || answer.type !== 'granted' || command.type !== 'acquire') return answer
+  if (typeof command.request === 'number') return answer
+  return { ...answer, waitedMs: Math.min(answer.waitedMs, Math.max(0, Math.floor(nowMs - waitsSinceMs))) }
 }
 
 /** Whether its wait is, or would be, one that nobody can ask for again at another owner. */

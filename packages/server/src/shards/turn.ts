@@ -13,7 +13,7 @@ import type { Command, Decision, Entry, Reply, Report } from '../locks/model.ts'
 import { liveSession } from '../locks/state.ts'
 import { wakeupsOf } from '../locks/wakeups.ts'
 import { BYTES_PER_UNIT_MAX, GroupText } from './batch.ts'
-import type { Arrival } from './callers.ts'
+import { type Arrival, heardBy } from './callers.ts'
 import type { Chosen } from './cleaner.ts'
 import type { Instance } from './instance.ts'
 import type { Answer, SessionPush } from './port.ts'
@@ -203,7 +203,10 @@ export class Turn {
       // A place in line is told before the end of the wait, which may come in the same decision.
       this.#outcomes.push({ arrival, reply })
       if (arrival.isDetached) this.#abandon(arrival, reply.ticket)
-      else if (arrival.asking) instance.callers.attach(arrival, reply)
+      else if (arrival.asking) {
+        arrival.waitsSinceMs = this.moment.now
+        instance.callers.attach(arrival, reply)
+      }
     }
     for (const entry of entries) {
       if (entry.record === 'wait' && entry.value === null && entry.gone) this.#endWait(instance, entry)
@@ -217,7 +220,7 @@ export class Turn {
     const callers = instance.callers.take(entry.ticket)
     if (callers.length === 0) return
     const reply: Answer = waitAnswer(instance.state, entry, moment)
-    for (const arrival of callers) this.#outcomes.push({ arrival, reply })
+    for (const arrival of callers) this.#outcomes.push({ arrival, reply: heardBy(arrival, reply, moment.now) })
   }
 
   #abandon(arrival: Arrival, ticket: number): void {

@@ -1,17 +1,23 @@
 /**
- * I21 and what of I20 clients could notice, from what the servers have written down (`server/tap.ts`).
+ * I21 and what of I20 clients could notice, from what the servers have told (`promising.ts`).
  *
  * A server may answer for a shard from the moment at which it knows that its takeover was committed. What it answers from memory must have been received
  * while its member record could not have been replaced: until M/(1+ρ) after the sending of a beat of which it knew, when it answered, that it had
  * been committed (SAFETY, Lemma 3). What rests on a batch was received before anybody else took over, for the batch has shown that. So
  * windows are as long as their beats reach, end when the shard is given up or the process is gone, and no two of one shard overlap.
  */
-import { Violation } from '../checker/judge.ts'
-import type { Evidence, Found } from './judging.ts'
-import type { Told } from './server/told.ts'
+import { Violation } from './judge.ts'
+import type { Told } from './promising.ts'
 
 /** M/(1+ρ): nobody may declare a server dead sooner after the sending of its last beat. */
 const SILENT_MS = 2_000 / 1.1
+
+export type Promises = {
+  /** Of the servers, by their places. */
+  promises: readonly (readonly Told[])[]
+  recorded: readonly { written: { shard: number; batch: { epoch: number; seq: number } } }[]
+}
+type Found = (check: () => void) => void
 
 type Of<Kind extends Told['e']> = Extract<Told, { e: Kind }>
 /** One process, from its start to its end, which is before the start of the next at its place. */
@@ -26,7 +32,7 @@ type Life = {
 /** Several epochs where the server has raised its own. */
 type Window = { life: Life; shard: number; epochs: Set<number>; fromMs: number; untilMs: number }
 
-export function judgePromises({ promises, recorded }: Evidence, found: Found): { windows: number; answered: number } {
+export function judgePromises({ promises, recorded }: Promises, found: Found): { windows: number; answered: number } {
   const lives = promises.flatMap((told, place) => livesOf(told, place))
   const byShard = Map.groupBy(
     lives.flatMap(({ windows }) => windows),
@@ -119,7 +125,7 @@ function judgeAnswer(life: Life, answer: Of<'answered'>, windows: readonly Windo
 }
 
 /** The last batch of a shard that was written in an epoch before. */
-function newestOf(recorded: Evidence['recorded']): (shard: number, epoch: number) => number {
+function newestOf(recorded: Promises['recorded']): (shard: number, epoch: number) => number {
   const last = new Map<number, Map<number, number>>()
   for (const { written } of recorded) {
     const epochs = last.get(written.shard) ?? new Map<number, number>()
