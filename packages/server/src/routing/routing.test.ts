@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeRecord } from '../engine/commit.ts'
 import type { Command } from '../locks/model.ts'
-import { batchText, FORMAT } from '../shards/batch.ts'
+import { batchText, decodeBatch, encodeBatch, FORMAT, GroupText } from '../shards/batch.ts'
+import { decodeOwner } from '../shards/ownership.ts'
 import { shardOf } from '../shards/router.ts'
 import { acquireOf, FakeClock, keys } from '../shards/testing.ts'
 import { Accepted } from './accepted.ts'
@@ -54,6 +55,29 @@ test('after a death its shards are taken, and nothing that was granted is lost',
     assert.ok((await cluster.servers[0]!.ask(cluster.servers[0]!.release(session, 'a', token), { instance })).ok)
     assert.ok((await cluster.servers[1]!.grant(other, 'a', instance)) > token, 'tokens only grow')
   }
+})
+
+test('who is overtaken while it reads a shard calls for nobody, and the shard is taken as ever', async () => {
+  const cluster = await Cluster.start(2)
+  const [first, second] = cluster.servers
+  const shard = cluster.owners().indexOf(second!.shards.server)
+  const [instance = ''] = cluster.instances(8).filter(name => shardOf(name, 8) === shard)
+  const session = await first!.session(60_000, instance)
+  let isOvertaken = false
+  cluster.reads(0, value => {
+    if (isOvertaken || !decodeBatch(value).entries.some(([name]) => name === instance)) return value
+    isOvertaken = true
+    const key = keys.owner(shard)
+    const { epoch } = decodeOwner(cluster.store.get(key)!)
+    const next = encodeRecord({ shard, server: 'another', epoch: epoch + 1 })
+    cluster.store.commit({ checks: [], writes: [{ key, value: next }] })
+    return encodeBatch({ ...decodeBatch(value), seq: 9 }, { carried: new GroupText(), entries: new GroupText() })
+  })
+  cluster.kill(1)
+  await cluster.pass(6_000)
+  assert.equal(isOvertaken, true)
+  assert.deepEqual(cluster.alarms, [])
+  assert.ok((await first!.grant(session, 'a', instance)) > 0)
 })
 
 test('what has no request id is asked again only if it surely was not taken', async () => {

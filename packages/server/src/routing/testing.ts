@@ -3,6 +3,7 @@ import { MemoryStore } from '../engine/memory/store.ts'
 import { type Batch, decodeBatch } from '../shards/batch.ts'
 import { decodeOwner } from '../shards/ownership.ts'
 import { shardOf } from '../shards/router.ts'
+import { silentTelemetry } from '../shards/telemetry.ts'
 import type { TermsOf } from '../shards/terms.ts'
 import { countingRandom, FakeClock, isAppend, keys, Server, strangers, TestEngine } from '../shards/testing.ts'
 import { Accepted } from './accepted.ts'
@@ -28,6 +29,8 @@ export class Cluster {
   readonly store = new MemoryStore()
   readonly servers: Server[] = []
   readonly fatal: Error[][] = []
+  /** What any of them has told a person. */
+  readonly alarms: string[] = []
   /** On what terms each server believes that an instance is served. */
   terms: (server: number, instance: string) => ReturnType<TermsOf> = () => null
   readonly #nodes: Node[] = []
@@ -183,6 +186,7 @@ export class Cluster {
       engine: node.engine,
       clock: node.clock,
       random: countingRandom(100 + this.#starts++),
+      telemetry: { ...silentTelemetry, alarm: ({ what }) => void this.alarms.push(what) },
       termsOf: instance => this.terms(index, instance),
       peers: here => {
         node.here = here
