@@ -92,6 +92,10 @@ export class Disturber {
       case 'stop_client':
       case 'suspend_client':
         return this.#toClient(fault)
+      case 'freeze_server':
+      case 'freeze_client':
+      case 'freeze_caller':
+        return this.#freezeMachine(fault)
       case 'cut_client':
         return this.#cut(this.#serverNames(-1), this.#world.clients[fault.client]?.name ?? '', fault.ways)
       case 'step_wall': {
@@ -108,6 +112,21 @@ export class Disturber {
       case 'freeze':
       case 'limit':
         return this.#operate(fault)
+    }
+  }
+
+  #freezeMachine(fault: Extract<Fault, { isWallSet: boolean }>): (() => void) | null {
+    const { clients, callers, servers, freezes } = this.#world
+    const isOfServer = fault.kind === 'freeze_server'
+    if (isOfServer && !servers.isRunning(fault.server)) return null
+    const machine = isOfServer
+      ? servers.machine(fault.server)
+      : (fault.kind === 'freeze_client' ? clients[fault.client] : callers[fault.caller])?.machine
+    if (!machine?.isRunning) return null
+    machine.freeze()
+    return () => {
+      machine.thaw(fault)
+      if (isOfServer) freezes.serverThawed(machine)
     }
   }
 

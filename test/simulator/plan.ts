@@ -14,6 +14,10 @@ export type Fault = { atMs: number; lastsMs: number } & (
   /** The store loses, delays and repeats much more. */
   | { kind: 'storm'; rates: StoreRates }
   | { kind: 'kill_client' | 'stop_client' | 'suspend_client'; client: number }
+  /** The hypervisor freezes the machine. `isWallSet`: afterwards it is told the time. */
+  | { kind: 'freeze_server'; server: number; isWallSet: boolean }
+  | { kind: 'freeze_client'; client: number; isWallSet: boolean }
+  | { kind: 'freeze_caller'; caller: number; isWallSet: boolean }
   | { kind: 'cut_client'; client: number; ways: 'both' | 'out' | 'in' }
   | { kind: 'step_wall'; machine: number; ms: number }
   | { kind: 'force' | 'preempt'; lock: string; instance: number }
@@ -84,7 +88,23 @@ export function planOf(seed: number, operations: number): Plan {
   for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(everyMs / 2, everyMs * 1.5))
     plan.faults.push(faultOf(chance, plan, atMs))
   if (plan.isWide) plan.faults.push(...limitsOf(wide, plan))
+  plan.faults.push(...frozenOf(chanceOf(seed, 'frozen'), plan))
   return plan
+}
+
+/** In half of the seeds machines are frozen, in half of these those of servers too. */
+function frozenOf(chance: Chance, { servers, clients, callers }: Plan): Fault[] {
+  const who = chance.pick(['nobody', 'nobody', 'clients', 'all'] as const)
+  if (who === 'nobody') return []
+  const faults: Fault[] = []
+  for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(1_000, 6_000)) {
+    const frozen = { atMs, lastsMs: chance.between(200, 12_000), isWallSet: chance.below(2) === 0 }
+    const place = chance.below(clients + callers + (who === 'all' ? servers : 0))
+    if (place < clients) faults.push({ ...frozen, kind: 'freeze_client', client: place })
+    else if (place < clients + callers) faults.push({ ...frozen, kind: 'freeze_caller', caller: place - clients })
+    else faults.push({ ...frozen, kind: 'freeze_server', server: place - clients - callers })
+  }
+  return faults
 }
 
 function limitsOf(chance: Chance, { instances }: Plan): Fault[] {

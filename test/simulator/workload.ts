@@ -32,7 +32,7 @@ export type Stage<Of extends Client = Client> = {
   others(client: Of): Of[]
   began(client: Of, lock: Lock): void
   holds(client: Of, lock: Lock): void
-  released(client: Of, lock: Lock): void
+  released(client: Of, lock: Lock, askedMs: number): void
   refused(client: Of, operation: number, why: string): void
   /** A write is on its way to what the lock protects. */
   protectedWrite(client: Of, lock: { name: string; token: number }): void
@@ -166,7 +166,7 @@ class Worker {
     } catch (error) {
       if (!(error instanceof GivenUp) && !isOfTheService(error)) throw error
       const isRefused = error instanceof LockHeldError
-      if (options.reentrant && !isRefused) this.#entries().unsure.add(name)
+      if ((options.reentrant || (isWide && error instanceof GivenUp)) && !isRefused) this.#entries().unsure.add(name)
       if (isRefused) this.#stage.refused(this.#client, operation, error.message)
       const reason = isRefused ? error.details.reason : null
       if (reason === 'held') call?.ends({ does: 'see', held: 'somebody' })
@@ -334,6 +334,7 @@ class Worker {
 
   async #release(lock: Lock): Promise<void> {
     if (!this.#stage.takesOne()) this.#stage.counted('beyond')
+    const askedMs = this.#stage.nowMs()
     const call = this.#begin(lock.name, undefined, 'release')
     const session = this.#client.session
     const { counts, entering, unsure } = this.#entries()
@@ -347,7 +348,7 @@ class Worker {
     if (isEntering || counts.get(lock.token) !== 0 || (entering.get(lock.name) ?? 0) > 0 || unsure.has(lock.name))
       return
     call?.ends({ does: 'leave', token: lock.token })
-    this.#stage.released(this.#client, lock)
+    this.#stage.released(this.#client, lock, askedMs)
   }
 
   /** A token of the past is refused. */
