@@ -85,6 +85,8 @@ export class Disturber {
           Servers.nameOf(fault.server),
           'both',
         )
+      case 'tear_links':
+        return this.#world.network.tear(Servers.nameOf(fault.server), fault)
       case 'storm':
         this.#storms.add(fault.rates)
         return () => void this.#storms.delete(fault.rates)

@@ -1,5 +1,6 @@
 /** What goes wrong in a run, and when: drawn from the seed, as a list from which the shrinker can take things away. */
 import { type Chance, chanceOf } from './chance.ts'
+import type { Tear } from './network.ts'
 import type { StoreRates } from './store-way.ts'
 import { configuredLock } from './workload.ts'
 
@@ -9,6 +10,8 @@ export type Fault = { atMs: number; lastsMs: number } & (
   | { kind: 'cut_from_store'; server: number; ways: 'both' | 'out' | 'in' }
   | { kind: 'cut_from_clients'; server: number; ways: 'both' | 'out' | 'in' }
   | { kind: 'cut_from_servers'; server: number; ways: 'both' | 'out' | 'in' }
+  /** What it says to other servers, and they to it, lies on the way; then the connections are given up, and it comes late. */
+  | ({ kind: 'tear_links'; server: number } & Tear)
   /** Reaches the store and nobody else. */
   | { kind: 'apart'; server: number }
   /** The store loses, delays and repeats much more. */
@@ -89,7 +92,25 @@ export function planOf(seed: number, operations: number): Plan {
     plan.faults.push(faultOf(chance, plan, atMs))
   if (plan.isWide) plan.faults.push(...limitsOf(wide, plan))
   plan.faults.push(...frozenOf(chanceOf(seed, 'frozen'), plan))
+  plan.faults.push(...tornOf(chanceOf(seed, 'torn'), plan))
   return plan
+}
+
+/** In half of the seeds. Servers give a connection up on which nothing has come in for a second or two. */
+function tornOf(chance: Chance, { servers }: Plan): Fault[] {
+  if (chance.below(2) === 0) return []
+  const faults: Fault[] = []
+  for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(500, 5_000)) {
+    const lateMs = chance.pick([10, 300, 3_000, 15_000]) * chance.fraction()
+    faults.push({
+      atMs,
+      lastsMs: chance.between(0, 2_000),
+      kind: 'tear_links',
+      server: chance.below(servers),
+      lateMs,
+    })
+  }
+  return faults
 }
 
 /** In half of the seeds machines are frozen, in half of these those of servers too. */

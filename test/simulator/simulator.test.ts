@@ -83,3 +83,9 @@ for (const [rule, seed] of Object.entries(regressions)) {
     await green(seed, 1_000, { callers: 0, isWide: false })
   })
 }
+
+test('what lies in a torn connection between two servers is not granted when it has been refused over the next (seed 4)', async () => {
+  const { faults } = await green(4, 1_000)
+  for (const what of ['torn', 'late', 'asked_again'])
+    assert.ok((faults[what] ?? 0) > 0, `nothing has been shown of "${what}"`)
+})

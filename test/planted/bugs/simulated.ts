@@ -42,4 +42,18 @@ export const simulatedBugs: readonly Bug[] = [
 `,
     test: simulator,
   },
+  {
+    id: 'older-link-heard-on',
+    rules: ['I18', 'P15'],
+    does: 'What lies in a connection that the other server has given up is done when it comes, though it has been asked again over the next: what was refused there is granted to nobody.',
+    file: 'packages/server/src/routing/accepted-links.ts',
+    find: `    older?.accepted.closed()
+    older?.transport.close()
+`,
+    replace: '',
+    test: {
+      file: 'test/simulator/simulator.test.ts',
+      name: 'what lies in a torn connection between two servers is not granted when it has been refused over the next (seed 4)',
+    },
+  },
 ]

@@ -8,6 +8,7 @@ import { decodeOwner } from '../shards/ownership.ts'
 import { shardOf } from '../shards/router.ts'
 import { acquireOf, FakeClock, keys } from '../shards/testing.ts'
 import { Accepted } from './accepted.ts'
+import { AcceptedLinks } from './accepted-links.ts'
 import { COMPLAINT_MS } from './link.ts'
 import type { Peer } from './peer.ts'
 import { Cluster } from './testing.ts'
@@ -211,6 +212,35 @@ test('a message of a kind that is not known is refused by its id, or let pass if
   await clock.settle()
   const [answer, ...more] = said.flatMap(frame => JSON.parse(frame))
   assert.deepEqual([answer.type, answer.id, answer.error.code, more], ['fail', 7, 'unavailable', []])
+})
+
+test('what lies in a connection is not heard once the same server has made another', async () => {
+  const clock = new FakeClock()
+  const heard: string[] = []
+  const local = {
+    submit: (instance: string) => {
+      heard.push(instance)
+      return { detach: () => undefined }
+    },
+  }
+  const links = new AcceptedLinks({ local: local as unknown as Peer, told: assert.fail, clock })
+  const closed: string[] = []
+  const connect = (server: string, name: string) =>
+    links.accept(server, { send: () => undefined, close: () => closed.push(name) })
+  const ask = (id: number, instance: string) =>
+    JSON.stringify([{ type: 'ask', id, instance, command: acquireOf('s', 'a', { request: id }) }])
+  const first = connect('server-1', 'first')
+  const another = connect('server-2', 'another')
+  first.heard(ask(1, 'before'))
+  const second = connect('server-1', 'second')
+  first.heard(ask(2, 'late'))
+  second.heard(ask(1, 'repeated'))
+  another.heard(ask(1, 'of another'))
+  first.closed()
+  const third = connect('server-1', 'third')
+  third.heard(ask(3, 'after'))
+  assert.deepEqual(heard, ['before', 'repeated', 'of another', 'after'])
+  assert.deepEqual(closed, ['first', 'second'])
 })
 
 test('servers that cannot reach each other keep their shards: it is the network between them', async () => {
