@@ -66,6 +66,8 @@ export class Caller {
   /** What it awaits, for whoever finds that it never comes. */
   doing = ''
   #keys = 0
+  /** The store was, when it was asked last. */
+  #isFull = false
 
   constructor(options: CallerOptions, stage: CallerStage) {
     this.#options = options
@@ -82,7 +84,7 @@ export class Caller {
       try {
         const held = await this.#acquire()
         if (held) await this.#hold(held)
-        else await this.#sleep(this.#chance.between(1, 60))
+        else await this.#sleep(this.#chance.between(1, 60) * (this.#isFull ? 10 : 1))
       } catch (error) {
         return this.#stage.fail(error)
       }
@@ -92,6 +94,7 @@ export class Caller {
 
   async #acquire(): Promise<Held | null> {
     const chance = this.#chance
+    this.#isFull = false
     const name = chance.pick(exclusiveLocks)
     const operation = this.#stage.nextOperation()
     const key = chance.below(2) === 0 ? null : `${this.name} ${++this.#keys}`
@@ -129,7 +132,8 @@ export class Caller {
     { call, attempt }: { call: Call | null; attempt: number },
   ): void {
     this.#stage.counted(`caller: ${code}`)
-    if (code !== 'lock_held') return
+    this.#isFull = code === 'storage_full'
+    if (code !== 'lock_held' && code !== 'storage_full') return
     if (reason === 'held') call?.ends({ does: 'see', held: 'somebody' })
     // Of earlier attempts nobody knows what comes: one may lie between two servers still, and a refusal is not remembered under the key (SAFETY section 6).
     if (attempt > 1) return this.#stage.counted('caller: refused, an attempt unknown')
@@ -202,6 +206,7 @@ export class Caller {
       held.heardMs = this.#stage.nowMs()
       held.forMs = beliefMs(Number(reply.body.ttl_seconds) * 1_000, 0)
     } else if (reply.code === 'lock_lost') held.isOver = true
+    this.#staysPossible(reply)
     this.#stage.counted(`caller: renewal ${reply.ok ? 'answered' : reply.code}`)
   }
 
@@ -220,9 +225,15 @@ export class Caller {
     const askedMs = this.#stage.nowMs()
     const call = this.#begin(name, 'release')
     const reply = await this.#ask({ does: 'release', name, headers: {}, body: { lock_id: lockId } })
+    if (reply) this.#staysPossible(reply)
     if (!reply?.ok) return
     call?.ends({ does: 'leave', token })
     this.#stage.released(this.instance, { client: this.name, lock: name, token }, askedMs)
+  }
+
+  #staysPossible(reply: RestReply): void {
+    if (!reply.ok && reply.code === 'storage_full')
+      throw new Violation(`I18: what grows nothing is refused for want of room: ${this.doing}`)
   }
 
   /** null: no answer, for the connection ended, by this side after `patienceMs`. */

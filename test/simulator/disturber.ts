@@ -1,7 +1,7 @@
 /** Carries the plan out: begins each fault at its time, and ends it. */
 import type { Fault } from './plan.ts'
 import { Servers } from './servers.ts'
-import { STORE, type StoreRates } from './store-way.ts'
+import { type Room, STORE, type StoreRates } from './store-way.ts'
 import type { World } from './world.ts'
 
 /** How long a server that has ended by itself stays away: somebody's supervisor starts it again. */
@@ -12,12 +12,19 @@ export class Disturber {
   readonly #world: World
   readonly #ends = new Set<() => void>()
   readonly #storms = new Set<StoreRates>()
+  readonly #fills = new Set<{ room: Room }>()
   /** By the plan, and not to be started again before its time. */
   readonly #killed = new Set<number>()
   #isHealed = false
 
   constructor(world: World) {
     this.#world = world
+  }
+
+  /** What is left in the store: when several fill it, the least. */
+  get room(): Room {
+    const rooms = [...this.#fills]
+    return rooms.some(({ room }) => room === 'none') ? 'none' : rooms.length > 0 ? 'little' : 'enough'
   }
 
   get storeRates(): StoreRates {
@@ -90,6 +97,8 @@ export class Disturber {
       case 'storm':
         this.#storms.add(fault.rates)
         return () => void this.#storms.delete(fault.rates)
+      case 'fill_store':
+        return this.#fill(fault.littleMs)
       case 'kill_client':
       case 'stop_client':
       case 'suspend_client':
@@ -115,6 +124,15 @@ export class Disturber {
       case 'limit':
         return this.#operate(fault)
     }
+  }
+
+  #fill(littleMs: number): () => void {
+    const fill: { room: Room } = { room: 'little' }
+    this.#fills.add(fill)
+    this.#world.schedule.after(littleMs, () => {
+      fill.room = 'none'
+    })
+    return () => void this.#fills.delete(fill)
   }
 
   #freezeMachine(fault: Extract<Fault, { isWallSet: boolean }>): (() => void) | null {

@@ -14,6 +14,8 @@ export type Fault = { atMs: number; lastsMs: number } & (
   | ({ kind: 'tear_links'; server: number } & Tear)
   /** Reaches the store and nobody else. */
   | { kind: 'apart'; server: number }
+  /** There is little room left in the store, and after so long none; at the end there is enough. */
+  | { kind: 'fill_store'; littleMs: number }
   /** The store loses, delays and repeats much more. */
   | { kind: 'storm'; rates: StoreRates }
   | { kind: 'kill_client' | 'stop_client' | 'suspend_client'; client: number }
@@ -93,7 +95,17 @@ export function planOf(seed: number, operations: number): Plan {
   if (plan.isWide) plan.faults.push(...limitsOf(wide, plan))
   plan.faults.push(...frozenOf(chanceOf(seed, 'frozen'), plan))
   plan.faults.push(...tornOf(chanceOf(seed, 'torn'), plan))
+  plan.faults.push(...fillsOf(chanceOf(seed, 'room')))
   return plan
+}
+
+/** In a third of the seeds. */
+function fillsOf(chance: Chance): Fault[] {
+  if (chance.below(3) > 0) return []
+  const faults: Fault[] = []
+  for (let atMs = chance.between(6_000, 15_000); atMs < HORIZON_MS; atMs += chance.between(8_000, 25_000))
+    faults.push({ atMs, lastsMs: chance.between(500, 12_000), kind: 'fill_store', littleMs: chance.between(0, 6_000) })
+  return faults
 }
 
 /** In half of the seeds. Servers give a connection up on which nothing has come in for a second or two. */

@@ -25,7 +25,7 @@ import { Machine } from './machine.ts'
 import type { End, Network, Sending } from './network.ts'
 import { acceptRequest } from './rest.ts'
 import type { Schedule } from './schedule.ts'
-import { SimulatedEngine, type StoreRates } from './store-way.ts'
+import { type Room, SimulatedEngine, type StoreRates } from './store-way.ts'
 
 export const ROOT = 'sim'
 /** Nothing is known of other processes: whoever was killed is waited for. */
@@ -46,6 +46,7 @@ export type ServersOptions = {
   rates: readonly number[]
   logBytesMin: number
   storeRates: () => StoreRates
+  room: () => Room
   passed(passed: Passed): void
 }
 
@@ -94,7 +95,7 @@ export class Servers {
     this.#running[place] = running
     const chance = chanceOf(seed, `start ${start}`)
     const opening = openClusterShards({
-      engine: this.#engine(running, place, chanceOf(seed, `store ${start}`)),
+      engine: this.#engine(running, place, start),
       clock: machine,
       random: chance,
       telemetry: { ...silentTelemetry, alarm: alarm => this.#counted(() => alarmOf(machine.name, alarm)) },
@@ -194,17 +195,18 @@ export class Servers {
     }
   }
 
-  #engine(running: Running, place: number, chance: Chance): SimulatedEngine {
-    const { network, storeRates, passed } = this.#options
+  #engine(running: Running, place: number, start: number): SimulatedEngine {
+    const { network, storeRates, room, passed, seed } = this.#options
     return new SimulatedEngine({
       store: this.store,
       machine: running.machine,
       network,
-      chance,
+      chance: chanceOf(seed, `store ${start}`),
       rates: storeRates,
+      room,
+      roomChance: chanceOf(seed, `room ${start}`),
       counts: this.counts,
-      passed: (request, revision) =>
-        passed({ request, revision, place, start: running.start, server: running.here?.server ?? '' }),
+      passed: (request, revision) => passed({ request, revision, place, start, server: running.here?.server ?? '' }),
     })
   }
 

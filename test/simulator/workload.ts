@@ -2,7 +2,7 @@
  * What clients do: they take locks in every mode, alone and in sets, wait, give up waiting, write what the lock protects with their token, hand over,
  * come late with tokens of the past, and release. All of it drawn from the seed of the client. Each call of the library is one operation.
  */
-import { type HoldfastError, LockHeldError } from '../../packages/client/src/errors.ts'
+import { LockHeldError } from '../../packages/client/src/errors.ts'
 import type { Lock } from '../../packages/client/src/lock.ts'
 import { Violation } from '../checker/judge.ts'
 import type { Operation } from '../checker/linear.ts'
@@ -10,6 +10,7 @@ import { Call } from './call.ts'
 import type { Chance } from './chance.ts'
 import type { Client as Simulated } from './clients.ts'
 import { type Entries, entriesOf } from './entries.ts'
+import { codeOf, GivenUp, isOfTheService, pauseMs } from './failures.ts'
 
 /** One that works: of the simulator, or a real one. */
 export type Client = Pick<Simulated, 'name' | 'session' | 'holdfast' | 'sleep' | 'reopen'> & {
@@ -66,8 +67,10 @@ export async function work<Of extends Client>(stage: Stage<Of>, client: Of, chan
     } catch (error) {
       if (error instanceof Violation || !isOfTheService(error)) return stage.fail(error)
       stage.counted(`failed ${error.code}`)
+      if (error.code === 'storage_full' && worker.doing.includes(' release '))
+        return stage.fail(new Violation(`I18: a release is refused for want of room: ${worker.doing}`))
       // Nobody asks again at once.
-      await client.sleep(chance.between(5, 60))
+      await client.sleep(pauseMs(error.code, chance))
     }
   }
   stage.workers.delete(worker)
@@ -97,11 +100,6 @@ export async function receive<Of extends Client>(stage: Stage<Of>, client: Of): 
     }
     await client.sleep(RECEIVE_MS)
   }
-}
-
-/** Of any copy of the class. */
-function isOfTheService(error: unknown): error is HoldfastError {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_')
 }
 
 class Worker {
@@ -167,7 +165,8 @@ class Worker {
       if (!(error instanceof GivenUp) && !isOfTheService(error)) throw error
       const isRefused = error instanceof LockHeldError
       if ((options.reentrant || (isWide && error instanceof GivenUp)) && !isRefused) this.#entries().unsure.add(name)
-      if (isRefused) this.#stage.refused(this.#client, operation, error.message)
+      const isFull = codeOf(error) === 'storage_full'
+      if (isRefused || isFull) this.#stage.refused(this.#client, operation, error.message)
       const reason = isRefused ? error.details.reason : null
       if (reason === 'held') call?.ends({ does: 'see', held: 'somebody' })
       if (!isRefused && !(error instanceof GivenUp)) throw error
@@ -390,10 +389,4 @@ class Worker {
     const history = this.#stage.history(name, this.#client.options.instance)
     return history && new Call(history, this.#stage, deed)
   }
-}
-
-class GivenUp extends Error {}
-
-function codeOf(error: unknown): string {
-  return isOfTheService(error) ? error.code : ''
 }

@@ -87,6 +87,7 @@ export class World {
       rates: plan.serverRates,
       logBytesMin: plan.logBytesMin,
       storeRates: () => this.#disturber?.storeRates ?? {},
+      room: () => this.#disturber?.room ?? 'enough',
       passed: ({ request, server }) => this.#guarded(() => this.log.passed(request, server)),
     })
     this.#disturber = new Disturber(this)
