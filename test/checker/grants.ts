@@ -64,9 +64,13 @@ export class Grants {
       throw new Violation(`I5: ${grant.lock} was granted under ${grant.token}, and the log does not know it`)
   }
 
+  isHeld(token: number): boolean {
+    return this.logged.get(token)?.ended === null
+  }
+
   /** A client was told that its release has been recorded. */
   toldReleased({ lock, token }: { lock: string; token: number }): void {
-    if (this.logged.get(token)?.ended === null) throw new Violation(`I18: ${lock} (${token}) was released, and is held`)
+    if (this.isHeld(token)) throw new Violation(`I18: ${lock} (${token}) was released, and is held`)
   }
 
   /** A client was told that it does not get it. */
@@ -74,7 +78,7 @@ export class Grants {
     this.#refused.add(operation)
     const token = this.#byOperation.get(operation)
     // One that came too late for its client, or whose session is over, has been given up.
-    if (token !== undefined && this.logged.get(token)?.ended === null)
+    if (token !== undefined && this.isHeld(token))
       throw new Violation(`I18: operation ${operation} was refused, and is granted under ${token}`)
   }
 

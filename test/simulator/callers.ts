@@ -8,6 +8,7 @@ import { exclusive } from '../checker/lock-model.ts'
 import { Call } from './call.ts'
 import type { Chance } from './chance.ts'
 import { exclusiveLocks, refusalOf } from './claims.ts'
+import { type Freezes, type Reading, readingOf } from './freezes.ts'
 import { Machine } from './machine.ts'
 import type { Network } from './network.ts'
 import type { RestReply, RestRequest } from './rest.ts'
@@ -23,9 +24,16 @@ const ATTEMPTS_MAX = 4
 /** A caller whose server has gone silent does not wait for ever. */
 const SILENCE_MS = 15_000
 
-type Instant = { monotonicMs: number; bootMs: number }
-/** What is believed of a grant: from when, and for how long. */
-type Held = { name: string; token: number; lockId: string; since: Instant; forMs: number; isOver: boolean }
+/** What is believed of a grant: from when, for how long, and when that was heard, in real time. */
+type Held = {
+  name: string
+  token: number
+  lockId: string
+  since: Reading
+  heardMs: number
+  forMs: number
+  isOver: boolean
+}
 
 /** What callers need of the world beside what clients do. */
 export type CallerStage = Pick<
@@ -33,8 +41,8 @@ export type CallerStage = Pick<
   'nowMs' | 'takesOne' | 'nextOperation' | 'history' | 'learned' | 'counted' | 'fail' | 'workers'
 > & {
   begins(instance: string, belief: Belief): void
-  holds(instance: string, held: Pick<Belief, 'client' | 'lock' | 'token'>): void
-  released(instance: string, held: Pick<Belief, 'client' | 'lock' | 'token'>): void
+  holds(instance: string, held: Pick<Belief, 'client' | 'lock' | 'token' | 'restsOnFreeze'>): void
+  released(instance: string, held: Pick<Belief, 'client' | 'lock' | 'token'>, askedMs: number): void
   refused(instance: string, who: string, operation: number, why: string): void
   protectedWrite(instance: string, lock: { name: string; token: number }): void
 }
@@ -47,6 +55,7 @@ export type CallerOptions = {
   network: Network
   servers: Servers
   chance: Chance
+  freezes: Freezes
 }
 
 export class Caller {
@@ -59,6 +68,8 @@ export class Caller {
   /** What it awaits, for whoever finds that it never comes. */
   doing = ''
   #keys = 0
+  /** The store was, when it was asked last. */
+  #isFull = false
 
   constructor(options: CallerOptions, stage: CallerStage) {
     this.#options = options
@@ -75,7 +86,7 @@ export class Caller {
       try {
         const held = await this.#acquire()
         if (held) await this.#hold(held)
-        else await this.#sleep(this.#chance.between(1, 60))
+        else await this.#sleep(this.#chance.between(1, 60) * (this.#isFull ? 10 : 1))
       } catch (error) {
         return this.#stage.fail(error)
       }
@@ -85,6 +96,7 @@ export class Caller {
 
   async #acquire(): Promise<Held | null> {
     const chance = this.#chance
+    this.#isFull = false
     const name = chance.pick(exclusiveLocks)
     const operation = this.#stage.nextOperation()
     const key = chance.below(2) === 0 ? null : `${this.name} ${++this.#keys}`
@@ -105,7 +117,7 @@ export class Caller {
         return this.#granted(name, since, reply.body)
       }
       if (reply && reply.code !== 'unavailable') {
-        this.#refused(operation, reply, call)
+        this.#refused(operation, reply, { call, attempt })
         return null
       }
       this.#stage.counted(reply ? 'caller: unknown' : hangUpMs === null ? 'caller: silence' : 'caller: hung up')
@@ -115,14 +127,21 @@ export class Caller {
     }
   }
 
-  #refused(operation: number, { code, reason }: Extract<RestReply, { ok: false }>, call: Call): void {
+  #refused(
+    operation: number,
+    { code, reason }: Extract<RestReply, { ok: false }>,
+    { call, attempt }: { call: Call; attempt: number },
+  ): void {
     this.#stage.counted(`caller: ${code}`)
-    if (code !== 'lock_held') return
-    call.ends(refusalOf(reason, { claim: exclusive, by: operation }))
+    this.#isFull = code === 'storage_full'
+    if (code !== 'lock_held' && code !== 'storage_full') return
+    if (code === 'lock_held') call.ends(refusalOf(reason, { claim: exclusive, by: operation }))
+    // Of earlier attempts nobody knows what comes: one may lie between two servers still, and a refusal is not remembered under the key (SAFETY section 6).
+    if (attempt > 1) return this.#stage.counted('caller: refused, an attempt unknown')
     this.#stage.refused(this.instance, this.name, operation, code)
   }
 
-  #granted(name: string, since: Instant, body: Record<string, unknown>): Held {
+  #granted(name: string, since: Reading, body: Record<string, unknown>): Held {
     const { token, lock_id: lockId, ttl_seconds: ttl, waited_seconds: waited } = body
     if (
       typeof token !== 'number' ||
@@ -132,7 +151,8 @@ export class Caller {
     )
       throw new Error(`a grant without its fields: ${JSON.stringify(body)}`)
     this.#stage.counted('caller: granted')
-    const held: Held = { name, token, lockId, since, forMs: beliefMs(ttl * 1_000, waited * 1_000), isOver: false }
+    const forMs = beliefMs(ttl * 1_000, waited * 1_000)
+    const held: Held = { name, token, lockId, since, forMs, heardMs: this.#stage.nowMs(), isOver: false }
     this.#stage.begins(this.instance, {
       client: this.name,
       lock: name,
@@ -140,6 +160,7 @@ export class Caller {
       mode: 'exclusive',
       slots: [],
       isBelieved: () => this.#isBelieved(held),
+      restsOnFreeze: () => this.#restsOnFreeze(held),
     })
     return held
   }
@@ -150,7 +171,12 @@ export class Caller {
     for (let deeds = chance.below(4); deeds >= 0; deeds--) {
       await this.#sleep(isLong ? chance.between(0, 1_500) : chance.between(0, 30))
       if (!this.#isBelieved(held)) break
-      this.#stage.holds(this.instance, { client: this.name, lock: held.name, token: held.token })
+      this.#stage.holds(this.instance, {
+        client: this.name,
+        lock: held.name,
+        token: held.token,
+        restsOnFreeze: () => this.#restsOnFreeze(held),
+      })
       this.#stage.protectedWrite(this.instance, held)
       const draw = chance.below(5)
       if (draw < 2) await this.#renew(held)
@@ -171,8 +197,10 @@ export class Caller {
     if (reply.ok) {
       // Also when it is shorter: of a grant under notice that is what is left.
       held.since = since
+      held.heardMs = this.#stage.nowMs()
       held.forMs = beliefMs(Number(reply.body.ttl_seconds) * 1_000, 0)
     } else if (reply.code === 'lock_lost') held.isOver = true
+    this.#staysPossible(reply)
     this.#stage.counted(`caller: renewal ${reply.ok ? 'answered' : reply.code}`)
   }
 
@@ -188,11 +216,18 @@ export class Caller {
   async #release(held: Held): Promise<void> {
     const { name, token, lockId } = held
     held.isOver = true
+    const askedMs = this.#stage.nowMs()
     const call = this.#begin(name, 'release')
     const reply = await this.#ask({ does: 'release', name, headers: {}, body: { lock_id: lockId } })
+    if (reply) this.#staysPossible(reply)
     if (!reply?.ok) return
     call.ends({ does: 'leave', token })
-    this.#stage.released(this.instance, { client: this.name, lock: name, token })
+    this.#stage.released(this.instance, { client: this.name, lock: name, token }, askedMs)
+  }
+
+  #staysPossible(reply: RestReply): void {
+    if (!reply.ok && reply.code === 'storage_full')
+      throw new Violation(`I18: what grows nothing is refused for want of room: ${this.doing}`)
   }
 
   /** null: no answer, for the connection ended, by this side after `patienceMs`. */
@@ -222,12 +257,21 @@ export class Caller {
   }
 
   #isBelieved({ isOver, since, forMs }: Held): boolean {
-    const { monotonicMs, bootMs } = this.#now()
-    return !isOver && Math.max(monotonicMs - since.monotonicMs, bootMs - since.bootMs) < forMs
+    return !isOver && this.#elapsedMs(since) < forMs
   }
 
-  #now(): Instant {
-    return { monotonicMs: this.machine.hrtimeMs(), bootMs: this.machine.bootMs() }
+  /** The most that may have passed. */
+  #elapsedMs(since: Reading): number {
+    const { monotonicMs, bootMs } = this.#now()
+    return Math.max(monotonicMs - since.monotonicMs, bootMs - since.bootMs)
+  }
+
+  #restsOnFreeze({ since: { trueMs: sentMs }, heardMs }: Held): boolean {
+    return sentMs < this.machine.frozenAtMs || this.#options.freezes.isDoubtful({ sentMs, heardMs })
+  }
+
+  #now(): Reading {
+    return readingOf(this.machine)
   }
 
   #begin(name: string, doing: string): Call {

@@ -7,6 +7,7 @@ import { Session } from '../../packages/client/src/session.ts'
 import type { OpenTransport } from '../../packages/client/src/transport.ts'
 import type { Belief } from '../checker/beliefs.ts'
 import type { Chance } from './chance.ts'
+import { Basis, type Freezes, readingOf } from './freezes.ts'
 import { Machine } from './machine.ts'
 import type { Network } from './network.ts'
 import type { Schedule } from './schedule.ts'
@@ -21,6 +22,7 @@ export type ClientOptions = {
   network: Network
   servers: Servers
   chance: Chance
+  freezes: Freezes
   /** It has a session from now on. */
   opened(client: Client): void
 }
@@ -32,12 +34,14 @@ export class Client {
   readonly options: ClientOptions
   session: Session
   holdfast: Holdfast
+  #basis: Basis
 
   constructor(options: ClientOptions) {
     this.options = options
     this.name = options.name
     this.machine = new Machine(options.schedule, { name: options.name, rate: options.rate })
     this.session = this.#open()
+    this.#basis = new Basis(this.session.ledger, this.machine)
     this.holdfast = holdfastOf(this.session)
     this.options.opened(this)
   }
@@ -45,6 +49,7 @@ export class Client {
   /** A new session, after the one before was closed. */
   reopen(): void {
     this.session = this.#open()
+    this.#basis = new Basis(this.session.ledger, this.machine)
     this.holdfast = holdfastOf(this.session)
     this.options.opened(this)
   }
@@ -56,9 +61,10 @@ export class Client {
 
   beliefIn(lock: Lock): Belief {
     const { session, machine, name } = this
+    const basis = this.#basis
     const { token } = lock
     const holding = session.ledger.holdings.get(token)
-    const now = () => ({ monotonicMs: machine.hrtimeMs(), bootMs: machine.bootMs() })
+    const now = () => readingOf(machine)
     return {
       client: name,
       lock: lock.name,
@@ -72,6 +78,7 @@ export class Client {
         holding.lost === null &&
         !holding.isSuspended &&
         session.ledger.remainingMs(holding, now()) > 0,
+      restsOnFreeze: () => holding !== undefined && basis.isShaken(holding, this.options.freezes),
     }
   }
 
@@ -125,7 +132,7 @@ function holdfastOf(session: Session): Holdfast {
 
 function clockOf(machine: Machine) {
   return {
-    now: () => ({ monotonicMs: machine.hrtimeMs(), bootMs: machine.bootMs() }),
+    now: () => readingOf(machine),
     monotonicMs: () => machine.hrtimeMs(),
     wallMs: () => machine.wallMs(),
     after: (delayMs: number, callback: () => void) => machine.after(delayMs, callback),

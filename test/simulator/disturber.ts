@@ -1,7 +1,7 @@
 /** Carries the plan out: begins each fault at its time, and ends it. */
 import type { Fault } from './plan.ts'
 import { Servers } from './servers.ts'
-import { STORE, type StoreRates } from './store-way.ts'
+import { type Room, STORE, type StoreRates } from './store-way.ts'
 import type { World } from './world.ts'
 
 /** How long a server that has ended by itself stays away: somebody's supervisor starts it again. */
@@ -12,12 +12,19 @@ export class Disturber {
   readonly #world: World
   readonly #ends = new Set<() => void>()
   readonly #storms = new Set<StoreRates>()
+  readonly #fills = new Set<{ room: Room }>()
   /** By the plan, and not to be started again before its time. */
   readonly #killed = new Set<number>()
   #isHealed = false
 
   constructor(world: World) {
     this.#world = world
+  }
+
+  /** What is left in the store: when several fill it, the least. */
+  get room(): Room {
+    const rooms = [...this.#fills]
+    return rooms.some(({ room }) => room === 'none') ? 'none' : rooms.length > 0 ? 'little' : 'enough'
   }
 
   get storeRates(): StoreRates {
@@ -85,13 +92,21 @@ export class Disturber {
           Servers.nameOf(fault.server),
           'both',
         )
+      case 'tear_links':
+        return this.#world.network.tear(Servers.nameOf(fault.server), fault)
       case 'storm':
         this.#storms.add(fault.rates)
         return () => void this.#storms.delete(fault.rates)
+      case 'fill_store':
+        return this.#fill(fault.littleMs)
       case 'kill_client':
       case 'stop_client':
       case 'suspend_client':
         return this.#toClient(fault)
+      case 'freeze_server':
+      case 'freeze_client':
+      case 'freeze_caller':
+        return this.#freezeMachine(fault)
       case 'cut_client':
         return this.#cut(this.#serverNames(-1), this.#world.clients[fault.client]?.name ?? '', fault.ways)
       case 'step_wall': {
@@ -108,6 +123,30 @@ export class Disturber {
       case 'freeze':
       case 'limit':
         return this.#operate(fault)
+    }
+  }
+
+  #fill(littleMs: number): () => void {
+    const fill: { room: Room } = { room: 'little' }
+    this.#fills.add(fill)
+    this.#world.schedule.after(littleMs, () => {
+      fill.room = 'none'
+    })
+    return () => void this.#fills.delete(fill)
+  }
+
+  #freezeMachine(fault: Extract<Fault, { isWallSet: boolean }>): (() => void) | null {
+    const { clients, callers, servers, freezes } = this.#world
+    const isOfServer = fault.kind === 'freeze_server'
+    if (isOfServer && !servers.isRunning(fault.server)) return null
+    const machine = isOfServer
+      ? servers.machine(fault.server)
+      : (fault.kind === 'freeze_client' ? clients[fault.client] : callers[fault.caller])?.machine
+    if (!machine?.isRunning) return null
+    machine.freeze()
+    return () => {
+      machine.thaw(fault)
+      if (isOfServer) freezes.serverThawed(machine)
     }
   }
 

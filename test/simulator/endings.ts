@@ -5,7 +5,9 @@
 import { Violation } from '../checker/judge.ts'
 
 /** Errors that the way to the store makes (store-way.ts): calls that were not answered, and what the plan has the store refuse. */
-const ofTheStore = /^(commit|read): |^refused by the fault plan$/
+const ofTheStore = /^(commit|read): |^refused (by the fault plan|for want of room)$/
+/** What is told of the room in it, without an error. */
+const ofItsRoom = /^the store (is nearly full|has room again) \(\d+ % of its quota\)/
 
 /** What a server makes of that, each with a name for the figures. */
 const expected: readonly { name: string; error: RegExp }[] = [
@@ -27,6 +29,7 @@ export function endOf(server: string, { name, message, stack }: Error): string {
 /** The same of what it tells a person to look at. */
 export function alarmOf(server: string, { what, error }: { what: string; error: unknown }): string {
   const cause = error instanceof Error ? error.message : String(error)
-  if (!ofTheStore.test(cause)) throw new Violation(`a server gives an alarm: ${server}: ${what}: ${cause}`)
+  if (!ofTheStore.test(cause) && !(error === null && ofItsRoom.test(what)))
+    throw new Violation(`a server gives an alarm: ${server}: ${what}: ${cause}`)
   return `alarm: ${what.replace(/\d+/g, 'N')}`
 }

@@ -1,6 +1,6 @@
 /**
  * One process on one machine: clocks of its own rate, timers, and what arrives from outside. It can be killed, stopped and continued (its clocks go on),
- * suspended (the monotonic clock stands still, the boot clock does not), and its wall clock can be stepped.
+ * suspended (the monotonic clock stands still, the boot clock does not), frozen by its hypervisor (no clock of it counts), and its wall clock can be stepped.
  *
  * When it is continued, due timers run before its sockets are read, as Node does it, and then what was to run after the poll.
  */
@@ -23,6 +23,11 @@ export class Machine {
   /** What came while it was stopped, and has not been looked at yet. */
   #behind = 0
   #wallStepMs = 0
+  /** Of real time, and not counted by any clock. */
+  #frozenMs = 0
+  #isFrozen = false
+  /** When it was frozen last, in real time. */
+  frozenAtMs = Number.NEGATIVE_INFINITY
   #waiting: Record<Kind, (() => void)[]> = { timer: [], arrival: [], poll: [] }
   readonly #startedMs: number
   readonly #ends: (() => void)[] = []
@@ -43,16 +48,16 @@ export class Machine {
   }
 
   hrtimeMs(): number {
-    return 1_000 + (this.schedule.nowMs - this.#startedMs) * this.rate - this.#suspendedMs
+    return 1_000 + this.#countedMs() - this.#suspendedMs
   }
 
   bootMs(): number {
-    const exact = BOOTED_MS + (this.schedule.nowMs - this.#startedMs) * this.rate
+    const exact = BOOTED_MS + this.#countedMs()
     return Math.floor(exact / BOOT_GRAIN_MS) * BOOT_GRAIN_MS
   }
 
   wallMs(): number {
-    return WALL_MS + Math.floor(this.schedule.nowMs * this.rate) + this.#wallStepMs
+    return WALL_MS + Math.floor(this.#startedMs * this.rate + this.#countedMs()) + this.#wallStepMs
   }
 
   /** In whole ms and at least one, like the system's timers. */
@@ -78,6 +83,29 @@ export class Machine {
     if (this.#state !== 'stopped') return
     this.#state = 'running'
     this.#suspendedMs += suspendedMs * this.rate
+    this.#runWhatWaits()
+  }
+
+  /** Its hypervisor lets it go no further, and none of its clocks either. */
+  freeze(): void {
+    if (this.#state !== 'running') return
+    this.#state = 'stopped'
+    this.#isFrozen = true
+    this.frozenAtMs = this.schedule.nowMs
+  }
+
+  /** `isWallSet`: somebody outside tells it what time it is, and it believes that. */
+  thaw({ isWallSet }: { isWallSet: boolean }): void {
+    if (!this.#isFrozen || this.#state !== 'stopped') return
+    this.#state = 'running'
+    this.#isFrozen = false
+    const lostMs = this.schedule.nowMs - this.frozenAtMs
+    this.#frozenMs += lostMs
+    if (isWallSet) this.#wallStepMs += lostMs * this.rate
+    this.#runWhatWaits()
+  }
+
+  #runWhatWaits(): void {
     const { timer, arrival, poll } = this.#waiting
     this.#waiting = { timer: [], arrival: [], poll: [] }
     const due: [Kind, (() => void)[]][] = [
@@ -128,6 +156,12 @@ export class Machine {
       isCancelled = true
       cancel()
     }
+  }
+
+  /** Since its start, by its own rate. */
+  #countedMs(): number {
+    const nowMs = this.#isFrozen ? this.frozenAtMs : this.schedule.nowMs
+    return (nowMs - this.#startedMs - this.#frozenMs) * this.rate
   }
 
   #do(kind: Kind, call: () => void): void {

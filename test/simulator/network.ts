@@ -1,6 +1,9 @@
 /**
  * Connections between machines: in order, each direction with delays of its own. A direction can be cut: what is sent then lies in the network until it
  * heals, as with TCP, and so does the news that the other end has closed; so half-open connections come about by themselves.
+ *
+ * A connection that may be torn is given up by the one who made it while what it has sent lies on the way: it comes late, and what is sent again over
+ * a connection of later comes before it, or after.
  */
 import type { Chance } from './chance.ts'
 import type { Machine } from './machine.ts'
@@ -8,6 +11,9 @@ import type { Schedule } from './schedule.ts'
 
 export type End = { received(text: string): void; closed(): void }
 export type Sending = { send(text: string): void; close(): void }
+
+/** `lateMs`: after it has been given up. */
+export type Tear = { lateMs: number }
 
 export type NetworkRates = {
   delayMsMax: number
@@ -24,7 +30,10 @@ export class Network {
   readonly #rates: NetworkRates
   readonly #cuts = new Map<string, number>()
   #held = new Map<string, (() => void)[]>()
-  readonly counts = { frames: 0, slow: 0, repeated: 0, held: 0 }
+  readonly #tearable = new Set<Pipe>()
+  /** What lies in connections that are torn, or are about to be. */
+  readonly late = new LateRequests()
+  readonly counts = { frames: 0, slow: 0, repeated: 0, held: 0, torn: 0, late: 0, asked_again: 0 }
 
   constructor(schedule: Schedule, options: { chance: Chance; rates: NetworkRates }) {
     this.#schedule = schedule
@@ -43,6 +52,15 @@ export class Network {
       const held = this.#held.get(way) ?? []
       this.#held.delete(way)
       for (const go of held) go()
+    }
+  }
+
+  /** All connections of that name that may be torn. From now on what is sent lies on the way; with the call of what is returned they are given up. */
+  tear(name: string, { lateMs }: Tear): () => void {
+    const pipes = [...this.#tearable].filter(pipe => pipe.isOf(name))
+    for (const pipe of pipes) pipe.stall()
+    return () => {
+      for (const pipe of pipes) if (pipe.giveUp(lateMs)) this.counts.torn++
     }
   }
 
@@ -71,7 +89,7 @@ export class Network {
 
   /**
    * Connects `from` with `to`. `accept` is called at the other end when the connection has been made, and says what hears it there. `mayRepeat`: frames
-   * that may come twice.
+   * that may come twice; `mayTear`: what is sent may come after the sender has given the connection up.
    */
   connect(options: {
     from: Machine
@@ -79,8 +97,13 @@ export class Network {
     near: End & { opened(): void }
     accept: (back: Sending) => End | null
     mayRepeat?: (text: string) => boolean
+    mayTear?: boolean
   }): Sending {
     const pipe = new Pipe(this, this.#schedule, options)
+    if (options.mayTear) {
+      this.#tearable.add(pipe)
+      options.from.onEnd(() => this.#tearable.delete(pipe))
+    }
     return pipe.near
   }
 
@@ -90,6 +113,40 @@ export class Network {
     this.counts.repeated++
     return this.#chance.between(0, 4_000)
   }
+}
+
+/** Requests by their ids, while one copy of them lies on the way. */
+class LateRequests {
+  readonly #counts = new Map<string, number>()
+
+  lie(text: string): void {
+    for (const request of requestsOf(text)) this.#counts.set(request, (this.#counts.get(request) ?? 0) + 1)
+  }
+
+  arrive(text: string): void {
+    for (const request of requestsOf(text)) {
+      const count = (this.#counts.get(request) ?? 1) - 1
+      if (count > 0) this.#counts.set(request, count)
+      else this.#counts.delete(request)
+    }
+  }
+
+  /** How many of these lie elsewhere. */
+  countIn(text: string): number {
+    return this.#counts.size === 0 ? 0 : requestsOf(text).filter(request => this.#counts.has(request)).length
+  }
+}
+
+/** Of what servers ask each other: what is remembered by an id. */
+function requestsOf(text: string): string[] {
+  const asked = JSON.parse(text) as { type: string; instance?: string; command?: Record<string, unknown> }[] // by routing/messages.ts
+  return asked.flatMap(({ type, instance, command }) => {
+    if (type !== 'ask' || !command) return []
+    const { session } = command
+    const isKeyed = typeof session === 'object' && session !== null && 'key' in session && session.key !== null
+    if (typeof command.request !== 'number' && typeof command.request !== 'string' && !isKeyed) return []
+    return [JSON.stringify([instance, command.type, session, command.request])]
+  })
 }
 
 type Options = Parameters<Network['connect']>[0]
@@ -103,6 +160,8 @@ class Pipe {
   #isNearOpen = true
   #isFarOpen = false
   readonly #last = { out: 0, back: 0 }
+  /** What lies on the way until it comes late; null: nothing does. */
+  #lying: (() => void)[] | null = null
 
   constructor(network: Network, schedule: Schedule, options: Options) {
     this.#network = network
@@ -111,16 +170,44 @@ class Pipe {
     const { from } = options
     this.near = {
       send: text => this.#out(text),
-      close: () => {
-        this.#isNearOpen = false
-        this.#carry('out', () => this.#closeFar())
-      },
+      close: () => this.#leave(),
     }
-    from.onEnd(() => {
-      this.#isNearOpen = false
-      this.#carry('out', () => this.#closeFar())
-    })
+    from.onEnd(() => this.#leave())
     this.#carry('out', () => this.#open())
+  }
+
+  isOf(name: string): boolean {
+    return this.#isNearOpen && (this.#options.from.name === name || this.#far?.machine.name === name)
+  }
+
+  stall(): void {
+    this.#lying ??= []
+  }
+
+  /** Returns false when there was nobody left to do so. */
+  giveUp(lateMs: number): boolean {
+    const isGivenUp = this.#isNearOpen
+    if (isGivenUp) {
+      this.#leave()
+      this.#options.from.arrive(() => this.#options.near.closed())
+    }
+    this.#schedule.after(lateMs, () => {
+      const lying = this.#lying ?? []
+      this.#lying = null
+      for (const deliver of lying) this.#carry('out', deliver)
+    })
+    return isGivenUp
+  }
+
+  #leave(): void {
+    if (!this.#isNearOpen) return
+    this.#isNearOpen = false
+    this.#send(() => this.#closeFar())
+  }
+
+  #send(deliver: () => void): void {
+    if (this.#lying) this.#lying.push(deliver)
+    else this.#carry('out', deliver)
   }
 
   #open(): void {
@@ -167,9 +254,22 @@ class Pipe {
 
   #out(text: string): void {
     const deliver = () => this.#far?.machine.arrive(() => this.#isFarOpen && this.#far?.end.received(text))
-    this.#carry('out', deliver)
+    if (this.#options.mayTear) this.#note(text, deliver)
+    else this.#carry('out', deliver)
     const againMs = this.#network.repeatMs(text, this.#options.mayRepeat)
     if (againMs !== null) this.#schedule.after(againMs, () => this.#carry('out', deliver))
+  }
+
+  #note(text: string, deliver: () => void): void {
+    const { late, counts } = this.#network
+    counts.asked_again += late.countIn(text)
+    if (!this.#lying) return this.#carry('out', deliver)
+    late.lie(text)
+    this.#lying.push(() => {
+      counts.late++
+      late.arrive(text)
+      deliver()
+    })
   }
 
   #back(text: string): void {

@@ -1,6 +1,7 @@
 /** What goes wrong in a run, and when: drawn from the seed, as a list from which the shrinker can take things away. */
 import { type Chance, chanceOf } from './chance.ts'
 import { configuredLock } from './claims.ts'
+import type { Tear } from './network.ts'
 import type { StoreRates } from './store-way.ts'
 
 export type Fault = { atMs: number; lastsMs: number } & (
@@ -9,11 +10,19 @@ export type Fault = { atMs: number; lastsMs: number } & (
   | { kind: 'cut_from_store'; server: number; ways: 'both' | 'out' | 'in' }
   | { kind: 'cut_from_clients'; server: number; ways: 'both' | 'out' | 'in' }
   | { kind: 'cut_from_servers'; server: number; ways: 'both' | 'out' | 'in' }
+  /** What it says to other servers, and they to it, lies on the way; then the connections are given up, and it comes late. */
+  | ({ kind: 'tear_links'; server: number } & Tear)
   /** Reaches the store and nobody else. */
   | { kind: 'apart'; server: number }
+  /** There is little room left in the store, and after so long none; at the end there is enough. */
+  | { kind: 'fill_store'; littleMs: number }
   /** The store loses, delays and repeats much more. */
   | { kind: 'storm'; rates: StoreRates }
   | { kind: 'kill_client' | 'stop_client' | 'suspend_client'; client: number }
+  /** The hypervisor freezes the machine. `isWallSet`: afterwards it is told the time. */
+  | { kind: 'freeze_server'; server: number; isWallSet: boolean }
+  | { kind: 'freeze_client'; client: number; isWallSet: boolean }
+  | { kind: 'freeze_caller'; caller: number; isWallSet: boolean }
   | { kind: 'cut_client'; client: number; ways: 'both' | 'out' | 'in' }
   | { kind: 'step_wall'; machine: number; ms: number }
   | { kind: 'force' | 'preempt'; lock: string; instance: number }
@@ -84,7 +93,51 @@ export function planOf(seed: number, operations: number): Plan {
   for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(everyMs / 2, everyMs * 1.5))
     plan.faults.push(faultOf(chance, plan, atMs))
   if (plan.isWide) plan.faults.push(...limitsOf(wide, plan))
+  plan.faults.push(...frozenOf(chanceOf(seed, 'frozen'), plan))
+  plan.faults.push(...tornOf(chanceOf(seed, 'torn'), plan))
+  plan.faults.push(...fillsOf(chanceOf(seed, 'room')))
   return plan
+}
+
+/** In a third of the seeds. */
+function fillsOf(chance: Chance): Fault[] {
+  if (chance.below(3) > 0) return []
+  const faults: Fault[] = []
+  for (let atMs = chance.between(6_000, 15_000); atMs < HORIZON_MS; atMs += chance.between(8_000, 25_000))
+    faults.push({ atMs, lastsMs: chance.between(500, 12_000), kind: 'fill_store', littleMs: chance.between(0, 6_000) })
+  return faults
+}
+
+/** In half of the seeds. Servers give a connection up on which nothing has come in for a second or two. */
+function tornOf(chance: Chance, { servers }: Plan): Fault[] {
+  if (chance.below(2) === 0) return []
+  const faults: Fault[] = []
+  for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(500, 5_000)) {
+    const lateMs = chance.pick([10, 300, 3_000, 15_000]) * chance.fraction()
+    faults.push({
+      atMs,
+      lastsMs: chance.between(0, 2_000),
+      kind: 'tear_links',
+      server: chance.below(servers),
+      lateMs,
+    })
+  }
+  return faults
+}
+
+/** In half of the seeds machines are frozen, in half of these those of servers too. */
+function frozenOf(chance: Chance, { servers, clients, callers }: Plan): Fault[] {
+  const who = chance.pick(['nobody', 'nobody', 'clients', 'all'] as const)
+  if (who === 'nobody') return []
+  const faults: Fault[] = []
+  for (let atMs = 3_000; atMs < HORIZON_MS; atMs += chance.between(1_000, 6_000)) {
+    const frozen = { atMs, lastsMs: chance.between(200, 12_000), isWallSet: chance.below(2) === 0 }
+    const place = chance.below(clients + callers + (who === 'all' ? servers : 0))
+    if (place < clients) faults.push({ ...frozen, kind: 'freeze_client', client: place })
+    else if (place < clients + callers) faults.push({ ...frozen, kind: 'freeze_caller', caller: place - clients })
+    else faults.push({ ...frozen, kind: 'freeze_server', server: place - clients - callers })
+  }
+  return faults
 }
 
 function limitsOf(chance: Chance, { instances }: Plan): Fault[] {

@@ -12,7 +12,7 @@ import { Standing } from '../../packages/server/src/http/standing.ts'
 import { WatchCount } from '../../packages/server/src/http/watch-count.ts'
 import { LocalDecisions } from '../../packages/server/src/policies/decisions.ts'
 import { instanceRecord, memoryRegistry } from '../../packages/server/src/registry/testing.ts'
-import { Accepted } from '../../packages/server/src/routing/accepted.ts'
+import { AcceptedLinks } from '../../packages/server/src/routing/accepted-links.ts'
 import { type Here, openClusterShards } from '../../packages/server/src/routing/cluster-shards.ts'
 import { Links } from '../../packages/server/src/routing/links.ts'
 import type { Transport, TransportEvents } from '../../packages/server/src/routing/transport.ts'
@@ -26,7 +26,7 @@ import type { End, Network, Sending } from './network.ts'
 import { Promised } from './promised.ts'
 import { acceptRequest } from './rest.ts'
 import type { Schedule } from './schedule.ts'
-import { SimulatedEngine, type StoreRates } from './store-way.ts'
+import { type Room, SimulatedEngine, type StoreRates } from './store-way.ts'
 
 export const ROOT = 'sim'
 /** Nothing is known of other processes: whoever was killed is waited for. */
@@ -47,6 +47,7 @@ export type ServersOptions = {
   rates: readonly number[]
   logBytesMin: number
   storeRates: () => StoreRates
+  room: () => Room
   passed(passed: Passed): void
 }
 
@@ -55,6 +56,8 @@ type Running = {
   start: number
   shards: OpenedShards | null
   here: Here | null
+  /** Of the other servers. */
+  links: AcceptedLinks | null
   doors: Doors | null
   /** It has ended by itself. */
   error: Error | null
@@ -90,12 +93,12 @@ export class Servers {
     const { schedule, seed, rates, shards, instances, logBytesMin } = this.#options
     const start = ++this.starts
     const machine = new Machine(schedule, { name: Servers.nameOf(place), rate: rates[place] ?? 1 })
-    const running: Running = { machine, start, shards: null, here: null, doors: null, error: null }
+    const running: Running = { machine, start, shards: null, here: null, links: null, doors: null, error: null }
     this.#running[place] = running
     const chance = chanceOf(seed, `start ${start}`)
     const promised = this.promised.start(place, machine)
     const opening = openClusterShards({
-      engine: promised.listen(this.#engine(running, place, chanceOf(seed, `store ${start}`))),
+      engine: promised.listen(this.#engine(running, place, start)),
       clock: machine,
       random: chance,
       telemetry: {
@@ -105,7 +108,8 @@ export class Servers {
       },
       peers: here => {
         running.here = here
-        return new Links(machine, member => events => this.#dial(machine, member, events))
+        running.links = new AcceptedLinks({ ...here, clock: machine })
+        return new Links(machine, member => events => this.#dial({ machine, server: here.server }, member, events))
       },
       config: {
         root: ROOT,
@@ -198,32 +202,38 @@ export class Servers {
     }
   }
 
-  #engine(running: Running, place: number, chance: Chance): SimulatedEngine {
-    const { network, storeRates, passed } = this.#options
+  #engine(running: Running, place: number, start: number): SimulatedEngine {
+    const { network, storeRates, room, passed, seed } = this.#options
     return new SimulatedEngine({
       store: this.store,
       machine: running.machine,
       network,
-      chance,
+      chance: chanceOf(seed, `store ${start}`),
       rates: storeRates,
+      room,
+      roomChance: chanceOf(seed, `room ${start}`),
       counts: this.counts,
-      passed: (request, revision) =>
-        passed({ request, revision, place, start: running.start, server: running.here?.server ?? '' }),
+      passed: (request, revision) => passed({ request, revision, place, start, server: running.here?.server ?? '' }),
     })
   }
 
-  #dial(from: Machine, { server, address }: { server: string; address: string }, events: TransportEvents): Transport {
+  #dial(
+    { machine: from, server: own }: { machine: Machine; server: string },
+    { server, address }: { server: string; address: string },
+    events: TransportEvents,
+  ): Transport {
     const target = () => this.#running.find(({ machine }) => `http://${machine.name}` === address) ?? null
     const sending = this.#options.network.connect({
       from,
       to: () => target()?.machine ?? null,
+      mayTear: true,
       near: { opened: () => events.opened(), received: text => events.frame(text), closed: () => events.closed() },
       accept: back => {
-        const { here, machine } = target() ?? {}
+        const { here, links } = target() ?? {}
         // The other end proves which start it is.
-        if (!here || !machine || here.server !== server) return null
+        if (!links || here?.server !== server) return null
         const transport: Transport = { send: frame => back.send(frame), close: () => back.close() }
-        const accepted = new Accepted({ transport, clock: machine, local: here.local, told: here.told })
+        const accepted = links.accept(own, transport)
         return { received: text => accepted.heard(text), closed: () => accepted.closed() }
       },
     })

@@ -58,6 +58,9 @@ test('a server may end, or call for a person, for what the store did or others t
   const refused = new Error('refused by the fault plan')
   const opening = { what: 'shard 3 cannot be opened', error: refused }
   assert.equal(alarmOf('server-1', opening), 'alarm: shard N cannot be opened')
+  const room = { what: 'the store is nearly full (90 % of its quota): what would grow it is refused', error: null }
+  assert.match(alarmOf('server-1', room), /^alarm: the store is nearly full/)
+  assert.throws(() => alarmOf('server-1', { ...room, error: new Error('batch 7 is missing') }), /alarm: server-1/)
   assert.throws(() => alarmOf('server-1', { ...opening, error: new Error('batch 7 is missing') }), /alarm: server-1/)
   assert.throws(() => alarmOf('server-1', { what: 'one command is too large', error: null }), /alarm: server-1/)
 })
@@ -95,4 +98,21 @@ for (const [rule, seed] of Object.entries(regressions)) {
 
 test('what its cancel takes back is not given back as well on resume: who has entered it since believes in it (seed 79)', async () => {
   await green(79, 1_000)
+})
+
+test('what lies in a torn connection between two servers is not granted when it has been refused over the next (seed 4)', async () => {
+  const { faults } = await green(4, 1_000)
+  for (const what of ['torn', 'late', 'asked_again'])
+    assert.ok((faults[what] ?? 0) > 0, `nothing has been shown of "${what}"`)
+})
+
+test('a store that fills up takes what grows nothing while it can, and goes on when it has room', async () => {
+  const sums: Record<string, number> = {}
+  for (let seed = 1; seed <= 12; seed++) {
+    if (!planOf(seed, 1).faults.some(({ kind }) => kind === 'fill_store')) continue
+    const { faults, outcomes } = await green(seed, 1_000)
+    for (const [what, count] of Object.entries({ ...faults, ...outcomes })) sums[what] = (sums[what] ?? 0) + count
+  }
+  for (const what of ['no_room', 'no_room_yet_applied', 'failed storage_full', 'caller: storage_full'])
+    assert.ok((sums[what] ?? 0) > 0, `nothing has been shown of "${what}"`)
 })

@@ -34,11 +34,18 @@ export type Fate =
 
 export type StoreRates = Partial<Record<Exclude<Fate, 'passes'> | 'stale' | 'read_lost', number>>
 
+/** What is left of the store's quota. `little`: servers refuse what would grow it. `none`: the store itself refuses whatever writes a value. */
+export type Room = 'enough' | 'little' | 'none'
+
+const shares: Record<Room, number> = { enough: 0.5, little: 0.9, none: 1 }
+
 /** The engine for etcd gives a call up after this. */
 const ANSWER_MS_MAX = 400
 /** Late ones come within this, few of them far later. */
 const LATE_MS_MAX = 5_000
 const LATE_MS_FAR = 60_000
+/** Of the commits that are refused for want of room: applied all the same, and said to be refused. */
+const APPLIED_ALL_THE_SAME = 0.1
 /** The store can go back by so many commits. */
 const STALE_COMMITS_MAX = 40
 
@@ -49,6 +56,9 @@ export type StoreWay = {
   chance: Chance
   /** How often each of these befalls a request now. */
   rates: () => StoreRates
+  room: () => Room
+  /** Of what befalls when there is no room. */
+  roomChance: Chance
   counts: Record<string, number>
   /** Hears of each commit that passed, in order. */
   passed(request: CommitRequest, revision: number): void
@@ -117,7 +127,7 @@ export class SimulatedEngine implements Engine {
 
   async size() {
     const bytes = this.#way.store.usedBytes()
-    return { usedBytes: bytes, liveBytes: bytes, quotaBytes: null }
+    return { usedBytes: bytes, liveBytes: bytes, quotaBytes: Math.ceil(bytes / shares[this.#way.room()]) }
   }
 
   async close(): Promise<void> {}
@@ -149,8 +159,10 @@ export class SimulatedEngine implements Engine {
       network.whenOpen({ from: STORE, to: machine.name }, () =>
         this.#back(() => {
           giveUp()
-          if (!isOver) resolve(result)
+          if (isOver) return
           isOver = true
+          if (result instanceof Error) reject(result)
+          else resolve(result)
         }),
       )
     })
@@ -168,7 +180,28 @@ export class SimulatedEngine implements Engine {
     this.#after(this.#way.network.delayMs(), () => this.#way.machine.arrive(act))
   }
 
-  #apply(request: CommitRequest): CommitResult {
+  #apply(request: CommitRequest): CommitResult | Error {
+    const isPut = request.writes.some(write => 'value' in write)
+    return isPut && this.#way.room() === 'none' ? this.#withoutRoom(request) : this.#applied(request)
+  }
+
+  /**
+   * The store says that it is full, perhaps of what it has applied. As the engine for etcd has it, which finds out whether the checks still pass: if they do not, what
+   * they found is the answer, whoever changed it; and where that tells nothing, the outcome is unknown.
+   */
+  #withoutRoom(request: CommitRequest): CommitResult | Error {
+    const { store, roomChance, counts } = this.#way
+    const { checks, writes } = request
+    counts.no_room = (counts.no_room ?? 0) + 1
+    if (roomChance.isLuckyAt(APPLIED_ALL_THE_SAME) && this.#applied(request).ok)
+      counts.no_room_yet_applied = (counts.no_room_yet_applied ?? 0) + 1
+    const isTelling = checks.some(({ key }) => writes.some(write => 'key' in write && write.key === key))
+    if (!isTelling) return new Error('commit: no room, or none that could be known')
+    const probe = store.commit({ checks, writes: [] })
+    return probe.ok ? new EngineRefusal('storage_full', 'refused for want of room') : probe
+  }
+
+  #applied(request: CommitRequest): CommitResult {
     const result = this.#way.store.commit(request)
     if (result.ok) this.#way.passed(request, result.revision)
     return result

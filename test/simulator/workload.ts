@@ -2,7 +2,7 @@
  * What clients do: they take locks in every mode, alone and in sets, wait, give up waiting, write what the lock protects with their token, hand over,
  * come late with tokens of the past, and release. All of it drawn from the seed of the client. Each call of the library is one operation.
  */
-import { type HoldfastError, LockHeldError } from '../../packages/client/src/errors.ts'
+import { LockHeldError } from '../../packages/client/src/errors.ts'
 import type { Lock } from '../../packages/client/src/lock.ts'
 import { Violation } from '../checker/judge.ts'
 import type { Operation } from '../checker/linear.ts'
@@ -21,6 +21,7 @@ import {
 } from './claims.ts'
 import type { Client as Simulated } from './clients.ts'
 import { type Entries, entriesOf } from './entries.ts'
+import { codeOf, GivenUp, isOfTheService, pauseMs } from './failures.ts'
 
 /** One that works: of the simulator, or a real one. */
 export type Client = Pick<Simulated, 'name' | 'session' | 'holdfast' | 'sleep' | 'reopen'> & {
@@ -43,7 +44,7 @@ export type Stage<Of extends Client = Client> = {
   others(client: Of): Of[]
   began(client: Of, lock: Lock): void
   holds(client: Of, lock: Lock): void
-  released(client: Of, lock: Lock): void
+  released(client: Of, lock: Lock, askedMs: number): void
   refused(client: Of, operation: number, why: string): void
   /** A write is on its way to what the lock protects. */
   protectedWrite(client: Of, lock: { name: string; token: number }): void
@@ -71,8 +72,10 @@ export async function work<Of extends Client>(stage: Stage<Of>, client: Of, chan
     } catch (error) {
       if (error instanceof Violation || !isOfTheService(error)) return stage.fail(error)
       stage.counted(`failed ${error.code}`)
+      if (error.code === 'storage_full' && worker.doing.includes(' release '))
+        return stage.fail(new Violation(`I18: a release is refused for want of room: ${worker.doing}`))
       // Nobody asks again at once.
-      await client.sleep(chance.between(5, 60))
+      await client.sleep(pauseMs(error.code, chance))
     }
   }
   stage.workers.delete(worker)
@@ -102,11 +105,6 @@ export async function receive<Of extends Client>(stage: Stage<Of>, client: Of): 
     }
     await client.sleep(RECEIVE_MS)
   }
-}
-
-/** Of any copy of the class. */
-function isOfTheService(error: unknown): error is HoldfastError {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_')
 }
 
 class Worker {
@@ -168,8 +166,9 @@ class Worker {
     } catch (error) {
       if (!(error instanceof GivenUp) && !isOfTheService(error)) throw error
       const isRefused = error instanceof LockHeldError
-      if (options.reentrant && !isRefused) this.#entries().unsure.add(name)
-      if (isRefused) this.#stage.refused(this.#client, operation, error.message)
+      if ((options.reentrant || (isWide && error instanceof GivenUp)) && !isRefused) this.#entries().unsure.add(name)
+      const isFull = codeOf(error) === 'storage_full'
+      if (isRefused || isFull) this.#stage.refused(this.#client, operation, error.message)
       if (isRefused) call.ends(refusalOf(error.details.reason, { claim, by: operation }))
       if (!isRefused && !(error instanceof GivenUp)) throw error
       this.#stage.counted(error instanceof GivenUp ? 'given up' : 'refused')
@@ -335,6 +334,7 @@ class Worker {
 
   async #release(lock: Lock): Promise<void> {
     if (!this.#stage.takesOne()) this.#stage.counted('beyond')
+    const askedMs = this.#stage.nowMs()
     const call = this.#begin(lock.name, undefined, 'release')
     const session = this.#client.session
     const { counts, entering, unsure } = this.#entries()
@@ -348,7 +348,7 @@ class Worker {
     if (isEntering || counts.get(lock.token) !== 0 || (entering.get(lock.name) ?? 0) > 0 || unsure.has(lock.name))
       return
     call.ends({ does: 'leave', token: lock.token })
-    this.#stage.released(this.#client, lock)
+    this.#stage.released(this.#client, lock, askedMs)
   }
 
   /** A token of the past is refused. */
@@ -389,10 +389,4 @@ class Worker {
     this.doing = `${this.#client.name} ${doing} ${name} since ${this.#stage.nowMs()}`
     return new Call(this.#stage.history(name, this.#client.options.instance), this.#stage, deed)
   }
-}
-
-class GivenUp extends Error {}
-
-function codeOf(error: unknown): string {
-  return isOfTheService(error) ? error.code : ''
 }

@@ -7,15 +7,17 @@ import { Histories } from '../checker/histories.ts'
 import { Violation } from '../checker/judge.ts'
 import { LogWitness, type Written } from '../checker/log.ts'
 import { judgePromises } from '../checker/promises.ts'
-import { Events, type Seen } from '../checker/watching.ts'
+import { Events } from '../checker/watching.ts'
 import { Caller, type CallerStage } from './callers.ts'
 import { chanceOf } from './chance.ts'
 import { Client } from './clients.ts'
 import { Disturber } from './disturber.ts'
+import { Freezes } from './freezes.ts'
 import { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import { Schedule } from './schedule.ts'
 import { ROOT, Servers } from './servers.ts'
+import { Watchers } from './watchers.ts'
 import { receive, type Stage, work } from './workload.ts'
 
 /** A run whose operations are not over by then does not end. */
@@ -52,7 +54,7 @@ export type Figures = {
   outcomes: Record<string, number>
 }
 
-type Watcher = { client: Client; seen: Seen[] }
+type Held = { client: string; lock: string; token: number }
 
 export class World {
   readonly schedule = new Schedule()
@@ -66,11 +68,12 @@ export class World {
   readonly log: LogWitness
   readonly #grants = new Map<string, Grants>()
   readonly events = new Events()
+  readonly freezes = new Freezes()
   readonly outcomes: Record<string, number> = {}
   /** Told of all that happens, for a timeline. */
   tell: (what: () => string) => void = () => undefined
   readonly #histories = new Histories()
-  readonly #watchers: Watcher[] = []
+  readonly #watchers = new Watchers(this)
   readonly #disturber: Disturber
   readonly #batches: { written: Pick<Written, 'shard' | 'batch'> }[] = []
   #promises = { windows: 0, answered: 0 }
@@ -93,6 +96,7 @@ export class World {
       rates: plan.serverRates,
       logBytesMin: plan.logBytesMin,
       storeRates: () => this.#disturber?.storeRates ?? {},
+      room: () => this.#disturber?.room ?? 'enough',
       passed: ({ request, server }) => this.#guarded(() => this.log.passed(request, server)),
     })
     this.#disturber = new Disturber(this)
@@ -104,7 +108,7 @@ export class World {
     await this.#pass(2_500)
     for (let place = 0; place < plan.clients; place++) this.startClient(place)
     for (let place = 0; place < plan.callers; place++) this.#startCaller(place)
-    this.instances.forEach((instance, place) => void this.#watch(instance, place))
+    this.instances.forEach((instance, place) => void this.#watchers.start(instance, place))
     this.#disturber.start()
     const isDone = () => this.#working === 0
     await schedule.run({ untilMs: RUN_MS_MAX, isOver: () => this.#operations >= plan.operations })
@@ -119,7 +123,7 @@ export class World {
   }
 
   startClient(place: number): void {
-    const { plan, schedule, network, servers } = this
+    const { plan, schedule, network, servers, freezes } = this
     const start = (this.clients[place] ? Number(this.clients[place].name.split('.')[1]) : 0) + 1
     const client = new Client({
       name: `client-${place}.${start}`,
@@ -130,6 +134,7 @@ export class World {
       network,
       servers,
       chance: chanceOf(plan.seed, `client ${place} ${start}`),
+      freezes,
       opened: client => void receive(this.#stage, client),
     })
     this.clients[place] = client
@@ -150,7 +155,7 @@ export class World {
     for (let place = 0; place < this.servers.length; place++) {
       const shards = this.servers.shardsOf(place)
       if (!shards) continue
-      const count = () => this.#count('operated')
+      const count = () => this.count('operated')
       shards.submit(instance, command, { answer: count, fail: count })
       return
     }
@@ -177,12 +182,12 @@ export class World {
   }
 
   #startCaller(place: number): void {
-    const { plan, schedule, network, servers, instances } = this
+    const { plan, schedule, network, servers, instances, freezes } = this
     const name = `caller-${place}`
     const chance = chanceOf(plan.seed, name)
     const instance = instances[place % instances.length] ?? ''
     const rate = chance.pick([1, 0.9, 1.1])
-    const caller = new Caller({ name, instance, rate, schedule, network, servers, chance }, this.#callerStage)
+    const caller = new Caller({ name, instance, rate, schedule, network, servers, chance, freezes }, this.#callerStage)
     this.callers.push(caller)
     this.#working++
     caller.work().then(
@@ -205,16 +210,13 @@ export class World {
         other => other !== client && other.options.instance === client.options.instance && !other.machine.isDead,
       ),
     began: (client, lock) => this.#begins(client.options.instance, client.beliefIn(lock)),
-    holds: (client, { name, token }) => {
-      const lock = `${client.options.instance} ${name}`
-      this.#guarded(() => this.beliefs.holds({ client: client.name, lock, token }))
-    },
-    released: ({ name: client, options }, { name: lock, token }) =>
-      this.#released(options.instance, { client, lock, token }),
+    holds: (client, lock) => this.#holds(client.options.instance, client.beliefIn(lock)),
+    released: ({ name: client, options }, { name: lock, token }, askedMs) =>
+      this.#released(options.instance, { client, lock, token }, askedMs),
     refused: ({ name: client, options }, operation, why) => this.#refused(options.instance, { client, operation, why }),
     protectedWrite: ({ options }, { name: lock, token }) => this.#protectedWrite(options.instance, { lock, token }),
     history: (lock, instance) => this.#histories.of(lock, instance),
-    counted: what => this.#count(what),
+    counted: what => this.count(what),
     fail: error => this.fail(error),
     workers: new Set(),
     isWide: () => this.plan.isWide,
@@ -225,20 +227,22 @@ export class World {
     takesOne: () => this.#stage.takesOne(),
     nextOperation: () => ++this.#acquires,
     history: (lock, instance) => this.#histories.of(lock, instance),
-    counted: what => this.#count(what),
+    counted: what => this.count(what),
     fail: error => this.fail(error),
     workers: this.#stage.workers,
     begins: (instance, belief) => this.#begins(instance, belief),
-    holds: (instance, { client, lock, token }) =>
-      this.#guarded(() => this.beliefs.holds({ client, lock: `${instance} ${lock}`, token })),
-    released: (instance, { client, lock, token }) => this.#released(instance, { client, lock, token }),
+    holds: (instance, held) => this.#holds(instance, held),
+    released: (instance, held, askedMs) => this.#released(instance, held, askedMs),
     refused: (instance, client, operation, why) => this.#refused(instance, { client, operation, why }),
     protectedWrite: (instance, { name, token }) => this.#protectedWrite(instance, { lock: name, token }),
   }
 
-  #released(instance: string, { client, lock, token }: { client: string; lock: string; token: number }): void {
+  #released(instance: string, { client, lock, token }: Held, askedMs: number): void {
     this.tell(() => `${client} knows that ${lock} ${token} is released`)
-    this.#guarded(() => this.#grantsOf(instance).toldReleased({ lock, token }))
+    const isDoubtful = this.freezes.isDoubtful({ sentMs: askedMs, heardMs: this.schedule.nowMs })
+    const grants = this.#grantsOf(instance)
+    if (isDoubtful && grants.isHeld(token)) return this.count('I18 owed to a freeze')
+    this.#guarded(() => grants.toldReleased({ lock, token }))
   }
 
   #refused(instance: string, { client, operation, why }: { client: string; operation: number; why: string }): void {
@@ -254,11 +258,15 @@ export class World {
   #begins(instance: string, belief: Belief): void {
     const { client, lock, token } = belief
     this.tell(() => `${client} holds ${lock} ${token}`)
-    this.#count('granted')
+    this.count('granted')
     this.#guarded(() => {
       this.#grantsOf(instance).told({ lock, token })
       this.beliefs.begins({ ...belief, lock: `${instance} ${lock}` })
     })
+  }
+
+  #holds(instance: string, held: Parameters<CallerStage['holds']>[1]): void {
+    this.#guarded(() => this.beliefs.holds({ ...held, lock: `${instance} ${held.lock}` }))
   }
 
   #grantsOf(instance: string): Grants {
@@ -291,35 +299,6 @@ export class World {
     }
   }
 
-  async #watch(instance: string, place: number): Promise<void> {
-    const { schedule, network, servers, plan } = this
-    const name = `watcher-${place}.1`
-    const chance = chanceOf(plan.seed, name)
-    const client = new Client({
-      name,
-      instance,
-      ttlMs: 10_000,
-      rate: 1,
-      schedule,
-      network,
-      servers,
-      chance,
-      opened: () => undefined,
-    })
-    const seen: Seen[] = []
-    this.#watchers.push({ client, seen })
-    try {
-      for await (const item of client.holdfast.watch())
-        seen.push(item.type === 'reset' ? { reset: item.cursor, keptFrom: this.#keptFrom(instance) } : item)
-    } catch (error) {
-      this.#count(`watch ended: ${error instanceof Error ? error.message : String(error)}`)
-    }
-  }
-
-  #keptFrom(instance: string): number {
-    return this.log.keptFrom.get(shardOf(instance, this.plan.shards)) ?? 0
-  }
-
   #pass(ms: number): Promise<void> {
     return this.schedule.run({ untilMs: this.schedule.nowMs + ms, isOver: () => false })
   }
@@ -337,10 +316,7 @@ export class World {
   /** Everybody leaves; then nothing is left. */
   async #rest(): Promise<void> {
     await this.#passUntilQuiet()
-    let compared = 0
-    for (const { client, seen } of this.#watchers)
-      compared += this.events.compare(client.options.instance, seen, { isAtRest: true })
-    this.outcomes.watched = compared
+    this.outcomes.watched = this.#watchers.compare()
     for (const client of this.clients) if (!client.machine.isDead) void client.holdfast.close()
     const isEmpty = () =>
       [...this.log.judges.values()].every(
@@ -349,11 +325,23 @@ export class World {
     await this.schedule.run({ untilMs: this.schedule.nowMs + QUIET_MS, isOver: isEmpty })
     if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
     this.log.settle()
-    this.#histories.judge(check => check())
-    this.#promises = judgePromises({ promises: this.servers.promised.told, recorded: this.#batches }, check => check())
+    this.#histories.judge(check => check(), this.freezes)
+    const promises = { promises: this.servers.promised.told, recorded: this.#batches }
+    let owedPromises = 0
+    this.#promises = judgePromises(promises, check => {
+      try {
+        check()
+      } catch (error) {
+        if (!(error instanceof Violation) || !this.freezes.hasServers) throw error
+        owedPromises++
+      }
+    })
+    const owed = { ...this.beliefs.owed, I12: this.#histories.owed, I21: owedPromises }
+    for (const [invariant, count] of Object.entries(owed))
+      if (count > 0) this.outcomes[`${invariant} owed to a freeze`] = count
   }
 
-  #count(what: string): void {
+  count(what: string): void {
     this.outcomes[what] = (this.outcomes[what] ?? 0) + 1
   }
 

@@ -30,6 +30,11 @@ const again: readonly Bug[] = ofPromises.map(({ id, test }) => {
   return { ...bug, id: `${id.replace('-walked', '')}-simulated`, test }
 })
 
+const room: TestOf = {
+  file: 'test/simulator/simulator.test.ts',
+  name: 'a store that fills up takes what grows nothing while it can, and goes on when it has room',
+}
+
 export const simulatedBugs: readonly Bug[] = [
   ...again,
   {
@@ -103,5 +108,42 @@ export const simulatedBugs: readonly Bug[] = [
   if (!isNear && canGrantAtOnce(draft.state, command.claims, rank)) {
 `,
     test: simulator,
+  },
+  {
+    id: 'older-link-heard-on',
+    rules: ['I18', 'P15'],
+    does: 'What lies in a connection that the other server has given up is done when it comes, though it has been asked again over the next: what was refused there is granted to nobody.',
+    file: 'packages/server/src/routing/accepted-links.ts',
+    find: `    older?.accepted.closed()
+    older?.transport.close()
+`,
+    replace: '',
+    test: {
+      file: 'test/simulator/simulator.test.ts',
+      name: 'what lies in a torn connection between two servers is not granted when it has been refused over the next (seed 4)',
+    },
+  },
+  {
+    id: 'release-refused-for-want-of-room',
+    rules: ['I18', 'O15'],
+    does: 'Where little room is left in the store, releases are refused too: it is never freed by those who would.',
+    file: 'packages/server/src/locks/release.ts',
+    find: `  if (!session) return lostWithSession(draft, command)
+  draft.touches = command.session
+`,
+    replace: `  if (!session) return lostWithSession(draft, command)
+  if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
+  draft.touches = command.session
+`,
+    test: room,
+  },
+  {
+    id: 'answered-though-there-was-no-room',
+    rules: ['I5', 'P2'],
+    does: 'A batch that the store has refused for want of room is answered as if it had been written: what was acknowledged is nowhere.',
+    file: 'packages/server/src/shards/log.ts',
+    find: 'const known = await written\n',
+    replace: 'const known = await written.catch(() => ({ ok: true as const, revision: this.#end.revision + 1 }))\n',
+    test: room,
   },
 ]

@@ -32,6 +32,7 @@ export class Accepted {
   }
 
   heard(text: string): void {
+    if (this.#isClosed) return
     // Written at the other end by this code, or by that of another version; it has proved who it is.
     for (const asked of JSON.parse(text) as Asked[]) this.#asked(asked)
   }

@@ -8,6 +8,7 @@ import { NewerFormat } from '../locks/encoding.ts'
 import { planOf } from '../shards/assignment.ts'
 import { Host } from '../shards/host.ts'
 import { keysUnder } from '../shards/keys.ts'
+import { OwnershipLost } from '../shards/log.ts'
 import { Membership } from '../shards/membership.ts'
 import { type Meta, openMeta } from '../shards/meta.ts'
 import { Observer, type View } from '../shards/observer.ts'
@@ -258,6 +259,8 @@ class ClusterShards implements OpenedShards {
       })
     } catch (error) {
       if (error instanceof EngineFatal) return this.#fatal(error)
+      // Overtaken while it was reading: there is nothing for a person to do.
+      if (error instanceof OwnershipLost) return
       this.#brokenUntil.set(shard, clock.hrtimeMs() + BROKEN_MS)
       telemetry.alarm({ what: `shard ${shard} cannot be opened`, error })
       if (error instanceof NewerFormat) await this.#leaveToNewer(shard, ownership, taken)

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeRecord } from '../engine/commit.ts'
 import type { Command } from '../locks/model.ts'
-import { batchText, FORMAT } from '../shards/batch.ts'
+import { batchText, decodeBatch, encodeBatch, FORMAT, GroupText } from '../shards/batch.ts'
+import { decodeOwner } from '../shards/ownership.ts'
 import { shardOf } from '../shards/router.ts'
 import { acquireOf, FakeClock, keys } from '../shards/testing.ts'
 import { Accepted } from './accepted.ts'
+import { AcceptedLinks } from './accepted-links.ts'
 import { COMPLAINT_MS } from './link.ts'
 import type { Peer } from './peer.ts'
 import { Cluster } from './testing.ts'
@@ -54,6 +56,29 @@ test('after a death its shards are taken, and nothing that was granted is lost',
     assert.ok((await cluster.servers[0]!.ask(cluster.servers[0]!.release(session, 'a', token), { instance })).ok)
     assert.ok((await cluster.servers[1]!.grant(other, 'a', instance)) > token, 'tokens only grow')
   }
+})
+
+test('who is overtaken while it reads a shard calls for nobody, and the shard is taken as ever', async () => {
+  const cluster = await Cluster.start(2)
+  const [first, second] = cluster.servers
+  const shard = cluster.owners().indexOf(second!.shards.server)
+  const [instance = ''] = cluster.instances(8).filter(name => shardOf(name, 8) === shard)
+  const session = await first!.session(60_000, instance)
+  let isOvertaken = false
+  cluster.reads(0, value => {
+    if (isOvertaken || !decodeBatch(value).entries.some(([name]) => name === instance)) return value
+    isOvertaken = true
+    const key = keys.owner(shard)
+    const { epoch } = decodeOwner(cluster.store.get(key)!)
+    const next = encodeRecord({ shard, server: 'another', epoch: epoch + 1 })
+    cluster.store.commit({ checks: [], writes: [{ key, value: next }] })
+    return encodeBatch({ ...decodeBatch(value), seq: 9 }, { carried: new GroupText(), entries: new GroupText() })
+  })
+  cluster.kill(1)
+  await cluster.pass(6_000)
+  assert.equal(isOvertaken, true)
+  assert.deepEqual(cluster.alarms, [])
+  assert.ok((await first!.grant(session, 'a', instance)) > 0)
 })
 
 test('what has no request id is asked again only if it surely was not taken', async () => {
@@ -187,6 +212,35 @@ test('a message of a kind that is not known is refused by its id, or let pass if
   await clock.settle()
   const [answer, ...more] = said.flatMap(frame => JSON.parse(frame))
   assert.deepEqual([answer.type, answer.id, answer.error.code, more], ['fail', 7, 'unavailable', []])
+})
+
+test('what lies in a connection is not heard once the same server has made another', async () => {
+  const clock = new FakeClock()
+  const heard: string[] = []
+  const local = {
+    submit: (instance: string) => {
+      heard.push(instance)
+      return { detach: () => undefined }
+    },
+  }
+  const links = new AcceptedLinks({ local: local as unknown as Peer, told: assert.fail, clock })
+  const closed: string[] = []
+  const connect = (server: string, name: string) =>
+    links.accept(server, { send: () => undefined, close: () => closed.push(name) })
+  const ask = (id: number, instance: string) =>
+    JSON.stringify([{ type: 'ask', id, instance, command: acquireOf('s', 'a', { request: id }) }])
+  const first = connect('server-1', 'first')
+  const another = connect('server-2', 'another')
+  first.heard(ask(1, 'before'))
+  const second = connect('server-1', 'second')
+  first.heard(ask(2, 'late'))
+  second.heard(ask(1, 'repeated'))
+  another.heard(ask(1, 'of another'))
+  first.closed()
+  const third = connect('server-1', 'third')
+  third.heard(ask(3, 'after'))
+  assert.deepEqual(heard, ['before', 'repeated', 'of another', 'after'])
+  assert.deepEqual(closed, ['first', 'second'])
 })
 
 test('servers that cannot reach each other keep their shards: it is the network between them', async () => {

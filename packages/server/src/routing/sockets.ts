@@ -13,7 +13,7 @@ import type { Duplex } from 'node:stream'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Clock } from '../clock.ts'
 import { type Random, randomHex } from '../random.ts'
-import { Accepted } from './accepted.ts'
+import { type AcceptedLink, AcceptedLinks } from './accepted-links.ts'
 import type { Here } from './cluster-shards.ts'
 import { Links, type Member } from './links.ts'
 import type { Dial, Transport, TransportEvents } from './transport.ts'
@@ -45,6 +45,7 @@ export class PeerSockets extends Links {
   readonly #options: SocketOptions
   readonly #key: Buffer
   readonly #accepted = new Set<WebSocket>()
+  readonly #links: AcceptedLinks
   readonly #sockets = new WebSocketServer({
     noServer: true,
     maxPayload: PEER_FRAME_BYTES_MAX,
@@ -57,6 +58,7 @@ export class PeerSockets extends Links {
     super(options.clock, member => dialler({ ...options, key }, member))
     this.#options = options
     this.#key = key
+    this.#links = new AcceptedLinks({ ...options.here, clock: options.clock })
   }
 
   override close(): void {
@@ -78,7 +80,7 @@ export class PeerSockets extends Links {
     const { here, clock, random } = this.#options
     const nonce = randomHex(random, NONCE_BYTES)
     this.#accepted.add(socket)
-    let accepted: Accepted | null = null
+    let accepted: AcceptedLink | null = null
     const transport: SocketTransport = new SocketTransport(socket, clock, {
       opened: () => undefined,
       frame: text => {
@@ -88,7 +90,7 @@ export class PeerSockets extends Links {
         socket.send(JSON.stringify({ proof: proofOf(this.#key, 'accept', [nonce, theirs, server, here.server]) }))
         transport.proved()
         proved()
-        accepted = new Accepted({ transport, local: here.local, told: here.told, clock })
+        accepted = this.#links.accept(server, transport)
       },
       closed: () => {
         this.#accepted.delete(socket)

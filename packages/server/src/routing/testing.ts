@@ -3,9 +3,10 @@ import { MemoryStore } from '../engine/memory/store.ts'
 import { type Batch, decodeBatch } from '../shards/batch.ts'
 import { decodeOwner } from '../shards/ownership.ts'
 import { shardOf } from '../shards/router.ts'
+import { silentTelemetry } from '../shards/telemetry.ts'
 import type { TermsOf } from '../shards/terms.ts'
 import { countingRandom, FakeClock, isAppend, keys, Server, strangers, TestEngine } from '../shards/testing.ts'
-import { Accepted } from './accepted.ts'
+import { AcceptedLinks } from './accepted-links.ts'
 import { type Here, openClusterShards } from './cluster-shards.ts'
 import { Links } from './links.ts'
 import type { Transport, TransportEvents } from './transport.ts'
@@ -17,6 +18,7 @@ type Node = {
   clock: FakeClock
   engine: TestEngine
   here: Here | null
+  links: AcceptedLinks | null
   isStopped: boolean
   /** Reaches the store, and no other server. */
   isApart: boolean
@@ -28,6 +30,8 @@ export class Cluster {
   readonly store = new MemoryStore()
   readonly servers: Server[] = []
   readonly fatal: Error[][] = []
+  /** What any of them has told a person. */
+  readonly alarms: string[] = []
   /** On what terms each server believes that an instance is served. */
   terms: (server: number, instance: string) => ReturnType<TermsOf> = () => null
   readonly #nodes: Node[] = []
@@ -171,6 +175,7 @@ export class Cluster {
       clock: new FakeClock(),
       engine: new TestEngine(this.store),
       here: null,
+      links: null,
       isStopped: false,
       isApart: false,
       isDead: false,
@@ -183,9 +188,11 @@ export class Cluster {
       engine: node.engine,
       clock: node.clock,
       random: countingRandom(100 + this.#starts++),
+      telemetry: { ...silentTelemetry, alarm: ({ what }) => void this.alarms.push(what) },
       termsOf: instance => this.terms(index, instance),
       peers: here => {
         node.here = here
+        node.links = new AcceptedLinks({ ...here, clock: node.clock })
         return new Links(
           node.clock,
           ({ address }) =>
@@ -222,8 +229,7 @@ export class Cluster {
       send: frame => from.clock.afterPoll(() => isOpen && events.frame(frame)),
       close: end,
     }
-    const accepted =
-      to.here && new Accepted({ transport: back, clock: to.clock, local: to.here.local, told: to.here.told })
+    const accepted = to.links?.accept(from.here?.server ?? '', back)
     from.clock.afterPoll(() => (isOpen ? events.opened() : events.closed()))
     from.ends.add(end)
     to.ends.add(end)
