@@ -65,10 +65,11 @@ function livesOf(told: readonly Told[], place: number): Life[] {
   for (const line of told) {
     const last = lives.at(-1)
     if (line.e === 'start') {
-      if (last) last.endMs = line.t
+      if (last) last.endMs = Math.min(last.endMs, line.t)
       const name = `server ${place} (process ${line.pid})`
       lives.push({ name, endMs: Number.POSITIVE_INFINITY, beats: [], windows: [], answers: [], opened: [] })
-    } else if (line.e === 'beat') last?.beats.push(line)
+    } else if (line.e === 'left' && last) last.endMs = Math.min(last.endMs, line.t)
+    else if (line.e === 'beat') last?.beats.push(line)
     else if (line.e === 'answered') last?.answers.push(line)
     else if (line.e === 'opened') last?.opened.push(line)
     else if (line.e === 'owner' && last) owned(last, line)

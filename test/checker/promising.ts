@@ -15,6 +15,8 @@ export type Told = {
   | { e: 'start'; pid: number }
   /** Its member record is in the store as it was sent at `from`, or rather a little later. */
   | { e: 'beat'; from: number }
+  /** It takes its member record away: it has given up what it had, and answers nothing any more. */
+  | { e: 'left' }
   /** The owner record of a shard is as this process wrote it; or, where `server` is empty, it begins to give the shard up. */
   | { e: 'owner'; shard: number; server: string; epoch: number; from: number }
   /** The first batch that it hands to the store after it has taken a shard: it has read the log up to the one before. */
@@ -41,6 +43,8 @@ export class Promising {
   readonly #tellsLog: boolean
   /** By key and value, when each was sent for the first time: it may have been written then. */
   readonly #sent = new Map<string, number>()
+  /** Of its own member record. */
+  #memberKey = ''
   /** Shards that were taken, and nothing was appended to since. */
   readonly #taken = new Set<number>()
 
@@ -53,6 +57,7 @@ export class Promising {
   readonly handed = ({ writes }: CommitRequest): void => {
     for (const write of writes) {
       this.#appends(write)
+      this.#leaves(write)
       const name = nameOf(write)
       if (name === null || this.#sent.has(name) || !('value' in write)) continue
       this.#sent.set(name, this.#nowMs())
@@ -63,6 +68,13 @@ export class Promising {
       if (this.#sent.size > SENT_MAX && oldest !== undefined) this.#sent.delete(oldest)
     }
     if (this.#tellsLog) this.#log(writes)
+  }
+
+  /** Others take away the records of the dead. */
+  #leaves(write: Write): void {
+    if (!('key' in write)) return
+    if ('value' in write && MEMBER.test(write.key)) this.#memberKey = write.key
+    else if (!('value' in write) && write.key === this.#memberKey) this.#tell({ e: 'left' })
   }
 
   #appends(write: Write): void {
