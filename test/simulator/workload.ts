@@ -158,7 +158,7 @@ class Worker {
       return holdfast.semaphore(name, limit > 0 ? { limit } : {}).acquire({ ...options, permits })
     }
     const call = this.#begin(name)
-    const entered = options.reentrant ? this.#enters(name) : undefined
+    const answered = this.#asks(name)
     try {
       const lock = await ask()
       this.#believes(lock, call)
@@ -175,7 +175,7 @@ class Worker {
       await this.#client.sleep(chance.between(1, 40))
       return null
     } finally {
-      entered?.()
+      answered()
     }
   }
 
@@ -186,6 +186,7 @@ class Worker {
     const waitMs = chance.pick([0, 500, 3_000])
     let locks: readonly Lock[]
     const operation = this.#stage.nextOperation()
+    const answered = this.#asks(...claims.map(({ name }) => name))
     try {
       locks = (await this.#client.holdfast.acquireAll(claims.map(asked), { waitMs, metadata: { operation } })).locks
     } catch (error) {
@@ -197,6 +198,8 @@ class Worker {
         return
       }
       throw error
+    } finally {
+      answered()
     }
     for (const [index, lock] of locks.entries()) this.#believes(lock, calls[index], operation)
     await this.#client.sleep(chance.between(0, 60))
@@ -240,7 +243,7 @@ class Worker {
     if (!this.#stage.takesOne()) return lock
     const operation = this.#stage.nextOperation()
     const call = this.#begin(lock.name, undefined, 'enter')
-    const entered = this.#enters(lock.name)
+    const answered = this.#asks(lock.name)
     let inner: Lock
     try {
       inner = await this.#client.holdfast.acquire(lock.name, { ...options, metadata: { operation } })
@@ -250,7 +253,7 @@ class Worker {
       this.#entries().unsure.add(lock.name)
       return lock
     } finally {
-      entered()
+      answered()
     }
     this.#believes(inner, call)
     await this.#client.sleep(chance.between(0, 20))
@@ -271,10 +274,16 @@ class Worker {
   }
 
   /** A request that may enter the lock is on its way, until what is returned is called. */
-  #enters(name: string): () => void {
-    const { entering } = this.#entries()
-    entering.set(name, (entering.get(name) ?? 0) + 1)
-    return () => void entering.set(name, (entering.get(name) ?? 1) - 1)
+  /** What it is granted, and has not heard of yet, may have been entered by another of the session meanwhile. */
+  #asks(...names: readonly string[]): () => void {
+    const { asking } = this.#entries()
+    const add = (count: number) => {
+      for (const name of names) asking.set(name, (asking.get(name) ?? 0) + count)
+    }
+    if (this.#stage.isWide?.()) add(1)
+    return () => {
+      if (this.#stage.isWide?.()) add(-1)
+    }
   }
 
   #entries(): Entries {
@@ -337,16 +346,15 @@ class Worker {
     const askedMs = this.#stage.nowMs()
     const call = this.#begin(lock.name, undefined, 'release')
     const session = this.#client.session
-    const { counts, entering, unsure } = this.#entries()
+    const { counts, asking, unsure } = this.#entries()
     const wasHeld = lock.isHeld
-    const isEntering = (entering.get(lock.name) ?? 0) > 0
+    const isAsking = (asking.get(lock.name) ?? 0) > 0
     await lock.release()
     counts.set(lock.token, (counts.get(lock.token) ?? 1) - 1)
     // A session that was closed meanwhile lets go of what it had asked.
     if (!wasHeld || session.isClosed) return
     // It has been left, and is held as long as it was entered once more.
-    if (isEntering || counts.get(lock.token) !== 0 || (entering.get(lock.name) ?? 0) > 0 || unsure.has(lock.name))
-      return
+    if (isAsking || counts.get(lock.token) !== 0 || (asking.get(lock.name) ?? 0) > 0 || unsure.has(lock.name)) return
     call.ends({ does: 'leave', token: lock.token })
     this.#stage.released(this.#client, lock, askedMs)
   }
