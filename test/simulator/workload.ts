@@ -277,13 +277,10 @@ class Worker {
   /** What it is granted, and has not heard of yet, may have been entered by another of the session meanwhile. */
   #asks(...names: readonly string[]): () => void {
     const { asking } = this.#entries()
-    const add = (count: number) => {
-      for (const name of names) asking.set(name, (asking.get(name) ?? 0) + count)
-    }
-    if (this.#stage.isWide?.()) add(1)
-    return () => {
-      if (this.#stage.isWide?.()) add(-1)
-    }
+    const add = (count: number) => names.forEach(name => void asking.set(name, (asking.get(name) ?? 0) + count))
+    if (!this.#stage.isWide?.()) return () => undefined
+    add(1)
+    return () => add(-1)
   }
 
   #entries(): Entries {
