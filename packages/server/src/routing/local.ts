@@ -16,7 +16,9 @@ export function localPeer({ host, shards, clock }: { host: Host; shards: number;
     },
     watch(instance, filter, sink) {
       const serving = servingOf(instance)
-      if (serving) return serving.feed.watch(instance, filter, sink)
+      // Replaced, and has not heard of it: another has written on. Who is still the owner knows that the log was taken back, and says so by a reset.
+      const isReplaced = serving?.feed.isBehind(filter.after) && !host.isSureOfItself
+      if (serving && !isReplaced) return serving.feed.watch(instance, filter, sink)
       clock.afterPoll(() => sink.ended())
       return { stop: () => undefined }
     },

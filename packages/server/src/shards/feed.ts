@@ -113,6 +113,12 @@ export class Feed {
     return { stop: () => this.#stop(watch) }
   }
 
+  /** Whether more is known of the log elsewhere than here: the cursor is beyond all that was read or written. */
+  isBehind(cursor: string | undefined): boolean {
+    const place = cursor === undefined ? null : this.#parse(cursor)
+    return place !== null && isBefore(this.#newest, place)
+  }
+
   /** Events of one lock, newest first. */
   history(instance: string, { lock, limit, before }: HistoryOptions): History {
     const until = before === undefined ? null : this.#parse(before)

@@ -121,6 +121,11 @@ export class Host {
     this.#options.changed()
   }
 
+  /** Whether nobody can have replaced this server unnoticed. */
+  get isSureOfItself(): boolean {
+    return this.#options.membership.isWithinDeadline()
+  }
+
   /** The store has another key. */
   sealAnew(): void {
     for (const { shard } of this.#hosted.values()) shard.sealAnew()
