@@ -16,3 +16,11 @@ export function entriesOf(session: object): Entries {
   allEntries.set(session, entries)
   return entries
 }
+
+/** Until what is returned is called: what it is granted, and has not heard of yet, may be entered by another of the session. */
+export function asks({ asking }: Entries, { isWide }: { isWide?(): boolean }, names: readonly string[]): () => void {
+  const add = (count: number) => names.forEach(name => void asking.set(name, (asking.get(name) ?? 0) + count))
+  if (!isWide?.()) return () => undefined
+  add(1)
+  return () => add(-1)
+}

@@ -20,7 +20,7 @@ import {
   sharedLock,
 } from './claims.ts'
 import type { Client as Simulated } from './clients.ts'
-import { type Entries, entriesOf } from './entries.ts'
+import { asks, type Entries, entriesOf } from './entries.ts'
 import { codeOf, GivenUp, isOfTheService, pauseMs } from './failures.ts'
 
 /** One that works: of the simulator, or a real one. */
@@ -158,7 +158,7 @@ class Worker {
       return holdfast.semaphore(name, limit > 0 ? { limit } : {}).acquire({ ...options, permits })
     }
     const call = this.#begin(name)
-    const answered = this.#asks(name)
+    const answered = asks(this.#entries(), this.#stage, [name])
     try {
       const lock = await ask()
       this.#believes(lock, call)
@@ -186,7 +186,8 @@ class Worker {
     const waitMs = chance.pick([0, 500, 3_000])
     let locks: readonly Lock[]
     const operation = this.#stage.nextOperation()
-    const answered = this.#asks(...claims.map(({ name }) => name))
+    const named = claims.map(({ name }) => name)
+    const answered = asks(this.#entries(), this.#stage, named)
     try {
       locks = (await this.#client.holdfast.acquireAll(claims.map(asked), { waitMs, metadata: { operation } })).locks
     } catch (error) {
@@ -203,7 +204,14 @@ class Worker {
     }
     for (const [index, lock] of locks.entries()) this.#believes(lock, calls[index], operation)
     await this.#client.sleep(chance.between(0, 60))
-    for (const lock of locks) await this.#release(lock)
+    await this.#releaseAll(locks)
+  }
+
+  /** Each of them, whatever becomes of the others. */
+  async #releaseAll(locks: readonly Lock[]): Promise<void> {
+    const failures: unknown[] = []
+    for (const lock of locks) await this.#release(lock).catch(error => failures.push(error))
+    if (failures.length > 0) throw failures[0]
   }
 
   async #hold(acquired: Lock): Promise<void> {
@@ -243,7 +251,7 @@ class Worker {
     if (!this.#stage.takesOne()) return lock
     const operation = this.#stage.nextOperation()
     const call = this.#begin(lock.name, undefined, 'enter')
-    const answered = this.#asks(lock.name)
+    const answered = asks(this.#entries(), this.#stage, [lock.name])
     let inner: Lock
     try {
       inner = await this.#client.holdfast.acquire(lock.name, { ...options, metadata: { operation } })
@@ -258,8 +266,10 @@ class Worker {
     this.#believes(inner, call)
     await this.#client.sleep(chance.between(0, 20))
     const isFirstLeftFirst = chance.below(2) === 0
-    await this.#release(isFirstLeftFirst ? lock : inner)
-    return isFirstLeftFirst ? inner : lock
+    const [left, kept] = isFirstLeftFirst ? [lock, inner] : [inner, lock]
+    // Of the other nobody else would let go.
+    await this.#release(left).catch(error => this.#releaseAll([kept]).then(() => Promise.reject(error)))
+    return kept
   }
 
   /** It holds the lock, perhaps once more than before. */
@@ -274,15 +284,6 @@ class Worker {
   }
 
   /** A request that may enter the lock is on its way, until what is returned is called. */
-  /** What it is granted, and has not heard of yet, may have been entered by another of the session meanwhile. */
-  #asks(...names: readonly string[]): () => void {
-    const { asking } = this.#entries()
-    const add = (count: number) => names.forEach(name => void asking.set(name, (asking.get(name) ?? 0) + count))
-    if (!this.#stage.isWide?.()) return () => undefined
-    add(1)
-    return () => add(-1)
-  }
-
   #entries(): Entries {
     return entriesOf(this.#client.session)
   }
