@@ -12,6 +12,8 @@ type Logged = {
   place: number
   operation: number | null
   ended: string | null
+  /** Since it was granted, perhaps by another request of its session. */
+  isEntered: boolean
 }
 
 export class Grants {
@@ -31,6 +33,8 @@ export class Grants {
       if (logged) logged.ended = entry.type
       return
     }
+    const known = this.logged.get(entry.token)
+    if (known && entry.type === 'reentered') known.isEntered = true
     if (entry.type !== 'granted') return
     const operation = grant.metadata?.operation
     const isTransfer = entry.why?.reason === 'transferred'
@@ -41,6 +45,7 @@ export class Grants {
       place,
       operation: typeof operation === 'number' && !isTransfer ? operation : null,
       ended: null,
+      isEntered: false,
     }
     this.logged.set(entry.token, logged)
     if (isTransfer) return
@@ -77,8 +82,8 @@ export class Grants {
   toldRefused(operation: number): void {
     this.#refused.add(operation)
     const token = this.#byOperation.get(operation)
-    // One that came too late for its client, or whose session is over, has been given up.
-    if (token !== undefined && this.isHeld(token))
+    // One that came too late for its client, or whose session is over, has been given up; it is held as long as another that has entered it holds it.
+    if (token !== undefined && this.isHeld(token) && !this.logged.get(token)?.isEntered)
       throw new Violation(`I18: operation ${operation} was refused, and is granted under ${token}`)
   }
 
