@@ -82,9 +82,9 @@ export class SimulatedEngine implements Engine {
       const giveUp = () => this.#after(ANSWER_MS_MAX, () => machine.arrive(() => reject(new Error(`commit: ${fate}`))))
       switch (fate) {
         case 'refused':
-          return this.#there(() =>
-            this.#back(() => reject(new EngineRefusal('storage_full', 'refused by the fault plan'))),
-          )
+          this.#there(() => this.#back(() => reject(new EngineRefusal('storage_full', 'refused by the fault plan'))))
+          // On a way that is cut nobody refuses it.
+          return void giveUp()
         case 'lost':
           return void giveUp()
         case 'late': {
