@@ -80,7 +80,8 @@ afterEach(() => {
   for (const end of begun.splice(0)) end()
 })
 
-function connected(clock: Clock = systemClock) {
+/** Its `hello` has been sent, and not been answered. */
+function greeting(clock: Clock = systemClock) {
   const { asked, shards } = stalled()
   const config = { logLevel: 'silent', logsRequests: false, serviceName: 's', location: 'l', serverName: 'n' } as const
   const registry = memoryRegistry()
@@ -123,8 +124,13 @@ function connected(clock: Clock = systemClock) {
   const connection = new Connection(socket as unknown as WebSocket, doors, arrived) // what it uses of one
   const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
   send({ type: 'hello' })
-  asked.shift()!.asking.answer({ ok: true, type: 'session', session })
   return { asked, socket, connection, send, shards }
+}
+
+function connected(clock?: Clock) {
+  const connection = greeting(clock)
+  connection.asked.shift()!.asking.answer({ ok: true, type: 'session', session })
+  return connection
 }
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
@@ -198,6 +204,18 @@ test('when the connection goes, what it asked for is let go, and nothing more is
   asked[0]!.asking.queued?.({ ticket: 1, session: 's-1', position: 1 })
   await turn()
   assert.equal(socket.sent.length, before)
+})
+
+test('a session whose opener has gone before it was welcomed is closed, for nobody knows of it', () => {
+  const { asked, socket } = greeting()
+  socket.close()
+  const { asking } = asked.shift()!
+  asking.answer({ ok: true, type: 'session', session })
+  assert.deepEqual(
+    asked.map(({ command }) => command),
+    [{ type: 'close_session', by: 'service', session: 's-1' }],
+  )
+  assert.deepEqual(socket.sent, [])
 })
 
 test('what is settled reaches the shard beside other requests, now and then', () => {

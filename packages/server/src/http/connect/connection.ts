@@ -13,7 +13,7 @@ import type { WebSocket } from 'ws'
 import type { Command } from '../../locks/model.ts'
 import type { Verdict } from '../../policies/port.ts'
 import { unknownOutcome } from '../../shards/callers.ts'
-import type { Answer, Asking } from '../../shards/port.ts'
+import type { Answer } from '../../shards/port.ts'
 import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { sees } from '../permission.ts'
@@ -25,9 +25,18 @@ import { whenKnown } from '../when-known.ts'
 import { checkMessage, misfitError } from './checking.ts'
 import { commandOf } from './commands.ts'
 import { Deadlines } from './deadlines.ts'
-import { type Arrived, greeterOf, helloCommand, inOneWord, twoSessions, welcomeOf, wireErrorOf } from './greeting.ts'
+import {
+  type Arrived,
+  giveUp,
+  greeterOf,
+  helloCommand,
+  inOneWord,
+  twoSessions,
+  welcomeOf,
+  wireErrorOf,
+} from './greeting.ts'
 import { Outbox } from './outbox.ts'
-import { Pending } from './pending.ts'
+import { Pending, unheard } from './pending.ts'
 import { type Entrance, mayStay, messageRefusal } from './permitting.ts'
 import { grantedReply, replyTo, wirePush } from './replies.ts'
 import { ConnectionWatches } from './watches.ts'
@@ -211,7 +220,7 @@ export class Connection {
   }
 
   #welcome(answer: Answer): void {
-    if (this.#state !== 'greeting' || !this.#caller) return
+    if (this.#state !== 'greeting' || !this.#caller) return giveUp(this.#doors, this.#caller, answer)
     if (!answer.ok) return this.#reject(refused(answer))
     const { shards, secrets, clock, serverId } = this.#doors
     const { instance } = this.#caller
@@ -394,6 +403,3 @@ export class Connection {
     this.#pending.clear()
   }
 }
-
-/** Whatever is answered here will be seen in the next renewal. */
-const unheard: Asking = { answer: () => {}, fail: () => {} }

@@ -9,6 +9,7 @@ import { type Caller, callerOf, entered, sharingKeyOf } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { failed, Refused } from '../reply.ts'
 import { noteWrongSecret } from '../strangers.ts'
+import { unheard } from './pending.ts'
 
 /** Who has come, as far as the upgrade tells. */
 export type Arrived = {
@@ -73,6 +74,12 @@ export function welcomeOf(answer: Extract<Answer, { ok: true }>): { session: str
   if (answer.type === 'renewed')
     return { session: answer.session, ttlMs: answer.confers.ttlMs, changes: answer.confers.changes }
   throw new Error(`hello is not answered with ${answer.type}`)
+}
+
+/** The connection has gone before it could be welcomed: the session that it asked for is known to nobody, and would live for its whole TTL. */
+export function giveUp({ shards }: Doors, caller: Caller | null, answer: Answer): void {
+  if (!caller || !answer.ok || answer.type !== 'session') return
+  shards.submit(caller.instance, { type: 'close_session', by: 'service', session: answer.session.id }, unheard)
 }
 
 /** @throws what is a bug */

@@ -37,3 +37,6 @@ export class Pending implements Asking {
     this.#connection.send({ type: 'queued', id: this.request.id, position: place.position })
   }
 }
+
+/** Nobody waits for it: what becomes of it is seen in the next renewal, or when the time of the session is over. */
+export const unheard: Asking = { answer: () => undefined, fail: () => undefined }
