@@ -14,8 +14,8 @@ import type { Told } from '../checker/promising.ts'
 import { Events, type Item, type Seen } from '../checker/watching.ts'
 import type { Line } from './client/history.ts'
 
-/** `atMs`: when the recorder was told, which is after the commit. */
-export type Recorded = { written: Written; atMs: number }
+/** `atMs`: when the recorder was told, or when it was decided; `byMs`: when the commit had surely been made. */
+export type Recorded = { written: Written; atMs: number; byMs: number }
 /** The log of a shard begins with batch `keptFrom` since then: what was before it has been cleaned. */
 export type Cleaning = { atMs: number; shard: number; keptFrom: number }
 /** `how`: `paused` where its client was stopped between the check and the write. */
@@ -217,12 +217,12 @@ function judgeLinear({ recorded, instance }: Evidence, lines: readonly Line[], f
   // Tokens rise, so nothing was before the call of one that was told a token before it.
   const calls = callsOf(operations.values())
   let fromMs = Number.NEGATIVE_INFINITY
-  for (const { written, atMs } of recorded) {
+  for (const { written, byMs } of recorded) {
     const { entry } = written
     if (written.instance !== instance) continue
     if (entry.record === 'grant' && entry.type === 'granted')
       fromMs = Math.max(fromMs, calls.get(entry.token) ?? fromMs)
-    histories.wrote(written, { fromMs, toMs: atMs })
+    histories.wrote(written, { fromMs, toMs: byMs })
   }
   histories.judge(found)
   const acquires = [...operations.values()].flatMap(({ operation }) =>

@@ -98,7 +98,7 @@ export class Rig {
   #endsMs = 0
   #isStopped = false
   #isLogJudged = true
-  #passedMs = 0
+  #passedWhen = { atMs: 0, byMs: 0 }
   #keptFrom: ReadonlyMap<number, number> = new Map()
   readonly #resting: Resting
   readonly #ports: number[] = []
@@ -114,7 +114,7 @@ export class Rig {
     this.log = new LogWitness(ROOT, written => {
       // Each entry is passed on by itself: its batch need not be kept with all that is in it.
       const batch = { ...written.batch, carried: [], entries: [] }
-      this.recorded.push({ written: { ...written, batch }, atMs: this.#passedMs })
+      this.recorded.push({ written: { ...written, batch }, ...this.#passedWhen })
     })
   }
 
@@ -344,8 +344,8 @@ export class Rig {
     if (different.size > 1) throw new Violation('the members of etcd do not have the same keys')
   }
 
-  #passed({ writes, atMs }: Commit): void {
-    this.#passedMs = atMs
+  #passed({ writes, atMs, byMs }: Commit): void {
+    this.#passedWhen = { atMs, byMs }
     this.#resting.passed(writes)
     if (!this.#isLogJudged) return
     this.#judged(() => this.log.passed({ writes }, null))

@@ -18,14 +18,14 @@ import { type Commit, nowMs } from './recorder.ts'
 const SHARD = 0
 
 /**
- * The commits that have made the log, oldest first, each at the time when it was decided. Who the owners were is taken from the epochs of the
+ * The commits that have made the log, oldest first, each at the time when it was decided, and made by when the next one was handed to the store. Who the owners were is taken from the epochs of the
  * batches: an owner that wrote nothing left no trace. What was deleted with which batch is what the servers have told of before the store had it (`told`).
  */
 export async function commitsOfLmdb(path: string, root: string, told: readonly Told[]): Promise<Commit[]> {
   const engine = await openLmdb({ path })
   try {
     const { all: batches, left } = await batchesIn(engine, root)
-    const commits = commitsOf(batches, root, deletionsIn(told))
+    const commits = commitsOf(batches, root, handedIn(told))
     compareLeft(commits, left)
     return commits
   } finally {
@@ -56,16 +56,20 @@ async function batchesIn(engine: Engine, root: string) {
 
 type Range = { from: string; to: string }
 
-/** What went with each batch, by its hash: the same bytes are sent again until it is known what came of them. */
-function deletionsIn(told: readonly Told[]): Map<string, Range[]> {
-  const deletions = new Map<string, Range[]>()
+/** A batch as it was handed to the store: what went with it, and when it was for the first time. */
+type Handed = { deleted: Range[]; atMs: number }
+
+/** By the hashes of batches: the same bytes are sent again until it is known what came of them. */
+function handedIn(told: readonly Told[]): Map<string, Handed> {
+  const handed = new Map<string, Handed>()
   for (const line of told) {
     if (line.e !== 'log') continue
     if (!line.appended)
       throw new Violation(`I22: a commit that appends nothing deletes from the log: ${JSON.stringify(line)}`)
-    deletions.set(line.appended.hash, line.deleted)
+    const { hash } = line.appended
+    handed.set(hash, { deleted: line.deleted, atMs: handed.get(hash)?.atMs ?? line.t })
   }
-  return deletions
+  return handed
 }
 
 /** I22: what has not been deleted by any of these is there, and nothing else is. */
@@ -92,29 +96,27 @@ async function all(engine: Engine, prefix: string): Promise<KeyValue[]> {
   return pairs
 }
 
-function commitsOf(
-  batches: readonly Uint8Array[],
-  root: string,
-  deletions: ReadonlyMap<string, readonly Range[]>,
-): Commit[] {
+function commitsOf(batches: readonly Uint8Array[], root: string, handed: ReadonlyMap<string, Handed>): Commit[] {
   const keys = keysUnder(root)
   const commits: Commit[] = []
   const wallMs = Date.now() - nowMs()
+  const hashes = batches.map(hashBatch)
   let epoch = 0
-  for (const value of batches) {
+  for (const [place, value] of batches.entries()) {
     const batch = decodeBatch(value)
-    const atMs = batch.at - wallMs
+    // One is in flight at a time.
+    const byMs = handed.get(hashes[place + 1] ?? '')?.atMs ?? Number.POSITIVE_INFINITY
+    const when = { atMs: batch.at - wallMs, byMs }
     while (epoch < batch.epoch) {
       epoch++
       const owner = { key: keys.owner(SHARD), value: encodeOwner({ server: `of epoch ${epoch}`, epoch }) }
-      commits.push({ revision: 0, writes: [owner], atMs })
+      commits.push({ revision: 0, writes: [owner], ...when })
     }
-    const hash = hashBatch(value)
+    const deleted = handed.get(hashes[place] ?? '')?.deleted
     // The first is written with the cluster. Who was killed had told of its batch before the store had it.
-    const deleted = deletions.get(hash)
     if (!deleted && batch.seq > 0) throw new Violation(`I22: no server has told of batch ${batch.seq}`)
     const cleaned = (deleted ?? []).map(range => ({ ...range, delete: true as const }))
-    commits.push({ revision: 0, writes: [...cleaned, { key: keys.batch(SHARD, batch.seq), value }], atMs })
+    commits.push({ revision: 0, writes: [...cleaned, { key: keys.batch(SHARD, batch.seq), value }], ...when })
   }
   return commits
 }

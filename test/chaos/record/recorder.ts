@@ -12,7 +12,8 @@ import { EtcdClient } from '../../../packages/server/src/engine/etcd/client.ts'
 import { Violation } from '../../checker/judge.ts'
 import { streamFrom, type WatchReply } from './stream.ts'
 
-export type Commit = { revision: number; writes: Write[]; atMs: number }
+/** `byMs`: when it had surely been made. */
+export type Commit = { revision: number; writes: Write[]; atMs: number; byMs: number }
 
 /** Of an empty store is 1. */
 const FIRST_REVISION = 2
@@ -124,7 +125,8 @@ export class Recorder {
     this.revision = pending.revision
     const mark = pending.events.find(({ kv }) => textOf(kv?.key) === MARK)
     if (mark) this.#markSeen = textOf(mark.kv?.value)
-    this.#passed({ revision: pending.revision, writes: writesOf(pending.events), atMs: nowMs() })
+    const toldMs = nowMs()
+    this.#passed({ revision: pending.revision, writes: writesOf(pending.events), atMs: toldMs, byMs: toldMs })
   }
 }
 

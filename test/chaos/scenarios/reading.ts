@@ -43,11 +43,12 @@ export async function oldReads(rig: Rig): Promise<void> {
     await rig.servers[place]!.kill()
     const old = new Map<string, number>()
     links.age(key => {
-      const before = old.get(key) ?? 0
-      const isLog = key.includes('/log/')
-      const isOld = isLog ? before === 0 || chance.isLuckyAt(OLD_LOGS) : chance.isLuckyAt(OLD_RECORDS)
-      if (!isOld || (isLog && before >= OLD_LOGS_MAX)) return null
-      old.set(key, before + 1)
+      // A long log is read in pages, each from a key of its own.
+      const [log = '', page] = key.split('/log/')
+      if (page === undefined) return chance.isLuckyAt(OLD_RECORDS) ? revision : null
+      const before = old.get(log) ?? 0
+      if (before >= OLD_LOGS_MAX || (before > 0 && !chance.isLuckyAt(OLD_LOGS))) return null
+      old.set(log, before + 1)
       return revision
     })
     const asked = rig.servers.filter((_, other) => other !== place).map(({ url }) => ask(url, asking.signal))
