@@ -197,4 +197,16 @@ export const doorBugs: readonly Bug[] = [
       name: 'what administration and the broker are asked for is decided when the body has come, not when the headers had',
     },
   },
+  {
+    id: 'clients-before-beats',
+    rules: ['I8'],
+    does: 'All that lies in the sockets is handled before anything else: a server that many thousands talk to is declared dead, and so is the next one.',
+    file: `${server}/http/connect/intake.ts`,
+    find: 'return nowMs - this.#sinceMs < SLICE_MS',
+    replace: 'return true',
+    test: {
+      file: `${server}/http/connect/intake.test.ts`,
+      name: 'what fits into SLICE_MS is handled as it comes; the rest waits, in its order, and nothing more of its senders is read',
+    },
+  },
 ]

@@ -7,10 +7,10 @@ import { walkedBugs } from './walked.ts'
 const simulator: TestOf = {
   file: 'test/simulator/simulator.test.ts',
   name: 'whatever befalls servers, clients and store, every seed keeps the rules',
-  env: { TEST_SEED: '1', TEST_RUNS: '3' },
+  env: { TEST_SEED: '1', TEST_RUNS: '24' },
 }
 /** An owner whose time is over, and who is asked for nothing that has to be written. */
-const later: TestOf = { ...simulator, env: { TEST_SEED: '14', TEST_RUNS: '4' } }
+const later: TestOf = { ...simulator, env: { TEST_SEED: '14', TEST_RUNS: '24' } }
 
 /** Seen in what servers promise, which nobody need have been told. */
 const ofPromises: readonly { id: string; test: TestOf }[] = [

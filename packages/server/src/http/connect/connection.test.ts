@@ -23,6 +23,7 @@ import { untouched } from '../testing.ts'
 import { WatchCount } from '../watch-count.ts'
 import { Connection, RENEWAL_MS_MAX } from './connection.ts'
 import type { Arrived } from './greeting.ts'
+import { Intake } from './intake.ts'
 
 /** The connection's end of a socket: what it has sent is kept. */
 class Socket extends EventEmitter {
@@ -121,7 +122,9 @@ function greeting(clock: Clock = systemClock) {
     named: undefined,
     trace: 'trace',
   }
-  const connection = new Connection(socket as unknown as WebSocket, doors, arrived) // what it uses of one
+  // Whatever comes is handled at once.
+  const intake = new Intake({ hrtimeMs: () => 0, afterPoll: call => clock.afterPoll(call) })
+  const connection = new Connection(socket as unknown as WebSocket, doors, arrived, intake) // what it uses of one
   const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
   send({ type: 'hello' })
   return { asked, socket, connection, send, shards }

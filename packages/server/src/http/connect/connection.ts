@@ -23,6 +23,7 @@ import { validator } from '../validate.ts'
 import { timestamp, wireGrant } from '../views.ts'
 import { whenKnown } from '../when-known.ts'
 import { checkMessage, misfitError } from './checking.ts'
+import { closeCodes } from './close-codes.ts'
 import { commandOf } from './commands.ts'
 import { Deadlines } from './deadlines.ts'
 import {
@@ -35,23 +36,13 @@ import {
   welcomeOf,
   wireErrorOf,
 } from './greeting.ts'
+import { Intake, type Receiver } from './intake.ts'
 import { Outbox } from './outbox.ts'
 import { Pending, unheard } from './pending.ts'
 import { type Entrance, mayStay, messageRefusal } from './permitting.ts'
 import { grantedReply, replyTo, wirePush } from './replies.ts'
 import { ConnectionWatches } from './watches.ts'
 
-/** WebSocket close codes (RFC 6455 and the IANA registry). */
-export const closeCodes = {
-  normal: 1000,
-  goingAway: 1001,
-  notText: 1003,
-  malformed: 1007,
-  policy: 1008,
-  /** Ours: what let the client in does so no more. The reason is one of `Ended`. */
-  ended: 4401,
-  tooSlow: 1013,
-} as const
 /** A client that does not answer the close gets this long; then the socket is cut. */
 const CLOSE_MS_MAX = 5_000
 /** A frame of somebody who has proved nothing yet: a `hello` with the longest token, and requests behind it. What is longer is not even parsed. */
@@ -70,7 +61,7 @@ const checkHello = validator(hello)
 
 type State = 'waiting' | 'greeting' | 'open' | 'closed'
 
-export class Connection {
+export class Connection implements Receiver {
   readonly #socket: WebSocket
   readonly #arrived: Arrived
   readonly #doors: Doors
@@ -91,10 +82,11 @@ export class Connection {
   #stopListening: (() => void) | null = null
   #leave: (() => void) | null = null
   #stopCutting: (() => void) | null = null
+  #isShut = false
   /** Something has come in since the last look. */
   isAlive = true
 
-  constructor(socket: WebSocket, doors: Doors, arrived: Arrived) {
+  constructor(socket: WebSocket, doors: Doors, arrived: Arrived, intake = new Intake(doors.clock)) {
     this.#arrived = arrived
     this.#socket = socket
     this.#doors = doors
@@ -104,11 +96,10 @@ export class Connection {
     )
     this.#watches = new ConnectionWatches(doors, this)
     this.#renewals = new Deadlines({ clock: doors.clock, ms: RENEWAL_MS_MAX, late: pending => this.#late(pending) })
-    socket.on('message', (data, isBinary) => this.#frame(data, isBinary))
+    intake.listen(this, socket)
     socket.on('pong', () => {
       this.isAlive = true
     })
-    socket.on('close', () => this.#gone())
     // `close` follows, and says all there is to say.
     socket.on('error', error => doors.telemetry.happened('websocket error', { reason: error.message }))
   }
@@ -128,6 +119,7 @@ export class Connection {
   }
 
   close(code: number, reason: string): void {
+    this.#isShut = true
     this.#outbox.flush()
     this.#socket.close(code, reason)
     this.#stopCutting ??= this.#doors.clock.after(CLOSE_MS_MAX, () => this.#socket.terminate())
@@ -147,9 +139,9 @@ export class Connection {
     this.send({ type: 'reply', id, error })
   }
 
-  #frame(data: unknown, isBinary: boolean): void {
+  received(data: unknown, isBinary: boolean): void {
     this.isAlive = true
-    if (this.#socket.readyState !== this.#socket.OPEN) return
+    if (this.#isShut) return
     if (isBinary) return this.close(closeCodes.notText, 'Frames are text: JSON arrays of messages.')
     if (this.#caller === null && String(data).length > HELLO_CHARS_MAX)
       return this.close(closeCodes.policy, `Without a credential a frame has at most ${HELLO_CHARS_MAX} characters.`)
@@ -392,7 +384,7 @@ export class Connection {
     return this.#pending.delete(pending)
   }
 
-  #gone(): void {
+  gone(): void {
     this.#state = 'closed'
     this.#stopListening?.()
     this.#leave?.()

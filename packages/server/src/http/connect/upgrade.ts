@@ -12,16 +12,21 @@ import { foreignOrigin } from '../origins.ts'
 import { failed, headersOf, Refused } from '../reply.ts'
 import { requestIds } from '../request-ids.ts'
 import { whenKnown } from '../when-known.ts'
-import { Connection, closeCodes } from './connection.ts'
+import { closeCodes } from './close-codes.ts'
+import { Connection } from './connection.ts'
 import type { Arrived } from './greeting.ts'
+import { Intake } from './intake.ts'
 
 const PATH = '/v2/connect'
 /** A connection that has been silent for two of these is half-open and is cut; a client has as long to say hello. */
 const PING_MS = 15_000
+/** Of thousands that are pinged each a system call is made. */
+const SWEPT_AT_ONCE = 256
 
 export class Connections {
   readonly #doors: Doors
   readonly #open = new Set<Connection>()
+  readonly #intake: Intake
   readonly #sockets = new WebSocketServer({
     noServer: true,
     maxPayload: FRAME_BYTES_MAX,
@@ -32,6 +37,7 @@ export class Connections {
 
   constructor(doors: Doors) {
     this.#doors = doors
+    this.#intake = new Intake(doors.clock)
     this.#stopSweeping = every(doors.clock, PING_MS, () => this.#sweep())
   }
 
@@ -90,7 +96,7 @@ export class Connections {
   }
 
   #connected(websocket: WebSocket, arrived: Arrived): void {
-    const connection = new Connection(websocket, this.#doors, arrived)
+    const connection = new Connection(websocket, this.#doors, arrived, this.#intake)
     this.#open.add(connection)
     this.#doors.telemetry.connectionOpened()
     websocket.once('close', () => {
@@ -99,16 +105,28 @@ export class Connections {
     })
   }
 
+  /** Some at a time: the loop has other things to do. */
   #sweep(): void {
-    for (const connection of this.#open) {
-      if (!connection.isAlive) connection.terminate()
-      // A pong keeps a connection alive that has yet to say hello; once is enough.
-      else if (!connection.isGreeted && this.#waitedOnce.has(connection))
-        connection.close(closeCodes.policy, 'No `hello` has come.')
-      else {
-        if (!connection.isGreeted) this.#waitedOnce.add(connection)
-        connection.ping()
+    const all = this.#open.values()
+    const some = () => {
+      for (let swept = 0; swept < SWEPT_AT_ONCE; swept++) {
+        const { value: connection } = all.next()
+        if (!connection) return
+        this.#sweepOne(connection)
       }
+      this.#doors.clock.afterPoll(some)
+    }
+    some()
+  }
+
+  #sweepOne(connection: Connection): void {
+    if (!connection.isAlive) connection.terminate()
+    // A pong keeps a connection alive that has yet to say hello; once is enough.
+    else if (!connection.isGreeted && this.#waitedOnce.has(connection))
+      connection.close(closeCodes.policy, 'No `hello` has come.')
+    else {
+      if (!connection.isGreeted) this.#waitedOnce.add(connection)
+      connection.ping()
     }
   }
 
