@@ -3,17 +3,17 @@ import { type EtcdCluster, type EtcdOptions, startEtcd } from './etcd.ts'
 import { freePort, temporaryFolder } from './process.ts'
 import { type Server, startServer } from './server.ts'
 
-export type ServersOptions = { servers?: number; etcd?: EtcdOptions; flags?: string[] }
+export type ServersOptions = { servers?: number; etcd?: EtcdOptions; flags?: string[]; filesMax?: number }
 
 export class Servers {
   readonly etcd: EtcdCluster
   readonly all: Server[] = []
   readonly #folder = temporaryFolder('servers')
-  readonly #flags: string[]
+  readonly #options: Pick<ServersOptions, 'flags' | 'filesMax'>
 
-  constructor(etcd: EtcdCluster, flags: string[]) {
+  constructor(etcd: EtcdCluster, options: Pick<ServersOptions, 'flags' | 'filesMax'>) {
     this.etcd = etcd
-    this.#flags = flags
+    this.#options = options
   }
 
   get urls(): string[] {
@@ -23,18 +23,12 @@ export class Servers {
   /** Starts the server of this place, on the port that it had before if it has been there. */
   async start(place: number): Promise<Server> {
     const port = this.all[place]?.port ?? (await freePort())
+    const { flags = [], filesMax } = this.#options
     const server = await startServer({
+      ...(filesMax === undefined ? {} : { filesMax }),
       data: `${this.#folder.path}/${place}`,
       port,
-      flags: [
-        '--engine',
-        'etcd',
-        '--etcd',
-        this.etcd.urls.join(','),
-        '--server-name',
-        `server-${place}`,
-        ...this.#flags,
-      ],
+      flags: ['--engine', 'etcd', '--etcd', this.etcd.urls.join(','), '--server-name', `server-${place}`, ...flags],
     })
     this.all[place] = server
     return server
@@ -73,7 +67,7 @@ export class Servers {
 export const SHARDS = 8
 
 export async function startServers(options: ServersOptions = {}): Promise<Servers> {
-  const servers = new Servers(await startEtcd({ members: 3, ...options.etcd }), options.flags ?? [])
+  const servers = new Servers(await startEtcd({ members: 3, ...options.etcd }), options)
   const count = options.servers ?? 3
   await Promise.all(Array.from({ length: count }, (_, place) => servers.start(place)))
   await servers.spread(count)

@@ -28,10 +28,10 @@ export const takers: Record<SystemName, (url: string) => Promise<Take>> = {
   redlock: async url => {
     const locks = new Redlock([redisAt(url)])
     return async name => {
-      // What its types leave out here: until when it is held, by the client's own clock.
-      const lock = (await locks.acquire([name], TTL_MS)) as { expiration: number; release(): Promise<unknown> }
+      const lock = await locks.acquire([name], TTL_MS)
       return {
         token: 0,
+        // Until when it is held, by the client's own clock.
         isBelieved: () => Date.now() < lock.expiration,
         release: async () => void (await lock.release()),
       }

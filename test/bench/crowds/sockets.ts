@@ -1,5 +1,5 @@
 /**
- * A crowd of raw WebSockets in a process of its own, each with a session that it renews: `node crowd.ts URL KEY COUNT EVERY_MS SECONDS`.
+ * A crowd of raw WebSockets in a process of its own, each with a session that it renews: `node sockets.ts URL KEY COUNT EVERY_MS SECONDS`.
  * Sockets by hand: what is measured is the server, and a full client for each would cost more than it. Prints one line of JSON when the crowd
  * stands, and one when it is done.
  */
@@ -10,19 +10,24 @@ const [url = '', key = '', countText = '0', everyText = '0', secondsText = '0'] 
 const { hostname, port } = new URL(url)
 const count = Number(countText)
 const everyMs = Number(everyText)
-/** One local address has 28,000 ports to offer. */
-const SOCKETS_PER_ADDRESS = 20_000
+/** One local address has 28,000 ports to offer, and the more of them are taken the longer the system looks for one that is not. */
+const SOCKETS_PER_ADDRESS = 4_000
 /** Sockets opened at a time. */
 const OPENING = 200
 const TTL_MS = 60_000
+
+/** First bytes of frames that are whole, and what a client answers to a ping: who does not is taken for dead. */
+const TEXT_FRAME = 0x81
+const PING_FRAME = 0x89
+const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
 
 /** A client's text frame; the mask is zero, which is as good a mask as any against nobody. */
 function frame(text: string): Buffer {
   const payload = Buffer.from(text)
   const head =
     payload.length < 126
-      ? Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0])
-      : Buffer.from([0x81, 0x80 | 126, payload.length >> 8, payload.length & 255, 0, 0, 0, 0])
+      ? Buffer.from([TEXT_FRAME, 0x80 | payload.length, 0, 0, 0, 0])
+      : Buffer.from([TEXT_FRAME, 0x80 | 126, payload.length >> 8, payload.length & 255, 0, 0, 0, 0])
   return Buffer.concat([head, payload])
 }
 
@@ -35,7 +40,11 @@ function join(index: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let stage = 0
     socket.once('error', reject)
-    socket.once('close', () => reject(new Error('the server closed a socket')))
+    socket.once('close', () => {
+      const error = new Error('the server closed a socket')
+      if (stage < 2) reject(error)
+      else throw error
+    })
     socket.once('connect', () => {
       const upgrade = `GET /v2/connect HTTP/1.1\r\nhost: ${hostname}\r\nauthorization: Bearer ${key}\r\nupgrade: websocket\r\nconnection: upgrade\r\n`
       socket.write(
@@ -43,7 +52,8 @@ function join(index: number): Promise<Socket> {
       )
     })
     socket.on('data', data => {
-      if (stage === 2) replies++
+      if (stage === 2 && data[0] === PING_FRAME) socket.write(PONG)
+      else if (stage === 2) replies++
       else if (stage === 0 && data.includes('101')) {
         stage = 1
         socket.write(frame(`[{"type":"hello","ttl_ms":${TTL_MS}}]`))

@@ -14,6 +14,8 @@ export const WAIT_MS = 10 * 60_000
 
 const leaseGrantRequest = message({ ttl: one(1, 'int64') })
 const leaseGrantResponse = message({ id: one(2, 'uint64'), ttl: one(3, 'int64') })
+const leaseKeepAliveRequest = message({ id: one(1, 'uint64') })
+const leaseKeepAliveResponse = message({ id: one(2, 'uint64'), ttl: one(3, 'int64') })
 const lockRequest = message({ name: one(1, 'bytes'), lease: one(2, 'uint64') })
 const lockResponse = message({ key: one(2, 'bytes') })
 const unlockRequest = message({ key: one(1, 'bytes') })
@@ -28,6 +30,7 @@ const watchResponse = message({ created: one(3, 'bool'), events: many(11, event)
 
 export const calls = {
   leaseGrant: method('/etcdserverpb.Lease/LeaseGrant', leaseGrantRequest, leaseGrantResponse),
+  leaseKeepAlive: method('/etcdserverpb.Lease/LeaseKeepAlive', leaseKeepAliveRequest, leaseKeepAliveResponse),
   lock: method('/v3lockpb.Lock/Lock', lockRequest, lockResponse),
   unlock: method('/v3lockpb.Lock/Unlock', unlockRequest, message({})),
   put: method('/etcdserverpb.KV/Put', putRequest, message({})),

@@ -1,9 +1,10 @@
 /** What of their packages is used: the one's export map does not name its types, the other has none. */
 declare module 'redlock' {
   import type { Redis } from 'ioredis'
+  export type Lock = { expiration: number; release(): Promise<unknown>; extend(durationMs: number): Promise<Lock> }
   export default class Redlock {
     constructor(clients: Redis[], settings?: { retryCount?: number })
-    acquire(resources: string[], durationMs: number): Promise<{ release(): Promise<unknown> }>
+    acquire(resources: string[], durationMs: number): Promise<Lock>
   }
 }
 
