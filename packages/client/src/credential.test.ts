@@ -121,6 +121,30 @@ test('a token is as old as it is on the clock that goes on while the machine sle
   }
 })
 
+test('a token that is still good is used while the endpoint says nothing, so that a connection can be had', async () => {
+  const clock = new ManualClock()
+  let isSilent = false
+  const send = async () => {
+    if (isSilent) await new Promise(() => {})
+    return new Response(JSON.stringify({ access_token: 't1', expires_in: 3_600 }))
+  }
+  const token = iamTokens({ apiKey: 'k', url: 'http://iam.test', fetch: send as typeof fetch }, clock)
+  assert.equal(await token(), 't1')
+  isSilent = true
+  clock.suspend(50 * 60_000)
+  const asked = token()
+  await turn()
+  await clock.advance(1_000)
+  assert.equal(await asked, 't1')
+  clock.suspend(10 * 60_000)
+  let isAnswered = false
+  void token().finally(() => {
+    isAnswered = true
+  })
+  await clock.advance(5_000)
+  assert.equal(isAnswered, false, 'it is good no more')
+})
+
 test('a credential that is refused when a session is resumed does not end what is held, where another may be had', async () => {
   const refusal = { type: 'reply' as const, id: 0, error: { code: 'unauthenticated' as const, message: 'No.' } }
   for (const options of [{ apiKey: () => 'token' }, { url: ['http://one.test', 'http://two.test'] }]) {

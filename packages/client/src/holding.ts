@@ -69,6 +69,11 @@ export class Holding {
     return Array.from({ length: Math.max(1, this.handles) }, () => this)
   }
 
+  /** For tests: how many callbacks are kept. */
+  get listening(): number {
+    return this.#listeners?.size ?? 0
+  }
+
   /** What remains by its own limit. */
   limitMs(now: Instant): number {
     return this.limit === null ? Number.POSITIVE_INFINITY : remainingMs(this.limit, now)

@@ -18,6 +18,8 @@ const IAM_URL = 'https://iam.cloud.ibm.com/identity'
 const ANSWER_MS_MAX = 10_000
 /** A token is used for four fifths of its life: the rest is for clocks that differ and for an endpoint that is away for a while. */
 const USED_SHARE = 0.8
+/** An attempt to connect is given up after 2 s at the earliest: who has a token that is still good does not wait so long for the next one. */
+const WAITED_MS_MAX = 1_000
 
 type Token = { text: string; until: Instant; end: Instant }
 
@@ -25,7 +27,10 @@ type Token = { text: string; until: Instant; end: Instant }
  * For `connect({ apiKey: iamTokens({ apiKey }) })`: answers with a token that is good for now, and asks for another when its time comes. Rejects with
  * an `unavailable` or `unauthenticated` error; a token that is still good goes on being used when no other can be had.
  */
-export function iamTokens(options: IamOptions, clock: Pick<Clock, 'now'> = systemClock()): () => Promise<string> {
+export function iamTokens(
+  options: IamOptions,
+  clock: Pick<Clock, 'now' | 'after'> = systemClock(),
+): () => Promise<string> {
   refuseUnknown('iamTokens()', options, iamNames)
   const { apiKey, url = IAM_URL, fetch: send = globalThis.fetch } = options
   let token: Token | null = null
@@ -47,8 +52,17 @@ export function iamTokens(options: IamOptions, clock: Pick<Clock, 'now'> = syste
   return async () => {
     if (token && remainingMs(token.until, clock.now()) > 0) return token.text
     asking ??= ask()
-    return asking
+    if (!token || remainingMs(token.end, clock.now()) <= 0) return asking
+    return orAfter(clock, asking, token.text)
   }
+}
+
+/** An endpoint may take a connection and say nothing. */
+function orAfter(clock: Pick<Clock, 'after'>, asking: Promise<string>, good: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(WAITED_MS_MAX, () => resolve(good))
+    asking.then(resolve, reject).finally(cancel)
+  })
 }
 
 type Answer = { access_token: string; expires_in: number }

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { ClosedError, LockHeldError, LockLostError } from './errors.ts'
 import type { Holdfast } from './holdfast.ts'
 import { turn } from './testing/clock.ts'
-import { Script, wireGrant } from './testing/scripted.ts'
+import { holding, Script, wireGrant } from './testing/scripted.ts'
 
 test('a grant that ends before it could ever be believed is told as lost, and not asked for again and again', async () => {
   const script = new Script()
@@ -109,6 +109,22 @@ test('what was handed over and has ended by the time it is taken up is lost', as
     { type: 'lost', name: 'b', token: 8, reason: 'preempted', changes: 2 },
   )
   assert.equal((await asked)?.isHeld, false)
+})
+
+test('a list that was asked for before a lock was handed over does not say that it was not', async () => {
+  const { script } = await holding()
+  await script.clock.advance(5_000)
+  await script.renewed({ changes: 1 })
+  const before = script.connection.last('renew')
+  assert.equal(before.wants_grants, true)
+  const asked = script.holdfast.adopt('b')
+  await turn()
+  const list = (id: number, grants: ReturnType<typeof wireGrant>[]) =>
+    script.connection.say({ type: 'reply', id, ttl_ms: 15_000, changes: 1, epoch: 1, grants })
+  const { id } = script.connection.last('renew')
+  await list(before.id, [wireGrant('a', 7, 1)])
+  await list(id, [wireGrant('a', 7, 1), wireGrant('b', 8)])
+  assert.equal((await asked)?.token, 8)
 })
 
 test('of two who take up at once what was handed over one gets it', async () => {

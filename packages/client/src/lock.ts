@@ -25,6 +25,8 @@ export class Lock implements AsyncDisposable {
   readonly #task: string
   readonly #waitedMs: number
   #controller: AbortController | null = null
+  /** Each ends one callback. The grant may have been entered before, and go on for long. */
+  #stops: Set<() => void> | null = null
   #isReleased = false
 
   /** Only the session makes handles. */
@@ -114,7 +116,15 @@ export class Lock implements AsyncDisposable {
 
   /** Calls back at each such event until the returned function is called. A listener added after the loss is not called. */
   on<Name extends LockEventName>(name: Name, call: LockListener<Name>): () => void {
-    return this.#holding.listen(name, event => (this.#isReleased ? undefined : call(event)))
+    if (this.#isReleased) return () => {}
+    const end = this.#holding.listen(name, event => (this.#isReleased ? undefined : call(event)))
+    this.#stops ??= new Set()
+    const stop = () => {
+      end()
+      this.#stops?.delete(stop)
+    }
+    this.#stops.add(stop)
+    return stop
   }
 
   /**
@@ -133,6 +143,7 @@ export class Lock implements AsyncDisposable {
   drop(): boolean {
     if (this.#isReleased) return false
     this.#isReleased = true
+    for (const stop of this.#stops ?? []) stop()
     if (this.#holding.lost) return false
     this.#session.ledger.leave(this.#holding)
     return true

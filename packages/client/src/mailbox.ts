@@ -74,7 +74,11 @@ export class Mailbox {
     if (nowMs < this.#retryAtMs) return this.#retryAtMs - nowMs
     const requests = this.#retries
     this.#retries = []
-    for (const request of requests) if (this.pending.has(request.id)) this.#push(request)
+    for (const request of requests) {
+      if (!this.pending.has(request.id)) continue
+      request.repeat()
+      this.#push(request)
+    }
     return Number.POSITIVE_INFINITY
   }
 

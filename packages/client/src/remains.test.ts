@@ -3,7 +3,10 @@ import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
 import type { ServerMessage } from '@holdfast/protocol/frame'
+import { connect } from './holdfast.ts'
 import { Ledger } from './ledger.ts'
+import { Lock } from './lock.ts'
+import type { Session } from './session.ts'
 import { turn } from './testing/clock.ts'
 import { holding, Script, wireGrant } from './testing/scripted.ts'
 
@@ -88,4 +91,40 @@ test('what was taken up and given up is remembered as long as lists have it, and
   )
   ledger.adopt([], asked)
   assert.equal(ledger.wasTakenUp(10), false)
+})
+
+test('what was entered very many times, and listened to each time, keeps the callbacks of the one that is not over', () => {
+  const ledger = new Ledger(15_000, { failed: error => assert.fail(String(error)), unwound: () => undefined })
+  const now = { monotonicMs: 1_000, bootMs: 1_000 }
+  // Of the session, what a handle uses here.
+  const session = { ledger } as unknown as Session
+  const enter = () => {
+    const entered = ledger.hold(wireGrant('a', 7), { firstSentAt: now, sentAt: now, waitedMs: 0, now })
+    return new Lock(session, entered, { task: '', waitedMs: 0 })
+  }
+  const heard: string[] = []
+  const first = enter()
+  const held = ledger.holdings.get(7)!
+  first.on('lost', () => heard.push('first'))
+  for (let number = 0; number < MANY; number++) {
+    const entry = enter()
+    entry.on('lost', () => heard.push('entry'))
+    assert.equal(entry.signal.aborted, false)
+    entry.drop()
+    entry.on('lost', () => heard.push('over'))
+  }
+  assert.equal(held.listening, 1)
+  void ledger.lose(held, 'forced')
+  assert.deepEqual(heard, ['first'])
+})
+
+test('very many watches over REST under one signal leave no listener on it, also when nobody answers', async () => {
+  const stop = new AbortController()
+  const away = async () => {
+    throw new TypeError('fetch failed')
+  }
+  const { rest } = connect({ url: 'http://one.test', apiKey: 'k', fetch: away })
+  for (let number = 0; number < MANY / 10; number++)
+    await assert.rejects(rest.watch({ signal: stop.signal }).next(), { code: 'unavailable' })
+  assert.equal(listeners(stop), 0)
 })

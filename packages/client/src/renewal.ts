@@ -35,12 +35,13 @@ export type RenewalPorts = {
 }
 
 export type GrantList = { grants: WireGrant[]; sentAt: Instant }
-type ListListener = { resolve: (list: GrantList) => void; reject: (error: unknown) => void }
+/** `asked`: its list, and those that are asked for later, are no older than the question. */
+type ListListener = { asked: RenewRequest; resolve: (list: GrantList) => void; reject: (error: unknown) => void }
 
 export class Renewal {
   readonly #ports: RenewalPorts
   #inFlight = new Set<RenewRequest>()
-  /** Who waits for the next list. */
+  /** Who waits for a list. */
   #listeners: ListListener[] = []
   #acknowledged = 0
   /** The latest ownership that has answered in this session. */
@@ -157,6 +158,7 @@ export class Renewal {
    */
   list<Taken>(take: (list: GrantList) => Taken): Promise<Taken> {
     return new Promise((resolve, reject) => {
+      const asked = this.#made({ wantsGrants: true })
       const taking = (list: GrantList) => {
         try {
           resolve(take(list))
@@ -164,15 +166,16 @@ export class Renewal {
           reject(error)
         }
       }
-      this.#listeners.push({ resolve: taking, reject })
-      this.#renew({ wantsGrants: true })
+      this.#listeners.push({ asked, resolve: taking, reject })
+      this.#ports.submit(asked)
     })
   }
 
-  #tellListeners(tell: (listener: ListListener) => void): void {
-    const listeners = this.#listeners
-    this.#listeners = []
-    for (const listener of listeners) tell(listener)
+  /** A list that was on its way already when somebody asked may lack what has been handed over since: it is not for them. */
+  #tellListeners({ id }: RenewRequest, tell: (listener: ListListener) => void): void {
+    const told = this.#listeners.filter(({ asked }) => asked.id <= id)
+    this.#listeners = this.#listeners.filter(({ asked }) => asked.id > id)
+    for (const listener of told) tell(listener)
   }
 
   /** Says what has been processed, if the server does not know. */
@@ -181,15 +184,19 @@ export class Renewal {
     if (ledger.belief.processedChanges > this.#acknowledged && !ledger.isUnwinding) this.#renew({ wantsGrants: false })
   }
 
-  #renew({ wantsGrants }: { wantsGrants: boolean }): void {
-    const { ledger, submit } = this.#ports
+  #renew(what: { wantsGrants: boolean }): void {
+    this.#ports.submit(this.#made(what))
+  }
+
+  #made({ wantsGrants }: { wantsGrants: boolean }): RenewRequest {
+    const { ledger } = this.#ports
     // What is known, but still being wound up here, is not said yet: until then the last promise protects it.
     const seen = ledger.isUnwinding ? this.#acknowledged : ledger.belief.processedChanges
     this.#acknowledged = seen
     const body = { id: 0, type: 'renew' as const, seen_changes: seen, ...(wantsGrants ? { wants_grants: true } : {}) }
     const request = new RenewRequest(body, ledger.grantsSeen, this.#answered)
     this.#inFlight.add(request)
-    submit(request)
+    return request
   }
 
   readonly #answered = (
@@ -202,7 +209,8 @@ export class Renewal {
     if (!this.#inFlight.delete(request)) return
     if (error) {
       this.#ports.failed(error)
-      if (request.body.type === 'renew' && request.body.wants_grants) this.#tellListeners(({ reject }) => reject(error))
+      if (request.body.type === 'renew' && request.body.wants_grants)
+        this.#tellListeners(request, ({ reject }) => reject(error))
     }
     if (!reply || !now || !request.sentAt) return
     // The reply to a renew, by the frame contract.
@@ -213,7 +221,7 @@ export class Renewal {
     else if (changes > ledger.belief.processedChanges) this.catchUp()
     this.confer(request, reply, now)
     const { sentAt } = request
-    if (grants) this.#tellListeners(({ resolve }) => resolve({ grants, sentAt }))
+    if (grants) this.#tellListeners(request, ({ resolve }) => resolve({ grants, sentAt }))
   }
 
   /** A list of grants has been taken over. */

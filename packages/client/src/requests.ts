@@ -171,8 +171,9 @@ export class RenewRequest extends Request {
     this.#done = done
   }
 
-  override timeoutMs(): null {
-    return null
+  /** One that is on its way says by its silence that the connection is dead; one that waits for a connection may wait as long as an answer. */
+  override timeoutMs(): number | null {
+    return this.sentAt === null ? ANSWER_MS_MAX : null
   }
 
   override moveToNewSession(): boolean {

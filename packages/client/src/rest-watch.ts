@@ -35,9 +35,10 @@ export function eventsOverRest(
   const abort = () => over.abort()
   if (options.signal?.aborted) abort()
   options.signal?.addEventListener('abort', abort)
-  const items = untilAborted(source, { ...options, signal: over.signal })
+  const forget = () => options.signal?.removeEventListener('abort', abort)
+  const items = andThen(untilAborted(source, { ...options, signal: over.signal }), forget)
   const end = async () => {
-    options.signal?.removeEventListener('abort', abort)
+    forget()
     // Who waits for the next item, which may never come, is told as well: a generator that waits hears of its end too late.
     abort()
     await items.return(undefined)
@@ -52,6 +53,18 @@ export function eventsOverRest(
       return this
     },
     [Symbol.asyncDispose]: end,
+  }
+}
+
+/** However they end: who is refused may try again for days, under the same signal. */
+async function* andThen<Item>(
+  items: AsyncGenerator<Item, undefined>,
+  over: () => void,
+): AsyncGenerator<Item, undefined> {
+  try {
+    return yield* items
+  } finally {
+    over()
   }
 }
 
@@ -113,6 +126,7 @@ class Connection {
       const { done, value } = await reader.read().catch((cause: unknown) => {
         throw new UnavailableError(`The watch was cut off: ${whyOf(cause)}.`, { cause })
       })
+      this.#cancelTimer()
       // What is left is half an event, which comes again.
       if (done) return
       text += value

@@ -92,16 +92,22 @@ export class Rest {
   /** Reading may be tried at each server in turn; anything else only if it surely was not sent. */
   async #send(method: string, path: string, call: Call): Promise<Response> {
     for (let left = this.#urls.length - 1; ; left--) {
+      const place = this.#place
       try {
         const response = await this.#sendOnce(method, path, call)
         if (response.status !== UNAVAILABLE || method !== 'GET' || left === 0) return response
       } catch (error) {
-        this.#place++
+        this.#leave(place)
         if (left === 0 || (method !== 'GET' && !wasNotSent(error))) throw error
         continue
       }
-      this.#place++
+      this.#leave(place)
     }
+  }
+
+  /** For the next one; other calls may have done so already, and be well served there. */
+  #leave(place: number): void {
+    if (this.#place === place) this.#place++
   }
 
   async #sendOnce(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { turn } from './testing/clock.ts'
-import { holding, wireGrant } from './testing/scripted.ts'
+import { holding, Script, wireGrant } from './testing/scripted.ts'
 
 test('on a new connection the session is resumed and what is unanswered is sent again under its id', async () => {
   const { script, lock } = await holding()
@@ -148,4 +148,60 @@ test('what is sent again asks for no more time than is left', async () => {
     asked().map(({ wait_ms }) => wait_ms),
     [1, 0],
   )
+})
+
+test('what is sent again over the same connection asks for no more time than is left either', async () => {
+  const { script } = await holding()
+  script.holdfast.acquire('b', { waitMs: 5_000 }).catch(() => {})
+  await turn()
+  const { id } = script.connection.last('acquire')
+  await script.clock.advance(3_000)
+  await script.connection.say({ type: 'reply', id, error: { code: 'unavailable', message: 'Nobody decides now.' } })
+  await script.clock.advance(250)
+  const { id: again, wait_ms: waitMs = 0 } = script.connection.last('acquire')
+  assert.equal(script.connection.count('acquire'), 3)
+  assert.equal(again, id)
+  assert.ok(waitMs !== null && waitMs >= 1_750 && waitMs <= 2_000, String(waitMs))
+})
+
+test('what has not been sent waits for a connection that can be had, also the question for a list', async () => {
+  const script = new Script({ url: ['http://one.test', 'http://two.test'] })
+  const asked = script.holdfast.sessionId()
+  await turn()
+  await script.connection.cut()
+  await script.clock.advance(1)
+  await script.welcome()
+  await script.renewed({ epoch: 1, grants: [] })
+  assert.equal(await asked, 's-1')
+})
+
+test('but not for ever: then it is told why there is none', async () => {
+  const { script } = await holding()
+  await script.connection.cut()
+  const asked = assert.rejects(script.holdfast.adopt('b'), { code: 'unavailable' })
+  for (let round = 0; round < 11; round++) {
+    await script.clock.advance(1_000)
+    await script.connection.cut()
+  }
+  await asked
+})
+
+test('what gives back is asked again where there was no room for it: the session lives on, and would hold it for nobody', async () => {
+  const { script, lock } = await holding()
+  const stop = new AbortController()
+  const waiting = assert.rejects(script.holdfast.acquire('b', { signal: stop.signal }), /enough/)
+  const full = { code: 'quota_exceeded' as const, message: 'A connection has at most 20000 requests in flight.' }
+  await turn()
+  stop.abort(new Error('enough'))
+  await waiting
+  const releasing = lock.release()
+  releasing.catch(() => {})
+  await turn()
+  const ids = [script.connection.last('cancel').id, script.connection.last('release').id]
+  await script.connection.say(...ids.map(id => ({ type: 'reply' as const, id, error: full })))
+  await script.clock.advance(250)
+  assert.deepEqual([script.connection.last('cancel').id, script.connection.last('release').id], ids)
+  assert.deepEqual([script.connection.count('cancel'), script.connection.count('release')], [2, 2])
+  await script.connection.say(...ids.map(id => ({ type: 'reply' as const, id, changes: 0 })))
+  await releasing
 })

@@ -5,7 +5,7 @@ import { AcquireRequest, CancelRequest } from './acquire.ts'
 import type { Clock } from './clock.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { SessionOptions } from './options.ts'
-import { PlainRequest, RenewRequest, type Request } from './requests.ts'
+import { PlainRequest, QuietRequest, ReleaseRequest, RenewRequest, type Request } from './requests.ts'
 
 /** `session`: `<id>.<secret>` of the one to resume; null: open a new one. */
 export function helloOf({ credential, instance, ttlMs, labels }: SessionOptions, session: string | null): ClientHello {
@@ -77,6 +77,16 @@ export function outcomeOf(
   if (beliefMs !== null && beliefMs > 0 && wire.code === 'unauthenticated' && mayBeLetIn) return 'not now'
   if (beliefMs !== null && isSessionGone(wire)) return 'session gone'
   return ['unavailable', 'rate_limited', 'quota_exceeded'].includes(wire.code) ? 'not now' : 'never'
+}
+
+/**
+ * Whether it is asked again soon: of what is unknown, and of what keeps or gives back and found no room just then. Who gives back believes in it no more; a
+ * session that lives on would hold it for nobody.
+ */
+export function isAskedAgain({ code }: WireError, request: Request): boolean {
+  const givesBack = request instanceof ReleaseRequest || request instanceof QuietRequest
+  if (code === 'quota_exceeded') return givesBack
+  return code === 'unavailable' || (code === 'rate_limited' && (givesBack || request instanceof RenewRequest))
 }
 
 /** Whether the server has forgotten, as settled, the id of a wait that it still had in line when it last said so. */

@@ -97,6 +97,23 @@ test('a call that surely was not sent is made at the next server; one that may h
   assert.deepEqual(asked, ['one.test'])
 })
 
+test('calls that fail together at a server that is down are all made at the next one', async () => {
+  const asked: string[] = []
+  const send: typeof fetch = async input => {
+    const { host } = new URL(String(input))
+    asked.push(host)
+    const refused = Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
+    if (host === 'one.test') throw new TypeError('fetch failed', { cause: refused })
+    return new Response('{}')
+  }
+  const { rest } = new Script({ url: urls.slice(0, 2), fetch: send }).holdfast
+  await Promise.all([1, 2, 3].map(number => rest.call('GET', `/v2/${number}`)))
+  assert.deepEqual(asked.sort(), [...Array(3).fill('one.test'), ...Array(3).fill('two.test')])
+  asked.length = 0
+  await rest.call('GET', '/v2/4')
+  assert.deepEqual(asked, ['two.test'])
+})
+
 /** Time goes by in steps of the tick, as it does while something is unanswered. */
 async function ticks(script: Script, ms: number, each: () => Promise<void> = async () => {}): Promise<void> {
   for (let passedMs = 0; passedMs < ms; passedMs += 250) {

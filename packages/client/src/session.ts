@@ -32,7 +32,7 @@ import {
   type Request,
   type SuccessReply,
 } from './requests.ts'
-import { helloOf, isForgottenWait, isSessionGone, outcomeOf, sayGoodbye, unexpected } from './resume.ts'
+import { helloOf, isAskedAgain, isForgottenWait, isSessionGone, outcomeOf, sayGoodbye, unexpected } from './resume.ts'
 import type { Tasks } from './task.ts'
 import type { OpenTransport } from './transport.ts'
 
@@ -197,8 +197,9 @@ export class Session {
 
   #connectionLost(why: string): void {
     this.#mailbox.shut()
+    // What has not been sent is sent over the next connection.
     for (const request of this.#mailbox.all()) {
-      if (request instanceof RenewRequest)
+      if (request instanceof RenewRequest && request.sentAt !== null)
         this.#mailbox.take(request.id)?.fail(new UnavailableError(`The connection was lost: ${why}.`))
     }
     for (const watcher of this.watchers) watcher.lost()
@@ -309,7 +310,7 @@ export class Session {
     const request = this.#mailbox.pending.get(id)
     if (!request) return
     if (isSessionGone(wire, request)) return this.#sessionEnded(wire)
-    if (wire.code === 'unavailable' || (wire.code === 'rate_limited' && request instanceof RenewRequest)) {
+    if (isAskedAgain(wire, request)) {
       const nowMs = this.clock.monotonicMs()
       this.#renewal.refused(request, nowMs)
       return this.#alarm.within(this.#mailbox.retryLater(request, nowMs, this.#random), nowMs)

@@ -301,6 +301,27 @@ export const clientBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'release-refused-for-room-is-over',
+    rules: ['I8'],
+    does: 'A release that found no room among very many requests is not asked again: the lock is held for nobody as long as the client lives.',
+    file: 'packages/client/src/resume.ts',
+    find: "if (code === 'quota_exceeded') return givesBack",
+    replace: "if (code === 'quota_exceeded') return false",
+    test: {
+      file: 'packages/client/src/resume.test.ts',
+      name: 'what gives back is asked again where there was no room for it: the session lives on, and would hold it for nobody',
+    },
+  },
+  {
+    id: 'older-list-for-an-answer',
+    rules: ['I12', 'I8'],
+    does: 'Who takes up what was handed over is answered with a list that was on its way before: there is nothing, and the lock is held for nobody.',
+    file: `${client}/renewal.ts`,
+    find: '(({ asked }) => asked.id <= id)',
+    replace: '(() => true)',
+    test: late('a list that was asked for before a lock was handed over does not say that it was not'),
+  },
+  {
     id: 'once-runs-beside-the-next',
     rules: ['P14', 'I4'],
     does: 'A run whose lock was lost says at once that it knows of it: the next one runs the job beside it.',

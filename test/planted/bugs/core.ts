@@ -304,11 +304,23 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I8'],
     does: 'One decision gives notice to thousands of holders: it fits no batch, and its shard is opened anew for ever.',
     file: 'packages/server/src/locks/preemption.ts',
-    find: 'if (++told < NOTICES_AT_ONCE) continue',
+    find: 'if (++told < NOTICES_AT_ONCE && draft.fits(TOLD_BYTES_MAX)) continue',
     replace: 'if (++told > 0) continue',
     test: {
       file: 'packages/server/src/locks/limits.test.ts',
       name: 'one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE notices; the rest follows',
+    },
+  },
+  {
+    id: 'hand-over-larger-than-a-batch',
+    rules: ['O14', 'I8'],
+    does: 'One decision grants to as many as ever, whatever they carry: values of a few dozen who share a lock fit no batch, it is never given back, and its shard is opened anew for ever.',
+    file: `${locks}/grants.ts`,
+    find: 'if (!draft.fits(weightOfGrants(head))) {',
+    replace: 'if (!head) {',
+    test: {
+      file: 'packages/server/src/locks/limits.test.ts',
+      name: 'one decision fits one batch, whatever those carry to whom it grants',
     },
   },
   {

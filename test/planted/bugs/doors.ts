@@ -209,4 +209,16 @@ export const doorBugs: readonly Bug[] = [
       name: 'what fits into SLICE_MS is handled as it comes; the rest waits, in its order, and nothing more of its senders is read',
     },
   },
+  {
+    id: 'stream-for-who-has-gone',
+    rules: ['I17'],
+    does: 'A stream is begun for a client that has gone while it was being decided: nobody hears of its end, and one watch after another of its instance is taken until there may be no more.',
+    file: `${server}/http/sse.ts`,
+    find: 'if (reply.raw.destroyed) return reject',
+    replace: 'if (reply.raw.headersSent) return reject',
+    test: {
+      file: `${server}/http/undecided.test.ts`,
+      name: 'a stream whose client has gone while it was being decided is not begun: nobody would hear of its end',
+    },
+  },
 ]

@@ -87,6 +87,18 @@ export const policyBugs: readonly Bug[] = [
     },
   },
   {
+    id: 'looks-as-slow-as-the-crowd-was-large',
+    rules: ['V6'],
+    does: 'A look at who may stay goes through all who have left meanwhile: after a crowd has gone, a token that has expired goes on being served for minutes.',
+    file: `${server}/http/standing.ts`,
+    find: 'this.#rest.splice(0, this.#count)',
+    replace: 'this.#rest.splice(0, Math.ceil(this.#open.size / LOOKS))',
+    test: {
+      file: `${server}/http/revocation.test.ts`,
+      name: 'a stream is looked at in time however many others have gone since the round began',
+    },
+  },
+  {
     id: 'open-when-nobody-answers',
     rules: ['V6'],
     does: 'While the remote decision point is away, everything is permitted.',
@@ -115,8 +127,8 @@ export const policyBugs: readonly Bug[] = [
     rules: ['V6'],
     does: 'A watch silently skips events of which nobody can say whether they may be seen.',
     file: `${server}/http/event-filter.ts`,
-    find: 'if (sees === null) return this.#cutOff()',
-    replace: 'if (sees === null) return true',
+    find: 'if (isSeen === null || (isSeen && !this.#options.deliver(event))) this.#cutOff()',
+    replace: 'if (isSeen && !this.#options.deliver(event)) this.#cutOff()',
     test: {
       file: `${server}/http/undecided.test.ts`,
       name: 'a watch is cut off, to be resumed, at an event of which it is not known whether it may be seen',

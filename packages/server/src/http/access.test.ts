@@ -312,6 +312,7 @@ test('a watch is of permitted names only, in their order, over a decision that h
   })
   for (const lock of ['a', 'hidden', 'slow-1', 'b', 'slow-2', 'c']) assert.ok(filter.offer(event(lock)))
   assert.deepEqual(delivered, ['a'])
+  assert.equal(answers.length, 2, 'they are asked about together')
   answers[0]?.(true)
   await turn()
   assert.deepEqual(delivered, ['a', 'slow-1', 'b'])

@@ -1,6 +1,7 @@
 /** What a credential that was revoked with its sessions holds is released: also what comes to it late, and what is too much for once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { VIEW_MS_MAX } from '../registry/freshness.ts'
 import { credentialRecord, memoryRegistry } from '../registry/testing.ts'
 import { startServer, type World } from '../shards/testing.ts'
 import { Evictions } from './evictions.ts'
@@ -35,6 +36,16 @@ test('a session that a server opened which had not heard of the revocation yet h
     assert.equal(await server.isHeld('before'), false)
     await server.grant(await server.session(TTL_MS), 'late')
     await clock.pass(4_000)
+    assert.equal(await server.isHeld('late'), false)
+  })
+})
+
+test('so does one of a server that was cut off from the store, and went by what it knew for as long as it may', async () => {
+  await withEvictions(async ({ server, clock, revoke }) => {
+    await revoke()
+    await clock.pass(VIEW_MS_MAX)
+    await server.grant(await server.session(TTL_MS), 'late')
+    await clock.pass(6_000)
     assert.equal(await server.isHeld('late'), false)
   })
 })

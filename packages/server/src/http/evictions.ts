@@ -1,16 +1,18 @@
 /**
  * A credential that was revoked with its sessions: what they hold is released, as by force. Every server asks for it when it hears of the
- * revocation, for the one that wrote it may be gone; a second time comes to the same. And once more after a while, for until then a server that
- * had not heard of it yet may have opened another session. Ended is what that key has opened: the one that replaced it has the same subject, and goes on.
+ * revocation, for the one that wrote it may be gone; a second time comes to the same. And again after a while, for until then a server that
+ * had not heard of it yet may have opened another session: one that is cut off from the store goes by what it knew for longer. Ended is
+ * what that key has opened: the one that replaced it has the same subject, and goes on.
  */
 import type { Clock } from '../clock.ts'
 import type { Command } from '../locks/model.ts'
+import { VIEW_MS_MAX } from '../registry/freshness.ts'
 import type { Put, Registry } from '../registry/port.ts'
 import type { CredentialRecord } from '../registry/records.ts'
 import type { Asking, Shards } from '../shards/port.ts'
 
-/** By then every server knows of a change. */
-const KNOWN_EVERYWHERE_MS = 3_000
+/** By then every server that reaches the store knows of a change; one that does not decides nothing any more, and has ended what was open. */
+const LATER_MS = [3_000, VIEW_MS_MAX + 5_000]
 /** While there is more, or the owner is changing. */
 const AGAIN_MS = 200
 /** Half a minute of trying. */
@@ -37,7 +39,7 @@ export class Evictions {
 
   #begin(record: CredentialRecord): void {
     this.#evict(record, TRIES_MAX)
-    this.#options.clock.after(KNOWN_EVERYWHERE_MS, () => this.#evict(record, TRIES_MAX))
+    for (const ms of LATER_MS) this.#options.clock.after(ms, () => this.#evict(record, TRIES_MAX))
   }
 
   #evict(record: CredentialRecord, triesLeft: number): void {

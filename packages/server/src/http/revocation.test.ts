@@ -310,6 +310,21 @@ test('a stream ends when its token expires, and when the hours of its policy are
   standing.close()
 })
 
+test('a stream is looked at in time however many others have gone since the round began', async () => {
+  const clock = new FakeClock()
+  const standing = new Standing({ registry: memoryRegistry(), clock })
+  const add = (identity: Identity, end: (reason: Ended) => void = () => assert.fail()) =>
+    standing.add({ caller: { identity, subject: 's', instance: 'default', address: '' }, isPermitted: () => true, end })
+  const crowd = Array.from({ length: 1_000 }, () => add(person()))
+  await clock.pass(600)
+  for (const leave of crowd) leave()
+  const ended: Ended[] = []
+  add(person({ expiresAtMs: clock.wallMs() + 1_000 }), reason => void ended.push(reason))
+  await clock.pass(6_000)
+  assert.deepEqual(ended, ['credential_expired'])
+  standing.close()
+})
+
 test('an identity is what its record says now, and no longer than both it and its token', () => {
   const wallMs = systemClock.wallMs()
   const now = (fields: Partial<CredentialRecord>, identity = identityOf(ann)) =>

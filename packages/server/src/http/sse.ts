@@ -102,6 +102,8 @@ type Watching = { over(): void; companion?: Companion }
 function begun(call: Call, watched: WatchFilter, { over, companion }: Watching): Promise<void> {
   const { doors, caller, reply } = call
   return new Promise((resolve, reject) => {
+    // Its end has been told: nobody would hear of it any more, and the stream would stay open for ever.
+    if (reply.raw.destroyed) return reject(refuse('unavailable'))
     let stream: EventStream | null = null
     const streamed = () => {
       if (stream) return stream

@@ -35,8 +35,9 @@ export class Standing {
   readonly #open = new Set<Stream>()
   readonly #stopListening: () => void
   #cancel: Cancel | null = null
-  /** Of the round that goes on: those that have yet to be looked at. */
+  /** Of the round that goes on: those that have yet to be looked at, and as many as are looked at together. */
   #rest: Stream[] = []
+  #count = 0
 
   constructor({ registry, clock }: Options) {
     this.#registry = registry
@@ -68,9 +69,12 @@ export class Standing {
 
   #lookLater(): Cancel {
     return this.#clock.after(ROUND_MS / LOOKS, () => {
-      if (this.#rest.length === 0) this.#rest = [...this.#open]
-      const count = Math.ceil(this.#open.size / LOOKS)
-      for (const stream of this.#rest.splice(0, count)) if (this.#open.has(stream)) this.#look(stream)
+      if (this.#rest.length === 0) {
+        this.#rest = [...this.#open]
+        // However many of them have gone by the end of the round.
+        this.#count = Math.ceil(this.#rest.length / LOOKS)
+      }
+      for (const stream of this.#rest.splice(0, this.#count)) if (this.#open.has(stream)) this.#look(stream)
       this.#cancel = this.#open.size > 0 ? this.#lookLater() : null
     })
   }

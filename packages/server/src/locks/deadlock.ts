@@ -29,6 +29,8 @@ import type { State } from './state.ts'
 export const SEARCH_MAX = 50_000
 /** Of a circle that is spelled out: what is told of it is written to the log, and read by people. */
 export const CYCLE_STEPS_MAX = 32
+/** The same in bytes: of a step the names of a task, of a lock and of two who hold or wait. */
+const CYCLE_BYTES_MAX = CYCLE_STEPS_MAX * 2 * 1024
 /** How many of the session's latest grants are looked at for lock order. */
 const ORDER_LOOKBACK = 16
 const ORDERS_MAX = 4_096
@@ -39,7 +41,8 @@ type Step = { waiter: Waiter; lock: string; from: Step | null }
 /** Refuses waiters until none is in a cycle with the new one. Returns the cycle if the new one is the one to go. */
 export function breakDeadlocks(draft: Draft, waiter: Waiter): Cycle | null {
   while (draft.state.tickets.has(waiter.ticket)) {
-    const steps = findCycle(draft, waiter)
+    // Beyond what a batch holds, too, timeouts must do.
+    const steps = draft.fits(CYCLE_BYTES_MAX) ? findCycle(draft, waiter) : null
     if (!steps) return null
     const cycle = describe(steps)
     const victim = steps.map(step => step.waiter).reduce((one, other) => (goesBefore(one, other) ? one : other))

@@ -121,7 +121,7 @@ function answer(draft: Draft, command: Command): Reply {
 function endOneDelay(draft: Draft, command: Extract<Command, { type: 'end_delay' }>): Reply {
   const delays = draft.state.locks.get(command.lock)?.delays ?? []
   const delay = delays[placeOf(delays, command.token)]
-  if (delay && endDelay(draft, delay)) pump(draft, command.lock)
+  if (delay && endDelay(draft, delay, { now: command.now === true })) pump(draft, command.lock)
   return { ok: true, type: 'done' }
 }
 

@@ -6,6 +6,7 @@ import { apply } from './apply.ts'
 import type { Asker, Command, Entry, Push, Report, Session, Why } from './model.ts'
 import type { Quota } from './quota.ts'
 import { liveSession, nextNumber, type State } from './state.ts'
+import { DECISION_BYTES_MAX, weightOf } from './weight.ts'
 
 export type Moment = {
   /** ms on the shard's clock. */
@@ -34,6 +35,9 @@ export class Draft {
   granted = 0
   /** Waiters and holders looked at in search of deadlocks. */
   searched = 0
+  /** How many entries have been weighed, and what they take. */
+  #weighed = 0
+  #bytes = 0
   followUps: Command[] = none
   pushes: Push[] = none
   reports: Report[] = none
@@ -59,6 +63,12 @@ export class Draft {
   #sign(entry: Entry, why: Why, trace: string): void {
     why.trace = trace
     if (this.from !== undefined && entry.record !== 'grant' && why.by === this.by) why.from ??= this.from
+  }
+
+  /** Whether so much more can be written in this decision; else it is for another one. To the first of a decision there is no other way. */
+  fits(bytes: number): boolean {
+    for (; this.#weighed < this.entries.length; this.#weighed++) this.#bytes += weightOf(this.entries[this.#weighed]!)
+    return this.#weighed === 0 || this.#bytes + bytes <= DECISION_BYTES_MAX
   }
 
   /** Later, in a turn of its own. */

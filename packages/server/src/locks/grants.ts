@@ -31,6 +31,7 @@ import { giveNotices } from './preemption.ts'
 import { beyondLimit, canGrantWaiter, freeSlots, limitOf, queuesWith } from './queue.ts'
 import { turnOverQuota } from './quota.ts'
 import { liveSession, type State } from './state.ts'
+import { weightOfGrants } from './weight.ts'
 import { noteWhose } from './whose.ts'
 
 export type Request = {
@@ -219,7 +220,7 @@ export function giveUp(draft: Draft, waiter: Waiter, why: Why, refusal?: Refusal
   draft.put({ type: 'session_ended', record: 'session', session: waiter.session, value: null })
 }
 
-/** Grants that one decision makes, or refuses those who waited, before it leaves the rest to the next: each may carry metadata and labels, and all must fit one batch. */
+/** Grants that one decision makes, or refuses those who waited, before it leaves the rest to the next; fewer, if they carry much. */
 const GRANTS_PER_DECISION = 64
 
 /** Grants the lock to whoever is next, as long as there is somebody it can be granted to. */
@@ -252,6 +253,10 @@ export function pump(draft: Draft, name: string): void {
       if (over) {
         refuse(head, over, next)
         continue
+      }
+      if (!draft.fits(weightOfGrants(head))) {
+        draft.follow({ type: 'pump', lock: next, by: 'service' })
+        break
       }
       const gone = dequeue(draft, head, { reason: 'granted' })
       gone.grants = grantAll(draft, head, head.claims)

@@ -3,19 +3,28 @@ import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import {
   FREEZES_MAX,
+  HOLDER_CHARS_MAX,
   IDEMPOTENCY_KEYS_MAX,
+  LABEL_KEY_CHARS_MAX,
+  LABEL_VALUE_CHARS_MAX,
+  LABELS_MAX,
   METADATA_BYTES_MAX,
+  PERMITS_MAX,
   QUEUE_WAITERS_MAX,
+  REASON_CHARS_MAX,
   REENTRY_MAX,
   SESSION_ENDING_BYTES_MAX,
   SESSION_LOCKS_MAX,
   SESSION_REQUESTS_MAX,
   SESSIONS_MAX,
+  SET_LOCKS_MAX,
   VALUE_BYTES_MAX,
 } from '@holdfast/protocol/limits'
 import { grantsOf, refusedBy, releaseOf, tokenOf } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
+import { CYCLE_STEPS_MAX } from './deadlock.ts'
 import { decide } from './decide.ts'
+import { encodeEntry } from './encoding.ts'
 import type { Command, IdempotencyKey } from './model.ts'
 import { ENDED_AT_ONCE } from './operating.ts'
 import { NOTICES_AT_ONCE } from './preemption.ts'
@@ -263,4 +272,156 @@ test('one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE
   assert.equal(warned.entries.filter(({ type }) => type === 'preempting').length, NOTICES_AT_ONCE)
   assert.ok(warned.reply.ok === true && warned.reply.type === 'ended')
   assert.deepEqual([warned.reply.grants.length, warned.reply.left], [NOTICES_AT_ONCE, 1])
+})
+
+/** Of the entries of one batch: a commit has 1 MiB, its header and its keys included. */
+const BATCH_BYTES_MAX = 1024 * 1024 - 8 * 1024
+
+/** What an entry may carry at the most, and what every unit of it takes. */
+const heavy = {
+  labels: Object.fromEntries(
+    Array.from({ length: LABELS_MAX }, (_, index) => [
+      `${index}`.padStart(LABEL_KEY_CHARS_MAX, 'k'),
+      '\u4e00'.repeat(LABEL_VALUE_CHARS_MAX),
+    ]),
+  ),
+  metadata: { note: 'x'.repeat(METADATA_BYTES_MAX - 20) },
+}
+const heaviest = { ...heavy, value: String.fromCharCode(1).repeat(VALUE_BYTES_MAX) }
+
+/** Decides it, and all that is left to later turns; none of these may be more than a batch holds. */
+function decideAll(world: World, command: Command): void {
+  const commands = [command]
+  for (let next = commands.shift(); next; next = commands.shift()) {
+    const { entries, followUps } = decide(world.state, next, { now: world.now, at: 0 })
+    const bytes = Buffer.byteLength(entries.map(encodeEntry).join())
+    assert.ok(bytes < BATCH_BYTES_MAX, `${next.type} writes ${bytes} bytes`)
+    commands.push(...followUps)
+  }
+}
+
+test('one decision fits one batch, whatever those carry to whom it grants', () => {
+  const shared = claimOf('x', { mode: 'shared' })
+  for (const carried of [heavy, heaviest]) {
+    const world = large()
+    const session = world.open(1e9)
+    const token = tokenOf(world.do(acquireOf(session, ['x'])))
+    for (let count = 0; count < 100; count++)
+      assert.equal(world.do(acquireOf(world.open(1e9), [shared], { waitMs: null, ...carried })).ok, 'queued')
+    decideAll(world, { type: 'release', by, session, grants: [{ lock: 'x', token }], request: 1 })
+    assert.equal(world.state.locks.get('x')?.grants.length, 100)
+  }
+})
+
+test('nor does the end of a session write more, for all of whose locks others stand in line, each with a value', () => {
+  const world = large()
+  const session = world.open(1e9)
+  const names = Array.from({ length: 30 }, (_, index) => `l${index}`)
+  for (const name of names) {
+    tokenOf(world.do(acquireOf(session, [name])))
+    assert.equal(world.do(acquireOf(world.open(1e9), [name], { waitMs: null, ...heaviest })).ok, 'queued')
+  }
+  decideAll(world, { type: 'close_session', by, session })
+  for (const name of names) assert.equal(world.state.locks.get(name)?.grants.length, 1)
+})
+
+test('nor do notices and ends of grants by others, whatever their holders carry', () => {
+  const shared = claimOf('x', { mode: 'shared' })
+  const reason = '\u4e00'.repeat(REASON_CHARS_MAX)
+  const commands: ((session: string) => Command)[] = [
+    () => ({ type: 'force_release', by, lock: 'x', token: null, reason, now: false }),
+    () => ({ type: 'preempt', by, lock: 'x', token: null, reason, graceMs: 1_000 }),
+    session => acquireOf(session, ['x'], { waitMs: null, priority: 9, preempt: 'graceful' }),
+    session => acquireOf(session, ['x'], { waitMs: null, priority: 9, preempt: 'immediate' }),
+  ]
+  for (const commandOf of commands) {
+    const world = large()
+    for (let count = 0; count < 100; count++) {
+      const opened = world.do({ type: 'open_session', by, ttlMs: 1e9, labels: heavy.labels })
+      assert(opened.ok === true && opened.type === 'session')
+      tokenOf(world.do(acquireOf(opened.session.id, [shared], heavy)))
+    }
+    decideAll(world, commandOf(world.open(1e9)))
+    const grants = world.state.locks.get('x')?.grants ?? []
+    assert.ok(grants.every(({ mode, notice }) => mode === 'exclusive' || notice !== null))
+  }
+})
+
+test('nor does the largest set, granted at once or when its turn has come', () => {
+  const wide = (units: number) => '\u4e00'.repeat(units)
+  const claims = Array.from({ length: SET_LOCKS_MAX }, (_, index) =>
+    claimOf(`${index}-${wide(80)}`, { mode: 'permits', permits: PERMITS_MAX, limit: PERMITS_MAX }),
+  )
+  const world = large()
+  const sessions = [1, 2].map(() => {
+    const labels = { ...heavy.labels, holder: wide(HOLDER_CHARS_MAX) }
+    const opened = world.do({ type: 'open_session', by, ttlMs: 1e9, labels })
+    assert(opened.ok === true && opened.type === 'session')
+    return opened.session.id
+  })
+  const fields = { ...heavy, task: wide(HOLDER_CHARS_MAX), waitMs: null, request: 1 }
+  for (const session of sessions) decideAll(world, acquireOf(session, claims, fields))
+  const [first = '', second = ''] = sessions
+  const held = () => claims.map(({ lock }) => world.state.locks.get(lock)?.grants[0])
+  assert.ok(held().every(grant => grant?.session === first))
+  const grants = held().map(grant => ({ lock: grant?.lock ?? '', token: grant?.token ?? 0 }))
+  decideAll(world, { type: 'release', by, session: first, grants, request: 2 })
+  assert.ok(held().every(grant => grant?.session === second))
+})
+
+test('nor do the circles that one grant closes, however long the names of all who are in them', () => {
+  const wide = (units: number) => '\u4e00'.repeat(units)
+  const task = wide(HOLDER_CHARS_MAX)
+  const world = large()
+  const open = () => {
+    const opened = world.do({ type: 'open_session', by, ttlMs: 1e9, labels: { holder: wide(HOLDER_CHARS_MAX) } })
+    assert(opened.ok === true && opened.type === 'session')
+    return opened.session.id
+  }
+  const name = (circle: number, step: number) => `${circle}-${step}-${wide(80)}`
+  const wait = (session: string, lock: string) =>
+    assert.equal(world.do(acquireOf(session, [lock], { waitMs: null, task })).ok, 'queued')
+  const [before, hub] = [open(), open()]
+  const token = tokenOf(world.do(acquireOf(before, ['x'])))
+  wait(hub, 'x')
+  for (let circle = 0; circle < 30; circle++) {
+    for (let step = 0; step < CYCLE_STEPS_MAX; step++) {
+      const session = open()
+      tokenOf(world.do(acquireOf(session, [name(circle, step)], { task })))
+      if (step === 0) wait(session, 'x')
+      else wait(session, name(circle, step - 1))
+    }
+    wait(hub, name(circle, CYCLE_STEPS_MAX - 1))
+  }
+  const waiting = world.state.tickets.size
+  decideAll(world, { type: 'release', by, session: before, grants: [{ lock: 'x', token }], request: null })
+  assert.equal(world.state.locks.get('x')?.grants[0]?.session, hub)
+  assert.ok(world.state.tickets.size < waiting - 1, 'some of them are broken')
+})
+
+test('nor does an end of what very many ended grants have left behind: said to be known, or waived', () => {
+  const [many, name] = [4_000, 'n'.repeat(250)]
+  const world = large()
+  const session = world.open(1e9)
+  const end = (lock: string, now: boolean): Command => ({
+    type: 'force_release',
+    by,
+    lock,
+    token: null,
+    reason: 'r',
+    now,
+  })
+  for (let count = 0; count < many; count++) {
+    tokenOf(world.do(acquireOf(session, [`${name}${count}`])))
+    world.do(end(`${name}${count}`, false))
+  }
+  assert.equal(world.state.sessions.get(session)?.delays.length, many)
+  decideAll(world, { type: 'renew', by, session, seenChanges: many })
+  assert.equal(world.state.sessions.get(session)?.delays.length, 0)
+  for (let count = 0; count < many; count++)
+    tokenOf(world.do(acquireOf(world.open(1e9), [claimOf(name, { mode: 'shared' })])))
+  decideAll(world, end(name, false))
+  assert.equal(world.state.locks.get(name)?.delays.length, many)
+  decideAll(world, end(name, true))
+  assert.equal(world.state.locks.get(name), undefined)
 })

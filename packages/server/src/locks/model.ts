@@ -252,7 +252,7 @@ export type Command = Asker &
     | { type: 'expire_session'; session: string }
     | { type: 'warn_hold'; lock: string; token: number }
     | { type: 'end_hold'; lock: string; token: number }
-    | { type: 'end_delay'; lock: string; token: number }
+    | { type: 'end_delay'; lock: string; token: number; now?: true }
     | { type: 'end_wait'; ticket: number }
     | { type: 'forget_key'; key: string }
     | { type: 'pump'; lock: string }

@@ -10,6 +10,7 @@ import { beyondLimit } from './queue.ts'
 import { configOverQuota } from './quota.ts'
 import { grantOf, liveSession } from './state.ts'
 import { firstOf, heldView, lockView, waiterView } from './views.ts'
+import { TOLD_BYTES_MAX } from './weight.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -111,7 +112,7 @@ export function deleteLock(draft: Draft, command: Of<'delete_lock'>): Reply {
   return { ok: true, type: 'done' }
 }
 
-/** Grants of one lock that one decision ends or gives notice of: each says why, to its holder and to who reads the trail, and all must fit one batch. */
+/** Grants of one lock that one decision ends; fewer, if their holders carry much: each says why, to its holder and to who reads the trail, and all must fit one batch. */
 export const ENDED_AT_ONCE = 128
 
 /** Ends grants over their holders' heads. The next grant still waits for the last promise made to them, unless `now` says otherwise. */
@@ -122,18 +123,25 @@ export function forceRelease(draft: Draft, command: Of<'force_release'>): Reply 
   if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
   const grants = named ? [named] : [...lock.grants]
   const { by } = draft
-  const now = grants.splice(0, ENDED_AT_ONCE)
-  // The rest in turns of their own: all that is said of so many would not fit a batch.
-  for (const { lock: name, token } of grants) draft.follow({ ...command, lock: name, token, by })
-  for (const grant of now) {
+  const ended: { lock: string; token: number; holder: string }[] = []
+  for (const grant of grants) {
+    const { lock: name, token, holder } = grant
+    // The rest in turns of their own: all that is said of so many would not fit a batch.
+    if (ended.length >= ENDED_AT_ONCE || !draft.fits(TOLD_BYTES_MAX)) {
+      draft.follow({ ...command, lock: name, token, by })
+      continue
+    }
     const promiseUntilMs = command.now ? 0 : (liveSession(draft.state, grant.session)?.deadlineMs ?? draft.now)
     // The operator's `now` means now: no lock-delay either.
     endGrant(draft, grant, { type: 'forced', reason: command.reason, isUnclean: !command.now, promiseUntilMs })
+    ended.push({ lock: name, token, holder })
   }
-  if (command.now) for (const delay of [...lock.delays]) endDelay(draft, delay, { now: true })
+  for (const delay of command.now ? [...lock.delays] : []) {
+    if (draft.fits(TOLD_BYTES_MAX)) endDelay(draft, delay, { now: true })
+    else draft.follow({ type: 'end_delay', lock: delay.lock, token: delay.token, now: true, by })
+  }
   pump(draft, command.lock)
-  const ended = now.map(({ lock: name, token, holder }) => ({ lock: name, token, holder }))
-  return { ok: true, type: 'ended', grants: ended, left: grants.length }
+  return { ok: true, type: 'ended', grants: ended, left: grants.length - ended.length }
 }
 
 export function freeze(draft: Draft, command: Of<'freeze'>): Reply {

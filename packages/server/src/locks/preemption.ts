@@ -11,9 +11,10 @@ import { type Lock, none } from './lock.ts'
 import type { Claim, Command, Grant, Notice, Preemption, Reply, Waiter, Why } from './model.ts'
 import { isCompatible, limitOf, usedPermits } from './queue.ts'
 import { grantOf, liveSession } from './state.ts'
+import { TOLD_BYTES_MAX } from './weight.ts'
 import { noteWhose } from './whose.ts'
 
-/** Notices that one decision gives: all must fit one batch. Who has been told is not told again, so the next ones are the others. */
+/** Notices that one decision gives; fewer, if their holders carry much: all must fit one batch. Who has been told is not told again, so the next ones are the others. */
 export const NOTICES_AT_ONCE = 128
 
 const strength: Record<Preemption, number> = { never: 0, graceful: 1, immediate: 2 }
@@ -38,7 +39,7 @@ export function giveNotices(draft: Draft, waiter: Waiter): void {
     const graceMs = how === 'immediate' ? 0 : (lock.config?.graceMs ?? GRACE_MS_DEFAULT)
     for (const grant of toEnd(lock, { waiter, claim })) {
       if (!notify(draft, grant, { by: waiter.holder, subject, reason, graceMs })) continue
-      if (++told < NOTICES_AT_ONCE) continue
+      if (++told < NOTICES_AT_ONCE && draft.fits(TOLD_BYTES_MAX)) continue
       draft.follow({ type: 'pump', lock: claim.lock, by: 'service' })
       return
     }
@@ -176,10 +177,14 @@ export function preempt(draft: Draft, command: Extract<Command, { type: 'preempt
   const grants = command.token === null ? [...lock.grants] : named ? [named] : []
   if (command.token !== null && !named) return { ok: false, code: 'stale_token' }
   const { by } = draft
-  const now = grants.splice(0, NOTICES_AT_ONCE)
-  for (const { lock: name, token } of grants) draft.follow({ ...command, lock: name, token, by })
-  for (const grant of now) notify(draft, grant, { by, reason: command.reason, graceMs: command.graceMs })
+  const told: { lock: string; token: number; holder: string }[] = []
+  for (const grant of grants) {
+    const { lock: name, token, holder } = grant
+    if (told.length < NOTICES_AT_ONCE && draft.fits(TOLD_BYTES_MAX)) {
+      notify(draft, grant, { by, reason: command.reason, graceMs: command.graceMs })
+      told.push({ lock: name, token, holder })
+    } else draft.follow({ ...command, lock: name, token, by })
+  }
   pump(draft, command.lock)
-  const told = now.map(({ lock: name, token, holder }) => ({ lock: name, token, holder }))
-  return { ok: true, type: 'ended', grants: told, left: grants.length }
+  return { ok: true, type: 'ended', grants: told, left: grants.length - told.length }
 }

@@ -8,6 +8,7 @@ import { labelsOverQuota, sessionOverQuota } from './quota.ts'
 import { lost, settle } from './requests.ts'
 import { liveSession } from './state.ts'
 import { grantView, waiterView } from './views.ts'
+import { TOLD_BYTES_MAX } from './weight.ts'
 
 type Of<Type extends Command['type']> = Extract<Command, { type: Type }>
 
@@ -67,7 +68,11 @@ function acknowledge(draft: Draft, id: string, seen: number | undefined): void {
   const record: Session = { ...session.record, seenChanges: Math.min(seen, session.record.changes) }
   if (record.seenChanges === session.record.seenChanges) return
   draft.put({ type: 'session_changed', record: 'session', session: id, value: record })
-  for (const delay of [...session.delays]) if (endDelay(draft, delay)) pump(draft, delay.lock)
+  for (const delay of [...session.delays]) {
+    if (!draft.fits(TOLD_BYTES_MAX))
+      draft.follow({ type: 'end_delay', lock: delay.lock, token: delay.token, by: 'service' })
+    else if (endDelay(draft, delay)) pump(draft, delay.lock)
+  }
 }
 
 /** `/v1`: renews the session by the one grant that it was made for. */

@@ -6,6 +6,7 @@ import { COMMIT_BYTES_MAX, type Engine } from '../engine/engine.ts'
 import { openMemory } from '../engine/memory/memory.ts'
 import type { Command } from '../locks/model.ts'
 import { NUMBERS_PER_EPOCH, newState } from '../locks/state.ts'
+import { DECISION_BYTES_MAX } from '../locks/weight.ts'
 import { Agenda } from './agenda.ts'
 import { noArchive } from './archive.ts'
 import { BYTES_PER_UNIT_MAX, encodeBatch, GroupText, HEADER_BYTES_MAX } from './batch.ts'
@@ -100,6 +101,7 @@ test('what is carried, what is decided and what stands around them fit one commi
   // A turn closes at BATCH_BYTES with what it carries; the last command may need as much again.
   assert.ok(CARRIED_BYTES_MAX < BATCH_BYTES)
   assert.ok(BATCH_BYTES + HEADER_BYTES_MAX < COMMIT_BYTES_MAX)
+  assert.ok(DECISION_BYTES_MAX <= BATCH_BYTES)
 })
 
 test('cleaning begins beyond LOG_BYTES_MIN, and carries CARRIED_BYTES_MAX into one batch', () => {

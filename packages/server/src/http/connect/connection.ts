@@ -16,6 +16,7 @@ import { unknownOutcome } from '../../shards/callers.ts'
 import type { Answer } from '../../shards/port.ts'
 import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
+import { InOrder } from '../in-order.ts'
 import { sees } from '../permission.ts'
 import { failed, refused } from '../reply.ts'
 import { shutOut } from '../standing.ts'
@@ -75,8 +76,11 @@ export class Connection implements Receiver {
   /** Of the session, as far as it is known here: the longest that was asked for, or told by an answer. */
   #ttlMs = 0
   #early: unknown[] = []
-  /** What comes while a decision is being fetched waits for it: requests are taken in their order. */
-  #held: unknown[] | null = null
+  /** Requests, and why each is refused, if it is. */
+  readonly #order = new InOrder<ClientRequest, WireError | null>({
+    ask: request => this.#refusalOf(request),
+    take: (request, refusal) => this.#decided(request, refusal),
+  })
   #malformed = 0
   #settled = 0
   #stopListening: (() => void) | null = null
@@ -251,30 +255,21 @@ export class Connection implements Receiver {
   // ---------------------------------------------------------------------------------------------- requests
 
   #request(message: unknown): void {
-    if (this.#held) {
-      if (this.#held.length < FRAME_MESSAGES_MAX) this.#held.push(message)
-      else this.close(closeCodes.policy, 'Too many messages while a permission is being looked up.')
-      return
-    }
     const request = this.#checked(message)
-    if (!request || !this.#caller) return
-    const asked = { request, trace: this.#arrived.trace, ttlMs: this.#ttlMs }
-    const refusal = messageRefusal(this.#doors, this.#caller, asked)
-    if (!(refusal instanceof Promise)) return this.#decided(request, refusal)
-    this.#held = []
-    // A decision point does not reject: what it cannot decide is refused.
-    void refusal.then(error => {
-      const held = this.#held ?? []
-      this.#held = null
-      if (this.#state !== 'open') return
-      this.#decided(request, error)
-      for (const next of held) this.#request(next)
-    })
+    if (!request) return
+    if (this.#order.waiting < FRAME_MESSAGES_MAX) this.#order.add(request)
+    else this.close(closeCodes.policy, 'Too many messages while a permission is being looked up.')
+  }
+
+  /** A decision point does not reject: what it cannot decide is refused. */
+  #refusalOf(request: ClientRequest): WireError | null | Promise<WireError | null> {
+    if (!this.#caller || this.#state !== 'open') return null
+    return messageRefusal(this.#doors, this.#caller, { request, trace: this.#arrived.trace, ttlMs: this.#ttlMs })
   }
 
   #decided(request: ClientRequest, error: WireError | null): void {
     const caller = this.#caller
-    if (!caller) return
+    if (!caller || this.#state !== 'open') return
     if (error) return this.refuse(request.id, error)
     if (request.type === 'renew' && request.ttl_ms !== undefined) this.#ttlMs = Math.max(this.#ttlMs, request.ttl_ms)
     this.#settle(request)
@@ -301,7 +296,7 @@ export class Connection implements Receiver {
     if (!caller) return false
     const { trace } = this.#arrived
     for (const pending of this.#pending)
-      if (pending.isQueued) {
+      if (pending.ticket !== null) {
         const asked = { request: pending.request, trace, ttlMs: this.#ttlMs }
         void whenKnown(messageRefusal(this.#doors, caller, asked), error => error && this.#giveUp(pending, error))
       }
@@ -312,15 +307,13 @@ export class Connection implements Receiver {
     const caller = this.#caller
     if (!caller || !this.#done(pending)) return
     this.refuse(pending.request.id, error)
+    const { subject: by, instance } = caller
+    const { ticket, request } = pending
+    const leave: Command | null = ticket === null ? null : { type: 'abandon', by, ticket }
     // If it has been granted meanwhile, that is given back.
-    const cancel: Command = {
-      type: 'cancel',
-      by: caller.subject,
-      session: this.#session,
-      cancels: pending.request.id,
-      request: null,
-    }
-    this.#doors.shards.submit(caller.instance, cancel, unheard)
+    const cancel: Command = { type: 'cancel', by, session: this.#session, cancels: request.id, request: null }
+    // Of what nobody could say the client asks again, and is not to be told then that it has been taken back.
+    this.#doors.shards.submit(instance, (error.code === 'unavailable' && leave) || cancel, unheard)
   }
 
   /** What its schema accepts; else the misfit has been answered. */

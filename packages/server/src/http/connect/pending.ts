@@ -16,8 +16,8 @@ export class Pending implements Asking {
   readonly #connection: Outlet
   readonly request: ShardRequest
   submitted: Submitted | null = null
-  /** Not answered at once. */
-  isQueued = false
+  /** Its place in line, once it is not answered at once. */
+  ticket: number | null = null
 
   constructor(connection: Outlet, request: ShardRequest) {
     this.#connection = connection
@@ -32,8 +32,8 @@ export class Pending implements Asking {
     this.#connection.failed(this, error)
   }
 
-  queued(place: { position: number }): void {
-    this.isQueued = true
+  queued(place: { ticket: number; position: number }): void {
+    this.ticket = place.ticket
     this.#connection.send({ type: 'queued', id: this.request.id, position: place.position })
   }
 }

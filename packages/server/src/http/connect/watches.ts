@@ -2,7 +2,6 @@
 import { HoldfastError, type WireError } from '@holdfast/protocol/errors'
 import type { ClientRequest, ServerMessage } from '@holdfast/protocol/frame'
 import { CONNECTION_WATCHES_MAX } from '@holdfast/protocol/limits'
-import type { Refusal } from '../../locks/model.ts'
 import type { WatchSink } from '../../shards/port.ts'
 import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
@@ -42,20 +41,23 @@ export class ConnectionWatches {
       })
     }
     this.#doors.telemetry.watchOpened()
-    // The refusal may come before the watch has been told apart.
-    let refusal: Refusal | null = null
+    // It may be over before it has been told apart: refused, or too far behind with what had been missed.
+    let isOver = false
     const filter = new EventFilter({
       sees: event => seesEvent(this.#doors, caller, event),
       deliver: event => this.#outlet.send({ type: 'event', watch, event }),
       // Too far behind to be told: as if the server had no room for it any more.
-      cut: () => this.#end(watch, { code: 'unavailable', message: 'The watch has fallen behind: resume it.' }),
+      cut: () => {
+        isOver = true
+        this.#end(watch, { code: 'unavailable', message: 'The watch has fallen behind: resume it.' })
+      },
     })
     const sink: WatchSink = {
       began: cursor => void this.#outlet.send({ type: 'reply', id: watch, cursor }),
       event: event => filter.offer(event),
       reset: next => void this.#outlet.send({ type: 'reset', watch, cursor: next }),
       refused: reason => {
-        refusal = reason
+        isOver = true
         this.#open.get(watch)?.()
         this.#outlet.refuse(watch, refused(reason))
       },
@@ -75,7 +77,7 @@ export class ConnectionWatches {
       this.#doors.watches.close(instance)
       this.#doors.telemetry.watchClosed()
     }
-    if (refusal) close()
+    if (isOver) close()
     else this.#open.set(watch, close)
   }
 
