@@ -7,6 +7,7 @@ import { auditBugs } from './bugs/audit.ts'
 import { brokerBugs } from './bugs/broker.ts'
 import { clientBugs } from './bugs/client.ts'
 import { clusterBugs } from './bugs/clusters.ts'
+import { commandBugs } from './bugs/commands.ts'
 import { coreBugs } from './bugs/core.ts'
 import { crashBugs } from './bugs/crashes.ts'
 import { doorBugs } from './bugs/doors.ts'
@@ -34,6 +35,7 @@ export const bugs: readonly Bug[] = [
   ...registryBugs,
   ...requestBugs,
   ...clientBugs,
+  ...commandBugs,
   ...engineBugs,
   ...doorBugs,
   ...identityBugs,

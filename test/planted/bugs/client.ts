@@ -4,6 +4,7 @@ import type { Bug } from '../bug.ts'
 const client = 'packages/client/src'
 const beliefTest = `${client}/belief.test.ts`
 const resume = (name: string) => ({ file: `${client}/resume.test.ts`, name })
+const entries = (name: string) => ({ file: `${client}/entries.test.ts`, name })
 const session = (name: string) => ({ file: `${client}/session.test.ts`, name })
 const trust = (name: string) => ({ file: `${client}/trust.test.ts`, name })
 const warnings = (name: string) => ({ file: `${client}/warnings.test.ts`, name })
@@ -210,8 +211,8 @@ export const clientBugs: readonly Bug[] = [
     rules: ['P16', 'P15', 'I6'],
     does: 'A request of unknown outcome is made once more, not repeated: it may be done twice.',
     file: `${client}/mailbox.ts`,
-    find: 'for (const request of requests) if (this.pending.has(request.id)) this.#push(request)',
-    replace: 'for (const request of requests) if (this.pending.delete(request.id)) this.submit(request)',
+    find: '      request.repeat()\n      this.#push(request)\n',
+    replace: '      if (this.pending.delete(request.id)) this.submit(request)\n',
     test: session('an unknown outcome is asked for again under the same id'),
   },
   {
@@ -295,10 +296,9 @@ export const clientBugs: readonly Bug[] = [
     file: 'packages/client/src/resume.ts',
     find: '} else if (!wasTakenUp(token)) return true',
     replace: '} else return true',
-    test: {
-      file: 'packages/client/src/resume.test.ts',
-      name: 'a transferred grant that was given up, and that a restored store lists again, is given back on resume',
-    },
+    test: resume(
+      'a transferred grant that was given up, and that a restored store lists again, is given back on resume',
+    ),
   },
   {
     id: 'release-refused-for-room-is-over',
@@ -307,10 +307,9 @@ export const clientBugs: readonly Bug[] = [
     file: 'packages/client/src/resume.ts',
     find: "if (code === 'quota_exceeded') return givesBack",
     replace: "if (code === 'quota_exceeded') return false",
-    test: {
-      file: 'packages/client/src/resume.test.ts',
-      name: 'what gives back is asked again where there was no room for it: the session lives on, and would hold it for nobody',
-    },
+    test: resume(
+      'what gives back is asked again where there was no room for it: the session lives on, and would hold it for nobody',
+    ),
   },
   {
     id: 'older-list-for-an-answer',
@@ -357,10 +356,9 @@ export const clientBugs: readonly Bug[] = [
     file: 'packages/client/src/acquire.ts',
     find: '    if (this.#isAbandoned) return\n    if (this.#isOvertaken',
     replace: '    if (this.#isAbandoned) return void this.#session.giveBack(grants)\n    if (this.#isOvertaken',
-    test: {
-      file: 'packages/client/src/entries.test.ts',
-      name: 'an entry that was given up does not end the one before it, whichever of its answer and the cancel is first',
-    },
+    test: entries(
+      'an entry that was given up does not end the one before it, whichever of its answer and the cancel is first',
+    ),
   },
   {
     id: 'transfer-of-unknown-outcome-believed',
@@ -369,10 +367,7 @@ export const clientBugs: readonly Bug[] = [
     file: 'packages/client/src/lock.ts',
     find: "if (hasCode(error, 'unavailable') && !this.#holding.lost) {",
     replace: "if (hasCode(error, 'stale_token') && !this.#holding.lost) {",
-    test: {
-      file: 'packages/client/src/entries.test.ts',
-      name: 'a transfer of unknown outcome is not believed again, and given back if it was none',
-    },
+    test: entries('a transfer of unknown outcome is not believed again, and given back if it was none'),
   },
   {
     id: 'end-counted-from-the-list',
@@ -400,14 +395,5 @@ export const clientBugs: readonly Bug[] = [
     find: '{ firstSentAt: sentAt, sentAt, waitedMs: 0, now: this.clock.now() }',
     replace: '{ firstSentAt: this.clock.now(), sentAt: this.clock.now(), waitedMs: 0, now: this.clock.now() }',
     test: belief('the end of what is taken up counts from the sending of what asked for the list'),
-  },
-  {
-    id: 'keeper-waits-for-its-reader',
-    rules: ['S2', 'I4'],
-    does: '`holdfast run` waits for whoever reads its standard error, while its lock is given on and the command works.',
-    file: 'packages/cli/src/holding-events.ts',
-    find: 'return await work(tellOf(options, line => aside.say(line)))',
-    replace: 'return await work(tellOf(options, line => void process.stderr.write(line)))',
-    test: { file: 'test/system/cli-run.test.ts', name: 'so it is when whoever reads what both say stands still' },
   },
 ]

@@ -30,6 +30,7 @@ import { ENDED_AT_ONCE } from './operating.ts'
 import { NOTICES_AT_ONCE } from './preemption.ts'
 import { ENDED_MAX, Endings } from './state.ts'
 import { PAGE_UNITS_MAX, ROWS_SHOWN_MAX } from './views.ts'
+import { TOLD_BYTES_MAX } from './weight.ts'
 
 const by = 'test'
 /** Large worlds are judged by what they answer. */
@@ -289,6 +290,8 @@ const heavy = {
 }
 const heaviest = { ...heavy, value: String.fromCharCode(1).repeat(VALUE_BYTES_MAX) }
 
+const longReason = '\u4e00'.repeat(REASON_CHARS_MAX)
+
 /** Decides it, and all that is left to later turns; none of these may be more than a batch holds. */
 function decideAll(world: World, command: Command): void {
   const commands = [command]
@@ -301,7 +304,6 @@ function decideAll(world: World, command: Command): void {
 }
 
 test('one decision fits one batch, whatever those carry to whom it grants', () => {
-  const shared = claimOf('x', { mode: 'shared' })
   for (const carried of [heavy, heaviest]) {
     const world = large()
     const session = world.open(1e9)
@@ -325,25 +327,44 @@ test('nor does the end of a session write more, for all of whose locks others st
   for (const name of names) assert.equal(world.state.locks.get(name)?.grants.length, 1)
 })
 
+const shared = claimOf('x', { mode: 'shared' })
+/** What tells holders of `x` that they have to go, by another session. */
+const telling: ((session: string) => Command)[] = [
+  () => ({ type: 'force_release', by, lock: 'x', token: null, reason: longReason, now: false }),
+  () => ({ type: 'preempt', by, lock: 'x', token: null, reason: longReason, graceMs: 1_000 }),
+  session => acquireOf(session, ['x'], { waitMs: null, priority: 9, preempt: 'graceful' }),
+  session => acquireOf(session, ['x'], { waitMs: null, priority: 9, preempt: 'immediate' }),
+]
+
+/** A world in which so many share `x`, and carry as much as anybody may. */
+function heldBy(count: number): World {
+  const world = large()
+  for (let held = 0; held < count; held++) {
+    const opened = world.do({ type: 'open_session', by, ttlMs: 1e9, labels: heavy.labels })
+    assert(opened.ok === true && opened.type === 'session')
+    tokenOf(world.do(acquireOf(opened.session.id, [shared], heavy)))
+  }
+  return world
+}
+
 test('nor do notices and ends of grants by others, whatever their holders carry', () => {
-  const shared = claimOf('x', { mode: 'shared' })
-  const reason = '\u4e00'.repeat(REASON_CHARS_MAX)
-  const commands: ((session: string) => Command)[] = [
-    () => ({ type: 'force_release', by, lock: 'x', token: null, reason, now: false }),
-    () => ({ type: 'preempt', by, lock: 'x', token: null, reason, graceMs: 1_000 }),
-    session => acquireOf(session, ['x'], { waitMs: null, priority: 9, preempt: 'graceful' }),
-    session => acquireOf(session, ['x'], { waitMs: null, priority: 9, preempt: 'immediate' }),
-  ]
-  for (const commandOf of commands) {
-    const world = large()
-    for (let count = 0; count < 100; count++) {
-      const opened = world.do({ type: 'open_session', by, ttlMs: 1e9, labels: heavy.labels })
-      assert(opened.ok === true && opened.type === 'session')
-      tokenOf(world.do(acquireOf(opened.session.id, [shared], heavy)))
-    }
+  for (const commandOf of telling) {
+    const world = heldBy(100)
     decideAll(world, commandOf(world.open(1e9)))
     const grants = world.state.locks.get('x')?.grants ?? []
     assert.ok(grants.every(({ mode, notice }) => mode === 'exclusive' || notice !== null))
+  }
+})
+
+test('one of them takes at most TOLD_BYTES_MAX', () => {
+  for (const commandOf of telling) {
+    const bytes = [1, 2].map(count => {
+      const world = heldBy(count)
+      const { entries } = decide(world.state, commandOf(world.open(1e9)), { now: world.now, at: 0 })
+      return Buffer.byteLength(entries.map(encodeEntry).join())
+    })
+    const [one = 0, two = 0] = bytes
+    assert.ok(two > one && two - one <= TOLD_BYTES_MAX, bytes.join())
   }
 })
 

@@ -349,14 +349,35 @@ test('what is sent before the welcome is answered after it', async () => {
 })
 
 test('a connection that answers no ping is cut, one that says no hello is closed', async () => {
-  // Fifteen seconds between pings are too long for a test.
+  // Who is pinged, and when, the test says.
+  let due: (() => void)[] = []
   const clock: Clock = {
     ...systemClock,
-    after: (delayMs, callback) => systemClock.after(delayMs === 15_000 ? 100 : delayMs, callback),
+    after(delayMs, callback) {
+      if (delayMs !== 15_000) return systemClock.after(delayMs, callback)
+      due.push(callback)
+      return () => {}
+    },
+  }
+  const sweep = () => {
+    const calls = due
+    due = []
+    for (const call of calls) call()
   }
   const act = async (server: TestServer) => {
+    /** It has answered the ping, and that has been heard: by then it has been answered itself. */
+    const pinged = async ({ socket }: Client) => {
+      const ping = once(socket, 'ping')
+      sweep()
+      await ping
+      const pong = once(socket, 'pong')
+      socket.ping()
+      await pong
+    }
     const silent = new Client(server.url)
     await silent.opened()
+    await pinged(silent)
+    sweep()
     const closed = await silent.end()
     assert.deepEqual([closed.code, closed.reason], [1008, 'No `hello` has come.'])
     const deaf = new Client(server.url)
@@ -364,6 +385,8 @@ test('a connection that answers no ping is cut, one that says no hello is closed
     deaf.socket.pause()
     const lively = new Client(server.url)
     await lively.hello()
+    await pinged(lively)
+    sweep()
     while (!(await server.ask('GET', '/metrics')).text.includes('holdfast_connections 1\n')) {
       await new Promise(resolve => setImmediate(resolve))
     }
