@@ -45,7 +45,9 @@ export const SET_LOCKS_MAX = 64
 export const QUEUE_WAITERS_MAX = 10_000
 /** Locks that one session can hold and wait for, all together, so that its end fits one batch. */
 export const SESSION_LOCKS_MAX = 1_000
-/** What the end of one session may write, in bytes, estimated from above: fewer locks if their names are long. */
+/** What granting one set may write, in bytes, estimated from above: fewer locks or permits if it carries very much. */
+export const SET_BYTES_MAX = 1_000 * 1024
+/** What the end of one session may write, in bytes, estimated from above: fewer locks if names are long, its holder's too, or if they are very many permits. */
 export const SESSION_ENDING_BYTES_MAX = 800 * 1024
 /** Remembered request ids of one session that the client has not settled. */
 export const SESSION_REQUESTS_MAX = 10_000

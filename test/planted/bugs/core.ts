@@ -10,6 +10,7 @@ const random = {
   name: 'under random commands every decision keeps the rules, and the cleaned log brings back the state',
   env: { TEST_SEED: '3', TEST_RUNS: '600' },
 }
+const limits = (name: string) => ({ file: `${locks}/limits.test.ts`, name })
 const rowOf = (name: string) => ({ file: decideTest, name })
 const ending = (name: string) => ({ file: `${locks}/ending.test.ts`, name })
 const deadlock = (name: string) => ({ file: `${locks}/deadlock.test.ts`, name })
@@ -306,22 +307,40 @@ export const coreBugs: readonly Bug[] = [
     file: 'packages/server/src/locks/preemption.ts',
     find: 'if (++told < NOTICES_AT_ONCE && draft.fits(TOLD_BYTES_MAX)) continue',
     replace: 'if (++told > 0) continue',
-    test: {
-      file: 'packages/server/src/locks/limits.test.ts',
-      name: 'one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE notices; the rest follows',
-    },
+    test: limits(
+      'one decision ends ENDED_AT_ONCE grants of a lock, or gives NOTICES_AT_ONCE notices; the rest follows',
+    ),
   },
   {
     id: 'hand-over-larger-than-a-batch',
     rules: ['O14', 'I8'],
     does: 'One decision grants to as many as ever, whatever they carry: values of a few dozen who share a lock fit no batch, it is never given back, and its shard is opened anew for ever.',
     file: `${locks}/grants.ts`,
-    find: 'if (!draft.fits(weightOfGrants(head))) {',
+    find: 'if (!draft.fits(weightOfGrants(draft.state, head) + CYCLE_BYTES_MAX)) {',
     replace: 'if (!head) {',
-    test: {
-      file: 'packages/server/src/locks/limits.test.ts',
-      name: 'one decision fits one batch, whatever those carry to whom it grants',
-    },
+    test: limits('one decision fits one batch, whatever those carry to whom it grants'),
+  },
+  {
+    id: 'end-larger-than-a-batch',
+    rules: ['O14', 'I8'],
+    does: 'Very many permits are held by one session: its end fits no batch and never comes, its shard is opened anew for ever, and nobody else expires.',
+    file: `${locks}/ending-bytes.ts`,
+    find: 'permits > 1 ? lock.length + permits : lock.length',
+    replace: 'permits > 0 ? lock.length : 0',
+    test: limits(
+      'a session holds as much as its end can write in SESSION_ENDING_BYTES_MAX bytes, estimated from above',
+    ),
+  },
+  {
+    id: 'set-larger-than-a-batch',
+    rules: ['O14', 'I8'],
+    does: 'A set stands in line that no batch can grant: when its turn comes, its shard is opened anew for ever.',
+    file: `${locks}/weight.ts`,
+    find: 'weightOfGrants(state, granted) <= SET_BYTES_MAX',
+    replace: 'weightOfGrants(state, granted) > 0',
+    test: limits(
+      'a set that carries more than SET_BYTES_MAX is neither granted nor waited for; one that could never be granted leaves the line',
+    ),
   },
   {
     id: 'waits-without-a-limit',

@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { AUDIT_BYTES_MIN } from '../config/audit.ts'
 import { shardOf } from '../shards/router.ts'
 import { restart, TestEngine } from '../shards/testing.ts'
 import { PAGE_BATCHES, PATIENCE_MS } from './archive.ts'
 import { decodeIndex, SEGMENTS_MAX } from './archive-index.ts'
+import { archiveOf } from './audit.ts'
 import { decodeSegment, encodeSegment, SEGMENT_BYTES_MAX } from './segment.ts'
-import { type AuditWorld, allRecords, auditKeys, cycles, keys, logOf, settled, startAudited } from './testing.ts'
+import {
+  type AuditWorld,
+  allRecords,
+  auditKeys,
+  cycles,
+  forEver,
+  keys,
+  logOf,
+  settled,
+  startAudited,
+} from './testing.ts'
 
 function indexOf({ engine }: AuditWorld) {
   const pair = engine.store.get(auditKeys.index(0))
@@ -261,4 +273,34 @@ test('carried entries are no records: what is held for long is told once', async
     records.map(({ action }) => action),
     ['lock.acquire'],
   )
+})
+
+test('a batch that is larger than a segment is archived as it is, though nothing comes after it', async () => {
+  const world = await startAudited({ retention: null })
+  const { clock, engine, server } = world
+  await cycles(server, 3)
+  const seq = 1 + (logOf(world).at(-1)?.seq ?? 0)
+  // What a batch says is not looked at.
+  const value = randomBytes(SEGMENT_BYTES_MAX + 1)
+  engine.store.commit({ checks: [], writes: [{ key: keys.batch(0, seq), value }] })
+  const archive = archiveOf({
+    engine,
+    clock,
+    calendar: { now: () => clock.wallMs() },
+    root: 'test',
+    retention: forEver,
+    isStrict: false,
+    telemetry: { archived: () => {}, holds: () => {}, failed: () => {}, lost: () => {} },
+  })?.({
+    shard: 0,
+    shards: 1,
+    ownerRevision: () => engine.store.get(keys.owner(0))?.modRevision ?? 0,
+    progressed: () => {},
+  })
+  archive?.appended(SEGMENT_BYTES_MAX + 1)
+  await clock.pass(1_000)
+  const last = indexOf(world)?.segments.at(-1)
+  assert.deepEqual([last?.first, last?.last], [seq, seq])
+  assert.ok(last && last.bytes > SEGMENT_BYTES_MAX)
+  archive?.stop()
 })

@@ -169,6 +169,7 @@ class Archive implements ShardArchive {
     // Of what had been asked for nothing is there.
     if (this.#wantedBefore === asked) this.#wantedBefore = 0
     await this.#forget(this.#index)
+    return this.#others()
   }
 
   /** Turns come first. */
@@ -229,7 +230,11 @@ class Archive implements ShardArchive {
         gathered.pairs.push(pair)
         gathered.bytes += bytes
       }
-      if (!page.more || this.#isOver) return gathered
+      if (!page.more || this.#isOver) {
+        // One batch may be larger than a segment: nothing that comes after it could make it fuller.
+        gathered.isFull = gathered.bytes >= SEGMENT_BYTES_MAX
+        return gathered
+      }
       after = page.pairs.at(-1)?.key
       await this.#others()
     }

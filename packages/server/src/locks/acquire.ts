@@ -10,6 +10,7 @@ import {
 } from '@holdfast/protocol/limits'
 import { breakDeadlocks, breakDeadlocksBehind, noteOrder } from './deadlock.ts'
 import type { Draft } from './draft.ts'
+import { canEndAtOnce, endingUnits } from './ending-bytes.ts'
 import { freezeOf, grantAll, pump } from './grants.ts'
 import { remember } from './memory.ts'
 import type { Acquire, Claim, Held, Refusal, Reply, Session, Waiter, Why } from './model.ts'
@@ -27,6 +28,7 @@ import {
 } from './requests.ts'
 import { liveSession, type SessionState, type State } from './state.ts'
 import { heldView, positionOf, reasonNotFree } from './views.ts'
+import { beyondBatch } from './weight.ts'
 import { noteWhose } from './whose.ts'
 
 type Asked = { id: string; number: number; holder: string; isNew: boolean; ttlMs: number }
@@ -137,22 +139,29 @@ function overLimit(state: State, command: Acquire): Refusal | null {
   }
   const session = state.sessions.get(command.session)
   if (!session) return null
-  return sessionLimit(session, command.claims) ?? refuseFull(session, command.request)
+  return (
+    sessionLimit(session, command.claims) ?? refuseFull(session, command.request) ?? setLimit(state, command, session)
+  )
 }
 
-/** Of a lock's end: two entries with its name, and what stands around it. */
-const ENDING_BYTES = 500
-/** Two entries, three bytes for a UTF-16 unit at the most. (A unit that is escaped is a single byte of UTF-8.) */
-const ENDING_BYTES_PER_UNIT = 6
+/** What cannot be granted in one step is not waited for either. */
+function setLimit(state: State, command: Acquire, { record }: SessionState): Refusal | null {
+  if (command.claims.length === 1) return null
+  const holder = record?.labels?.holder ?? ''
+  return beyondBatch(state, { ...command, session: record?.id ?? '', holder })
+}
 
 /** Why the session cannot hold or wait for these locks too; null if it can. What it waits for it may hold one day. */
-export function sessionLimit(session: SessionState, claims: readonly { lock: string }[]): Refusal | null {
+export function sessionLimit(
+  session: SessionState,
+  claims: readonly { lock: string; permits: number }[],
+): Refusal | null {
   const locks = session.grants.length + session.claims + claims.length
   if (locks > SESSION_LOCKS_MAX)
     return { ok: false, code: 'quota_exceeded', limit: 'session_locks', max: SESSION_LOCKS_MAX }
-  let units = session.nameUnits
-  for (const claim of claims) units += claim.lock.length
-  if (units * ENDING_BYTES_PER_UNIT + locks * ENDING_BYTES <= SESSION_ENDING_BYTES_MAX) return null
+  let units = session.endingUnits
+  for (const claim of claims) units += endingUnits(claim)
+  if (canEndAtOnce(session, { locks, units })) return null
   return { ok: false, code: 'quota_exceeded', limit: 'session_ending_bytes', max: SESSION_ENDING_BYTES_MAX }
 }
 

@@ -4,6 +4,7 @@
  * asks for another record to be there already.
  */
 
+import { endingUnits } from './ending-bytes.ts'
 import { type Lock, own } from './lock.ts'
 import type {
   Config,
@@ -83,7 +84,7 @@ function applyGrant(state: State, entry: Extract<Entry, { record: 'grant' }>): v
     session.grants = withToken(session.grants, grant)
     if (!before) {
       state.grantCount++
-      session.nameUnits += entry.lock.length
+      session.endingUnits += endingUnits(grant)
     }
     used(state, token + grant.permits - 1)
     return
@@ -99,7 +100,7 @@ function applyGrant(state: State, entry: Extract<Entry, { record: 'grant' }>): v
   if (session) {
     if (session.record?.isSingle) rememberSingle(state, before.session, ending)
     removeByToken(session.grants, token)
-    session.nameUnits -= entry.lock.length
+    session.endingUnits -= endingUnits(before)
     dropSession(state, before.session, session)
   }
   dropLock(state, old)
@@ -130,7 +131,7 @@ function applyWait(state: State, ticket: number, locks: string[], waiter: Waiter
     if (session) {
       session.waits = session.waits.filter(wait => wait !== before)
       session.claims -= before.claims.length
-      for (const claim of before.claims) session.nameUnits -= claim.lock.length
+      for (const claim of before.claims) session.endingUnits -= endingUnits(claim)
       if (!waiter) dropSession(state, before.session, session)
     }
     state.tickets.delete(ticket)
@@ -147,7 +148,7 @@ function applyWait(state: State, ticket: number, locks: string[], waiter: Waiter
   session.waits = own(session.waits)
   session.waits.push(waiter)
   session.claims += waiter.claims.length
-  for (const claim of waiter.claims) session.nameUnits += claim.lock.length
+  for (const claim of waiter.claims) session.endingUnits += endingUnits(claim)
 }
 
 /** Where in the sorted queue the waiter stands, or would stand. */

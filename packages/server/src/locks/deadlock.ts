@@ -30,7 +30,7 @@ export const SEARCH_MAX = 50_000
 /** Of a circle that is spelled out: what is told of it is written to the log, and read by people. */
 export const CYCLE_STEPS_MAX = 32
 /** The same in bytes: of a step the names of a task, of a lock and of two who hold or wait. */
-const CYCLE_BYTES_MAX = CYCLE_STEPS_MAX * 2 * 1024
+export const CYCLE_BYTES_MAX = CYCLE_STEPS_MAX * 2 * 1024
 /** How many of the session's latest grants are looked at for lock order. */
 const ORDER_LOOKBACK = 16
 const ORDERS_MAX = 4_096

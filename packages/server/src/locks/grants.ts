@@ -7,7 +7,7 @@
  */
 
 import { noteHold } from './apply.ts'
-import { breakDeadlocksBehind } from './deadlock.ts'
+import { breakDeadlocksBehind, CYCLE_BYTES_MAX } from './deadlock.ts'
 import type { Draft } from './draft.ts'
 import { memoryOf, remember } from './memory.ts'
 import {
@@ -31,7 +31,7 @@ import { giveNotices } from './preemption.ts'
 import { beyondLimit, canGrantWaiter, freeSlots, limitOf, queuesWith } from './queue.ts'
 import { turnOverQuota } from './quota.ts'
 import { liveSession, type State } from './state.ts'
-import { weightOfGrants } from './weight.ts'
+import { beyondBatch, weightOfGrants } from './weight.ts'
 import { noteWhose } from './whose.ts'
 
 export type Request = {
@@ -249,12 +249,13 @@ export function pump(draft: Draft, name: string): void {
         // An immediate preemption may have made room at once.
         if (!canGrantWaiter(draft.state, head)) break
       }
-      const over = turnOverQuota(draft, head)
+      const over = turnOverQuota(draft, head) ?? beyondBatch(draft.state, head)
       if (over) {
         refuse(head, over, next)
         continue
       }
-      if (!draft.fits(weightOfGrants(head))) {
+      // Behind it deadlocks are searched for.
+      if (!draft.fits(weightOfGrants(draft.state, head) + CYCLE_BYTES_MAX)) {
         draft.follow({ type: 'pump', lock: next, by: 'service' })
         break
       }

@@ -17,12 +17,14 @@ import {
   SESSION_LOCKS_MAX,
   SESSION_REQUESTS_MAX,
   SESSIONS_MAX,
+  SET_BYTES_MAX,
   SET_LOCKS_MAX,
+  SUBJECT_CHARS_MAX,
   VALUE_BYTES_MAX,
 } from '@holdfast/protocol/limits'
 import { grantsOf, refusedBy, releaseOf, tokenOf } from '../../../../test/simulation/core-replies.ts'
 import { acquireOf, claimOf, singleOf, World } from '../../../../test/simulation/core-world.ts'
-import { CYCLE_STEPS_MAX } from './deadlock.ts'
+import { CYCLE_BYTES_MAX, CYCLE_STEPS_MAX } from './deadlock.ts'
 import { decide } from './decide.ts'
 import { encodeEntry } from './encoding.ts'
 import type { Command, IdempotencyKey } from './model.ts'
@@ -131,17 +133,75 @@ test('a session has SESSION_LOCKS_MAX locks', () => {
   refusedBy(world.do(acquireOf(session, ['x'])), 'session_locks', SESSION_LOCKS_MAX)
 })
 
-test('what the end of a session writes has SESSION_ENDING_BYTES_MAX bytes, estimated from above', () => {
+test('a session holds as much as its end can write in SESSION_ENDING_BYTES_MAX bytes, estimated from above', () => {
+  const wide = (units: number) => '\u{1f512}'.repeat(units)
+  const named = (units: number) => (index: number) => `${index}`.padStart(units, '-')
+  const [short, long] = [named(12), named(256)]
+  const exclusive = (lock: string) => claimOf(lock)
+  const permits = (lock: string) => claimOf(lock, { mode: 'permits', permits: PERMITS_MAX, limit: PERMITS_MAX })
+  const cases = [
+    { nameOf: long, claim: exclusive, subject: by, holder: 'h', heldMin: 400 },
+    { nameOf: short, claim: permits, subject: by, holder: 'h', heldMin: 100 },
+    { nameOf: short, claim: exclusive, subject: wide(SUBJECT_CHARS_MAX), holder: wide(HOLDER_CHARS_MAX), heldMin: 300 },
+  ]
+  for (const { nameOf, claim, subject, holder, heldMin } of cases) {
+    const world = large()
+    const from = '2001:0db8:85a3:0000:0000:8a2e:0370:7334'
+    const opened = world.do({ type: 'open_session', by: subject, from, ttlMs: 1_000, labels: { holder } })
+    assert(opened.ok === true && opened.type === 'session')
+    const session = opened.session.id
+    const ask = (index: number) =>
+      world.do(acquireOf(session, [{ ...claim(nameOf(index)), lockDelayMs: 60_000 }], { waitMs: 0 }))
+    let held = 0
+    for (let reply = ask(0); reply.ok === true; reply = ask(held)) held++
+    refusedBy(ask(held), 'session_ending_bytes', SESSION_ENDING_BYTES_MAX)
+    assert.ok(held >= heldMin, `${held} locks`)
+    world.now += 3_600_000
+    const { entries } = decide(
+      world.state,
+      { type: 'expire_session', by: 'service', session },
+      { now: world.now, at: 0 },
+    )
+    assert.equal(world.state.sessions.get(session)?.grants.length ?? 0, 0)
+    const bytes = Buffer.byteLength(entries.map(encodeEntry).join())
+    assert.ok(bytes < SESSION_ENDING_BYTES_MAX, `${held} locks: ${bytes} bytes`)
+    assert.ok(bytes > SESSION_ENDING_BYTES_MAX / 3, `${held} locks: only ${bytes} bytes`)
+  }
+})
+
+test('a set that carries more than SET_BYTES_MAX is neither granted nor waited for; one that could never be granted leaves the line', () => {
   const world = large()
-  const session = world.open()
-  const nameOf = (index: number, units: number) => `${index}`.padStart(units, '-')
-  // As the core counts: six bytes a unit of the name, five hundred a lock.
-  const [long, fits] = [256, Math.floor(SESSION_ENDING_BYTES_MAX / (256 * 6 + 500))]
-  const left = SESSION_ENDING_BYTES_MAX - fits * (long * 6 + 500) - 500
-  for (let index = 1; index <= fits; index++) tokenOf(world.do(acquireOf(session, [nameOf(index, long)])))
-  const last = Math.floor(left / 6)
-  refusedBy(world.do(acquireOf(session, [nameOf(0, last + 1)])), 'session_ending_bytes', SESSION_ENDING_BYTES_MAX)
-  tokenOf(world.do(acquireOf(session, [nameOf(0, last)])))
+  const wide = (units: number) => '\u{1f512}'.repeat(units)
+  const labels = Object.fromEntries(
+    Array.from({ length: LABELS_MAX }, (_, index) => [
+      `${index}`.padStart(LABEL_KEY_CHARS_MAX, 'k'),
+      wide(LABEL_VALUE_CHARS_MAX),
+    ]),
+  )
+  const metadata = { note: 'x'.repeat(METADATA_BYTES_MAX - 20) }
+  const set = (count: number, permits: number) =>
+    Array.from({ length: count }, (_, index) => claimOf(`n${index}`, { mode: 'permits', permits, limit: PERMITS_MAX }))
+  const fields = { labels, metadata, task: wide(HOLDER_CHARS_MAX), waitMs: null }
+  const open = () => {
+    const opened = world.do({ type: 'open_session', by, ttlMs: 1e9, labels: { holder: wide(HOLDER_CHARS_MAX) } })
+    assert(opened.ok === true && opened.type === 'session')
+    return opened.session.id
+  }
+  const [first, second] = [open(), open()]
+  for (const waitMs of [0, null]) {
+    const reply = world.do(acquireOf(first, set(SET_LOCKS_MAX, PERMITS_MAX), { ...fields, waitMs }))
+    assert.equal(reply.ok, false)
+    refusedBy(reply, 'set_bytes', SET_BYTES_MAX)
+  }
+  // What lies in a log may have been asked for before there was this limit.
+  const token = tokenOf(world.do(acquireOf(first, set(1, PERMITS_MAX))))
+  const asked = set(SET_LOCKS_MAX, 1)
+  assert.equal(world.do(acquireOf(second, asked, fields)).ok, 'queued')
+  const [waiter] = world.state.tickets.values()
+  for (const claim of waiter?.claims ?? []) claim.permits = PERMITS_MAX
+  decideAll(world, { type: 'release', by, session: first, grants: [{ lock: 'n0', token }], request: 1 })
+  assert.equal(world.state.tickets.size, 0)
+  assert.equal(world.state.sessions.get(second)?.grants.length, 0)
 })
 
 test('of a session SESSION_REQUESTS_MAX requests are remembered; it can still give back what it holds', () => {
@@ -299,6 +359,8 @@ function decideAll(world: World, command: Command): void {
     const { entries, followUps } = decide(world.state, next, { now: world.now, at: 0 })
     const bytes = Buffer.byteLength(entries.map(encodeEntry).join())
     assert.ok(bytes < BATCH_BYTES_MAX, `${next.type} writes ${bytes} bytes`)
+    for (const entry of entries)
+      if (entry.why?.cycle) assert.ok(Buffer.byteLength(encodeEntry(entry)) <= CYCLE_BYTES_MAX)
     commands.push(...followUps)
   }
 }

@@ -14,8 +14,8 @@ export class SessionState {
   grants: Grant[] = []
   waits: Waiter[] = none
   delays: Delay[] = none
-  /** UTF-16 units of the names of all that it holds and waits for: what its end will have to write. */
-  nameUnits = 0
+  /** Of all that it holds and waits for: UTF-16 units of names, and permits. What its end will have to write. */
+  endingUnits = 0
   /** How many claims its waits have. */
   claims = 0
   requests: Map<RequestId, Remembered> | null = null

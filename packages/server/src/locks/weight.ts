@@ -2,7 +2,9 @@
  * How much of a batch a decision takes, about, and rather too much. One command has to fit one batch whatever those whom it concerns have said of themselves:
  * a grant may carry labels, metadata and a value, and one command may grant to many. What would be too much is left to a turn of its own.
  */
-import type { Entry, Waiter } from './model.ts'
+import { SET_BYTES_MAX } from '@holdfast/protocol/limits'
+import type { Entry, Refusal, Waiter } from './model.ts'
+import { liveSession, type State } from './state.ts'
 import { storedByConfig, storedByGrant, storedByRequest, storedBySession } from './stored.ts'
 
 /** Of one decision that could be several: half of what a batch holds. */
@@ -11,18 +13,35 @@ export const DECISION_BYTES_MAX = 512 * 1024
 export const TOLD_BYTES_MAX = 32 * 1024
 /** Ids, numbers, who it was and why. */
 const AROUND_BYTES = 1_024
+/** The same of one grant of a set, whose holder, task and subject are counted apart; and of a claim in a wait. */
+const GRANT_BYTES = 640
+const CLAIM_BYTES = 128
 /** Of a name, which has no control characters; and of a value, which may have nothing else. */
 const NAME_UNIT_BYTES = 3
 const VALUE_UNIT_BYTES = 6
 const SLOT_BYTES = 4
 
-/** Of what a grant to it writes, for all of its locks. */
-export function weightOfGrants(waiter: Waiter): number {
-  const { claims, labels, metadata, value } = waiter
-  let bytes = AROUND_BYTES + weightOfValue(value) + storedByRequest({ labels, metadata, value: null }, claims.length)
+/** What is granted in one step, and to whom. */
+type Granted = Pick<Waiter, 'session' | 'holder' | 'task' | 'claims' | 'labels' | 'metadata' | 'value'>
+
+/** Of what granting it writes, for all of its locks. */
+export function weightOfGrants(
+  state: State,
+  { session, holder, task, claims, labels, metadata, value }: Granted,
+): number {
+  const own = storedByRequest({ labels, metadata, value: null }, 1) + weightOfValue(value)
+  const who = textBytes(holder) + textBytes(task) + textBytes(liveSession(state, session)?.record.by ?? '')
+  let bytes = AROUND_BYTES
   // In its grant, in the place that is left, and in what is remembered of its request.
-  for (const { lock, permits } of claims) bytes += AROUND_BYTES + 3 * weightOfName(lock) + permits * SLOT_BYTES
+  for (const { lock, permits } of claims) bytes += GRANT_BYTES + 3 * textBytes(lock) + permits * SLOT_BYTES + own + who
   return bytes
+}
+
+/** Why it can never be granted in one step; null if it can. */
+export function beyondBatch(state: State, granted: Granted): Refusal | null {
+  // A single grant always fits.
+  if (granted.claims.length === 1 || weightOfGrants(state, granted) <= SET_BYTES_MAX) return null
+  return { ok: false, code: 'quota_exceeded', limit: 'set_bytes', max: SET_BYTES_MAX }
 }
 
 export function weightOf(entry: Entry): number {
@@ -34,7 +53,7 @@ export function weightOf(entry: Entry): number {
     }
     case 'wait':
       return entry.value
-        ? weightOfGrants(entry.value)
+        ? weightOfWait(entry.value)
         : AROUND_BYTES + sum(entry.locks) + Buffer.byteLength(JSON.stringify(entry.why?.cycle ?? null))
     case 'session':
       return AROUND_BYTES + (entry.value ? storedBySession(entry.value) : 0)
@@ -51,6 +70,16 @@ export function weightOf(entry: Entry): number {
     case 'key':
       return AROUND_BYTES
   }
+}
+
+/** Once, whatever it waits for. */
+function weightOfWait({ claims, labels, metadata, value }: Waiter): number {
+  const bytes = AROUND_BYTES + weightOfValue(value) + storedByRequest({ labels, metadata, value: null }, 1)
+  return claims.reduce((all, { lock }) => all + CLAIM_BYTES + 2 * weightOfName(lock), bytes)
+}
+
+function textBytes(text: string): number {
+  return Buffer.byteLength(JSON.stringify(text))
 }
 
 function weightOfName(name: string): number {
