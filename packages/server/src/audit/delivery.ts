@@ -181,7 +181,7 @@ export class Delivery {
     let end: Place = { seq: from.seq, n: from.n }
     let missed = 0
     const goTo = (place: Place) => {
-      if (source !== 'trail') missed += Math.max(0, place.seq - end.seq - 1)
+      missed += Math.max(0, place.seq - end.seq - 1)
       end = place
     }
     for await (const { seq, placed } of source === 'trail' ? this.#links(from.seq) : this.#batches(source, from)) {

@@ -52,6 +52,11 @@ test('a flag wins over the environment, that over the file, that over the defaul
   }
 })
 
+test('what the library and the command line read from the environment is no setting, and no mistake', () => {
+  const env = { HOLDFAST_URL: 'http://here.test', HOLDFAST_IAM_API_KEY: 'k', HOLDFAST_IAM_URL: 'http://iam.test' }
+  assert.ok(readConfig({ args: [], env }))
+})
+
 test('an unknown setting names the nearest known one', () => {
   fails(/`--lisen`.*`--listen`/, ['--lisen', '1:1'])
   fails(/`HOLDFAST_DATE`.*`HOLDFAST_DATA`/, [], { HOLDFAST_DATE: 'x' })

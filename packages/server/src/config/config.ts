@@ -201,6 +201,8 @@ const foreignVariables = [
   'HOLDFAST_LOCK',
   'HOLDFAST_DEADLINE',
   'HOLDFAST_SESSION',
+  'HOLDFAST_IAM_API_KEY',
+  'HOLDFAST_IAM_URL',
 ]
 
 /** @throws {ConfigError} */

@@ -50,6 +50,20 @@ test('so does one of a server that was cut off from the store, and went by what 
   })
 })
 
+test('what a server did not come to release before it ended is released when it starts', async () => {
+  const world = await startServer()
+  await world.server.grant(await world.server.session(TTL_MS), 'kept')
+  const registry = memoryRegistry()
+  registry.put({ kind: 'credential', id: revoked.id, value: revoked })
+  const evictions = new Evictions({ registry, shards: world.server.shards, clock: world.clock })
+  await world.clock.settle()
+  assert.equal(await world.server.isHeld('kept'), false)
+  evictions.close()
+  const closed = world.server.shards.close()
+  await world.clock.settle()
+  await closed
+})
+
 test('who holds more than is ended at once loses all of it, soon', async () => {
   await withEvictions(async ({ server, clock, revoke }) => {
     const sessions: string[] = []

@@ -30,6 +30,9 @@ export class Evictions {
     this.#stop = options.registry.onChange(puts => {
       for (const put of puts) if (isRevoked(put)) this.#begin(put.value)
     })
+    // Whoever wrote it may have ended before all of it was released: it may have been this server.
+    for (const value of options.registry.all('credential'))
+      if (isRevoked({ kind: 'credential', id: value.id, value })) this.#evict(value, TRIES_MAX)
   }
 
   close(): void {

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FakeClock } from '../shards/testing.ts'
-import { DENIALS_MAX, DENIALS_MS_MAX, Denials, INSTANCE_DENIALS_MAX } from './denials.ts'
+import {
+  DENIAL_BUNCHES_MAX,
+  DENIAL_TRACE_CHARS_MAX,
+  DENIALS_MAX,
+  DENIALS_MS_MAX,
+  Denials,
+  INSTANCE_DENIALS_MAX,
+} from './denials.ts'
 import type { Deed } from './port.ts'
 
 const denied = (instance: string | null): Deed => ({
@@ -67,6 +74,35 @@ test('as long as there are too many they are told less and less often, up to DEN
   denials.note(denied('red'))
   await clock.pass(1_100)
   assert.equal(bunches.length, before + 1)
+})
+
+test('who is refused once a second, day and night, writes DENIAL_BUNCHES_MAX bunches and then one in DENIALS_MS_MAX', async () => {
+  const { clock, bunches, denials } = world()
+  const minutes = 30
+  const drip = async (ms: number) => {
+    for (let passedMs = 0; passedMs < ms; passedMs += 1_000) {
+      denials.note(denied('red'))
+      await clock.pass(1_000)
+    }
+  }
+  await drip(minutes * 60_000)
+  const most = DENIAL_BUNCHES_MAX + (minutes * 60_000) / DENIALS_MS_MAX + 1
+  assert.ok(bunches.length >= DENIAL_BUNCHES_MAX && bunches.length <= most, `${bunches.length}`)
+  // When it has been quiet for a while whoever is next is heard at once.
+  await clock.pass(2 * DENIALS_MS_MAX)
+  denials.note(denied('red'))
+  await clock.pass(3 * DENIALS_MS_MAX)
+  const before = bunches.length
+  denials.note(denied('red'))
+  await clock.pass(1_100)
+  assert.equal(bunches.length, before + 1)
+})
+
+test('of what a client calls its request DENIAL_TRACE_CHARS_MAX characters are kept', async () => {
+  const { clock, bunches, denials } = world()
+  denials.note({ ...denied('red'), trace: 'x'.repeat(DENIAL_TRACE_CHARS_MAX + 1) })
+  await clock.pass(1_100)
+  assert.equal(bunches[0]?.[0]?.trace, 'x'.repeat(DENIAL_TRACE_CHARS_MAX))
 })
 
 test('while a bunch is being written the next one waits, and is no larger for it', async () => {

@@ -6,6 +6,8 @@ import { KeyUnavailable } from './failures.ts'
 /** A key service across the network answers in a second; a person who has to be asked for a PIN is not waited for. */
 const COMMAND_MS_MAX = 30_000
 const OUTPUT_BYTES_MAX = 64 * 1024
+/** Of the server's settings and of the command line's. */
+const SECRET_PATTERN = /^HOLDFAST_.*(KEY|PASSWORD|SECRET|TOKEN)$/
 
 type Run = { what: string; command: string; input: string; environment: Record<string, string>; clock: Clock }
 
@@ -53,6 +55,5 @@ export function runCommand({ what, command, input, environment, clock }: Run): P
 
 /** Without our own secrets, which are none of its business. */
 function ownEnvironment(): NodeJS.ProcessEnv {
-  const { HOLDFAST_ROOT_KEY, HOLDFAST_API_KEY, HOLDFAST_ETCD_PASSWORD, ...others } = process.env
-  return others
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !SECRET_PATTERN.test(name)))
 }
