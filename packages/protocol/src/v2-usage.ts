@@ -10,10 +10,17 @@ const unitHours = quantity(
 )
 const usd = quantity('By the price that the plan has now, to a hundred-thousandth of a dollar.')
 
+const planId = Type.String({ description: 'What the catalogue of platforms, and a metering service, call the plan.' })
+
 const row = s.closed({
   start: s.timestamp,
   end: s.timestamp,
   capacity_unit_hours: unitHours,
+  by_plan: Type.Optional(
+    Type.Array(s.closed({ plan_id: planId, capacity_unit_hours: unitHours }), {
+      description: 'The same by the plan that it was provided on: one for each, in the order in which they came.',
+    }),
+  ),
   cost_usd: usd,
   operations: Type.Record(Type.String(), Type.Integer({ minimum: 0 }), {
     description: 'How often what happened, from the log: each exactly once. The last ten seconds may still be missing.',
@@ -48,9 +55,7 @@ const getUsage = operation({
         instance: s.instanceId,
         crn: Type.String(),
         plan: s.instanceId,
-        plan_id: Type.Optional(
-          Type.String({ description: 'What the catalogue of platforms, and a metering service, call the plan.' }),
-        ),
+        plan_id: Type.Optional(planId),
         region: Type.String(),
         capacity_units: s.count,
         usage: Type.Array(row),

@@ -42,12 +42,16 @@ export function credentialOf(all: readonly CredentialView[], named: string): Cre
   throw new CommandFailure(exitCodes.usage, why)
 }
 
-/** That one and, when it was found by its name, the older ones of its subject that still go on after rotations. */
+/** That one and, when it was found by its name, the older ones that it has replaced and that still go on after rotations. */
 export async function withOlder(rest: Rest, found: CredentialView, named: string): Promise<CredentialView[]> {
   if (found.id === named) return [found]
-  const isOlder = ({ id, subject, state }: CredentialView) =>
-    id !== found.id && subject === found.subject && state === 'active'
-  return [found, ...(await allCredentials(rest)).filter(isOlder)]
+  return [found, ...replacedBy(found, await allCredentials(rest)).filter(({ state }) => state === 'active')]
+}
+
+/** Not all of its subject: another binding may have taken that over, and keys go on there. */
+export function replacedBy({ id }: CredentialView, all: readonly CredentialView[]): CredentialView[] {
+  const before = all.filter(other => other.replacedBy === id)
+  return before.flatMap(one => [one, ...replacedBy(one, all)])
 }
 
 /** For people. The secret goes to standard output, once; what to do with it is said beside it. */

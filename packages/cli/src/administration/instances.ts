@@ -33,13 +33,15 @@ export function reclaimedInstances(rest: Rest): Promise<InstanceView[]> {
   return allOf(rest, '/v2/instances', 'instances', { state: 'reclaimed' })
 }
 
-/** By id or CRN, or by name where only one has it. */
+/** By id or CRN; else by name, where only one has it. */
 export async function findInstance(rest: Rest, named: string): Promise<InstanceView> {
   return instanceOf(await allInstances(rest), named)
 }
 
 export function instanceOf(instances: readonly InstanceView[], named: string): InstanceView {
-  const found = instances.filter(({ id, crn, name }) => [id, crn, name].includes(named))
+  const own = instances.filter(({ id, crn }) => id === named || crn === named)
+  // A name is whatever its people say, also the id of another.
+  const found = own.length > 0 ? own : instances.filter(({ name }) => name === named)
   const [first, second] = found
   if (!first)
     throw new CommandFailure(

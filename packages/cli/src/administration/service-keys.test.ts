@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { HoldfastError, type Rest } from '@holdfast/client'
 import type { CredentialView } from './credentials.ts'
-import { credentialsOf, subjectOfServiceId } from './service-keys.ts'
+import { credentialsOf, showNewCredential, subjectOfServiceId } from './service-keys.ts'
 
 const credential: CredentialView = {
   id: 'k-2',
@@ -54,6 +55,23 @@ test('the service id of a key is its subject, which it shares with the keys befo
   })
   const own = credentialsOf({ credential: { ...credential, roles: ['on-call'], subject: 'iam:x' }, instance, url })
   assert.deepEqual(Object.keys(own), ['apikey', 'iam_apikey_name', 'crn', 'guid', 'url', 'connection'])
+})
+
+test('a new key is printed whatever becomes of the question for its instance', async t => {
+  const asked: unknown[] = []
+  const call = async (...question: unknown[]) => {
+    asked.push(question)
+    throw new HoldfastError('unavailable', 'The service cannot be reached.')
+  }
+  const written: string[] = []
+  const { mock } = t.mock.method(process.stdout, 'write', (text: string) => written.push(text) > 0)
+  const made = { credential, apiKey: 'the-secret', url: 'https://locks.example.org' }
+  // Of all that a service offers only the instance is asked for.
+  await showNewCredential({ call } as unknown as Rest, made, { json: true }).finally(() => mock.restore())
+  assert.deepEqual(asked, [['GET', '/v2/instances/i-1']])
+  const printed = JSON.parse(written.join(''))
+  assert.deepEqual([printed.api_key, printed.credentials.apikey], ['the-secret', 'the-secret'])
+  assert.equal('crn' in printed.credentials, false)
 })
 
 test('service ids of IBM Cloud IAM and of keys here are told apart', () => {

@@ -31,10 +31,11 @@ export function serviceKeyView(key: ServiceKey): object {
   return { ...key.credential, ...(crn && { crn }), credentials: credentialsOf(key) }
 }
 
-/** The secret goes to standard output, once. */
+/** The secret goes to standard output, once, whatever else can be seen by then: nobody can ask for it again. */
 export async function showNewCredential(rest: Rest, made: NewCredential, options: AccessOptions): Promise<void> {
   if (!options.json) return printNewCredential(made)
-  const instance = await instanceSeen(rest, made.credential.instance)
+  // The key is made already. Of the instance there are only names to add, and they are left out when they cannot be had.
+  const instance = await instanceSeen(rest, made.credential.instance).catch(() => null)
   const credentials = credentialsOf({ ...made, instance, authorities: authoritiesOf(options) })
   printJson({ ...made, credentials })
 }

@@ -2,31 +2,12 @@
 import { type Command, Option } from 'commander'
 import { type AccessOptions, withAccess } from '../access.ts'
 import { instanceOf, reclaimedInstances } from '../administration/instances.ts'
+import { recordsOf, type Usage } from '../administration/usage-records.ts'
 import { printJson, printLine, table } from '../output.ts'
 import { restOf } from '../rest.ts'
 import { parseTime } from '../time.ts'
 
-type Row = {
-  start: string
-  end: string
-  capacityUnitHours: number
-  costUsd: number
-  operations: Record<string, number>
-}
-type Usage = {
-  instance: string
-  crn: string
-  plan: string
-  /** An older service does not say it. */
-  planId?: string
-  region: string
-  usage: Row[]
-  month: { start: string; capacityUnitHours: number; costUsd: number; forecastUsd: number }
-}
 type Options = AccessOptions & { from?: string; to?: string; by?: string; export?: 'ibm'; reclaimed?: string }
-
-/** As IBM's metering service calls it. */
-const MEASURE = 'CAPACITY_UNIT_HOURS'
 
 export function define(program: Command): void {
   const command = program
@@ -56,7 +37,7 @@ async function usage(options: Options): Promise<void> {
   if (options.reclaimed !== undefined)
     query.set('instance', instanceOf(await reclaimedInstances(rest), options.reclaimed).id)
   const found = await rest.call<Usage>('GET', `/v2/usage?${query}`)
-  if (options.export) return printRecords(found)
+  if (options.export) return printLine(JSON.stringify(recordsOf(found), null, 2))
   if (options.json) return printJson(found)
   const rows = found.usage.map(({ start, capacityUnitHours, costUsd, operations }) => [
     start.slice(0, options.by === 'hour' ? 16 : 10),
@@ -71,23 +52,6 @@ async function usage(options: Options): Promise<void> {
   printLine(
     `\n${month.start.slice(0, 7)} on the plan ${found.plan}: $${month.costUsd.toFixed(2)} so far, $${month.forecastUsd.toFixed(2)} by its end if nothing is changed`,
   )
-}
-
-/** One for each hour that is over, as IBM's `usage` endpoint takes them. Quantities are those that a server would submit. */
-function printRecords({ crn, plan, planId = plan, region, usage: rows }: Usage): void {
-  const hourMs = 3_600_000
-  const records = rows
-    .map(row => ({ ...row, startMs: Date.parse(row.start), endMs: Date.parse(row.end) }))
-    .filter(({ startMs, endMs, capacityUnitHours }) => endMs - startMs === hourMs && capacityUnitHours > 0)
-    .map(({ startMs, endMs, capacityUnitHours }) => ({
-      resource_instance_id: crn,
-      plan_id: planId,
-      region,
-      start: startMs,
-      end: endMs,
-      measured_usage: [{ measure: MEASURE, quantity: capacityUnitHours }],
-    }))
-  printLine(JSON.stringify(records, null, 2))
 }
 
 function shown(unitHours: number): string {

@@ -227,6 +227,11 @@ test('whoever closed an instance opens it: what the service has disabled or dele
   await enableInstance(options, by, service)
   await deleteInstance(options, by, own)
   assert.equal((await restoreInstance(options, by, own)).state, 'active')
+  await deleteInstance(options, by, own)
+  await assert.rejects(disableInstance(options, by, own), refused(/has been deleted/))
+  assert.equal((await disableInstance(options, by, service)).state, 'pending_reclamation')
+  assert.equal((await restoreInstance(options, by, own)).state, 'disabled')
+  await assert.rejects(enableInstance(options, by, own), refused(/forbidden/))
   await registry.close()
   const { links } = await registry.trail({ after: 0, limit: 100 })
   const denied = links.flatMap(link => link.deeds).filter(({ outcome }) => outcome === 'denied')
@@ -237,6 +242,7 @@ test('whoever closed an instance opens it: what the service has disabled or dele
       'instance.delete 403',
       'instance.restore 403',
       'instance.reclaim 403',
+      'instance.enable 403',
       'instance.enable 403',
     ],
   )

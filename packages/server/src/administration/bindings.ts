@@ -39,7 +39,17 @@ export function heirOf(
   return bindingKey(options, { instance, binding }) ?? predecessorOf(options, { instance, successorOf })
 }
 
-/** `inherits`: the subject of `heirOf`, which whoever asks has been permitted to give. */
+/** Nothing has been done: the subject that the key would have is not the one that whoever asks has been permitted to give. */
+export class BindingChanged extends HoldfastError {
+  constructor() {
+    super('unavailable', 'The binding has changed while it was asked for; ask again.')
+  }
+}
+
+/**
+ * `inherits`: the subject of `heirOf`, which whoever asks has been permitted to give.
+ * @throws {BindingChanged} when that is another by now
+ */
 export async function bind(
   options: AdministrationOptions,
   by: By,
@@ -52,8 +62,7 @@ export async function bind(
     isNew = newest === undefined
     if (newest) refuseOther(newest, { bound, count: askedFor(keys) })
     const before = heirOf(options, { instance, binding, successorOf })
-    if ((before?.subject ?? null) !== inherits)
-      throw new HoldfastError('unavailable', 'The binding has changed while it was asked for; ask again.')
+    if ((before?.subject ?? null) !== inherits) throw new BindingChanged()
     return { binding, ...(before && { subject: before.subject }) }
   }
   const minted = await createCredential(options, by, { instance, fields: { ...bound, groups: [] }, belongs })

@@ -47,12 +47,13 @@ export async function createInstance(
   const region = fields.region ?? options.region
   const account = fields.account ?? OWN_ACCOUNT
   await change(options, { by, action: 'instance.create', instance: id, target: `instance/${id}`, status: 201 }, () => {
-    refuseBeyond([...registry.all('instance')].length, { limit: 'instances', max: INSTANCES_MAX })
-    // Each of them leaves something for two months when it goes.
-    refuseBeyond([...registry.all('reclaimed')].length, { limit: 'reclaimed_instances', max: RECLAIMED_MAX })
+    // Before the limits: who asks again for what there is adds nothing.
     if (fields.uniqueName) refuseSameName(options, { name: fields.name, account })
     if (order && (registry.get('instance', id) ?? registry.get('reclaimed', id)))
       throw new HoldfastError('already_exists', `There is or was an instance \`${id}\`.`, { details: { instance: id } })
+    refuseBeyond([...registry.all('instance')].length, { limit: 'instances', max: INSTANCES_MAX })
+    // Each of them leaves something for two months when it goes.
+    refuseBeyond([...registry.all('reclaimed')].length, { limit: 'reclaimed_instances', max: RECLAIMED_MAX })
     const plan = offeredPlan(options, fields.plan)
     const capacityUnits = unitsOf(plan, fields.capacityUnits ?? Math.max(plan.minUnits, plan.stepUnits))
     const record: InstanceRecord = {

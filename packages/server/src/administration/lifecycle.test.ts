@@ -16,6 +16,7 @@ import {
   reclaimInstance,
   restoreInstance,
 } from './lifecycle.ts'
+import { orderInstance } from './orders.ts'
 
 const by: By = { subject: 'root', from: '127.0.0.1', trace: 't-1' }
 
@@ -111,13 +112,20 @@ test('it stays for REMAINS_KEPT_MS, however many there are', async () => {
   )
 })
 
-test('while RECLAIMED_MAX of them are kept no instance is made', async () => {
+test('while RECLAIMED_MAX of them are kept no instance is made, and who asks again for one that there is finds it', async () => {
   const { clock, options, registry } = started()
   const atMs = clock.wallMs()
+  const asked = { orderedAs: 'theirs', ordered: { plan: 'premium' } }
+  const { record } = await orderInstance(options, by, asked)
   registry.put(...Array.from({ length: RECLAIMED_MAX - 1 }, (_, index) => remains(`r-${index}`, atMs)))
   await createInstance(options, by, { name: 'x', plan: 'premium' })
   registry.put(remains('last', atMs))
   await assert.rejects(createInstance(options, by, { name: 'y', plan: 'premium' }), /as many as there may be/)
+  assert.deepEqual(await orderInstance(options, by, asked), { record, isNew: false })
+  await assert.rejects(
+    createInstance(options, by, { name: 'x', plan: 'premium', uniqueName: true }),
+    /There is an instance `x` already/,
+  )
 })
 
 test('HISTORY_MAX changes of size are remembered, the last place being for a deletion; what is younger than HISTORY_KEPT_MS is not forgotten', async () => {

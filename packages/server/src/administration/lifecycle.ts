@@ -32,6 +32,9 @@ export function enableInstance(options: AdministrationOptions, by: By, { id, sid
   })
 }
 
+/**
+ * The service disables also what has been deleted: its own people may restore it, and would be back. It stays deleted, and is disabled when it is restored.
+ */
 export async function disableInstance(
   options: AdministrationOptions,
   by: By,
@@ -39,7 +42,10 @@ export async function disableInstance(
 ): Promise<InstanceRecord> {
   refuseService(id)
   return edit(options, { by, action: 'instance.disable', id }, before => {
-    if (before.state === 'pending_reclamation') throw misfit('instance', 'It has been deleted.')
+    if (before.state === 'pending_reclamation') {
+      if (side === 'service') return { ...before, disabledBy: side }
+      throw misfit('instance', 'It has been deleted.')
+    }
     return { ...before, state: 'disabled', disabledBy: closerOf(before) === 'service' ? 'service' : side }
   })
 }

@@ -1,4 +1,5 @@
 /** The only place that knows flags, environment and file. A flag wins over the environment, that over the file, that over the default. */
+
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
@@ -8,6 +9,7 @@ import { type AuditConfig, auditOf, auditSettings } from './audit.ts'
 import { type DecisionPointConfig, decisionPointOf, decisionSettings, trustedProxiesOf } from './decisions.ts'
 import { encryptionOf } from './encryption.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './etcd.ts'
+import { foreignVariables } from './foreign-variables.ts'
 import { believedOf } from './issuers.ts'
 import { type MeteringConfig, meteringOf, meteringSettings } from './metering.ts'
 import {
@@ -190,20 +192,6 @@ const DEFAULT_SHARDS: Record<Config['engine'], number> = { lmdb: 1, memory: 1, e
 const SHARDS_MAX = 64
 
 type SettingName = (typeof settings)[number]['name']
-
-/** Variables of the library and the command line: not settings of the server, but not mistakes either. */
-const foreignVariables = [
-  'HOLDFAST_URL',
-  'HOLDFAST_API_KEY',
-  'HOLDFAST_CA',
-  'HOLDFAST_INSTANCE',
-  'HOLDFAST_TOKEN',
-  'HOLDFAST_LOCK',
-  'HOLDFAST_DEADLINE',
-  'HOLDFAST_SESSION',
-  'HOLDFAST_IAM_API_KEY',
-  'HOLDFAST_IAM_URL',
-]
 
 /** @throws {ConfigError} */
 export function readConfig(sources: { args: readonly string[]; env: Record<string, string | undefined> }): Config {

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { USAGE_ROWS_MAX } from '@holdfast/protocol/limits'
 import { memoryRegistry } from '../registry/testing.ts'
 import { FakeClock, startServer, TestEngine } from '../shards/testing.ts'
+import { planIdOf } from './catalog-ids.ts'
 import { Instances, offerDefaultPlans } from './instances.ts'
 import { defaultPlans } from './plans.ts'
 import { instance, readFrom, startMs } from './testing.ts'
@@ -60,6 +61,30 @@ test('a report tells unit hours, cost and what happened by the hour, day or mont
   await assert.rejects(usageOf(options, 'nobody', {}), refused('not_found'))
   await instances.close()
   await server.shards.close()
+})
+
+test('a row tells the hours of each plan, in the order in which they came, whatever the plan is by now', async () => {
+  const clock = new FakeClock()
+  const made = instance('a', 'premium', 7, startMs)
+  const history = [
+    { plan: 'standard', capacityUnits: 20, fromMs: startMs },
+    { plan: 'premium', capacityUnits: 7, fromMs: startMs + HOUR_MS / 4 },
+  ]
+  const registry = memoryRegistry({ ...made, value: { ...made.value, history } })
+  const options = { engine: new TestEngine(), clock, root: 'test', registry, serviceName: 'go-etcd-lock' }
+  clock.pause(startMs + 2 * HOUR_MS - clock.wallMs())
+  const { rows } = await usageOf(options, 'a', { by: 'hour', fromMs: startMs, toMs: startMs + 2 * HOUR_MS })
+  const [standard, premium] = ['standard', 'premium'].map(plan => planIdOf({ serviceName: 'go-etcd-lock', plan }))
+  assert.deepEqual(
+    rows.map(({ byPlan }) => byPlan.map(({ planId, unitHours }) => [planId, unitHours])),
+    [
+      [
+        [standard, 5],
+        [premium, 5.25],
+      ],
+      [[premium, 7]],
+    ],
+  )
 })
 
 test('a report has USAGE_ROWS_MAX rows and not one more; rows are cut at UTC hours, days and months', async () => {

@@ -16,7 +16,8 @@ import { costUsd, HOUR_MS, type Metered, metered, type Plans, unitHours } from '
 
 export type Span = { fromMs: number; toMs: number }
 export type Period = 'hour' | 'day' | 'month'
-export type UsageRow = Span & { unitHours: number; costUsd: number; operations: Counts }
+export type PlanHours = { planId: string; unitHours: number }
+export type UsageRow = Span & { unitHours: number; byPlan: PlanHours[]; costUsd: number; operations: Counts }
 export type UsageReport = {
   /** Also one that is gone for good, for as long as something of it is kept. */
   instance: InstanceRecord | ReclaimedRecord
@@ -59,6 +60,7 @@ export async function usageOf(
   const hours = await countsOf(options, instance, { fromMs: hourOf(fromMs), toMs })
   // Before that there is nothing to tell. What has been counted was there, whatever the record says.
   const beganMs = Math.min(record.createdAtMs, hours[0]?.[0] ?? Number.POSITIVE_INFINITY)
+  const { serviceName } = options
   const spans = cut({ fromMs: Math.max(fromMs, periodOf(beganMs, by).fromMs), toMs }, by)
   const firstMs = spans[0]?.fromMs ?? toMs
   const rows = spans.map(span => {
@@ -66,9 +68,13 @@ export async function usageOf(
     const parts = metered(record, plans, { ...span, toMs: Math.min(span.toMs, nowMs) })
     const operations: Counts = {}
     for (const [hourMs, counts] of hours) if (isIn(hourMs, span, firstMs)) addCounts(operations, counts)
-    return { ...span, unitHours: unitHours(parts), costUsd: rounded(costUsd(parts, plans)), operations }
+    const byPlan = parts.map(part => ({
+      planId: planIdOf({ serviceName, plan: part.plan }),
+      unitHours: unitHours([part]),
+    }))
+    return { ...span, unitHours: unitHours(parts), byPlan, costUsd: rounded(costUsd(parts, plans)), operations }
   })
-  const planId = planIdOf({ serviceName: options.serviceName, plan: record.plan })
+  const planId = planIdOf({ serviceName, plan: record.plan })
   return { instance: record, planId, rows, month: monthOf(record, plans, month, nowMs) }
 }
 

@@ -28,7 +28,8 @@ test('the usage of an instance that is gone for good can be asked for by whoever
       const { status, body } = await usage(red.id, key === undefined ? {} : { key })
       assert.equal(status, 200)
       assert.deepEqual([body.instance, body.plan, body.month.capacity_unit_hours], [red.id, 'premium', atTheEnd])
-      assert.ok(body.usage.some((row: { capacity_unit_hours: number }) => row.capacity_unit_hours > 0))
+      for (const { by_plan, capacity_unit_hours } of body.usage)
+        assert.deepEqual(by_plan, capacity_unit_hours > 0 ? [{ plan_id: body.plan_id, capacity_unit_hours }] : [])
     }
     for (const id of [red.id, blue.id]) assert.equal((await usage(id, { key: reader.api_key })).status, 403)
     assert.equal((await usage(red.id, { key: blue.key })).status, 404)

@@ -117,6 +117,47 @@ test('a binding whose key is rotated goes on to be one: asked for again it has a
   })
 })
 
+test('of those that ask at once for one binding each has a key of its one subject; ended twice at once it is gone for one', async () => {
+  await withServer(async server => {
+    await order(server)
+    const { service_id, standard: plan_id } = await idsOf(server)
+    const asked = () => call(server, 'PUT', bindingAt(GUID, 'b1'), { body: { service_id, plan_id } })
+    const ending = () => call(server, 'DELETE', `${bindingAt(GUID, 'b1')}?service_id=${service_id}&plan_id=${plan_id}`)
+    const made = await Promise.all([asked(), asked(), asked()])
+    assert.deepEqual(made.map(({ status }) => status).sort(), [200, 200, 201])
+    const subjects = await Promise.all(
+      made.map(async ({ body }) => (await asKey(server, body.credentials.apikey)).body.subject),
+    )
+    assert.deepEqual([new Set(subjects).size, typeof subjects[0]], [1, 'string'])
+    const both = await Promise.all([ending(), ending()])
+    assert.deepEqual(both.map(({ status, body }) => [status, body]).sort(), [
+      [200, {}],
+      [410, {}],
+    ])
+  })
+})
+
+test('who is overtaken again while the binding is asked for anew is told that others change it', async t => {
+  await withServer(async server => {
+    await order(server)
+    const { registry } = server
+    const change = registry.change.bind(registry)
+    let isTheirs = false
+    // Whatever is about to be decided, somebody else unbinds first, and binds again: under another subject each time.
+    t.mock.method(registry, 'change', async (...asked: Parameters<typeof change>) => {
+      if (!isTheirs) {
+        isTheirs = true
+        await ended(server, bindingAt(GUID, 'b1'))
+        assert.equal((await bind(server, 'b1')).status, 201)
+        isTheirs = false
+      }
+      return change(...asked)
+    })
+    const overtaken = await bind(server, 'b1')
+    assert.deepEqual([overtaken.status, overtaken.body.error], [422, 'ConcurrencyError'])
+  })
+})
+
 test('a platform that may not give it gets no key of a subject that policies give more, neither again nor as its successor', async () => {
   await withServer(async server => {
     await order(server)

@@ -1,8 +1,16 @@
 /** Bindings: keys with a role, as IBM's services hand them out. */
+import { HoldfastError } from '@holdfast/protocol/errors'
 import { RECORD_NAME_CHARS_MAX } from '@holdfast/protocol/limits'
 import { serviceKeyCredentials } from '@holdfast/protocol/service-key'
 import type { Static } from 'typebox'
-import { bindingKey, bind as bindKey, heirOf, noBinding, unbind as unbindKeys } from '../../administration/bindings.ts'
+import {
+  BindingChanged,
+  bindingKey,
+  bind as bindKey,
+  heirOf,
+  noBinding,
+  unbind as unbindKeys,
+} from '../../administration/bindings.ts'
 import { orderedInstance } from '../../administration/orders.ts'
 import { rolesMisfit } from '../../policies/fitness.ts'
 import { roleIdOf } from '../../policies/roles.ts'
@@ -12,6 +20,7 @@ import { timeOf } from '../administration/views.ts'
 import { invalid } from '../reply.ts'
 import { type Answered, type Asked, gone, instanceOf, nameOf, options } from './asked.ts'
 import { planOf, refuseOtherService } from './catalog.ts'
+import { BrokerRefusal } from './refusal.ts'
 import type { bindBody, bindingParameters } from './schemas.ts'
 
 /** What a binding may do if nobody says. */
@@ -22,15 +31,31 @@ export async function bind(asked: Asked): Promise<Answered> {
   const instance = instanceOf(asked)
   refuseOtherService(asked, body.service_id)
   planOf(asked, body.plan_id)
+  // Of two that ask for one binding at once the later is answered like any that asks again. Who is overtaken each time is told so.
+  const made = (await boundAsFound(asked, instance)) ?? (await boundAsFound(asked, instance))
+  if (!made) throw new BrokerRefusal(422, 'ConcurrencyError', 'Others change this binding at this moment: ask again.')
+  return {
+    status: made.isNew ? 201 : 200,
+    body: { credentials: credentialsOf(asked, { instance, ...made }), ...metadataOf(made.record) },
+  }
+}
+
+/** null: the binding was changed meanwhile, and nothing has been done. */
+async function boundAsFound(
+  asked: Asked,
+  instance: InstanceRecord,
+): Promise<Awaited<ReturnType<typeof bindKey>> | null> {
   const binding = nameOf(asked, 'binding_id')
+  const body = asked.body as Static<typeof bindBody> // accepted by this schema
   const { parameters = {}, predecessor_binding_id: successorOf = null } = body
   const inherits = heirOf(options(asked), { instance: instance.id, binding, successorOf })?.subject ?? null
   const roles = await rolesOf(asked, instance, { parameters, inherits })
   const bound = { name: binding.slice(-RECORD_NAME_CHARS_MAX), roles, expiresAtMs: endOf(parameters) }
-  const made = await bindKey(options(asked), asked.by, { instance: instance.id, binding, bound, successorOf, inherits })
-  return {
-    status: made.isNew ? 201 : 200,
-    body: { credentials: credentialsOf(asked, { instance, ...made }), ...metadataOf(made.record) },
+  try {
+    return await bindKey(options(asked), asked.by, { instance: instance.id, binding, bound, successorOf, inherits })
+  } catch (error) {
+    if (error instanceof BindingChanged) return null
+    throw error
   }
 }
 
@@ -38,7 +63,13 @@ export async function unbind(asked: Asked): Promise<Answered> {
   const named = bindingOf(asked)
   if (!named) return gone
   refuseOtherService(asked, asked.query.service_id)
-  await unbindKeys(options(asked), asked.by, named)
+  try {
+    await unbindKeys(options(asked), asked.by, named)
+  } catch (error) {
+    // It was there when we looked: another request has ended it since.
+    if (error instanceof HoldfastError && error.code === 'not_found') return gone
+    throw error
+  }
   return { status: 200, body: {} }
 }
 

@@ -241,11 +241,18 @@ test('what the platform has disabled or deleted its own people do not take back,
     assert.equal((await put(true)).body.enabled, true)
 
     assert.equal(await own('DELETE'), 200)
+    for (const _ of ['once', 'and again']) assert.deepEqual((await put(false)).body, { enabled: false })
+    assert.equal((await put(true)).status, 404, 'it is deleted all the same')
+    assert.equal(await own('POST', '/restore'), 200)
+    assert.equal(await own('POST', '/enable'), 403)
+    assert.equal((await put(true)).body.enabled, true)
+
+    assert.equal(await own('DELETE'), 200)
     assert.equal((await ended(server, at(GUID))).status, 410)
     assert.equal(await own('POST', '/restore'), 403)
     assert.equal((await ended(server, at(GUID))).status, 410, 'and again')
     const trail = (await server.ask('GET', '/v2/audit?action=instance.delete')).body.records
-    assert.equal(trail.length, 2, 'what changes nothing is not written down')
+    assert.equal(trail.length, 3, 'what changes nothing is not written down')
     assert.equal((await server.ask('POST', `/v2/instances/${GUID}/restore`)).body.state, 'active')
   })
 })

@@ -25,6 +25,7 @@ export const getUsage = route(v2.getUsage, async call => {
       start: timestamp(row.fromMs),
       end: timestamp(row.toMs),
       capacity_unit_hours: row.unitHours,
+      by_plan: row.byPlan.map(part => ({ plan_id: part.planId, capacity_unit_hours: part.unitHours })),
       cost_usd: row.costUsd,
       operations: row.operations,
     })),
