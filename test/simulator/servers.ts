@@ -8,6 +8,7 @@ import { MemoryStore } from '../../packages/server/src/engine/memory/store.ts'
 import { Connection } from '../../packages/server/src/http/connect/connection.ts'
 import type { Doors } from '../../packages/server/src/http/doors.ts'
 import { Exhausted } from '../../packages/server/src/http/exhausted.ts'
+import { Intake } from '../../packages/server/src/http/intake.ts'
 import { Standing } from '../../packages/server/src/http/standing.ts'
 import { WatchCount } from '../../packages/server/src/http/watch-count.ts'
 import { LocalDecisions } from '../../packages/server/src/policies/decisions.ts'
@@ -271,6 +272,7 @@ function doorsOf(
     random: chance,
     telemetry,
     watches: new WatchCount(),
+    intake: new Intake(machine),
     exhausted: new Exhausted(),
     serverId: machine.name,
   } as unknown as Doors // the rest is for other doors

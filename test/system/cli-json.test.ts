@@ -129,7 +129,10 @@ test('audit list says when there is more, and JSON where the rest begins', async
   assert.deepEqual(first.records, all.records.slice(0, 3))
   const rest = await fetch(new URL(first.next.href, server.url), { headers: { authorization: `Bearer ${rootKey}` } })
   assert.deepEqual(((await rest.json()) as typeof all).records, all.records.slice(3))
-  assert.match((await listed('--limit', '3')).stderr, /there is more: --limit, or `holdfast audit export`/)
+  const told = (await listed('--limit', '3')).stderr
+  assert.match(told, /there is more: --start \S+, a greater --limit, or `holdfast audit export`/)
+  const start = /--start (\S+),/.exec(told)?.[1] ?? ''
+  assert.deepEqual((await listed('--start', start, '--json')).records, all.records.slice(3))
   for (const words of [[], ['--limit', '4']]) assert.equal((await listed(...words)).stderr, '')
 })
 

@@ -24,6 +24,7 @@ import { createApp } from './http/app.ts'
 import { Connections } from './http/connect/upgrade.ts'
 import type { Doors } from './http/doors.ts'
 import { Exhausted } from './http/exhausted.ts'
+import { Intake } from './http/intake.ts'
 import type { App } from './http/listener.ts'
 import { Origins } from './http/origins.ts'
 import { v1Routes } from './http/v1/index.ts'
@@ -118,6 +119,7 @@ export async function createServer(config: Config, { clock, random, fatal, log }
     watches: new WatchCount(),
     metricsAreOpen: config.opensMetrics,
     usage: instances.usage,
+    intake: new Intake(clock),
     exhausted: new Exhausted(),
     audit: auditing.open(opened),
     origins: new Origins(config.allowedOrigins),

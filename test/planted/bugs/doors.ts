@@ -201,12 +201,24 @@ export const doorBugs: readonly Bug[] = [
     id: 'clients-before-beats',
     rules: ['I8'],
     does: 'All that lies in the sockets is handled before anything else: a server that many thousands talk to is declared dead, and so is the next one.',
-    file: `${server}/http/connect/intake.ts`,
+    file: `${server}/http/intake.ts`,
     find: 'return nowMs - this.#sinceMs < SLICE_MS',
     replace: 'return true',
     test: {
-      file: `${server}/http/connect/intake.test.ts`,
+      file: `${server}/http/intake.test.ts`,
       name: 'what fits into SLICE_MS is handled as it comes; the rest waits, in its order, and nothing more of its senders is read',
+    },
+  },
+  {
+    id: 'requests-before-beats',
+    rules: ['I8'],
+    does: 'Requests over REST are handled as they lie in the sockets, before anything else, however many there are.',
+    file: `${server}/http/app.ts`,
+    find: 'doors.intake.take(() => {',
+    replace: 'queueMicrotask(() => {',
+    test: {
+      file: `${server}/http/intake.test.ts`,
+      name: 'every request over REST comes that way, and a caller who goes while it waits leaves nothing behind',
     },
   },
   {

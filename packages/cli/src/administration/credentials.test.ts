@@ -19,6 +19,20 @@ test('a key that is named is revoked with those that it has replaced, and not wi
   assert.deepEqual(await idsWith('k-4'), ['k-4'])
 })
 
+test('where a key in the middle of its rotations has been deleted, those before it are revoked too', async () => {
+  const credentials = [
+    key('k-1', { replacedBy: 'k-2' }),
+    key('k-2', { replacedBy: 'deleted' }),
+    key('k-4', { replacedBy: 'k-5' }),
+    key('k-5'),
+    key('k-6', { name: 'successor', replacedBy: 'deleted-too' }),
+    key('k-7', { subject: 'key:k-7', replacedBy: 'deleted' }),
+  ]
+  const rest = { call: async () => ({ credentials }) } as unknown as Rest
+  const revoked = (await withOlder(rest, credentials[3]!, 'orders')).map(({ id }) => id)
+  assert.deepEqual(revoked.sort(), ['k-1', 'k-2', 'k-4', 'k-5'])
+})
+
 function key(id: string, more: Partial<CredentialView> = {}): CredentialView {
   return {
     id,

@@ -45,11 +45,18 @@ export function credentialOf(all: readonly CredentialView[], named: string): Cre
 /** That one and, when it was found by its name, the older ones that it has replaced and that still go on after rotations. */
 export async function withOlder(rest: Rest, found: CredentialView, named: string): Promise<CredentialView[]> {
   if (found.id === named) return [found]
-  return [found, ...replacedBy(found, await allCredentials(rest)).filter(({ state }) => state === 'active')]
+  const all = await allCredentials(rest)
+  // Where a key between them has been deleted nothing leads to the older ones any more but what they are called.
+  const cutOff = all.filter(
+    ({ name, subject, replacedBy: by }) =>
+      name === found.name && subject === found.subject && by !== undefined && all.every(({ id }) => id !== by),
+  )
+  const older = [found, ...cutOff].flatMap(one => replacedBy(one, all))
+  return [found, ...[...cutOff, ...older].filter(({ state }) => state === 'active')]
 }
 
 /** Not all of its subject: another binding may have taken that over, and keys go on there. */
-export function replacedBy({ id }: CredentialView, all: readonly CredentialView[]): CredentialView[] {
+function replacedBy({ id }: CredentialView, all: readonly CredentialView[]): CredentialView[] {
   const before = all.filter(other => other.replacedBy === id)
   return before.flatMap(one => [one, ...replacedBy(one, all)])
 }

@@ -24,7 +24,7 @@ type Asked = AccessOptions & {
   since?: string
   until?: string
 }
-type Listing = Asked & { limit: number; oldest?: boolean }
+type Listing = Asked & { limit: number; oldest?: boolean; start?: string }
 type Exporting = Asked & { format: 'jsonl' | 'cadf'; crn?: string; service?: string }
 type Head = { chain: string; seq: number; hash: string }
 type Problem = { chain: string; seq: number; kind: string; message: string }
@@ -48,6 +48,7 @@ export function define(program: Command): void {
   withFilter(audit.command('list').description('The newest records.'))
     .option('--limit <n>', 'how many records', parseCount, LISTED_DEFAULT)
     .option('--oldest', 'the oldest first')
+    .option('--start <cursor>', 'go on where another list ended; with the same filter and order')
     .action(list)
   withFilter(
     audit
@@ -117,14 +118,14 @@ async function list(options: Listing): Promise<void> {
   let next: Next | undefined
   do {
     const limit = Math.min(PAGE_LIMIT, options.limit - records.length)
-    const page = await pageOf(rest, options, { order, limit, start: next?.start })
+    const page = await pageOf(rest, options, { order, limit, start: next?.start ?? options.start })
     records.push(...page.records)
     next = page.next
   } while (next && records.length < options.limit)
   if (options.json) return printJson({ records, ...(next && { next }) })
   if (records.length === 0) note('nothing of that kind is in the trail')
   for (const record of records) printLine(lineOf(record))
-  if (next) note('there is more: --limit, or `holdfast audit export`')
+  if (next) note(`there is more: --start ${next.start}, a greater --limit, or \`holdfast audit export\``)
 }
 
 function lineOf({ at, action, outcome, subject, from, target, token, holder, reason }: WireRecord): string {

@@ -90,16 +90,18 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   return app
 }
 
-/** Before Fastify does anything with a request: what it costs must not depend on what it would have been. */
+/** Before Fastify does anything with a request: it waits for its turn, and what it costs must not depend on what it would have been. */
 function lookFirst(app: App, doors: Doors): void {
   const { server } = app
   // Of this event there are no other listeners yet.
   const handlers = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
   server.removeAllListeners('request')
-  server.on('request', (request, response) => {
-    if (!turnAwayExhausted(doors, request, response))
-      for (const handle of handlers) handle.call(server, request, response)
-  })
+  server.on('request', (request, response) =>
+    doors.intake.take(() => {
+      if (!turnAwayExhausted(doors, request, response))
+        for (const handle of handlers) handle.call(server, request, response)
+    }),
+  )
 }
 
 type Refusal = Error | undefined

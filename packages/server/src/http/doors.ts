@@ -15,6 +15,7 @@ import type { Registry } from '../registry/port.ts'
 import type { Shards } from '../shards/port.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { Exhausted } from './exhausted.ts'
+import type { Intake } from './intake.ts'
 import type { Origins } from './origins.ts'
 import type { Standing } from './standing.ts'
 import type { WatchCount } from './watch-count.ts'
@@ -44,6 +45,8 @@ export type Doors = {
   /** Whether `/metrics` answers other machines without a credential. */
   metricsAreOpen: boolean
   usage: UsageOf
+  /** What clients send comes through it, so that nobody keeps this server from anything else. */
+  intake: Intake
   exhausted: Exhausted
   audit: Audit
   /** Which web pages may use this service. */

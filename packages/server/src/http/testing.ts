@@ -20,6 +20,7 @@ import { Connections } from './connect/upgrade.ts'
 import type { Doors } from './doors.ts'
 import { Evictions } from './evictions.ts'
 import { Exhausted } from './exhausted.ts'
+import { Intake } from './intake.ts'
 import type { App } from './listener.ts'
 import { Origins } from './origins.ts'
 import { Standing } from './standing.ts'
@@ -88,6 +89,7 @@ export async function withDoors(act: (test: TestDoors) => Promise<void>, options
     watches: new WatchCount(),
     metricsAreOpen: false,
     usage: untouched(),
+    intake: new Intake(clock),
     exhausted: new Exhausted(),
     audit: new StoredAudit({ engine, clock, root: own.root }, { clusterId: shards.meta.clusterId, shards: own.shards }),
     administration: untouched(),

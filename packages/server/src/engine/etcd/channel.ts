@@ -10,6 +10,7 @@ import {
 } from '@grpc/grpc-js'
 import type { Clock } from '../../clock.ts'
 import { EtcdError, toEtcdError } from './errors.ts'
+import { SLOW_MS } from './quicker.ts'
 import { decode, encode, type Message, type Method, type Received, type ToSend } from './wire.ts'
 
 /** etcd closes connections on which pings come faster than every 5 s, or without a call (`too_many_pings`). */
@@ -61,14 +62,21 @@ export class Channel {
     this.#client.getChannel().getConnectivityState(true)
   }
 
-  /** @throws EtcdError */
+  /**
+   * `slow` is told when no answer has come for a while, with a way to wait no longer: what becomes of the call is unknown then.
+   * @throws EtcdError
+   */
   unary<Request extends Message, Reply extends Message>(
     method: Method<Request, Reply>,
     request: ToSend<Request>,
-    { timeoutMs, token }: { timeoutMs: number; token: string | null },
+    { timeoutMs, token, slow }: { timeoutMs: number; token: string | null; slow?(leave: () => void): void },
   ): Promise<Received<Reply>> {
     return new Promise((resolve, reject) => {
-      let isLate = false
+      let given: EtcdError | null = null
+      const giveUp = (error: EtcdError) => {
+        given ??= error
+        call.cancel()
+      }
       const call = this.#client.makeUnaryRequest(
         method.path,
         (value: ToSend<Request>) => encode(method.request, value),
@@ -78,13 +86,15 @@ export class Channel {
         (error, reply) => {
           stopTimer()
           if (reply && !error) resolve(reply)
-          else reject(isLate ? this.#late(timeoutMs) : toEtcdError(error, this.endpoint.url))
+          else reject(given ?? toEtcdError(error, this.endpoint.url))
         },
       )
-      const stopTimer = this.#clock.after(timeoutMs, () => {
-        isLate = true
-        call.cancel()
-      })
+      const wait = (ms: number) => this.#clock.after(ms, () => giveUp(this.#late(timeoutMs)))
+      const look = () => {
+        stopTimer = wait(timeoutMs - SLOW_MS)
+        slow?.(() => giveUp(this.#slow()))
+      }
+      let stopTimer = slow && timeoutMs > SLOW_MS ? this.#clock.after(SLOW_MS, look) : wait(timeoutMs)
     })
   }
 
@@ -119,6 +129,10 @@ export class Channel {
   /** Calls in flight come to their end; there are no new ones. */
   close(): void {
     this.#client.close()
+  }
+
+  #slow(): EtcdError {
+    return new EtcdError('unknown', this.endpoint.url, 'no answer, where another member has one')
   }
 
   #late(timeoutMs: number): EtcdError {

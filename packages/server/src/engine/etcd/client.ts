@@ -37,7 +37,18 @@ const LOGIN_MS_MAX = 5_000
 /** A member that has failed is asked again before this only if all others have failed since. */
 const SHUNNED_MS = 5_000
 
-type Member = { endpoint: Endpoint; calls: Channel; watches: Channel; failedMs: number }
+/** What is asked of another when it takes long; whoever asks for these asks again, and knows what to think of an outcome that is unknown. */
+const movable = new Set<unknown>([methods.txn, methods.range])
+
+/** `look`: whether others have an answer where it has none is being found out. */
+type Member = {
+  endpoint: Endpoint
+  calls: Channel
+  watches: Channel
+  failedMs: number
+  lookedMs: number
+  look: Promise<boolean> | null
+}
 
 export class EtcdClient extends Calls {
   readonly #options: EtcdClientOptions
@@ -47,8 +58,7 @@ export class EtcdClient extends Calls {
   #token: string | null = null
   #login: Promise<string> | null = null
   #stopFollowing: () => void = () => undefined
-  #lookedMs = Number.NEGATIVE_INFINITY
-  #isClosed = false
+  readonly #closing = new AbortController()
 
   /** @throws when a URL or a certificate cannot be used. Connects with the first call. */
   constructor(options: EtcdClientOptions) {
@@ -68,7 +78,7 @@ export class EtcdClient extends Calls {
         })
       : null
     const secure = this.#files?.make() ?? credentials.createInsecure()
-    this.#members = endpoints.map(endpoint => ({ endpoint, ...this.#open(endpoint, secure), failedMs: -SHUNNED_MS }))
+    this.#members = endpoints.map(endpoint => this.#join(endpoint, secure))
     const [first] = this.#members
     if (!first) throw new Error('etcd needs at least one endpoint')
     this.#good = first
@@ -126,7 +136,7 @@ export class EtcdClient extends Calls {
   }
 
   close(): void {
-    this.#isClosed = true
+    this.#closing.abort()
     this.#stopFollowing()
     this.#files?.close()
     for (const { calls, watches } of this.#members) {
@@ -141,7 +151,7 @@ export class EtcdClient extends Calls {
     this.#stopFollowing = every(this.#options.clock, FOLLOW_MS, async () => {
       // Without a leader there is no list that could be believed.
       const members = await this.memberList({ isLinearizable: true }).catch(() => null)
-      if (members === null || this.#isClosed) return
+      if (members === null || this.#closing.signal.aborted) return
       try {
         isBelieved ||= isAsAdvertised(this.urls, members)
         if (isBelieved) this.#change(followed(this.urls, members))
@@ -156,13 +166,13 @@ export class EtcdClient extends Calls {
   }
 
   #change(urls: readonly string[]): void {
-    if (urls.length === 0 || this.#isClosed) return
+    if (urls.length === 0 || this.#closing.signal.aborted) return
     const secure = this.#files?.make() ?? credentials.createInsecure()
     const kept = this.#members.filter(({ endpoint }) => urls.includes(endpoint.url))
     const left = this.#members.filter(member => !kept.includes(member))
     const fresh = urls.filter(url => !this.urls.includes(url)).map(endpointOf)
     if (left.length + fresh.length === 0) return
-    const added = fresh.map(endpoint => ({ endpoint, ...this.#open(endpoint, secure), failedMs: -SHUNNED_MS }))
+    const added = fresh.map(endpoint => this.#join(endpoint, secure))
     this.#members = [...kept, ...added]
     if (left.includes(this.#good)) this.#good = kept[0] ?? added[0] ?? this.#good
     this.connect()
@@ -170,6 +180,11 @@ export class EtcdClient extends Calls {
       calls.close()
       watches.close()
     }
+  }
+
+  #join(endpoint: Endpoint, secure: ChannelCredentials): Member {
+    const never = Number.NEGATIVE_INFINITY
+    return { endpoint, ...this.#open(endpoint, secure), failedMs: never, lookedMs: never, look: null }
   }
 
   #open(endpoint: Endpoint, secure: ChannelCredentials): { calls: Channel; watches: Channel } {
@@ -195,8 +210,11 @@ export class EtcdClient extends Calls {
       const token = await this.#tokenOf(member)
       const beganMs = this.#options.clock.hrtimeMs()
       try {
-        const reply = await member.calls.unary(method, request, { timeoutMs, token })
-        if (this.#options.clock.hrtimeMs() - beganMs > SLOW_MS) void this.#lookAround(member)
+        const slow = movable.has(method)
+          ? (leave: () => void) => void this.#lookAround(member).then(isLeft => isLeft && leave())
+          : undefined
+        const reply = await member.calls.unary(method, request, { timeoutMs, token, ...(slow && { slow }) })
+        if (!slow && this.#options.clock.hrtimeMs() - beganMs > SLOW_MS) void this.#lookAround(member)
         return reply
       } catch (error) {
         const isStale = error instanceof EtcdError && error.kind === 'stale_token'
@@ -228,17 +246,29 @@ export class EtcdClient extends Calls {
     return token
   }
 
-  /** Whether another would answer in a moment what this one has taken long for. Never rejects. */
-  async #lookAround(slow: Member): Promise<void> {
+  /** Whether others answer in a moment where this one takes long, and it has been left for one of them. Never rejects. */
+  #lookAround(slow: Member): Promise<boolean> {
+    slow.look ??= this.#isLeft(slow).finally(() => {
+      slow.look = null
+    })
+    return slow.look
+  }
+
+  async #isLeft(slow: Member): Promise<boolean> {
     const { clock, onTrouble } = this.#options
-    if (slow !== this.#good || clock.hrtimeMs() - this.#lookedMs < LOOK_AGAIN_MS) return
-    this.#lookedMs = clock.hrtimeMs()
-    const others = this.urls.filter(url => url !== slow.endpoint.url).map(url => ({ url, calls: this.at(url) }))
-    const url = await quickerThan(this.at(slow.endpoint.url), { others, clock })
-    // Meanwhile it may have failed, or the other may have left.
-    if (url === null || this.#isClosed || slow !== this.#good || !this.urls.includes(url)) return
-    this.#good = this.#member(url)
-    onTrouble?.({ what: `etcd at ${slow.endpoint.url} is slow: ${url} is asked instead`, error: null })
+    const { url } = slow.endpoint
+    if (clock.hrtimeMs() - slow.lookedMs < LOOK_AGAIN_MS) return false
+    slow.lookedMs = clock.hrtimeMs()
+    const others = this.urls.filter(other => other !== url).map(other => ({ url: other, calls: this.at(other) }))
+    const { signal } = this.#closing
+    const quicker = await quickerThan(this.at(url), { others, clock, signal })
+    // Meanwhile one of them may have left.
+    if (quicker === null || signal.aborted || ![url, quicker].every(one => this.urls.includes(one))) return false
+    slow.failedMs = clock.hrtimeMs()
+    if (slow !== this.#good) return true
+    this.#good = this.#member(quicker)
+    onTrouble?.({ what: `etcd at ${url} is slow: ${quicker} is asked instead`, error: null })
+    return true
   }
 
   #failed(member: Member): void {

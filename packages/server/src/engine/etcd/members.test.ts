@@ -167,6 +167,24 @@ test('a member that is slow is left for one that is not, and none is left when a
   }
 })
 
+test('what waits at a member that answers nothing is given up as soon as others answer, however long it may take; what only that member can say is waited for', async () => {
+  for (const asked of [await notLeader(), await cluster.leader()]) {
+    const engine = await openAt(asked)
+    const { client } = engine
+    const put = { success: [{ requestPut: { key: Buffer.from('left'), value: Buffer.from('1') } }] }
+    await client.txn(put)
+    asked.pause()
+    const own = assert.rejects(client.at(asked.url).status(), { kind: 'timed_out' })
+    await assert.rejects(client.txn(put, 60_000), { kind: 'unknown', message: /where another member has one$/ })
+    assert.notEqual(client.current, asked.url)
+    await client.txn(put)
+    await own
+    asked.resume()
+    await cluster.allReady()
+    await engine.close()
+  }
+})
+
 test('a member that was stopped, asked right after: no page is older than the takeover', async () => {
   const leader = await cluster.leader()
   const stopped = cluster.members.find(member => member !== leader)!

@@ -17,13 +17,13 @@ import { FakeClock } from '../../shards/testing.ts'
 import { createTelemetry } from '../../telemetry/telemetry.ts'
 import type { Doors } from '../doors.ts'
 import { Exhausted } from '../exhausted.ts'
+import { Intake } from '../intake.ts'
 import { Origins } from '../origins.ts'
 import { Standing } from '../standing.ts'
 import { untouched } from '../testing.ts'
 import { WatchCount } from '../watch-count.ts'
 import { Connection, RENEWAL_MS_MAX } from './connection.ts'
 import type { Arrived } from './greeting.ts'
-import { Intake } from './intake.ts'
 
 /** The connection's end of a socket: what it has sent is kept. */
 class Socket extends EventEmitter {
@@ -102,6 +102,8 @@ function greeting(clock: Clock = systemClock) {
     administration: untouched(),
     metricsAreOpen: true,
     usage: untouched(),
+    // Whatever comes is handled at once.
+    intake: new Intake({ hrtimeMs: () => 0, afterPoll: call => clock.afterPoll(call) }),
     exhausted: new Exhausted(),
     audit: untouched(),
     origins: new Origins([]),
@@ -122,9 +124,7 @@ function greeting(clock: Clock = systemClock) {
     named: undefined,
     trace: 'trace',
   }
-  // Whatever comes is handled at once.
-  const intake = new Intake({ hrtimeMs: () => 0, afterPoll: call => clock.afterPoll(call) })
-  const connection = new Connection(socket as unknown as WebSocket, doors, arrived, intake) // what it uses of one
+  const connection = new Connection(socket as unknown as WebSocket, doors, arrived) // what it uses of one
   const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
   send({ type: 'hello' })
   return { asked, socket, connection, send, shards }

@@ -17,6 +17,7 @@ import type { Answer } from '../../shards/port.ts'
 import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { InOrder } from '../in-order.ts'
+import type { Receiver } from '../intake.ts'
 import { sees } from '../permission.ts'
 import { failed, refused } from '../reply.ts'
 import { shutOut } from '../standing.ts'
@@ -37,7 +38,6 @@ import {
   welcomeOf,
   wireErrorOf,
 } from './greeting.ts'
-import { Intake, type Receiver } from './intake.ts'
 import { Outbox } from './outbox.ts'
 import { Pending, unheard } from './pending.ts'
 import { type Entrance, mayStay, messageRefusal } from './permitting.ts'
@@ -90,7 +90,7 @@ export class Connection implements Receiver {
   /** Something has come in since the last look. */
   isAlive = true
 
-  constructor(socket: WebSocket, doors: Doors, arrived: Arrived, intake = new Intake(doors.clock)) {
+  constructor(socket: WebSocket, doors: Doors, arrived: Arrived) {
     this.#arrived = arrived
     this.#socket = socket
     this.#doors = doors
@@ -100,7 +100,7 @@ export class Connection implements Receiver {
     )
     this.#watches = new ConnectionWatches(doors, this)
     this.#renewals = new Deadlines({ clock: doors.clock, ms: RENEWAL_MS_MAX, late: pending => this.#late(pending) })
-    intake.listen(this, socket)
+    doors.intake.listen(this, socket)
     socket.on('pong', () => {
       this.isAlive = true
     })

@@ -15,7 +15,6 @@ import { whenKnown } from '../when-known.ts'
 import { closeCodes } from './close-codes.ts'
 import { Connection } from './connection.ts'
 import type { Arrived } from './greeting.ts'
-import { Intake } from './intake.ts'
 
 const PATH = '/v2/connect'
 /** A connection that has been silent for two of these is half-open and is cut; a client has as long to say hello. */
@@ -26,7 +25,6 @@ const SWEPT_AT_ONCE = 256
 export class Connections {
   readonly #doors: Doors
   readonly #open = new Set<Connection>()
-  readonly #intake: Intake
   readonly #sockets = new WebSocketServer({
     noServer: true,
     maxPayload: FRAME_BYTES_MAX,
@@ -37,7 +35,6 @@ export class Connections {
 
   constructor(doors: Doors) {
     this.#doors = doors
-    this.#intake = new Intake(doors.clock)
     this.#stopSweeping = every(doors.clock, PING_MS, () => this.#sweep())
   }
 
@@ -96,7 +93,7 @@ export class Connections {
   }
 
   #connected(websocket: WebSocket, arrived: Arrived): void {
-    const connection = new Connection(websocket, this.#doors, arrived, this.#intake)
+    const connection = new Connection(websocket, this.#doors, arrived)
     this.#open.add(connection)
     this.#doors.telemetry.connectionOpened()
     websocket.once('close', () => {

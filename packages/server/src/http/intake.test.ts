@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 import type { WebSocket } from 'ws'
 import { Intake, SLICE_MS } from './intake.ts'
+import { withDoors } from './testing.ts'
 
 class Socket extends EventEmitter {
   readonly pause: () => void
@@ -32,13 +33,18 @@ function world(frameMs: number) {
     intake.listen({ received, gone: () => log.push(`${name} gone`) }, socket as unknown as WebSocket) // what it uses of one
     return socket
   }
+  const request = (name: string) =>
+    intake.take(() => {
+      nowMs += frameMs
+      log.push(name)
+    })
   const looks = () => {
     const calls = due
     due = []
     for (const call of calls) call()
     return log.splice(0)
   }
-  return { client, log, looks }
+  return { client, request, log, looks }
 }
 
 test('what fits into SLICE_MS is handled as it comes; the rest waits, in its order, and nothing more of its senders is read', () => {
@@ -79,4 +85,48 @@ test('who goes with something waiting goes when that has been handled', () => {
   assert.deepEqual(log.splice(0), ['a 1', 'b paused', 'a paused'])
   assert.deepEqual(looks(), ['b release'])
   assert.deepEqual(looks(), ['b gone', 'b resumed', 'a gone', 'a resumed'])
+})
+
+test('a request over REST waits in the same line', () => {
+  const { client, request, log, looks } = world(SLICE_MS / 2)
+  const a = client('a')
+  a.says(1)
+  request('b')
+  request('c')
+  a.says(2)
+  request('d')
+  assert.deepEqual(log.splice(0), ['a 1', 'b', 'a paused'])
+  assert.deepEqual(looks(), ['c', 'a 2', 'a resumed'])
+  assert.deepEqual(looks(), ['d'])
+})
+
+test('every request over REST comes that way, and a caller who goes while it waits leaves nothing behind', async () => {
+  await withDoors(async ({ doors, listen, ask }) => {
+    const address = await listen()
+    const turns: (() => void)[] = []
+    let came = () => {}
+    doors.intake.take = handle => {
+      turns.push(handle)
+      came()
+    }
+    const acquire = async (lock: string, signal: AbortSignal) => {
+      const waits = new Promise<void>(resolve => {
+        came = resolve
+      })
+      const headers = { authorization: 'Bearer root', 'content-type': 'application/json' }
+      const body = JSON.stringify({ ttl_seconds: 60, wait_seconds: 30 })
+      const answered = fetch(`${address}/v1/locks/${lock}/acquire`, { method: 'POST', headers, body, signal })
+      await Promise.race([waits, answered.then(() => assert.fail(`${lock} did not wait for its turn`))])
+      return { answered }
+    }
+    const caller = new AbortController()
+    const gone = await acquire('gone', caller.signal)
+    const stayed = await acquire('stayed', new AbortController().signal)
+    caller.abort()
+    await assert.rejects(gone.answered)
+    await new Promise(resolve => setTimeout(resolve, 50))
+    for (const handle of turns.splice(0)) handle()
+    assert.equal((await stayed.answered).status, 200)
+    assert.equal((await ask('GET', '/v1/locks/gone')).status, 404)
+  })
 })

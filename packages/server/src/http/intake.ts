@@ -3,11 +3,11 @@
  *
  * The event loop hands over what lies in all sockets before it looks at a timer, or at the store, again. With tens of thousands of clients, on a
  * machine that is busy, that is seconds: a server that sends no beat for so long is declared dead, and whoever takes over has the same clients
- * (decision 0143). So what does not fit into one look waits for the next, in its order, and of whom something waits nothing more is read: what
- * waits is no more than one reading of each socket.
+ * (decision 0143). So what does not fit into one look waits for the next, in its order, frames and requests in one line. Of a WebSocket of which
+ * something waits nothing more is read, so what waits is no more than one reading of each socket.
  */
 import type { WebSocket } from 'ws'
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../clock.ts'
 
 /** Of handling between two looks. A beat takes several of them. */
 export const SLICE_MS = 20
@@ -25,7 +25,7 @@ type Line = { socket: Socket; waiting: number }
 
 export class Intake {
   readonly #clock: Pick<Clock, 'hrtimeMs' | 'afterPoll'>
-  #waiting: { line: Line; handle(): void }[] = []
+  #waiting: { line: Line | null; handle(): void }[] = []
   /** The first that has not been handled. */
   #next = 0
   /** When the first since the last look was handled; null: none has been. */
@@ -34,6 +34,12 @@ export class Intake {
 
   constructor(clock: Pick<Clock, 'hrtimeMs' | 'afterPoll'>) {
     this.#clock = clock
+  }
+
+  /** Handles what came, at once or in its turn; by then its sender may have gone. */
+  take(handle: () => void): void {
+    if (this.#isInTime()) handle()
+    else this.#waiting.push({ line: null, handle })
   }
 
   /** From now on `to` hears what comes from the socket, at once or in its turn. */
@@ -70,7 +76,7 @@ export class Intake {
     while (isInTime && this.#next < this.#waiting.length) {
       const { line, handle } = this.#waiting[this.#next++]!
       handle()
-      if (--line.waiting === 0) line.socket.resume()
+      if (line && --line.waiting === 0) line.socket.resume()
       isInTime = this.#clock.hrtimeMs() - sinceMs < SLICE_MS
     }
     this.#waiting.splice(0, this.#next)
