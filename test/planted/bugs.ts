@@ -14,6 +14,7 @@ import { doorBugs } from './bugs/doors.ts'
 import { engineBugs } from './bugs/engines.ts'
 import { identityBugs } from './bugs/identity.ts'
 import { instanceBugs } from './bugs/instances.ts'
+import { lateBugs } from './bugs/late.ts'
 import { logBugs } from './bugs/log.ts'
 import { ownershipBugs } from './bugs/ownership.ts'
 import { policyBugs } from './bugs/policies.ts'
@@ -46,5 +47,6 @@ export const bugs: readonly Bug[] = [
   ...tenantBugs,
   ...simulatedBugs,
   ...walkedBugs,
+  ...lateBugs,
   ...crashBugs,
 ]

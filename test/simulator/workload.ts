@@ -348,11 +348,9 @@ class Worker {
     const wasHeld = lock.isHeld
     const isAsking = (asking.get(lock.name) ?? 0) > 0
     await lock.release()
-    // What was lost is given back by the library, whenever that is answered: it has not been left with certainty.
-    if (!wasHeld) return
-    counts.set(lock.token, (counts.get(lock.token) ?? 1) - 1)
-    // A session that was closed meanwhile lets go of what it had asked.
-    if (session.isClosed) return
+    // What was lost is given back whenever that is answered, and a session that was closed lets go of what it had asked: nothing is certain of them.
+    if (wasHeld) counts.set(lock.token, (counts.get(lock.token) ?? 1) - 1)
+    if (!wasHeld || session.isClosed) return
     // It has been left, and is held as long as it was entered once more.
     if (isAsking || counts.get(lock.token) !== 0 || (asking.get(lock.name) ?? 0) > 0 || unsure.has(lock.name)) return
     call.ends({ does: 'leave', token: lock.token })

@@ -276,7 +276,13 @@ export class AcquireRequest extends Request implements Step {
     }
     const holdings: Holding[] = []
     const sentAt = this.sentAt ?? now
-    const arrival = { firstSentAt: this.firstSentAt ?? sentAt, sentAt, waitedMs, now }
+    const arrival = {
+      firstSentAt: this.firstSentAt ?? sentAt,
+      sentAt,
+      waitedMs,
+      now,
+      ...(changes !== undefined && { changes }),
+    }
     for (const one of grants) holdings.push(this.#session.ledger.hold(one, arrival))
     // It may have arrived after its deadline: then it is nobody's, and the line is joined again (SAFETY P16).
     if (holdings.some(holding => this.#session.ledger.remainingMs(holding, now) <= 0)) {
@@ -297,11 +303,8 @@ export class AcquireRequest extends Request implements Step {
 
   /** Changes that came after the grant have been heard of, and acknowledged, before it: its own end may be one of them (SAFETY P14). */
   #isOvertaken(grants: readonly WireGrant[], changes: number | undefined): boolean {
-    const { belief, holdings } = this.#session.ledger
-    return (
-      (changes ?? Number.POSITIVE_INFINITY) < belief.processedChanges &&
-      grants.some(({ token }) => !holdings.has(token))
-    )
+    const { ledger } = this.#session
+    return ledger.isOutdated({ changes }) && grants.some(({ token }) => !ledger.holdings.has(token))
   }
 
   /** Its own end is too near for any belief, however soon the answer comes: asking again would bring the same, for ever. */

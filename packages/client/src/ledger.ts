@@ -8,8 +8,8 @@ import { deadlineAfter, type Instant, remainingMs } from './clock.ts'
 import type { LockLostReason } from './errors.ts'
 import { Holding, type Preempting } from './holding.ts'
 
-/** When the request that brought a grant was sent, first and last, and how long it waited by the owner's account. */
-export type Arrival = { firstSentAt: Instant; sentAt: Instant; waitedMs: number; now: Instant }
+/** When the request that brought a grant was sent, first and last, how long it waited by the owner's account, and which changes its owner knew of. */
+export type Arrival = { firstSentAt: Instant; sentAt: Instant; waitedMs: number; now: Instant; changes?: number }
 
 export class Ledger {
   readonly belief: Belief
@@ -42,13 +42,21 @@ export class Ledger {
   hold(grant: WireGrant, arrival: Arrival): Holding {
     this.grantsSeen++
     let holding = this.holdings.get(grant.token)
-    if (holding) holding.handles++
-    else {
+    if (holding) {
+      holding.handles++
+      // It may have been on its way for long. What has been heard of the grant since, and acknowledged, stands (SAFETY P14, P16).
+      if (this.isOutdated(arrival)) return holding
+    } else {
       holding = new Holding(grant, this.grantsSeen)
       this.holdings.set(grant.token, holding)
     }
     if (grant.ends_in_ms !== undefined) this.#limit(holding, grant.ends_in_ms, arrival)
     return holding
+  }
+
+  /** Whoever said it knew less than has been heard of and acknowledged here. */
+  isOutdated({ changes }: { changes?: number | undefined }): boolean {
+    return changes !== undefined && changes < this.belief.processedChanges
   }
 
   /** The same of a grant that another session has handed to this one. */

@@ -216,6 +216,11 @@ export class Renewal {
     // The reply to a renew, by the frame contract.
     const { grants, changes = 0 } = reply as { grants?: WireGrant[]; changes?: number }
     const { ledger } = this.#ports
+    if (grants && (ledger.isOutdated({ changes }) || (reply.epoch ?? this.#epoch) < this.#epoch)) {
+      // It was on its way for long: what it says of grants may have ended since. Who waits for a list waits for the next one.
+      this.confer(request, reply, now)
+      return this.#renew({ wantsGrants: true })
+    }
     if (grants)
       this.adopted(ledger.adopt(grants, { grantsSeen: request.grantsSeen, sentAt: request.sentAt, now }), changes)
     else if (changes > ledger.belief.processedChanges) this.catchUp()

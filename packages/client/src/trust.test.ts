@@ -117,3 +117,65 @@ test('a lock that is being handed over is not believed in, and is again when tha
   assert.equal(await handed, 8)
   assert.equal(lock.isHeld, false)
 })
+
+test('an answer that was on its way for long takes nothing back of what has been heard since, and acknowledged', async () => {
+  const script = new Script()
+  const acquiring = script.holdfast.acquire('a', { maxHoldMs: 60_000 })
+  await script.welcome()
+  await script.grant(7, { ends_in_ms: 60_000 })
+  const lock = await acquiring
+  const entering = script.holdfast.acquire('a', { reentrant: true })
+  await turn()
+  const { id } = script.connection.last('acquire')
+  await script.connection.say({
+    type: 'preempting',
+    name: 'a',
+    token: 7,
+    by: 'x',
+    reason: 'r',
+    grace_ms: 5_000,
+    changes: 1,
+  })
+  const ending = { ...wireGrant('a', 7, 1), ends_in_ms: 5_000, notice: { by: 'x', reason: 'r' } }
+  await script.renewed({ changes: 1, epoch: 1, grants: [ending] })
+  assert.equal(
+    script.connection.last('renew').seen_changes,
+    1,
+    'it is acknowledged, and the next may have it at its end',
+  )
+  const before = lock.validForMs()
+  await script.connection.say(script.granted({ id, name: 'a', token: 7, changes: 0, ends_in_ms: 59_000 }))
+  const entry = await entering
+  assert.deepEqual([lock.validForMs(), entry.validForMs()], [before, before])
+})
+
+test('a list that was on its way for long takes nothing back either, and is nobody’s list', async () => {
+  const { script, lock } = await holding()
+  const asked = script.holdfast.adopt('gift')
+  await turn()
+  const old = script.connection.last('renew').id
+  const ending = { ...wireGrant('a', 7, 1), ends_in_ms: 5_000, notice: { by: 'x', reason: 'r' } }
+  await script.connection.say({
+    type: 'preempting',
+    name: 'a',
+    token: 7,
+    by: 'x',
+    reason: 'r',
+    grace_ms: 5_000,
+    changes: 1,
+  })
+  assert.equal(script.connection.last('renew').id, old, 'a list is under way')
+  const list = (id: number, changes: number, grants: object[]) =>
+    script.connection.say({ type: 'reply', id, ttl_ms: 15_000, changes, epoch: 1, grants } as never)
+  await list(old, 1, [ending])
+  const late = script.holdfast.adopt('gift')
+  await turn()
+  const { id } = script.connection.last('renew')
+  const before = lock.validForMs()
+  await list(id, 0, [wireGrant('a', 7, 1), wireGrant('gift', 9)])
+  assert.equal(lock.validForMs(), before)
+  const next = script.connection.last('renew')
+  assert.ok(next.id > id && next.wants_grants)
+  await list(next.id, 1, [ending])
+  assert.deepEqual([await asked, await late], [null, null])
+})

@@ -93,7 +93,8 @@ export async function createServer(config: Config, { clock, random, fatal, log }
   const administered = new Administered({ engine, clock, config, telemetry, fatal: ending })
   const { calendar } = administered
   const auditing = new Auditing({ engine, clock, calendar, config, telemetry: telemetry.audit })
-  const opening = { clock, random, telemetry, administered, auditing, authorities, fatal: ending }
+  const intake = new Intake(clock)
+  const opening = { clock, random, telemetry, administered, auditing, authorities, intake, fatal: ending }
   const { shards: opened, ...rest } = await openOrClose(engine, { ...config, listen }, opening)
   const { peers, remembered, instances, registry } = rest
   shards = opened
@@ -119,7 +120,7 @@ export async function createServer(config: Config, { clock, random, fatal, log }
     watches: new WatchCount(),
     metricsAreOpen: config.opensMetrics,
     usage: instances.usage,
-    intake: new Intake(clock),
+    intake,
     exhausted: new Exhausted(),
     audit: auditing.open(opened),
     origins: new Origins(config.allowedOrigins),
@@ -217,6 +218,7 @@ type Opening = {
   auditing: Auditing
   /** That other servers' certificates are checked against. */
   authorities: () => string | null
+  intake: Intake
   fatal: (error: unknown) => void
 }
 
@@ -224,14 +226,15 @@ type Opening = {
 async function openOrClose(
   engine: Engine,
   config: Config,
-  { clock, random, telemetry, administered, auditing, authorities, fatal }: Opening,
+  { clock, random, telemetry, administered, auditing, authorities, intake, fatal }: Opening,
 ): Promise<Opened & { registry: OpenedRegistry; instances: Instances }> {
   const { root, serverName: name, shards, advertise } = config
   const address = advertise ?? urlOf(config, config.listen.port)
   const { termsOf, logged } = administered
   const own = { root, name, address, shards, fatal }
   const audited = { ...(auditing.archive && { archive: auditing.archive }), gate: auditing.gate }
-  const options = { engine, clock, random, telemetry: telemetry.shards, termsOf, logged, ...audited, config: own }
+  const inTurn = (act: () => void) => intake.take(act)
+  const options = { engine, clock, random, telemetry: telemetry.shards, termsOf, logged, inTurn, ...audited, config: own }
   try {
     const opened =
       config.engine === 'etcd'

@@ -41,6 +41,7 @@ export type HostOptions = {
   gate?: Gate
   /** Hears of each batch that becomes durable, in order; must not throw. */
   logged?(batch: Logged): void
+  inTurn?(act: () => void): void
 }
 
 type Listener = (push: SessionPush) => void

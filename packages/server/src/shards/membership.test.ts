@@ -146,6 +146,27 @@ test('a server leaves in good order: what is in flight, then the shard, then its
   )
 })
 
+test('where a beat takes longer than it is good for, what needs one is refused, and what is to be written goes on', async () => {
+  const { server, clock, engine } = await startServer()
+  const session = await server.session(60_000)
+  const token = await server.grant(session, 'a')
+  // Whatever the store is asked from now on takes it up to so long.
+  engine.hold(() => true)
+  const slowly = async () => {
+    await clock.pass(3_000)
+    engine.letGo()
+    engine.hold(() => true)
+    await clock.settle()
+  }
+  await slowly()
+  const renewed = server.tell(server.renew(session))
+  await clock.settle()
+  const released = server.tell(server.release(session, 'a', token))
+  for (let commits = 0; commits < 4; commits++) await slowly()
+  assert.equal(renewed.failed?.code, 'unavailable')
+  assert.ok(released.answer?.ok)
+})
+
 test('one beat is under way at a time: who waits for a fresh one and who announces that it leaves share it', async () => {
   const clock = new FakeClock()
   const engine = new TestEngine()

@@ -26,6 +26,9 @@ const GUARD_MS = 100
 /** From the send of the last successful beat: 1,536 ms with the values above. */
 export const OWNER_DEADLINE_MS = (MEMBER_TTL_MS * (1 - DRIFT)) / (1 + DRIFT) - GUARD_MS
 
+/** For one answer from memory. */
+const CONFIRMING_BEATS_MAX = 3
+
 export type MemberRecord = ProcessFacts & {
   server: string
   address: string
@@ -95,12 +98,13 @@ export class Membership {
 
   /** The same, after a fresh beat if it takes one: we were paused, and may have been taken for dead. */
   async confirm(): Promise<boolean> {
-    while (!this.#isOver) {
+    // One that is under way may have been sent before the pause, and another may have waited out an outage. A store where the third is too old as well
+    // takes longer than a beat is good for: none will ever do, and what is to be written waits behind this.
+    for (let beats = 0; beats < CONFIRMING_BEATS_MAX && !this.#isOver; beats++) {
       if (this.isWithinDeadline()) return true
-      // One that is under way may have been sent before the pause; then the next round sends another.
       if (!(await this.#beat())) return false
     }
-    return false
+    return this.isWithinDeadline()
   }
 
   /** Tells the others that this server is about to stop. */

@@ -52,6 +52,7 @@ export type ShardOptions = WorkingOptions & {
   gate?: Gate
   /** Hears of each batch that becomes durable, in order; must not throw. */
   logged?(batch: Logged): void
+  inTurn?(act: () => void): void
   /** Takes the shard again when it was lost; null: it is somebody else's now. */
   retake(): Promise<Ownership | null>
   /** It was lost and will not be had again. */
@@ -124,12 +125,12 @@ export class Shard {
     return arrival
   }
 
-  /** Called with every tick of the clock; what it makes due is looked at after the sockets have been read. */
+  /** Called with every tick of the clock; what it makes due is looked at when what lay in the sockets has been handled. */
   tick(): number {
-    const { clock } = this.#options
+    const { clock, inTurn = act => act() } = this.#options
     if (!this.#working) return 0
     const lateMs = this.#working.clock.tick()
-    clock.afterPoll(() => this.#expire())
+    clock.afterPoll(() => inTurn(() => this.#expire()))
     return lateMs
   }
 

@@ -56,6 +56,8 @@ export type OpeningOptions = {
   gate?: Gate
   /** Hears of each batch that becomes durable, in order; must not throw. */
   logged?(batch: Logged): void
+  /** Does it when all that clients have sent before has been handled. Without it that is whenever the sockets have been read. */
+  inTurn?(act: () => void): void
 }
 
 /**

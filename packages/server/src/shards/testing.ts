@@ -220,6 +220,7 @@ export async function startServer(
     archive?: OpenArchive
     termsOf?: TermsOf
     logged?: (batch: Logged) => void
+    inTurn?: (act: () => void) => void
   } = {},
 ): Promise<World> {
   const clock = options.clock ?? new FakeClock()
@@ -234,6 +235,7 @@ export async function startServer(
     termsOf: options.termsOf ?? withoutTerms,
     ...(options.archive && { archive: options.archive }),
     ...(options.logged && { logged: options.logged }),
+    ...(options.inTurn && { inTurn: options.inTurn }),
     config: {
       root: 'test',
       name: 'server',

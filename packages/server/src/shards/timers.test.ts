@@ -64,6 +64,47 @@ test('what a pause made due is looked at after the sockets have been read', asyn
   assert.equal(await server.isHeld('a'), true)
 })
 
+test('what time makes due comes after what was received before, however long that waits for its turn', async () => {
+  const line: (() => void)[] = []
+  const { server, clock } = await startServer({ inTurn: act => line.push(act) })
+  const session = await server.session(1_000)
+  await server.grant(session, 'a')
+  await clock.pass(900)
+  for (const act of line.splice(0)) act()
+  // It has been received, and is behind much else; the ticks go on.
+  line.push(() => void server.tell(server.renew(session)))
+  await clock.pass(2_000)
+  for (const act of line.splice(0)) act()
+  await clock.settle()
+  assert.equal(await server.isHeld('a'), true)
+  await clock.pass(1_100)
+  for (const act of line.splice(0)) act()
+  await clock.settle()
+  assert.equal(await server.isHeld('a'), false)
+})
+
+test('a session does not live on by what is granted to it when nobody is there to hear of it', async () => {
+  const { server, clock } = await startServer()
+  const other = await server.session(60_000)
+  const tokens = [await server.grant(other, 'b'), await server.grant(other, 'c')]
+  const dead = await server.session(1_000)
+  await server.grant(dead, 'a')
+  const waits = ['b', 'c'].map(lock => server.tell(server.acquire(dead, lock, { waitMs: null })))
+  await clock.settle()
+  for (const { detach } of waits) detach()
+  await clock.pass(800)
+  assert.ok((await server.ask(server.release(other, 'b', tokens[0]!))).ok)
+  await clock.pass(400)
+  assert.deepEqual([await server.isHeld('a'), await server.isHeld('b')], [false, false])
+  // Who is there lives on by it.
+  const alive = await server.session(1_000)
+  server.tell(server.acquire(alive, 'c', { waitMs: null }))
+  await clock.pass(800)
+  await server.ask(server.release(other, 'c', tokens[1]!))
+  await clock.pass(800)
+  assert.equal(await server.isHeld('c'), true)
+})
+
 test('time in which the store takes no beats is not charged to the sessions', async () => {
   const { server, clock, engine } = await startServer()
   const session = await server.session(4_000)

@@ -216,8 +216,10 @@ export class Turn {
 
   #endWait(instance: Instance, entry: Extract<Entry, { record: 'wait' }>): void {
     const { moment } = this
-    if (entry.gone?.grants) instance.touch(entry.gone.waiter.session, moment.now, null)
     const callers = instance.callers.take(entry.ticket)
+    // Of a grant that nobody hears of nothing is promised: a client that has died would live on by what it had stood in line for.
+    const isHeard = callers.some(({ isDetached }) => !isDetached)
+    if (entry.gone?.grants && isHeard) instance.touch(entry.gone.waiter.session, moment.now, null)
     if (callers.length === 0) return
     const reply: Answer = waitAnswer(instance.state, entry, moment)
     for (const arrival of callers) this.#outcomes.push({ arrival, reply: heardBy(arrival, reply, moment.now) })
