@@ -48,7 +48,7 @@ curl -X POST ${url}/v1/locks/orders/acquire -H "Authorization: Bearer ${key}" -H
 
 2. around a command
 
-${access} npx holdfast run nightly-import --wait 30s -- sleep 5
+${access} npx holdfast run deploy/web --wait 30s -- sleep 5
 
 3. in a program
 

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { packages } from '../../scripts/pack.ts'
-import { freePort } from '../harness/process.ts'
+import { freePort, temporaryFolder } from '../harness/process.ts'
 import { bun, deno, node22, notHere } from './platforms.ts'
 import { installPublished, type Project } from './project.ts'
 
@@ -180,6 +180,29 @@ export async function consume(): Promise<number> {
   return wrong.length
 }
 `
+
+test('what the README says of a project of your own works', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const [, packs = '', installs = ''] =
+    /^(npm run pack -- \/tmp\/holdfast) .*\n(npm install \/tmp\/holdfast\/\*\.tgz) /m.exec(readme) ?? []
+  assert.equal(packs, 'npm run pack -- /tmp/holdfast', 'as these packages were made')
+  const own = temporaryFolder('own')
+  try {
+    const typed = `${installs.replace('/tmp/holdfast', join(project.folder, 'packed'))} && npx holdfast --version`
+    const env = { ...process.env, npm_config_prefer_offline: 'true' }
+    const said = execFileSync('sh', ['-c', typed], {
+      cwd: own.path,
+      env,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    assert.match(said, /^0\.\d+\.\d+$/m)
+    const program = "import('@holdfast/client').then(({ connect }) => console.log(typeof connect))"
+    assert.equal(execFileSync('node', ['-e', program], { cwd: own.path, encoding: 'utf8' }).trim(), 'function')
+  } finally {
+    own.remove()
+  }
+})
 
 test('nothing of this checkout is used by the project but what its packages declare', () => {
   assert.deepEqual(readdirSync(join(project.folder, 'node_modules')).sort(), ['.bin', '@holdfast'])

@@ -52,6 +52,26 @@ test('run passes input, output and the exit code through, and exports what the l
   assert.equal((await holdfast.rest.list({ prefix: 'job/' }).next()).done, true, 'released')
 })
 
+test('run --once: of several machines that wake up for a slot one runs it, and nobody runs it again, or an earlier one', async () => {
+  const once = (slot: string, script = 'echo ran') => run('run', '--once', slot, 'job/daily', '--', 'sh', '-c', script)
+  assert.equal((await once('2026-11-23', 'exit 3')).code, 3, 'what has failed may be tried again')
+  const all = await Promise.all([once('2026-11-23'), once('2026-11-23'), once('2026-11-23')])
+  assert.deepEqual(
+    [all.map(({ code }) => code), all.map(({ stdout }) => stdout).sort()],
+    [
+      [0, 0, 0],
+      ['', '', 'ran\n'],
+    ],
+  )
+  const later = await once('2026-11-23')
+  assert.deepEqual([later.code, later.stdout], [0, ''])
+  assert.match(later.stderr, /2026-11-23 has been run already/)
+  assert.equal((await once('2026-11-22')).stdout, '')
+  assert.equal((await once('2026-11-24')).stdout, 'ran\n')
+  const shared = await run('run', '--once', 'x', '--shared', 'job/daily', '--', 'true')
+  assert.deepEqual([shared.code, /leave --shared/.test(shared.stderr)], [124, true])
+})
+
 test('run says with its exit code why the command did not run', async () => {
   const lock = await holdfast.acquire('taken')
   const held = await run('run', '--wait', '0', 'taken', '--', 'true')

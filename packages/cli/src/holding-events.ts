@@ -8,6 +8,8 @@ import { jsonLine, noteLine } from './output.ts'
 export type HoldingEvent =
   | { event: 'waiting'; lock: string; position: number }
   | { event: 'acquired'; lock: string; token: number; mode: string; waitedMs: number; validForMs: number }
+  /** The command is not run: this slot of it, or a later one, has been. */
+  | { event: 'finished'; lock: string; token: number; slot: string; message: string }
   /** The command is told to stop. */
   | { event: 'stopping'; lock: string; token: number; reason: 'lost' | 'preempted'; message: string }
   /** The command is out of reach: it is waited for, however long it takes. */
@@ -33,7 +35,7 @@ export async function telling<Result>(
 export function tellOf({ json }: { json?: boolean }, say: (line: string) => void): Tell {
   if (json) return event => say(jsonLine(event))
   return event => {
-    if (event.event === 'warning') say(noteLine(event.message))
+    if (event.event === 'warning' || event.event === 'finished') say(noteLine(event.message))
     if (event.event === 'stopping') say(noteLine(`stopping the command: ${event.message}`))
   }
 }

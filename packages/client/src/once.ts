@@ -37,19 +37,33 @@ export async function once<Result>(
   routine: (lock: Lock) => Result,
 ): Promise<OnceResult<Awaited<Result>>> {
   refuseUnknown('once()', run.options, onceNames)
-  const mark = markOf(run.slot)
+  // Before anything is asked for.
+  markOf(run.slot)
   const lock = await acquireWithin(session, run.job, run.options)
   if (!lock) return { ran: false, because: 'running' }
   return runHolding(session, lock, async (): Promise<OnceResult<Awaited<Result>>> => {
-    const last = await lastFinished(lock, run.slot)
-    if (last !== null && last >= run.slot) return { ran: false, because: 'finished' }
+    if (await isSlotFinished(lock, run.slot)) return { ran: false, because: 'finished' }
     // The answer may have been a while in coming, and somebody else may have finished it meanwhile.
     lock.assertHeld()
     const result = await routine(lock)
-    // With the token: if the lock was lost meanwhile this is refused, and says so.
-    await lock.setValue(mark)
+    await finishSlot(lock, run.slot)
     return { ran: true, result }
   })
+}
+
+/**
+ * Whether this slot of the job that the lock is held for, or a later one, has been run: the first half of `once`, for who runs the job in another way than as
+ * a function. Rejects with `invalid_request` for a slot that could not be compared, or a value of the lock that is no mark of a slot of this kind.
+ */
+export async function isSlotFinished(lock: Lock, slot: Slot): Promise<boolean> {
+  markOf(slot)
+  const last = await lastFinished(lock, slot)
+  return last !== null && last >= slot
+}
+
+/** The second half: nobody runs this slot, or an earlier one, again. With the token: if the lock was lost meanwhile this is refused, and says so. */
+export async function finishSlot(lock: Lock, slot: Slot): Promise<void> {
+  await lock.setValue(markOf(slot))
 }
 
 /** The value that says it. What could not be compared with a later one would be run, and then the job never again; what does not fit, again and again. */

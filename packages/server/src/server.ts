@@ -234,7 +234,17 @@ async function openOrClose(
   const own = { root, name, address, shards, fatal }
   const audited = { ...(auditing.archive && { archive: auditing.archive }), gate: auditing.gate }
   const inTurn = (act: () => void) => intake.take(act)
-  const options = { engine, clock, random, telemetry: telemetry.shards, termsOf, logged, inTurn, ...audited, config: own }
+  const options = {
+    engine,
+    clock,
+    random,
+    telemetry: telemetry.shards,
+    termsOf,
+    logged,
+    inTurn,
+    ...audited,
+    config: own,
+  }
   try {
     const opened =
       config.engine === 'etcd'

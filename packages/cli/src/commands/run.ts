@@ -1,5 +1,5 @@
 /** `holdfast run NAME -- COMMAND`. */
-import type { AcquireOptions, Holdfast, Lock } from '@holdfast/client'
+import { type AcquireOptions, finishSlot, type Holdfast, isSlotFinished, type Lock } from '@holdfast/client'
 import { type Command, Option } from 'commander'
 import { type AccessOptions, withAccess, withHoldfast } from '../access.ts'
 import { parseCount, parseDuration, parsePriority } from '../duration.ts'
@@ -20,6 +20,7 @@ type RunOptions = AccessOptions & {
   preempt?: 'graceful' | 'immediate'
   maxHold?: number
   lockDelay?: number
+  once?: string
   quiet?: boolean
 }
 
@@ -31,6 +32,7 @@ ${[
   'machine is stopped meanwhile (SIGSTOP, a paused VM): so let what the lock protects check HOLDFAST_TOKEN. The lock is',
   'released when the whole group is gone. The command finds HOLDFAST_LOCK, HOLDFAST_TOKEN and',
   'HOLDFAST_DEADLINE (when the first deadline would be, in ms since 1970) in its environment.',
+  'A lock alone does not keep a job of several machines from being run by one after the other: that is what --once is for.',
 ].join(' ')}`
 
 const examples = `
@@ -45,6 +47,7 @@ Exit codes: the command's own (128 + n if a signal n ended it), 126 and 127 if i
 Examples:
   holdfast run deploy/web -- ./migrate.sh
   holdfast run --wait 0 nightly-report -- ./report.sh      # at most one at a time; others exit with 120
+  holdfast run --once "$(date -u +%F)" nightly-import -- ./import.sh   # by one of all machines, once a day
   holdfast run --permits 1 --limit 3 gpu -- ./train.sh     # at most three at a time`
 
 export function define(program: Command): void {
@@ -75,6 +78,10 @@ export function define(program: Command): void {
     )
     .option('--max-hold <duration>', 'the lock ends after this, whatever happens', parseDuration)
     .option('--lock-delay <duration>', 'after an unclean end nobody gets the lock for this long', parseDuration)
+    .option(
+      '--once <slot>',
+      'not if it has been run for this slot, or a later one, and has ended with 0: a text that sorts, like 2026-11-23; remembered in the lock’s value',
+    )
     .option('--quiet', 'say nothing while waiting')
     .addHelpText('after', examples)
     .action(async (name: string, words: string[], options: RunOptions) => {
@@ -88,6 +95,12 @@ async function run(name: string, words: readonly string[], options: RunOptions):
   if (options.shared && (options.permits !== undefined || options.limit !== undefined)) {
     throw new CommandFailure(exitCodes.usage, '--shared and --permits exclude each other.')
   }
+  if (options.once !== undefined && (options.shared || options.permits !== undefined || options.limit !== undefined)) {
+    throw new CommandFailure(
+      exitCodes.usage,
+      '--once is for a lock that one has at a time: leave --shared and --permits out.',
+    )
+  }
   if (options.preempt !== undefined && options.wait === 0) {
     throw new CommandFailure(exitCodes.usage, '--preempt has to wait until the holder has gone: leave --wait 0 out.')
   }
@@ -98,10 +111,27 @@ async function run(name: string, words: readonly string[], options: RunOptions):
     )
     if (typeof lock === 'number') return lock
     await using held = lock
-    return await runUnderLock(held, words, tell)
+    return await runSlot(held, words, { tell, slot: options.once })
   }
   // The lock is released before anybody waits for who reads.
   return telling(options, tell => withHoldfast(options, work(tell), connection))
+}
+
+/** With a slot: unless it has been run; and if it ends well, it has been. */
+async function runSlot(
+  lock: Lock,
+  words: readonly string[],
+  { tell, slot }: { tell: Tell; slot: string | undefined },
+): Promise<number> {
+  if (slot === undefined) return runUnderLock(lock, words, tell)
+  if (await isSlotFinished(lock, slot)) {
+    const { name, token } = lock
+    tell({ event: 'finished', lock: name, token, slot, message: `${slot} has been run already, or a later one` })
+    return 0
+  }
+  const code = await runUnderLock(lock, words, tell)
+  if (code === 0) await finishSlot(lock, slot)
+  return code
 }
 
 function acquireOptions(options: RunOptions): AcquireOptions {
