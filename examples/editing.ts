@@ -2,8 +2,8 @@
  * Content editing: two people open the same article. Without a lock each saves what they loaded and changed, and the one who saves last
  * wipes out the other's work. With one, the second is told who is editing, waits, and then sees what the first has written.
  *
- *   node examples/editing.ts                   # both changes are in the article
- *   node examples/editing.ts --without-lock    # one is lost
+ *   node scripts/run.mjs examples/editing.ts                   # both changes are in the article
+ *   node scripts/run.mjs examples/editing.ts --without-lock    # one is lost
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type Holdfast, LockHeldError } from '@holdfast/client'

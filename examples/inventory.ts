@@ -2,8 +2,8 @@
  * Inventory: several processes sell from one stock. Each reads what is left, charges the customer, and writes what is left then. Without a
  * lock two of them read the same number, and more is sold than there was.
  *
- *   node examples/inventory.ts                   # sells what there is
- *   node examples/inventory.ts --without-lock    # oversells
+ *   node scripts/run.mjs examples/inventory.ts                   # sells what there is
+ *   node scripts/run.mjs examples/inventory.ts --without-lock    # oversells
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'

@@ -4,8 +4,8 @@
  * `preempt: 'graceful'`; the program is told, halts, and lets go. If it did not, its grant would end after the grace all the same, and
  * the machine would refuse its token.
  *
- *   node examples/machine.ts                   # the arm rests from the stop on
- *   node examples/machine.ts --without-lock    # the arm is moved after the stop
+ *   node scripts/run.mjs examples/machine.ts                   # the arm rests from the stop on
+ *   node scripts/run.mjs examples/machine.ts --without-lock    # the arm is moved after the stop
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type Holdfast } from '@holdfast/client'

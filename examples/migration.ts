@@ -2,8 +2,8 @@
  * Schema migration: a deployment starts three instances at once, and each wants to bring the schema up to date first. The migration itself
  * knows nothing of locks: it is run by `holdfast run`, so that the second and third begin when the first is done, and find nothing to do.
  *
- *   node examples/migration.ts                   # applied once
- *   node examples/migration.ts --without-lock    # applied three times
+ *   node scripts/run.mjs examples/migration.ts                   # applied once
+ *   node scripts/run.mjs examples/migration.ts --without-lock    # applied three times
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

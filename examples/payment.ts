@@ -4,8 +4,8 @@
  * work and pays too. No lock service can prevent that alone: the first one does not know that time has passed. The *store* can: it
  * remembers the largest token it has seen, and refuses smaller ones.
  *
- *   node examples/payment.ts                   # the late payment is refused by its token
- *   node examples/payment.ts --without-lock    # paid twice
+ *   node scripts/run.mjs examples/payment.ts                   # the late payment is refused by its token
+ *   node scripts/run.mjs examples/payment.ts --without-lock    # paid twice
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'

@@ -3,8 +3,8 @@
  * of its leadership; all of them, itself included, apply what they observe. When the leader goes, the next one carries on from
  * the value that it finds. Without a leader each decides for itself, and they drift apart.
  *
- *   node examples/rollout.ts                   # all nodes agree, also after the leader has gone
- *   node examples/rollout.ts --without-lock    # they do not
+ *   node scripts/run.mjs examples/rollout.ts                   # all nodes agree, also after the leader has gone
+ *   node scripts/run.mjs examples/rollout.ts --without-lock    # they do not
  */
 import { connect, type Holdfast } from '@holdfast/client'
 

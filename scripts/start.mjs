@@ -7,7 +7,8 @@ import { findNode, nodeFlags, root } from './node.mjs'
 const ORPHAN_CHECK_MS = 200
 
 install()
-const server = spawn(findNode(), [...nodeFlags, `${root}packages/server/src/main.ts`, ...process.argv.slice(2)], {
+const node = nodeOrWhyNot()
+const server = spawn(node, [...nodeFlags, `${root}packages/server/src/main.ts`, ...process.argv.slice(2)], {
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
 })
 server.on('message', message => {
@@ -25,6 +26,16 @@ setInterval(() => {
   if (process.ppid !== parent && !server.killed) server.kill('SIGTERM')
 }, ORPHAN_CHECK_MS).unref()
 server.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)))
+
+/** A person reads this, not a programmer. */
+function nodeOrWhyNot() {
+  try {
+    return findNode()
+  } catch (error) {
+    console.error(error.message)
+    process.exit(1)
+  }
+}
 
 function shown(path) {
   const near = relative(process.cwd(), resolve(path))

@@ -24,7 +24,10 @@ export type AcquireOptions = {
   signal?: AbortSignal
   /** Higher goes first, from -100 to 100; who waits ages, so that nobody starves. Default 0. */
   priority?: number
-  /** Ask holders of lower priority to give way, or take the lock from them. Needs the permission, and a wait: who only tries (`waitMs` 0) preempts nobody. */
+  /**
+   * Ask holders of lower priority to give way (`graceful`: within the lock's grace, 5 s if it is not configured), or take the lock from them (`immediate`).
+   * Needs the permission, and a wait: who only tries (`waitMs` 0) preempts nobody. Default: `never`.
+   */
   preempt?: WirePreempt
   /**
    * The grant ends after this long even if its holder lives. As any end it is relied on with a margin: `signal` is aborted after 0.82 of it, less a

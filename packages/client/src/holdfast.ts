@@ -106,7 +106,11 @@ export class Holdfast implements AsyncDisposable {
     return new LockSet(this.#session, await acquireSet(this.#session, named, options))
   }
 
-  /** Holds the lock, or several at once, while the routine runs. See `runHolding` for whose result counts: the routine's, always. */
+  /**
+   * Holds the lock, or several at once, while the routine runs, and gives it up when the routine has settled. Resolves or rejects as the routine does, whatever
+   * becomes of the lock: if it is lost meanwhile, `lock.signal` is aborted, and a routine that does not look at that ends well all the same. One that must
+   * not calls `lock.assertHeld()` last. Rejects as `acquire` does when the lock is not had, and with a `LockLostError` when it is lost before the routine begins.
+   */
   using<Result>(name: string, routine: (lock: Lock) => Result): Promise<Awaited<Result>>
   using<Result>(name: string, options: AcquireOptions, routine: (lock: Lock) => Result): Promise<Awaited<Result>>
   using<Result>(names: readonly (string | Claim)[], routine: (locks: LockSet) => Result): Promise<Awaited<Result>>
@@ -140,6 +144,7 @@ export class Holdfast implements AsyncDisposable {
     return new NamedLock(this.#session, { name, mode: 'permits', limit: options.limit })
   }
 
+  /** An election by this name: `campaign` stands for it with a value, `observe` follows who leads, and the leader resigns or is followed when it dies. */
   election(name: string): Election {
     return new Election(this.#session, this.rest, name)
   }
@@ -150,7 +155,11 @@ export class Holdfast implements AsyncDisposable {
     return watch(this.#session, options)
   }
 
-  /** Runs the routine at most once for each slot of the job, whoever asks. See `once.ts` for what that means. */
+  /**
+   * Runs the routine at most once for each slot of the job (a number or a text that sorts, like a date), whoever asks. One at a time; and when one has
+   * finished, nobody runs that slot or an earlier one again, for the lock's value remembers it. A run that fails, dies or loses the lock half way is not
+   * finished, and may be repeated. Resolves with `ran: false` where it has been finished, or (without `waitMs`) where somebody else is at it.
+   */
   once<Result>(job: string, slot: Slot, routine: (lock: Lock) => Result): Promise<OnceResult<Awaited<Result>>>
   once<Result>(
     job: string,
@@ -190,7 +199,7 @@ export class Holdfast implements AsyncDisposable {
     return readValue(this.#session, name)
   }
 
-  /** Who holds it, since when, and who waits in what order: the answer to "why am I waiting?". */
+  /** Who holds it, since when, and who waits in what order: the answer to "why am I waiting?". Rejects with `not_found` for a lock that nobody holds, waits for or has configured. */
   why(name: string): Promise<QueueView> {
     return this.rest.queue(name)
   }

@@ -84,27 +84,40 @@ export const changes = integer(
   Number.MAX_SAFE_INTEGER,
   "How often something has happened to the session's grants that its client did not ask for.",
 )
-export const priority = integer(limits.PRIORITY_MIN, limits.PRIORITY_MAX, 'Higher goes first; 0 unless asked.')
+export const priority = integer(limits.PRIORITY_MIN, limits.PRIORITY_MAX, 'Higher goes first; 0 if left out.')
 export const ttlMs = integer(
   limits.TTL_MS_MIN,
   limits.TTL_MS_MAX,
-  'How long the session lives without a sign of life, in ms.',
+  `How long the session lives without a sign of life, in ms; ${limits.TTL_MS_DEFAULT} if left out.`,
 )
 export const durationMs = integer(0, Number.MAX_SAFE_INTEGER, 'A duration in ms.')
-export const restWaitMs = integer(0, limits.REST_WAIT_MS_MAX, 'How long to wait in line, in ms; 0 only tries.')
+export const restWaitMs = integer(
+  0,
+  limits.REST_WAIT_MS_MAX,
+  'How long to wait in line, in ms; 0, or left out, only tries.',
+)
 export const maxHoldMs = integer(
   1,
   limits.HOLD_MS_MAX,
-  'The longest that a grant lasts, in ms, however alive its holder is.',
+  'The longest that a grant lasts, in ms, however alive its holder is; as the lock is configured if left out, and there without limit.',
 )
 export const lockDelayMs = integer(
   0,
   limits.LOCK_DELAY_MS_MAX,
-  'For this long after an unclean end nobody gets the lock, in ms.',
+  'For this long after an unclean end nobody gets the lock, in ms; as the lock is configured if left out, and there 0.',
 )
-export const graceMs = integer(0, limits.GRACE_MS_MAX, 'How long a preempted holder has to clean up, in ms.')
+export const graceMs = integer(
+  0,
+  limits.GRACE_MS_MAX,
+  `How long a preempted holder has to clean up, in ms; as the lock is configured if left out, and there ${limits.GRACE_MS_DEFAULT}.`,
+)
 export const minHoldMs = integer(0, limits.HOLD_MS_MAX, 'Nobody is preempted before holding for this long, in ms.')
-export const permits = integer(1, limits.PERMITS_MAX, 'Permits of a semaphore.')
+export const permits = integer(1, limits.PERMITS_MAX, 'How many permits of a semaphore; 1 if left out.')
+export const permitLimit = integer(
+  1,
+  limits.PERMITS_MAX,
+  'How many permits of a semaphore may be out at once. All who use the name say the same; left out, as it is configured or as those say that hold it.',
+)
 export const queueMax = integer(0, limits.QUEUE_WAITERS_MAX, 'The most that may wait in line.')
 export const pageLimit = integer(1, limits.PAGE_LIMIT_MAX, 'Rows of a page.')
 export const pageLimitQuery = Type.Integer({
@@ -114,7 +127,9 @@ export const pageLimitQuery = Type.Integer({
   description: 'Rows of a page.',
 })
 
-export const mode = Type.Enum(['exclusive', 'shared', 'permits'], { description: 'How it is held.' })
+export const mode = Type.Enum(['exclusive', 'shared', 'permits'], {
+  description: 'How it is held; `exclusive` if left out.',
+})
 export const preemption = Type.Enum(['never', 'graceful', 'immediate'], {
   description: 'Whether a request of higher priority takes the lock from its holder, and whether with notice.',
 })

@@ -7,7 +7,11 @@ import * as limits from './limits.ts'
 import { operation } from './operation.ts'
 import * as s from './schemas.ts'
 
-const ttlSeconds = s.integer(1, limits.TTL_MS_MAX / 1000, 'How long the grant lasts without a renewal, in seconds.')
+const ttlSeconds = s.integer(
+  1,
+  limits.TTL_MS_MAX / 1000,
+  `How long the grant lasts without a renewal, in seconds; as the lock is configured if left out, and there ${limits.V1_TTL_SECONDS_DEFAULT}.`,
+)
 const maxHoldSeconds = s.integer(
   1,
   limits.HOLD_MS_MAX / 1000,
@@ -18,7 +22,11 @@ const lockDelaySeconds = s.integer(
   limits.LOCK_DELAY_MS_MAX / 1000,
   'For this long after an unclean end nobody gets the lock, in seconds.',
 )
-const waitSeconds = s.integer(0, limits.REST_WAIT_MS_MAX / 1000, 'How long to wait in line, in seconds; 0 only tries.')
+const waitSeconds = s.integer(
+  0,
+  limits.REST_WAIT_MS_MAX / 1000,
+  'How long to wait in line, in seconds; 0, or left out, only tries.',
+)
 
 const configuration = {
   description: s.optional(s.description),
@@ -157,7 +165,9 @@ const acquireLock = operation({
     ttl_seconds: s.optional(ttlSeconds),
     wait_seconds: s.optional(waitSeconds),
     priority: s.optional(s.priority),
-    preempt: s.optional(Type.Boolean({ description: 'Take the lock from a holder of lower priority, with notice.' })),
+    preempt: s.optional(
+      Type.Boolean({ description: 'Take the lock from a holder of lower priority, with notice; not if left out.' }),
+    ),
     metadata: s.optional(s.metadata),
   }),
   bodyExample: { holder: 'billing-7', ttl_seconds: 30, wait_seconds: 10 },

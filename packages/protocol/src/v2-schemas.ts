@@ -11,7 +11,7 @@ const configuration = {
   preemption: s.preemption,
   grace_ms: s.graceMs,
   min_hold_ms: s.minHoldMs,
-  limit: s.permits,
+  limit: s.permitLimit,
   queue_max: s.queueMax,
   labels: s.labels,
 }
@@ -123,7 +123,7 @@ export const waiterView = s.closed({
 export const claimFields = {
   mode: s.optional(s.mode),
   permits: s.optional(s.permits),
-  limit: s.optional(s.permits),
+  limit: s.optional(s.permitLimit),
   max_hold_ms: s.optional(s.maxHoldMs),
   lock_delay_ms: s.optional(s.lockDelayMs),
 }
@@ -134,7 +134,12 @@ export const claims = Type.Array(claim, { minItems: 1, maxItems: limits.SET_LOCK
 /** How it is asked for. */
 export const askFields = {
   priority: s.optional(s.priority),
-  preempt: s.optional(s.preemption),
+  preempt: s.optional(
+    Type.Enum(['never', 'graceful', 'immediate'], {
+      description:
+        'Whether holders of lower priority are asked to go, with notice, or lose the lock at once; `never` if left out. It takes a wait.',
+    }),
+  ),
   reentrant: s.optional(
     Type.Boolean({
       description: 'A lock that the session holds already is entered once more. For one lock, not for a set.',
