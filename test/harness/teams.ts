@@ -43,7 +43,7 @@ export type Team = {
 /** What is seen by whom: locks, and the records of the instance. */
 export type Seen = 'locks' | 'trail' | 'credentials' | 'policies' | 'roles' | 'instance'
 
-/** Each of these roles sees it; the trail shows all that is done with locks. */
+/** Each of these roles sees it; the trail shows all that is done with locks, and what was written. */
 const seenBy: Record<Seen, readonly Role[]> = {
   locks: ['reader', 'writer', 'manager'],
   trail: ['manager'],
@@ -213,11 +213,12 @@ export function may(table: Table, { who, operation, named, inPath }: Asked): boo
   return who.power !== null && (table.get(`${operation.version} \`${operation.id}\``)?.has(who.power) ?? false)
 }
 
-/** What of this team somebody must not be shown. */
-export function hiddenFrom(who: Who, team: Team): string[] {
+/** What of this team somebody must not be shown, by this operation if one is named: the trail says what was written to whoever reads it. */
+export function hiddenFrom(who: Who, team: Team, operation?: Pick<OperationFields, 'action'>): string[] {
   const isOwn = who.isKnown && who.instance === team.id
   return Object.entries(team.canaries).flatMap(([kind, canaries]) => {
-    const mayLook = isOwn && who.power !== null && seenBy[kind as Seen].includes(who.power as Role) // its keys
+    const seers = [...seenBy[kind as Seen], ...(operation?.action === 'audit.read' ? seenBy.trail : [])] // its keys
+    const mayLook = isOwn && who.power !== null && seers.some(role => role === who.power)
     return mayLook || (who.isKnown && who.power === 'all') ? [] : canaries
   })
 }

@@ -198,13 +198,23 @@ test('list, show, why, queue and history read well, and as JSON', async () => {
   assert.match((await run('show', 'look/a')).stdout, /state +held[\s\S]*the test +exclusive +\d+[\s\S]*zone=x/)
   assert.match(
     (await run('why', 'look/a')).stdout,
-    /look\/a is held by the test since .*\n.*zone=x\n[\s\S]*One waits for it:\n#/,
+    /look\/a is held by the test since .*\n +Unless it is renewed, it ends in \d+s, at .*\n +zone=x\n[\s\S]*One waits for it:\n#/,
   )
   assert.equal(JSON.parse((await run('queue', 'look/a', '--json')).stdout).waiters[0].position, 1)
   await lock.release()
   await (await waiting).release()
   const history = (await run('history', 'look/a')).stdout
   assert.match(history, /released[\s\S]*granted[\s\S]*queued[\s\S]*granted/)
+})
+
+test('who asks why a lock is held is told which command it is held for', async () => {
+  const running = start('run', 'look/run', '--', 'sh', '-c', 'echo holding; exec sleep 60')
+  await running.says(/holding/)
+  const [why, show] = [await run('why', 'look/run'), await run('show', 'look/run')]
+  running.child.kill('SIGTERM')
+  await running.ended
+  assert.match(why.stdout, /^ +command=sh$/m)
+  assert.match(show.stdout, / command=sh$/m)
 })
 
 test('watch prints events as they happen and ends on a signal', async () => {

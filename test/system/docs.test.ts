@@ -104,6 +104,19 @@ test('the commands for an operator at night work', async () => {
   assert.match(await shell('npx holdfast list --json', access()), /^(?![\s\S]*"name":"orders","state":"held")/)
 })
 
+test('an operator’s own key does at night what the root key does, under another name', async () => {
+  const [night, own] = blocks('docs/operations.md', 'sh')
+  const key = /HOLDFAST_API_KEY +(\S+)/.exec(await shell(here(own?.text), access()))?.[1] ?? ''
+  assert.match(key, /^hfk_/)
+  await shell('npx holdfast force-release orders --reason test --now', access())
+  await shell('npx holdfast acquire orders --ttl 1h', access())
+  const commands = here(night?.text).replace(/^export HOLDFAST_API_KEY=.*$/m, `export HOLDFAST_API_KEY=${key}`)
+  assert.ok(commands.includes(key))
+  await shell(commands)
+  const said = await shell('npx holdfast audit list --lock orders --action lock.force-release --limit 1', access())
+  assert.match(said, /by key:k-/)
+})
+
 test('the metrics that operations.md names exist, and it names all of ours', async () => {
   const page = readFileSync(join(root, 'docs/operations.md'), 'utf8')
   const served = await (await fetch(`${url}/metrics`)).text()
@@ -130,7 +143,7 @@ test('the copy that operations.md makes has what the server had', async () => {
     `curl -s -X POST ${url}/v1/locks/kept/acquire -H "Authorization: Bearer $(cat ${data}/root.key)" -H 'Content-Type: application/json' -d '{"ttl_seconds":3600}'`,
   )
   await stop()
-  const [, copy] = blocks('docs/operations.md', 'sh')
+  const [, , copy] = blocks('docs/operations.md', 'sh')
   assert.match(copy?.text ?? '', /^cp /)
   await shell(copy?.text ?? '', {}, folder.path)
   const server = await startServer({

@@ -273,7 +273,7 @@ for (const [index, operation] of allOperations.entries()) {
         // Who has the secret of a session speaks for it, and is shown what it is called.
         const isOf = (team: Team) => asked.sent.headers['Holdfast-Session'] === team.session.handle
         const texts = hidden.flatMap(team =>
-          hiddenFrom(asked.who, team).filter(text => !(isOf(team) && text.includes('-session-'))),
+          hiddenFrom(asked.who, team, operation).filter(text => !(isOf(team) && text.includes('-session-'))),
         )
         assertHidden(all, [...texts, ...secrets], () => about(asked))
         assertHidden(

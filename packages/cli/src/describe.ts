@@ -1,8 +1,8 @@
 /** Locks, waiters and events in words, for terminals. */
-import type { LockEvent, LockView, QueueView, WaiterView } from '@holdfast/client'
+import type { HolderView, LockEvent, LockView, QueueView, WaiterView } from '@holdfast/client'
 import { wallMs } from './clock.ts'
 import { formatDuration } from './duration.ts'
-import { facts, labelsText, paint, type Style, safe, table } from './output.ts'
+import { facts, labelsText, paint, type Style, safe, short, table } from './output.ts'
 
 const stateStyles: Record<LockView['state'], Style> = { free: 'green', held: 'cyan', delayed: 'yellow', frozen: 'red' }
 
@@ -67,15 +67,45 @@ function holdersTable(lock: LockView): string {
     String(holder.token),
     age(holder.acquiredAt),
     holder.slots ? holder.slots.join(',') : '',
-    holder.endsInMs === undefined ? '' : formatDuration(holder.endsInMs),
+    countdown(ttlLeftMs(holder)),
+    holder.endsInMs === undefined ? '' : countdown(holder.endsInMs),
     [
-      labelsText(holder.labels),
+      saidBy(holder),
       holder.notice ? paint('yellow', `asked to go by ${safe(holder.notice.by)}: ${safe(holder.notice.reason)}`) : '',
     ]
       .filter(text => text !== '')
       .join(' '),
   ])
-  return table(['HOLDER', 'MODE', 'TOKEN', 'FOR', 'SLOTS', 'ENDS IN', ''], rows)
+  return table(['HOLDER', 'MODE', 'TOKEN', 'FOR', 'SLOTS', 'UNLESS RENEWED ENDS IN', 'ENDS IN', ''], rows)
+}
+
+/** In seconds, and when that is by the clock of this machine: that of the service may be another. */
+function countdown(ms: number): string {
+  return `${Math.ceil(ms / 1_000)}s, at ${secondOf(wallMs() + ms)}`
+}
+
+function secondOf(ms: number): string {
+  return new Date(Math.ceil(ms / 1_000) * 1_000).toISOString().replace('.000Z', 'Z')
+}
+
+/** How long its session lives if its holder is not heard of any more. */
+function ttlLeftMs({ expiresAt }: HolderView): number {
+  return Math.max(0, Date.parse(expiresAt) - wallMs())
+}
+
+/** Of what a holder says of itself: so many characters of its labels, and of its metadata. */
+export const SAID_CHARS_MAX = 200
+
+/** Labels and metadata: `holdfast run` says there which command it runs. */
+function saidBy({ labels, metadata = {} }: HolderView): string {
+  const words = Object.entries(metadata).map(([key, value]) => {
+    return `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`
+  })
+  const labelled = Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`)
+  return [labelled, words]
+    .map(said => short(said.join(' '), SAID_CHARS_MAX))
+    .filter(said => said !== '')
+    .join('  ')
 }
 
 export function waitersTable(waiters: readonly WaiterView[]): string {
@@ -99,8 +129,10 @@ export function whyText({ lock, waiters }: QueueView): string {
     lines.push(
       `${name} is held by ${safe(holder.holder)} since ${age(holder.acquiredAt)} (${holder.mode}, token ${holder.token})${notice}.`,
     )
-    const labels = labelsText(holder.labels)
-    if (labels !== '') lines.push(`  ${labels}`)
+    const latest = holder.endsInMs === undefined ? '' : `; in any case in ${countdown(holder.endsInMs)}`
+    lines.push(`  Unless it is renewed, it ends in ${countdown(ttlLeftMs(holder))}${latest}.`)
+    const said = saidBy(holder)
+    if (said !== '') lines.push(`  ${said}`)
   }
   if (lock.frozen)
     lines.push(`${name} is frozen until ${lock.frozen.until} by ${safe(lock.frozen.by)}: ${safe(lock.frozen.reason)}`)

@@ -73,6 +73,12 @@ export function safe(text: string): string {
   return text.replace(unsafe, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+/** So much of what others wrote, made safe: who has written very much does not push the rest off the screen. */
+export function short(text: string, charsMax: number): string {
+  const characters = [...text]
+  return safe(characters.length > charsMax ? `${characters.slice(0, charsMax - 1).join('')}…` : text)
+}
+
 /** The same of a text of several lines, which stay lines. */
 export function safeLines(text: string): string {
   return text.split('\n').map(safe).join('\n')

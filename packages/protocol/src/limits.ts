@@ -111,6 +111,8 @@ export const POLICY_SOURCES_MAX = 100
 /** `key:`, `iam:`, `oidc:` and what the issuer calls it. */
 export const SUBJECT_CHARS_MAX = 256
 export const GROUPS_MAX = 20
+/** What one record of the trail tells of what was written, in bytes of JSON: more than any one record of the registry has, so that nobody hides what he wrote by its size. */
+export const AUDIT_CHANGED_BYTES_MAX = 96 * 1024
 /** A deleted instance can be restored for a week. */
 export const RECLAIM_MS = 7 * 24 * 60 * 60 * 1000
 /** After a rotation the old key may go on for at most this long. */

@@ -7,6 +7,34 @@ import * as s from './schemas.ts'
 const text = (description: string) => Type.String({ maxLength: 1_024, description })
 const outcome = Type.Enum(['success', 'denied', 'failure'], { description: 'What came of it.' })
 
+/** What the trail tells of, beside that it was done. */
+const changedKinds = [
+  'instance',
+  'reclaimed',
+  'plan',
+  'credential',
+  'role',
+  'policy',
+  'signer',
+  'lock',
+  'freeze',
+] as const
+
+const changed = Type.Array(
+  s.closed({
+    kind: Type.Enum([...changedKinds], { description: '`reclaimed`: what is kept of an instance, for bills.' }),
+    id: text('Which one; of a freeze the prefix.'),
+    value: s.optional(
+      Type.Record(Type.String(), Type.Unknown(), {
+        description: 'As it is from then on, without anything that is secret. What is null is left out.',
+      }),
+    ),
+    is_removed: s.optional(Type.Literal(true, { description: 'It is there no longer.' })),
+    is_left_out: s.optional(Type.Literal(true, { description: 'It is too large to be told here.' })),
+  }),
+  { description: 'What was written by it: keys, roles, policies, plans, instances; configurations and freezes.' },
+)
+
 /** One record. Fields that do not apply are left out. */
 export const auditRecord = s.closed({
   id: s.cursor,
@@ -27,6 +55,7 @@ export const auditRecord = s.closed({
   reason: s.optional(text('Why.')),
   status: s.optional(Type.Integer({ minimum: 0, maximum: 599, description: 'HTTP status that it was answered with.' })),
   request_id: s.optional(text('`X-Request-ID` of the request, or the client’s own id of it.')),
+  changed: s.optional(changed),
   link: text('Hash of the batch or link that says so: part of the chain.'),
 })
 

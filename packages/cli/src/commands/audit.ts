@@ -11,6 +11,7 @@ import { restOf } from '../rest.ts'
 import { parseTime } from '../time.ts'
 import { cadfOf } from '../trail/cadf.ts'
 import { Chained, checkLines } from '../trail/chained.ts'
+import { changedText } from '../trail/changed.ts'
 import { Crns } from '../trail/crn.ts'
 import { linesOf } from '../trail/lines.ts'
 import type { WireRecord } from '../trail/record.ts'
@@ -128,13 +129,15 @@ async function list(options: Listing): Promise<void> {
   if (next) note(`there is more: --start ${next.start}, a greater --limit, or \`holdfast audit export\``)
 }
 
-function lineOf({ at, action, outcome, subject, from, target, token, holder, reason }: WireRecord): string {
+function lineOf(record: WireRecord): string {
+  const { at, action, outcome, subject, from, target, token, holder, reason, changed } = record
   const details = [
     outcome === 'success' ? '' : paint('red', outcome),
     token === undefined ? '' : `token ${token}`,
     `by ${subject === '' ? 'somebody unknown' : safe(subject)}${from === undefined ? '' : ` from ${safe(from)}`}`,
     holder === undefined ? '' : `as ${safe(holder)}`,
     reason === undefined ? '' : `(${safe(reason)})`,
+    changed === undefined ? '' : paint('dim', changedText(changed)),
   ]
   return [paint('dim', at), action.padEnd(18), safe(target), ...details].filter(text => text !== '').join('  ')
 }

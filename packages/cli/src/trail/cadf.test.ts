@@ -86,6 +86,11 @@ test('a record becomes the CADF event of the page, field by field', () => {
   })
 })
 
+test('what was written is data of the request', () => {
+  const changed = [{ kind: 'policy', id: 'p-1', value: { roles: ['manager'] } }]
+  assert.deepEqual(cadf({ action: 'policy.write', target: 'policy/p-1', changed }).requestData, { changed })
+})
+
 test('the severity follows the code, and what deletes or changes credentials is critical', () => {
   for (const [status, severity] of [
     [401, 'critical'],

@@ -87,12 +87,13 @@ function hostOf(from: string | undefined): object {
   return { host: { address: from, ...(version !== 0 && { addressType: `IPv${version}` }) } }
 }
 
-function requestDataOf({ reason, outcome, affected, session, holder }: WireRecord): object {
+function requestDataOf({ reason, outcome, affected, session, holder, changed }: WireRecord): object {
   return {
     ...(outcome === 'success' && reason !== undefined && { reason }),
     ...(session !== undefined && { session }),
     ...(holder !== undefined && { holder }),
     ...(affected !== undefined && { affected }),
+    ...(changed !== undefined && { changed }),
   }
 }
 

@@ -15,5 +15,10 @@ export type WireRecord = {
   reason?: string
   status?: number
   request_id?: string
+  /** Records of before this was told have none, nor have those by which nothing was written. */
+  changed?: Changed[]
   link: string
 }
+
+/** What was written: as it is from then on, removed, or too large to be told. */
+export type Changed = { kind: string; id: string; value?: object; is_removed?: true; is_left_out?: true }

@@ -31,6 +31,21 @@ test('an export that nobody touched is intact, whatever its length', async () =>
   }
 })
 
+test('an export of before it was told what was written is intact, and in one since a right cannot be changed', async () => {
+  const before = [
+    '{"export":{"version":1,"of":"here"},"chain":"83acebe5d4e333049d977b8aba3435696f56f4cd6a8fb385d148ca0b1f5f9364"}',
+    '{"id":"t-3-91a46f09-1","at":"2026-11-21T06:30:33.129Z","action":"policy.write","outcome":"success","subject":"root","target":"policy/p-1","link":"ff","chain":"594fd199cf5fb6d6ee3ba700558f811d52b3c99740c848269a68b18047d14df1"}',
+    '{"end":{"records":1},"chain":"7703417c1b081f41a2009525dc92fb94c4d0ab0e186ac1ee3ccabcb125367322"}',
+  ]
+  assert.deepEqual((await checkLines(before)).problems, [])
+  const chained = new Chained()
+  const changed = [{ kind: 'policy', id: 'p-1', value: { roles: ['manager'] } }]
+  const since = [chained.begin({ of: 'here' }), chained.record(record('r-1', { changed })), chained.end()]
+  assert.deepEqual((await checkLines(since)).problems, [])
+  const { problems } = await checkLines(since.map(line => line.replace('manager', 'reader')))
+  assert.equal(problems[0]?.line, 2)
+})
+
 const touched: { name: string; line: number; touch(lines: string[]): string[] }[] = [
   { name: 'edited', line: 5, touch: lines => lines.with(4, lines[4]!.replace('IBMid-1', 'IBMid-2')) },
   { name: 'deleted', line: 5, touch: lines => lines.toSpliced(4, 1) },

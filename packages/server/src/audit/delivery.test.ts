@@ -7,7 +7,7 @@ import { openRegistry } from '../registry/registry.ts'
 import { registryKeysUnder } from '../registry/store.ts'
 import { restart } from '../shards/testing.ts'
 import { auditTelemetry } from '../telemetry/audit.ts'
-import { Delivery, RETRY_MS_MAX, SENDING_RECORDS_MAX } from './delivery.ts'
+import { Delivery, RETRY_MS_MAX, SENDING_CHANGED_BYTES_MAX, SENDING_RECORDS_MAX } from './delivery.ts'
 import type { AuditRecord } from './record.ts'
 import type { Sink } from './sinks/sink.ts'
 import { type AuditWorld, allRecords, auditKeys, cycles, keys, logOf, settled, startAudited } from './testing.ts'
@@ -269,6 +269,29 @@ test('what cannot be read in one place holds up no other; it comes when it can b
   const all = idsOf(await allRecords(world)).filter(id => !before.has(id))
   assert.deepEqual(new Set(idsOf(sink.taken)), new Set([...all, ...idsOf(sink.taken.slice(0, 2))]))
   assert.ok(all.length > 0)
+  delivery.stop()
+})
+
+test('of many large things that were written at most so much is sent at once, and all of it in the end', async () => {
+  const world = await startAudited()
+  const { engine, clock } = world
+  const nobody = () => undefined
+  const registry = await openRegistry({ engine, clock, root: 'test', server: 's', alarm: nobody, fatal: nobody })
+  const sink = new TestSink()
+  const { delivery } = deliver(world, sink)
+  await clock.pass(1_000)
+  const title = 'x'.repeat(60_000)
+  const count = Math.ceil((3 * SENDING_CHANGED_BYTES_MAX) / title.length)
+  for (let id = 0; id < count; id++) {
+    const value = { id: `r-${id}`, instance: null, title, actions: [] }
+    await settled(
+      clock,
+      registry.change(changed, () => [{ kind: 'role', id: `.r-${id}`, value }]),
+    )
+  }
+  await clock.pass(5_000)
+  assert.equal(sink.taken.length, count)
+  assert.ok(Math.max(...sink.sizes) <= Math.ceil(SENDING_CHANGED_BYTES_MAX / title.length), `${sink.sizes}`)
   delivery.stop()
 })
 

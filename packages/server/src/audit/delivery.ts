@@ -51,6 +51,8 @@ export type DeliveryOptions = {
 
 /** Records of one sending. */
 export const SENDING_RECORDS_MAX = 500
+/** What they tell of what was written, as JSON, but for the record with which it is reached: administration may be many large policies. */
+export const SENDING_CHANGED_BYTES_MAX = 1024 * 1024
 /** How often it is looked for more: so late a sink has what happened, at the least. */
 const LOOK_MS = 500
 export const RETRY_MS_MAX = 30_000
@@ -66,6 +68,10 @@ class NotTaken extends Error {
   constructor(cause: unknown) {
     super('the sink has not taken it', { cause })
   }
+}
+
+function changedBytesOf({ record: { changed } }: Placed): number {
+  return changed === undefined ? 0 : Buffer.byteLength(JSON.stringify(changed))
 }
 
 function retryMsAfter(failures: number): number {
@@ -179,7 +185,7 @@ export class Delivery {
   async #next(source: Source, from: Cursor): Promise<Next> {
     const records: Placed[] = []
     let end: Place = { seq: from.seq, n: from.n }
-    let missed = 0
+    let [missed, changedBytes] = [0, 0]
     const goTo = (place: Place) => {
       missed += Math.max(0, place.seq - end.seq - 1)
       end = place
@@ -187,8 +193,10 @@ export class Delivery {
     for await (const { seq, placed } of source === 'trail' ? this.#links(from.seq) : this.#batches(source, from)) {
       for (const one of placed) {
         if (one.seq === from.seq && one.n <= from.n) continue
-        if (records.length === SENDING_RECORDS_MAX) return { records, end, missed }
+        if (records.length === SENDING_RECORDS_MAX || changedBytes >= SENDING_CHANGED_BYTES_MAX)
+          return { records, end, missed }
         records.push(one)
+        changedBytes += changedBytesOf(one)
         goTo({ seq: one.seq, n: one.n })
       }
       goTo({ seq, n: Math.max(end.seq === seq ? end.n : 0, placed.length) })

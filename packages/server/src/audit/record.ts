@@ -9,6 +9,7 @@ import { saidRequest } from '../locks/idempotency.ts'
 import type { Entry, Happening, Why } from '../locks/model.ts'
 import type { Trail } from '../registry/port.ts'
 import type { Batch, EntryGroup } from '../shards/batch.ts'
+import { type Changed, changedBy, changedByEntry } from './changed.ts'
 
 export type Outcome = 'success' | 'denied' | 'failure'
 
@@ -39,6 +40,8 @@ export type AuditRecord = {
   /** HTTP status that it was answered with, as far as it is known. */
   status?: number
   requestId?: string
+  /** What was written by it, as far as it is told. */
+  changed?: Changed[]
   /** Hash of the batch or link that says so: it is part of the chain. */
   link: string
 }
@@ -136,6 +139,8 @@ function recordsOfEntry(entry: Entry, next: readonly Entry[]): Part[] {
     if (event.reason !== undefined) part.reason = event.reason
     const requestId = entry.why?.trace ?? requestOf(entry)
     if (requestId !== undefined) part.requestId = requestId
+    const changed = changedByEntry(entry)
+    if (changed.length > 0) part.changed = changed
     return part
   })
 }
@@ -229,6 +234,8 @@ export function recordsOfLink(trail: Trail, link: string): Placed[] {
     if (deed.reason !== '') record.reason = deed.reason
     if (deed.status !== 0) record.status = deed.status
     if (deed.trace !== '') record.requestId = deed.trace
+    const changed = changedBy(deed, trail)
+    if (changed.length > 0) record.changed = changed
     return { seq: trail.seq, n: index + 1, atMs: trail.at, event: 0, record }
   })
 }

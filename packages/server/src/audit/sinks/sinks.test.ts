@@ -153,6 +153,29 @@ test('syslog over UDP is a datagram for each record, of at most DATAGRAM_BYTES_M
   )
 })
 
+test('what was written goes to each kind of sink; a datagram that is too small for it says that it was left out', async () => {
+  const small = record('r-1', { changed: [{ kind: 'role', id: 'night', value: { title: 'Night' } }] })
+  const large = record('r-2', { changed: [{ kind: 'role', id: 'night', value: { title: 'x'.repeat(20_000) } }] })
+  for (const one of [small, large]) {
+    assert.deepEqual(JSON.parse(lineOf(one)).changed, one.changed)
+    assert.ok(messageOf(one).endsWith(lineOf(one)), 'over a stream, whole')
+  }
+  const socket = createSocket('udp4')
+  const received: Buffer[] = []
+  socket.on('message', message => received.push(message))
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const sink = new SyslogSink({ transport: 'udp', host: '127.0.0.1', port: socket.address().port }, systemClock)
+  await sink.send([small, large])
+  while (received.length < 2) await once(socket, 'message')
+  socket.close()
+  const bodies = received.map(message => JSON.parse(/\] (\{.*)$/.exec(message.toString())?.[1] ?? ''))
+  assert.deepEqual(
+    bodies.map(({ changed }) => changed),
+    [small.changed, [{ kind: 'role', id: 'night', is_left_out: true }]],
+  )
+})
+
 test('a webhook is signed, has the same key when the same records come again, and takes with 2xx only', async () => {
   const requests: { headers: IncomingMessage['headers']; body: string }[] = []
   let status = 204

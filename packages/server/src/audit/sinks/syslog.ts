@@ -7,6 +7,7 @@ import { connect, isIPv6, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import type { Cancel, Clock } from '../../clock.ts'
+import { leftOut } from '../changed.ts'
 import type { AuditRecord } from '../record.ts'
 import { lineOf, type Sink } from './sink.ts'
 
@@ -30,6 +31,14 @@ export function messageOf(record: AuditRecord, host: string = hostname()): strin
   const data = Object.entries(fields).map(([name, value]) => `${name}="${value.replace(/["\\\]]/g, '\\$&')}"`)
   const name = record.action.replace(/[^\x21-\x7e]/g, '_').slice(0, 32)
   return `<${priority}>1 ${record.at} ${host || '-'} holdfast ${process.pid} ${name} [${STRUCTURE} ${data.join(' ')}] ${lineOf(record)}`
+}
+
+/** What is too large for one says of what was written only that it was left out; what is too large even so is cut. */
+function datagramOf(record: AuditRecord): Buffer {
+  const whole = Buffer.from(messageOf(record))
+  if (whole.length <= DATAGRAM_BYTES_MAX || record.changed === undefined) return whole.subarray(0, DATAGRAM_BYTES_MAX)
+  const changed = record.changed.map(leftOut)
+  return Buffer.from(messageOf({ ...record, changed })).subarray(0, DATAGRAM_BYTES_MAX)
 }
 
 export class SyslogSink implements Sink {
@@ -105,7 +114,7 @@ export class SyslogSink implements Sink {
       let left = records.length
       socket.on('error', reject)
       for (const record of records) {
-        const bytes = Buffer.from(messageOf(record)).subarray(0, DATAGRAM_BYTES_MAX)
+        const bytes = datagramOf(record)
         socket.send(bytes, target.port, target.host, error => {
           if (error) reject(error)
           else if (--left === 0) resolve()

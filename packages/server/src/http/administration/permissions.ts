@@ -8,11 +8,12 @@ import type { Identity } from '../../auth/identity.ts'
 import { customRoleMisfit, policyMisfit } from '../../policies/fitness.ts'
 import type { Question } from '../../policies/port.ts'
 import { roleIdOf } from '../../policies/roles.ts'
+import { conditionsFrom } from '../../registry/conditions.ts'
 import type { PolicyRecord } from '../../registry/records.ts'
 import { answer, type Call, nowAt, route } from '../call.ts'
 import { expecting, shown } from '../etag.ts'
 import { administrationOf, byOf, isOwnRole, pageOfRecords, refuseGiving, refuseMisfit } from './asking.ts'
-import { conditionsFrom, wireBuiltInRoles, wirePolicy, wireRole } from './views.ts'
+import { wireBuiltInRoles, wirePolicy, wireRole } from './views.ts'
 
 const listRoles = route(v2.listRoles, async call => {
   const own = recordsIn(administrationOf(call), 'role', call.caller.instance).map(wireRole)

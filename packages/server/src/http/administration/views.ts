@@ -1,19 +1,18 @@
 /** Records as the wire shows them, and the other way round. */
-import { toCamel, toSnake } from '@holdfast/protocol/casing'
+import { toSnake } from '@holdfast/protocol/casing'
 import type {
   CredentialView,
   InstanceView,
   PlanView,
   PolicyView,
   RoleView,
-  WireConditions,
 } from '@holdfast/protocol/v2-administration-schemas'
 import { closerOf } from '../../administration/lifecycle.ts'
 import { said } from '../../administration/overrides.ts'
 import { limitsOf } from '../../instances/plans.ts'
 import { builtInRoles } from '../../policies/roles.ts'
+import { wireConditions } from '../../registry/conditions.ts'
 import type {
-  Conditions,
   CredentialRecord,
   InstanceRecord,
   Limits,
@@ -103,35 +102,6 @@ export function wirePolicy({
   conditions,
 }: PolicyRecord): PolicyView {
   return { id, instance, description, subjects, roles, locks, conditions: wireConditions(conditions) }
-}
-
-const MINUTES_PER_HOUR = 60
-
-/** Hours are minutes of the day in the records. */
-function wireConditions({ hours, ...rest }: Conditions): WireConditions {
-  if (hours === undefined) return spelled(rest)
-  const { fromMinute, toMinute, ...days } = hours
-  return {
-    ...spelled<WireConditions>(rest),
-    hours: { ...days, from: clockTimeOf(fromMinute), to: clockTimeOf(toMinute) },
-  }
-}
-
-export function conditionsFrom({ hours, ...rest }: WireConditions): Conditions {
-  if (hours === undefined) return toCamel(rest)
-  const { from, to, ...days } = hours
-  return { ...toCamel(rest), hours: { ...days, fromMinute: minuteOf(from), toMinute: minuteOf(to) } }
-}
-
-function clockTimeOf(minute: number): string {
-  const two = (number: number) => String(number).padStart(2, '0')
-  return `${two(Math.floor(minute / MINUTES_PER_HOUR))}:${two(minute % MINUTES_PER_HOUR)}`
-}
-
-/** The schema has seen to its form. */
-function minuteOf(text: string): number {
-  const [hour = 0, minute = 0] = text.split(':').map(Number)
-  return hour * MINUTES_PER_HOUR + minute
 }
 
 export function timeOf(ms: number): string {
