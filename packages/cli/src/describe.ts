@@ -50,7 +50,14 @@ export function lockText(lock: LockView): string {
       ],
       ['typical hold', lock.typicalHoldMs === undefined ? undefined : formatDuration(lock.typicalHoldMs)],
       ['description', lock.description && safe(lock.description)],
-      ['limit', lock.limit === undefined ? undefined : String(lock.limit)],
+      ['limit', said(lock.limit, String)],
+      ['queue max', said(lock.queueMax, String)],
+      ['preemption', lock.preemption],
+      ['grace', said(lock.graceMs, formatDuration)],
+      ['min hold', said(lock.minHoldMs, formatDuration)],
+      ['max hold', said(lock.maxHoldMs, formatDuration)],
+      ['lock delay', said(lock.lockDelayMs, formatDuration)],
+      ['default ttl', said(lock.defaultTtlMs, formatDuration)],
       ['labels', labelsText(lock.labels)],
       ['value', lock.value && `${safe(lock.value.value)} ${paint('dim', `(token ${lock.value.token})`)}`],
     ]),
@@ -58,6 +65,10 @@ export function lockText(lock: LockView): string {
   if (lock.holders.length > 0) blocks.push(holdersTable(lock))
   if (lock.moreHolders) blocks.push(`and ${lock.moreHolders} more`)
   return blocks.join('\n\n')
+}
+
+function said(setting: number | undefined, inWords: (setting: number) => string): string | undefined {
+  return setting === undefined ? undefined : inWords(setting)
 }
 
 function holdersTable(lock: LockView): string {

@@ -52,7 +52,13 @@ export const verbs: readonly Verb[] = [
   { name: 'force-release', summary: 'end the grants of others', load: () => import('./commands/force-release.ts') },
   { name: 'preempt', summary: 'tell the holders to clean up and go', load: () => import('./commands/preempt.ts') },
   { name: 'freeze', summary: 'let nobody acquire locks under a prefix', load: () => import('./commands/freeze.ts') },
+  { name: 'freezes', summary: 'list the freezes in force', load: () => import('./commands/freezes.ts') },
   { name: 'thaw', summary: 'lift a freeze', load: () => import('./commands/thaw.ts') },
+  {
+    name: 'configure',
+    summary: 'show or change the settings of a lock',
+    load: () => import('./commands/configure.ts'),
+  },
   { name: 'whoami', summary: 'whose key this is and what it permits', load: () => import('./commands/whoami.ts') },
   { name: 'instance', summary: 'give teams instances of their own', load: () => import('./commands/instance.ts') },
   {
