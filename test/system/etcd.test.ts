@@ -175,6 +175,45 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
   assert.fail(`it was never ${what}`)
 }
 
+test('over etcd the root key is changed by presetting it: a file with another one is refused, and says so', () =>
+  overEtcd({}, async ({ flags, data }) => {
+    const path = join(data, 'root.key')
+    const own = { data, flags, env: { HOLDFAST_ROOT_KEY: undefined } }
+    const status = async ({ url }: Server, key: string) =>
+      (await fetch(`${url}/v2/instances/default`, { headers: { authorization: `Bearer ${key}` } })).status
+    const first = await startServer(own)
+    const leaked = readFileSync(path, 'utf8').trim()
+    assert.equal(await status(first, leaked), 200)
+    assert.equal(await first.stop(), 0)
+    writeFileSync(path, 'the-new-key-of-the-operator\n')
+    const refused = await spawnServer(own)
+    const ended = await Promise.race([refused.exited, sleep(30_000, 'it runs', { ref: false })])
+    await refused.kill()
+    assert.equal(ended, 64, refused.output())
+    assert.match(refused.output(), /root\.key holds another key .* HOLDFAST_ROOT_KEY on every server/)
+    // It has left: nobody waits for its silence, nor for shards that it would have.
+    const preset = await startServer({ data, flags, env: { HOLDFAST_ROOT_KEY: 'the-new-key-of-the-operator' } })
+    assert.deepEqual([await status(preset, leaked), await status(preset, 'the-new-key-of-the-operator')], [401, 200])
+    assert.equal(await preset.stop(), 0)
+    rmSync(path)
+    const again = await startServer(own)
+    assert.equal(readFileSync(path, 'utf8').trim(), leaked)
+    assert.equal(await again.stop(), 0)
+  }))
+
+test('a folder that had an embedded store keeps its root key beside when its server goes to etcd', () =>
+  overEtcd({}, async ({ flags, data }) => {
+    const env = { HOLDFAST_ROOT_KEY: undefined }
+    const embedded = await startServer({ data, env })
+    const key = readFileSync(join(data, 'root.key'), 'utf8')
+    assert.equal(await embedded.stop(), 0)
+    const server = await startServer({ data, flags, env })
+    assert.equal(readFileSync(join(data, 'root.key.old'), 'utf8'), key)
+    assert.notEqual(readFileSync(join(data, 'root.key'), 'utf8'), key)
+    assert.match(server.output(), /had the root key of another store: it is kept in \S+root\.key\.old/)
+    assert.equal(await server.stop(), 0)
+  }))
+
 test('a server that has seen more than the store has refuses to start on it, and says what to do', () =>
   overEtcd({}, async ({ start, flags, data }) => {
     const first = await start()

@@ -16,6 +16,16 @@ const CONNECT_MS_MAX = 5_000
 
 /** Adds the options; returns the command. */
 export function withAccess(command: Command, { json } = { json: 'print JSON' }): Command {
+  return withServers(command)
+    .option(
+      '--instance <id>',
+      'which instance, by id or name, for a key that is not of one (default: $HOLDFAST_INSTANCE)',
+    )
+    .option('--json', json)
+}
+
+/** Of commands that ask servers about themselves, which no instance has a part in. */
+export function withServers(command: Command): Command {
   return command
     .option('--url <url>', `where the service listens (default: $HOLDFAST_URL, else ${URL_DEFAULT})`)
     .option('--api-key-file <file>', `file with the API key (default: $HOLDFAST_API_KEY, else ./${ROOT_KEY_FILE})`)
@@ -23,11 +33,6 @@ export function withAccess(command: Command, { json } = { json: 'print JSON' }):
       '--ca <file>',
       'authorities that the service is trusted by, beside those of the system (default: $HOLDFAST_CA)',
     )
-    .option(
-      '--instance <id>',
-      'which instance, by id or name, for a key that is not of one (default: $HOLDFAST_INSTANCE)',
-    )
-    .option('--json', json)
 }
 
 export function urlOf(options: AccessOptions): string {

@@ -10,10 +10,10 @@ import { followedAuthorities, ListenerCertificate } from './assembly/certificate
 import { watchClockSteps } from './assembly/clock-steps.ts'
 import { listening, openingData } from './assembly/refusals-at-start.ts'
 import { RememberedStore } from './assembly/remembered-store.ts'
+import { openRootKey, settleRootKeyFile } from './assembly/root-key.ts'
 import { sealedAsTold, unsealed } from './assembly/sealing.ts'
 import { shareStore } from './assembly/sharing.ts'
-import { readOrCreateKey, writeKey } from './auth/key-file.ts'
-import { rootKeyOf, sessionSecrets } from './auth/secrets.ts'
+import { sessionSecrets } from './auth/secrets.ts'
 import { type Cancel, type Clock, every, pause } from './clock.ts'
 import type { Config } from './config/config.ts'
 import type { Engine } from './engine/engine.ts'
@@ -27,6 +27,7 @@ import { Exhausted } from './http/exhausted.ts'
 import { Intake } from './http/intake.ts'
 import type { App } from './http/listener.ts'
 import { Origins } from './http/origins.ts'
+import { readinessOf } from './http/service.ts'
 import { v1Routes } from './http/v1/index.ts'
 import { v2Routes } from './http/v2/index.ts'
 import { WatchCount } from './http/watch-count.ts'
@@ -37,6 +38,7 @@ import type { OpenedRegistry } from './registry/registry.ts'
 import { openClusterShards } from './routing/cluster-shards.ts'
 import { PEER_PATH, PeerSockets } from './routing/sockets.ts'
 import { type OpenedShards, type OpeningOptions, openShards } from './shards/shards.ts'
+import type { ServerHealth } from './telemetry/metrics.ts'
 import { createTelemetry, type LogDestination, type Telemetry } from './telemetry/telemetry.ts'
 
 /** A drain takes no longer: whoever has not gone by then is cut off, and loses nothing that its session does not keep. */
@@ -77,14 +79,14 @@ export async function createServer(config: Config, { clock, random, fatal, log }
   const { peerAuthoritiesFile } = config
   const authorities = peerAuthoritiesFile === null ? () => null : followedAuthorities('peer_ca', peerAuthoritiesFile)
   let shards: OpenedShards | null = null
-  const telemetry = createTelemetry(config, () => shards?.health().shards ?? [], log)
+  const draining = { isAnnounced: false, isDraining: false }
+  const telemetry = createTelemetry(config, () => shards && healthOf(shards, draining), log)
   const engine = await sealedAsTold(await openEngine(config, { directory, clock, telemetry }), config, {
     clock,
     random,
     onRotated: () => shards?.sealAnew(),
     onTrouble: ({ what, error }) => telemetry.warned(what, { err: error }),
   })
-  const draining = { isAnnounced: false, isDraining: false }
   const listen = await reserved(config)
   const ending = (error: unknown) => {
     telemetry.fatal('this process must not go on', error)
@@ -98,8 +100,8 @@ export async function createServer(config: Config, { clock, random, fatal, log }
   const { shards: opened, ...rest } = await openOrClose(engine, { ...config, listen }, opening)
   const { peers, remembered, instances, registry } = rest
   shards = opened
-  const keyed = async () => keysOf(config, { directory, random, clusterKey: opened.meta.clusterKey })
-  const keys = await openingData(directory, keyed)
+  const keyed = async () => openRootKey(config, { directory, random, clusterKey: opened.meta.clusterKey })
+  const root = await openingData(directory, keyed)
   const admission = new Admission({
     registry,
     shards: opened,
@@ -108,7 +110,7 @@ export async function createServer(config: Config, { clock, random, fatal, log }
     random,
     config,
     telemetry,
-    rootKey: keys.root,
+    rootKey: root.key,
   })
   const doors: Doors = {
     shards: opened,
@@ -159,7 +161,12 @@ export async function createServer(config: Config, { clock, random, fatal, log }
       stopWatchingClock,
       drainReadyMs: config.drainReadyMs,
     })
-  return { url, rootKeyPath: keys.rootPath, app, telemetry, registry, close: () => (closing ??= stop()) }
+  return { url, rootKeyPath: root.path, app, telemetry, registry, close: () => (closing ??= stop()) }
+}
+
+function healthOf(shards: OpenedShards, draining: Doors['draining']): ServerHealth {
+  const served = shards.health().shards.filter(({ isServing }) => isServing)
+  return { isReady: readinessOf({ shards, draining }).isReady, shardsTotal: shards.meta.shards, served }
 }
 
 /** The address to listen on. Other servers must be told the port before there is anything to listen for. */
@@ -173,21 +180,6 @@ async function reserved(config: Config): Promise<Config['listen']> {
   const { port: free } = probe.address() as AddressInfo
   await new Promise(resolve => probe.close(resolve))
   return { host, port: free }
-}
-
-type KeyOptions = { directory: string; random: Random; clusterKey: string }
-
-/** Preset; else made by an embedded server for itself, and on etcd the same for all servers of the cluster. */
-function keysOf(
-  config: Config,
-  { directory, random, clusterKey }: KeyOptions,
-): { root: string; rootPath: string | null } {
-  if (config.rootKey !== null) return { root: config.rootKey, rootPath: null }
-  const path = join(directory, 'root.key')
-  if (config.engine !== 'etcd') return { root: readOrCreateKey(path, random), rootPath: path }
-  const root = rootKeyOf(clusterKey)
-  writeKey(path, root)
-  return { root, rootPath: path }
 }
 
 async function openEngine(
@@ -268,14 +260,16 @@ async function openCluster(options: OpeningOptions, config: Config, authorities:
       peers = new PeerSockets({ here, clock, random, authorities })
       return peers
     },
-    async checkStore(cluster) {
+    async checkStore({ clusterId: cluster, clusterKey }) {
       // Only this engine is kept by others.
       const store = unsealed(engine) as EtcdEngine
       const now = () => ({ cluster, store: (store.seen.clusterId ?? 0n).toString(16), revision: store.seen.revision })
-      const path = join(resolve(config.dataDirectory), 'store.json')
+      const directory = resolve(config.dataDirectory)
+      const path = join(directory, 'store.json')
       const alarm = (what: string, error: unknown) => options.telemetry?.alarm({ what, error })
       remembered = new RememberedStore({ path, clock, now, alarm })
-      remembered.check()
+      const settling = { directory, clusterKey, lastUse: remembered.check(), told: (what: string) => alarm(what, null) }
+      if (config.rootKey === null) await openingData(directory, async () => settleRootKeyFile(settling))
       await remembered.start()
     },
   })

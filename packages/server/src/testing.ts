@@ -1,4 +1,4 @@
-/** For the tests of the doors: a real server in memory, and what each reply must look like. */
+/** For the tests of the doors: a real server, by default in memory, and what each reply must look like. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -39,14 +39,16 @@ export type TestServer = Server & {
 }
 export type TestSession = { id: string; handle: string }
 
+type ServerOptions = { args?: string[]; clock?: Clock; env?: Record<string, string>; engine?: 'memory' | 'lmdb' }
+
 /** Runs `act` with a server of its own, on a free port. */
 export async function withServer(
   act: (server: TestServer) => Promise<void>,
-  { args = [], clock = systemClock, env = {} }: { args?: string[]; clock?: Clock; env?: Record<string, string> } = {},
+  { args = [], clock = systemClock, env = {}, engine = 'memory' }: ServerOptions = {},
 ): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-http-'))
   const config = readConfig({
-    args: ['--listen', '127.0.0.1:0', '--engine', 'memory', '--data', directory, ...args],
+    args: ['--listen', '127.0.0.1:0', '--engine', engine, '--data', directory, ...args],
     env: { HOLDFAST_ROOT_KEY: ROOT_KEY, ...env },
   })
   const server = await createServer(config, { clock, random: systemRandom })

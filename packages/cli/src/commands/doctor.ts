@@ -1,102 +1,91 @@
 /** `holdfast doctor`: measures, compares, and says what to change. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Finding, ServerSeen } from '@holdfast/server/cluster'
-import { type Command, Option } from 'commander'
-import { monotonicMs } from '../clock.ts'
-import { type ClusterOptions, clusterWork, type Room, withData } from '../cluster-work.ts'
+import type { Finding } from '@holdfast/server/cluster'
+import type { Command } from 'commander'
+import { type AccessOptions, apiKeyOf, trust, urlOf, withServers } from '../access.ts'
+import { clusterWork, type Room, type Tools } from '../cluster-work.ts'
 import { CommandFailure, exitCodes } from '../exit.ts'
 import { paint, printJson, printLine, type Style, safe } from '../output.ts'
+import { askServer } from '../server-seen.ts'
 
-type Options = ClusterOptions & { url?: string; json?: boolean }
+type Options = AccessOptions & { data?: string }
 
-const URL_DEFAULT = 'http://127.0.0.1:7420'
-const QUESTIONS = 10
-const ANSWER_MS_MAX = 5_000
+const CLUSTER_DEFAULT = './cluster'
+/** Where a server that was started in this directory with its defaults keeps its store. */
+const DATA_DEFAULT = './data'
 
 export function define(program: Command): void {
   const command = program
     .command('doctor')
     .summary('see whether all is well, and what to change')
     .description(
-      'Measure what the settings presume: how long commits and syncs take, how late servers answer, their clocks, the TTLs that are in use, versions, members, space and certificates; and say what to change.',
+      'Measure what the settings presume: how long commits and syncs take, whether servers are ready and how late they answer, their clocks, the TTLs that are in use, versions, members, space and certificates; and say what to change. Servers are named with commas between them.',
     )
-    .addOption(
-      new Option('--url <urls>', `the servers, with commas between them (default: $HOLDFAST_URL, else ${URL_DEFAULT})`),
+    .option(
+      '--data <directory>',
+      `a cluster's directory on this machine (default: ${CLUSTER_DEFAULT}), or the data folder of a server that has its store in it (default: $HOLDFAST_DATA, else ${DATA_DEFAULT})`,
     )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nEnds with 0 when there is no problem, 1 when there is one. Nothing is changed.')
     .action((options: Options) =>
-      clusterWork(options, async ({ room, directory, clock, progress }) => {
-        const urls = (options.url ?? (process.env.HOLDFAST_URL || URL_DEFAULT))
-          .split(',')
-          .map(url => url.trim().replace(/\/+$/, ''))
-        progress.update('asking the servers …')
-        const asked = await Promise.all(urls.map(async url => ({ url, seen: await ask(room, url) })))
-        const servers = asked.flatMap(({ seen }) => (seen ? [seen] : []))
-        const findings = room.examineServers(servers, clock)
-        for (const { url, seen } of asked) if (!seen) findings.push(silent(url))
-        if (existsSync(join(directory.path, 'cluster.json'))) {
-          progress.update('timing commits and syncs …')
-          findings.push(...(await room.examineCluster(directory, clock, servers)))
-        } else if (options.data !== './cluster') {
-          throw new CommandFailure(exitCodes.usage, `There is no cluster in ${directory.path}.`)
-        }
-        progress.done()
+      clusterWork({ data: options.data ?? CLUSTER_DEFAULT }, async tools => {
+        const findings = await examine(options, tools)
+        tools.progress.done()
         const problems = findings.filter(({ level }) => level === 'problem').length
         if (options.json) printJson({ problems, findings })
         else printLine(textOf(findings))
         if (problems > 0) process.exitCode = 1
       }),
     )
-  withData(command)
+  withServers(command)
 }
 
-/** null: it does not answer. */
-async function ask({ numberIn, bucketsIn }: Room, url: string): Promise<ServerSeen | null> {
-  try {
-    let slowestMs = 0
-    let roundTripMs = 0
-    let date = ''
-    // The first one also makes the connection.
-    await get(`${url}/readyz`)
-    for (let count = 0; count < QUESTIONS; count++) {
-      const beganMs = monotonicMs()
-      const { headers } = await get(`${url}/readyz`)
-      roundTripMs = monotonicMs() - beganMs
-      slowestMs = Math.max(slowestMs, roundTripMs)
-      date = headers.get('date') ?? ''
-    }
-    const wallMs = Date.parse(date)
-    const metrics = await (await get(`${url}/metrics`)).text()
-    const description: unknown = await (await get(`${url}/v2/openapi.json`)).json()
-    return {
-      url,
-      stalls: numberIn(metrics, 'holdfast_loop_stalls_total'),
-      clockSteps: numberIn(metrics, 'holdfast_clock_steps_total'),
-      ttls: bucketsIn(metrics, 'holdfast_session_ttl_seconds'),
-      slowestMs,
-      wallMs,
-      roundTripMs,
-      release: releaseIn(description),
-    }
-  } catch {
-    // Why it does not answer is no help: that it does not is the finding.
-    return null
+async function examine(options: Options, { room, directory, clock, progress }: Tools): Promise<Finding[]> {
+  trust(options)
+  const urls = urlsOf(options)
+  const { hasCluster, dataFolder } = foldersOf(options, urls, room)
+  const apiKey = apiKeyOf(options)
+  progress.update('asking the servers …')
+  const asked = await Promise.all(urls.map(url => askServer(room, { url, apiKey })))
+  const servers = asked.flatMap(one => ('why' in one ? [] : [one]))
+  const findings = room.examineServers(servers, clock)
+  for (const one of asked)
+    if ('why' in one)
+      findings.push({ level: 'problem', what: `${one.url} does not answer (${one.why})`, change: one.change })
+  progress.update('timing commits and syncs …')
+  if (hasCluster) findings.push(...(await room.examineCluster(directory, clock, servers)))
+  if (dataFolder !== null) findings.push(room.examineDisk(dataFolder, clock))
+  return findings
+}
+
+function urlsOf(options: Options): string[] {
+  const urls = urlOf(options)
+    .split(',')
+    .map(url => url.trim().replace(/\/+$/, ''))
+  for (const url of urls)
+    if (!/^https?:\/\//.test(url) || !URL.canParse(url))
+      throw new CommandFailure(exitCodes.usage, `The service's address is no URL: ${JSON.stringify(url)}.`)
+  return urls
+}
+
+/** What lies on this machine: a cluster's directory; and the folder of an embedded store, whose disk every grant waits for. */
+function foldersOf(
+  { data }: Options,
+  urls: readonly string[],
+  { isLoopback }: Room,
+): { hasCluster: boolean; dataFolder: string | null } {
+  const hasCluster = existsSync(join(data ?? CLUSTER_DEFAULT, 'cluster.json'))
+  const isOfServer = (folder: string) => existsSync(join(folder, 'store'))
+  if (data !== undefined) {
+    if (hasCluster) return { hasCluster, dataFolder: null }
+    if (isOfServer(data)) return { hasCluster, dataFolder: data }
+    throw new CommandFailure(exitCodes.usage, `There is no cluster in ${data}, and no server keeps its store there.`)
   }
-}
-
-function get(url: string): Promise<Response> {
-  return fetch(url, { signal: AbortSignal.timeout(ANSWER_MS_MAX) })
-}
-
-function releaseIn(description: unknown): string | null {
-  const text = JSON.stringify(description)
-  return /"info":\{[^}]*"version":"([^"]+)"/.exec(text)?.[1] ?? null
-}
-
-function silent(url: string): Finding {
-  return { level: 'problem', what: `${url} does not answer`, change: 'Start it, or name the servers by --url.' }
+  // A folder that was not named is that of a server that was asked only where that is of this machine.
+  const isOfHere = !hasCluster && urls.some(isLoopback)
+  const folder = process.env.HOLDFAST_DATA || (isOfHere ? DATA_DEFAULT : null)
+  return { hasCluster, dataFolder: folder !== null && isOfServer(folder) ? folder : null }
 }
 
 const marks = {

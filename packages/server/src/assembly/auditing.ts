@@ -53,6 +53,7 @@ export class Auditing {
     const { retention, isStrict } = config.audit
     const own = { engine, clock, calendar, root: config.root, retention, isStrict, telemetry }
     this.archive = archiveOf(own) ?? undefined
+    telemetry.sending(config.audit.sinks.map(({ name }) => name))
   }
 
   /** For the shards: why a command is refused now; null: it is not. */

@@ -26,7 +26,7 @@ test('a store that has gone back, or is another with the same cluster in it, is 
   const path = join(folder, 'deep', 'store.json')
   const clock = new FakeClock()
   const at = (now: StoreFacts) => new RememberedStore({ path, clock, now: () => now, alarm: assert.fail })
-  at(facts).check()
+  assert.equal(at(facts).check(), 'none')
   let revision = 100
   const first = new RememberedStore({ path, clock, now: () => ({ ...facts, revision }), alarm: assert.fail })
   await first.start()
@@ -35,7 +35,7 @@ test('a store that has gone back, or is another with the same cluster in it, is 
   assert.equal(statSync(path).mode & 0o777, 0o600)
   revision = 300
   await first.stop()
-  at({ ...facts, revision: 300 }).check()
+  assert.equal(at({ ...facts, revision: 300 }).check(), 'this')
   assert.throws(() => at({ ...facts, revision: 299 }).check(), StoreWentBack)
   assert.throws(() => at({ ...facts, store: 'def', revision: 400 }).check(), StoreWentBack)
   // Members that have lost their data began anew: their ids are made of the same plan.
@@ -45,7 +45,7 @@ test('a store that has gone back, or is another with the same cluster in it, is 
   )
   assert.throws(() => at({ cluster: 'c2', store: 'abc', revision: 400 }).check(), StoreWentBack)
   // A restore of ours.
-  at({ cluster: 'c2', store: 'def', revision: 1 }).check()
+  assert.equal(at({ cluster: 'c2', store: 'def', revision: 1 }).check(), 'another')
   // Also what a power cut has left.
   for (const text of ['{}', '', '{"cluster":', 'null', '7']) {
     writeFileSync(path, text)

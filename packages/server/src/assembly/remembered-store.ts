@@ -26,6 +26,9 @@ export class StoreWentBack extends Error {
   override readonly name = 'StoreWentBack'
 }
 
+/** What the directory was used for before: `another` cluster in another store, `this` one, or nothing that it remembers. */
+export type LastUse = 'none' | 'this' | 'another'
+
 type Alarm = (what: string, error: unknown) => void
 type RememberedStoreOptions = { path: string; clock: Clock; now: () => StoreFacts; alarm: Alarm }
 
@@ -48,10 +51,11 @@ export class RememberedStore {
   }
 
   /** @throws StoreWentBack */
-  check(): void {
+  check(): LastUse {
     const known = this.#read()
     const now = this.#now()
-    if (!known || (known.cluster !== now.cluster && known.store !== now.store)) return
+    if (!known) return 'none'
+    if (known.cluster !== now.cluster && known.store !== now.store) return 'another'
     const advice = `If that is meant, and every token that was given out is known to be below those to come, delete ${this.#path}; \`holdfast cluster restore\` takes care of it by itself.`
     if (known.store !== now.store) {
       throw new StoreWentBack(
@@ -68,6 +72,7 @@ export class RememberedStore {
         `The store is at revision ${now.revision} and was at ${known.revision}: it has gone back in time. ${advice}`,
       )
     }
+    return 'this'
   }
 
   /** Writes now, and from time to time. @throws when it cannot be written now: then nothing would be noticed at the next start. */

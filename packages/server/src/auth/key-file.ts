@@ -28,11 +28,11 @@ export function readOrCreateKey(path: string, random: Random): string {
   }
 }
 
-/** Puts the key where people look for it. What is there already is replaced, at once and whole. */
+/** Puts the key where people look for it. What is there already is replaced, at once and whole: also where the power is cut. */
 export function writeKey(path: string, key: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const draft = `${path}.new`
-  writeFileSync(draft, `${key}\n`, { mode: 0o600 })
+  writeFileSync(draft, `${key}\n`, { mode: 0o600, flush: true })
   renameSync(draft, path)
 }
 

@@ -6,25 +6,22 @@ import { test } from 'node:test'
 import { type Clock, systemClock } from '../clock.ts'
 import {
   COMMIT_MS_MAX,
-  examineServers,
+  examineDisk,
   judgeCommits,
   judgeMemberSyncs,
   leastTtlMs,
   MEMBER_SYNC_MS_MAX,
-  type ServerSeen,
-  STALL_MS_MAX,
-  STEP_MS_MAX,
   SYNC_MS_MAX,
-  stallOf,
-  stepOf,
-  stepsOf,
   syncsOf,
   ttlsOf,
 } from './doctor.ts'
 import { remove } from './files.ts'
+import { examineServers, type ServerSeen, STALL_MS_MAX, STEP_MS_MAX, stallOf, stepOf, stepsOf } from './servers-seen.ts'
 
 const server: ServerSeen = {
   url: 'http://a',
+  unready: null,
+  unread: null,
   stalls: 0,
   clockSteps: 0,
   ttls: [],
@@ -42,6 +39,20 @@ test('a server that answers late is a problem, one that has stalled before worth
   assert.equal(late.level, 'problem')
   assert.match(late.change, /More CPU/)
   assert.equal(stallOf({ ...server, stalls: 2 }).level, 'notice')
+})
+
+test('a server that is not ready is a problem, with its reason; metrics that were not read are told', () => {
+  const found = (more: Partial<ServerSeen>) =>
+    examineServers([{ ...server, ...more }], clock).map(({ level, what, change }) => `${level}: ${what} → ${change}`)
+  assert.ok(found({}).every(line => line.startsWith('ok: ')))
+  const away = found({ unready: 'the store does not take the beats of this server' })
+  assert.match(away[0]!, /^problem: http:\/\/a is not ready: the store does not take .* → Its log says more/)
+  assert.match(found({ unready: 'stopping' })[0]!, /→ It was told to stop/)
+  const unread = found({ unread: 'it answers 401: no', stalls: null, clockSteps: null })
+  assert.match(
+    unread[0]!,
+    /^notice: not looked at: stalls, clock steps and TTLs of http:\/\/a: it answers 401: no → Name a key/,
+  )
 })
 
 test('a clock that is off is told, and no problem: nothing is decided by it', () => {
@@ -73,10 +84,12 @@ test('a disk that syncs slowly is a problem', () => {
     return { ...systemClock, hrtimeMs: () => (nowMs += ms) }
   }
   try {
-    assert.equal(syncsOf(folder, taking(SYNC_MS_MAX)).level, 'ok')
-    const slow = syncsOf(folder, taking(SYNC_MS_MAX + 1))
+    assert.equal(syncsOf(folder, taking(SYNC_MS_MAX), 'an SSD').level, 'ok')
+    const slow = syncsOf(folder, taking(SYNC_MS_MAX + 1), 'an SSD')
     assert.equal(slow.level, 'problem')
-    assert.match(slow.change, /SSD/)
+    assert.equal(slow.change, 'an SSD')
+    assert.equal(examineDisk(folder, taking(SYNC_MS_MAX)).level, 'ok')
+    assert.match(examineDisk(folder, taking(SYNC_MS_MAX + 1)).change, /every grant waits for a sync/)
   } finally {
     remove(folder)
   }

@@ -10,38 +10,15 @@ import type { Engine } from '../engine/engine.ts'
 import { judgeVersion } from '../engine/etcd/version.ts'
 import { BEAT_MS, MEMBER_TTL_MS } from '../shards/membership.ts'
 import type { ClusterDirectory } from './directory.ts'
-import type { Bucket } from './exposition.ts'
 import { ClusterUnreachable, messageOf } from './failure.ts'
 import { makeFolder, remove } from './files.ts'
+import { type Finding, notice, ok, problem } from './finding.ts'
 import { type MemberSyncs, syncsOfMembers } from './member-syncs.ts'
 import { Doors, type Picture } from './picture.ts'
+import type { ServerSeen } from './servers-seen.ts'
 import { type ClusterStatus, statusOf } from './status.ts'
 import { openStore } from './store.ts'
 import { certificatesOf } from './validity.ts'
-
-export type Finding = {
-  level: 'ok' | 'notice' | 'problem'
-  what: string
-  /** Empty when all is well. */
-  change: string
-}
-
-/** What a Holdfast server tells of itself when it is asked a few times. */
-export type ServerSeen = {
-  url: string
-  /** Ticks that came far too late since it started; null: its metrics do not say. */
-  stalls: number | null
-  /** Times since it started that its wall clock left the time since boot; null: its metrics do not say. */
-  clockSteps: number | null
-  /** By their TTL in seconds, the sessions that were opened at it since it started; empty: its metrics do not say. */
-  ttls: readonly Bucket[]
-  /** Of several questions that it answers from memory. */
-  slowestMs: number
-  /** Its wall clock, in whole seconds, and how long that answer took. */
-  wallMs: number
-  roundTripMs: number
-  release: string | null
-}
 
 const COMMITS = 20
 const SYNCS = 20
@@ -51,10 +28,8 @@ export const COMMIT_MS_MAX = BEAT_MS / 2
 export const SYNC_MS_MAX = 25
 /** The same among the bounds by which etcd counts. */
 export const MEMBER_SYNC_MS_MAX = 32
-/** A stall of this length is half of what keeps an owner an owner. */
-export const STALL_MS_MAX = MEMBER_TTL_MS / 4
-/** Displayed times and freezes go by the wall clock, nothing else; and it is told in whole seconds. */
-export const STEP_MS_MAX = 2_000
+const SLOW_MEMBER = `A disk of its own, an SSD: etcd wants less than ${SYNC_MS_MAX} ms.`
+const SLOW_STORE = 'A disk of its own, an SSD: every grant waits for a sync of it.'
 /** Of the quota: where the servers begin to defragment, and where acquires are refused. */
 const SPACE_SHARE = 0.7
 const FULL_SHARE = 0.85
@@ -93,21 +68,8 @@ export async function examineCluster(
   findings.push(...serversOf(status), ...backupsOf(status))
   // What nobody can decide takes for ever.
   if (status.hasQuorum) findings.push(...(await commitsOf(directory, clock, servers)))
-  if (status.members.some(({ isLocal }) => isLocal)) findings.push(syncsOf(directory.path, clock))
+  if (status.members.some(({ isLocal }) => isLocal)) findings.push(syncsOf(directory.path, clock, SLOW_MEMBER))
   findings.push(...(await syncsOfMembers(directory, status.members)).map(judgeMemberSyncs))
-  return findings
-}
-
-/** Of the servers that were asked. */
-export function examineServers(servers: readonly ServerSeen[], clock: Clock): Finding[] {
-  const findings: Finding[] = []
-  for (const server of servers) findings.push(stallOf(server), stepOf(server, clock), ...stepsOf(server))
-  const releases = [...new Set(servers.flatMap(({ release }) => (release === null ? [] : [release])))]
-  if (releases.length > 1)
-    findings.push(
-      notice(`the servers run different versions: ${releases.join(', ')}`, 'Upgrade all of them to the newest.'),
-    )
-  else if (releases.length === 1) findings.push(ok(`Holdfast ${releases[0]}`))
   return findings
 }
 
@@ -276,8 +238,18 @@ async function timeCommits(directory: ClusterDirectory, clock: Clock): Promise<n
   }
 }
 
-/** The disk that the directory lies on. */
-export function syncsOf(folder: string, clock: Clock): Finding {
+/** Of a server whose store is embedded: the disk of its data folder. Whoever may not write there is told so. */
+export function examineDisk(dataFolder: string, clock: Clock): Finding {
+  try {
+    return syncsOf(dataFolder, clock, SLOW_STORE)
+  } catch (error) {
+    const what = `the disk of ${dataFolder} was not timed: ${messageOf(error)}`
+    return notice(what, 'Run it as the user that the server runs as.')
+  }
+}
+
+/** The disk that the directory lies on. `change`: what to do if it is slow. */
+export function syncsOf(folder: string, clock: Clock, change: string): Finding {
   const path = join(folder, `doctor-${process.pid}`)
   makeFolder(folder)
   const file = openSync(path, 'w', 0o600)
@@ -293,7 +265,7 @@ export function syncsOf(folder: string, clock: Clock): Finding {
     const slow = taken.at(-2) ?? 0
     const what = `the disk of ${folder} syncs in ${(taken[SYNCS / 2] ?? 0).toFixed(1)} ms, ${slow.toFixed(1)} ms at worst`
     if (slow <= SYNC_MS_MAX) return ok(what)
-    return problem(what, `A disk of its own, an SSD: etcd wants less than ${SYNC_MS_MAX} ms.`)
+    return problem(what, change)
   } finally {
     closeSync(file)
     remove(path)
@@ -328,35 +300,3 @@ export function judgeMemberSyncs(syncs: MemberSyncs): Finding {
     'A disk of its own, an SSD: slow syncs make elections, and every commit waits for a majority of them.',
   )
 }
-
-/** What is answered from memory takes as long as the loop needs to come round, and the way there. */
-export function stallOf({ url, stalls, slowestMs }: ServerSeen): Finding {
-  const what = `${url} answers from memory within ${slowestMs.toFixed(0)} ms`
-  const change = `More CPU, or fewer locks on that server: its beats come late, and after ${MEMBER_TTL_MS} ms it is taken for dead.`
-  if (slowestMs > STALL_MS_MAX) return problem(what, change)
-  if (stalls !== null && stalls > 0)
-    return notice(`${what}; its event loop has stalled ${stalls} times since it started`, change)
-  return ok(what)
-}
-
-/** Compared with the middle of the exchange. Nothing depends on it but what is displayed, and freezes. */
-export function stepOf({ url, wallMs, roundTripMs }: ServerSeen, clock: Clock): Finding {
-  const stepMs = wallMs - (clock.wallMs() - roundTripMs / 2)
-  const what = `the clock of ${url} differs by ${Math.round(Math.abs(stepMs) / 1_000)} s from here (displayed times only)`
-  return Math.abs(stepMs) <= STEP_MS_MAX + roundTripMs ? ok(what) : notice(what, 'Let both follow a time server.')
-}
-
-/** Beside what its clock says now: a clock that was set, and a machine that stood still so that no clock of it counted, which is beyond what is promised (SAFETY S2). */
-export function stepsOf({ url, clockSteps }: ServerSeen): Finding[] {
-  if (clockSteps === null || clockSteps === 0) return []
-  return [
-    notice(
-      `the clock of ${url} was set ${clockSteps} times since it started, or its machine was frozen`,
-      'Slew it rather than set it (chrony: makestep only at the start); a virtual machine that is paused or moved holds no lock safely meanwhile: let what is protected refuse old tokens.',
-    ),
-  ]
-}
-
-const ok = (what: string): Finding => ({ level: 'ok', what, change: '' })
-const notice = (what: string, change: string): Finding => ({ level: 'notice', what, change })
-const problem = (what: string, change: string): Finding => ({ level: 'problem', what, change })

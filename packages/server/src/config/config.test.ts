@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ConfigError, distance, readConfig, usage } from './config.ts'
+import { ConfigError, distance, readConfig, settingRows, usage } from './config.ts'
+import { isOfKubernetes } from './foreign-variables.ts'
 import { DRAIN_READY_MS_MAX } from './values.ts'
 
 const read = (args: string[] = [], env: Record<string, string> = {}) => readConfig({ args, env })
@@ -55,6 +56,26 @@ test('a flag wins over the environment, that over the file, that over the defaul
 test('what the library and the command line read from the environment is no setting, and no mistake', () => {
   const env = { HOLDFAST_URL: 'http://here.test', HOLDFAST_IAM_API_KEY: 'k', HOLDFAST_IAM_URL: 'http://iam.test' }
   assert.ok(readConfig({ args: [], env }))
+})
+
+test('what Kubernetes tells a pod of Services that are called like us is no setting, and no mistake', () => {
+  const ofService = (name: string, port: number) => ({
+    [`${name}_SERVICE_HOST`]: '10.96.0.7',
+    [`${name}_SERVICE_PORT`]: String(port),
+    [`${name}_SERVICE_PORT_HTTPS_API`]: String(port),
+    [`${name}_PORT`]: `tcp://10.96.0.7:${port}`,
+    [`${name}_PORT_${port}_TCP`]: `tcp://10.96.0.7:${port}`,
+    [`${name}_PORT_${port}_TCP_PROTO`]: 'tcp',
+    [`${name}_PORT_${port}_TCP_PORT`]: String(port),
+    [`${name}_PORT_${port}_TCP_ADDR`]: '10.96.0.7',
+  })
+  const pod = { ...ofService('HOLDFAST', 7420), ...ofService('HOLDFAST_PEERS', 7421) }
+  assert.deepEqual(read([], pod), read())
+  // Beside it a mistake is one as ever, and so is a port that somebody has thought of.
+  fails(/`HOLDFAST_LISTNE`.*`HOLDFAST_LISTEN`/, [], { ...pod, HOLDFAST_LISTNE: '0.0.0.0:7420' })
+  fails(/no setting `HOLDFAST_PORT`/, [], { HOLDFAST_PORT: '7420' })
+  assert.equal(read([], { ...pod, HOLDFAST_SERVICE_NAME: 'locks' }).serviceName, 'locks')
+  for (const { variable } of settingRows()) assert.ok(!isOfKubernetes(variable, 'tcp://10.96.0.7:7420'), variable)
 })
 
 test('an unknown setting names the nearest known one', () => {

@@ -9,7 +9,7 @@ import { type AuditConfig, auditOf, auditSettings } from './audit.ts'
 import { type DecisionPointConfig, decisionPointOf, decisionSettings, trustedProxiesOf } from './decisions.ts'
 import { encryptionOf } from './encryption.ts'
 import { type EtcdConfig, type EtcdSettings, etcdConfigOf } from './etcd.ts'
-import { foreignVariables } from './foreign-variables.ts'
+import { foreignVariables, isOfKubernetes } from './foreign-variables.ts'
 import { believedOf } from './issuers.ts'
 import { type MeteringConfig, meteringOf, meteringSettings } from './metering.ts'
 import {
@@ -305,8 +305,8 @@ function fromEnvironment(env: Record<string, string | undefined>): Map<string, s
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith('HOLDFAST_') || value === undefined || foreignVariables.includes(variable)) continue
     const name = known.get(variable)
-    if (name === undefined) throw unknownSetting(variable, [...known.keys(), ...foreignVariables])
-    found.set(name, value)
+    if (name !== undefined) found.set(name, value)
+    else if (!isOfKubernetes(variable, value)) throw unknownSetting(variable, [...known.keys(), ...foreignVariables])
   }
   return found
 }

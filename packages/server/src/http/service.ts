@@ -60,11 +60,21 @@ function offer(app: App, url: string, handler: Handler): void {
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>
 
-function ready({ shards, draining }: Doors, reply: FastifyReply): FastifyReply {
-  const health = shards.health()
-  const reason = draining.isAnnounced ? 'stopping' : health.reason
-  if (health.isReady && !draining.isAnnounced) return text(reply, 'text/plain', 'ready\n')
-  return text(reply.code(503), 'text/plain', `not ready: ${reason ?? 'unknown'}\n`)
+/** For `/readyz` and for the metric that says the same. */
+export function readinessOf({ shards, draining }: Pick<Doors, 'shards' | 'draining'>): {
+  isReady: boolean
+  /** Why it is not. */
+  reason: string
+} {
+  if (draining.isAnnounced) return { isReady: false, reason: 'stopping' }
+  const { isReady, reason } = shards.health()
+  return { isReady, reason: reason ?? 'unknown' }
+}
+
+function ready(doors: Doors, reply: FastifyReply): FastifyReply {
+  const { isReady, reason } = readinessOf(doors)
+  if (isReady) return text(reply, 'text/plain', 'ready\n')
+  return text(reply.code(503), 'text/plain', `not ready: ${reason}\n`)
 }
 
 function page(reply: FastifyReply, html: string): FastifyReply {

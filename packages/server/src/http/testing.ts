@@ -64,7 +64,7 @@ export async function withDoors(act: (test: TestDoors) => Promise<void>, options
   const { puts = [], clock = systemClock, engine = openMemory(), routes = [...v1Routes, ...v2Routes] } = options
   const registry = memoryRegistry(...puts)
   const people = new Map(Object.entries({ root: rootIdentity, ...options.people }))
-  const telemetry = createTelemetry(config, () => [])
+  const telemetry = createTelemetry(config, () => null)
   const fatal = (error: unknown) => {
     throw error
   }

@@ -35,7 +35,7 @@ export type ClusterOptions = OpeningOptions & {
   /** Ways to the other servers; called once the cluster is known. */
   peers(here: Here): Peers
   /** Called when the store has taken a commit of this server, before anything is decided on it. What it throws keeps the server from opening. */
-  checkStore?(clusterId: string): Promise<void>
+  checkStore?(meta: Here['meta']): Promise<void>
 }
 
 /** This server, for those who make and take links. */
@@ -124,7 +124,7 @@ class ClusterShards implements OpenedShards {
     })
     await this.#membership.start()
     try {
-      await this.#options.checkStore?.(clusterId)
+      await this.#options.checkStore?.(this.meta)
     } catch (error) {
       await this.#membership.leave()
       throw error

@@ -88,6 +88,8 @@ export interface Shards {
     reason: string | null
     shards: {
       shard: number
+      /** It has been recovered, and commands are taken. */
+      isServing: boolean
       epoch: number
       seq: number
       locks: number

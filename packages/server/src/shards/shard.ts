@@ -150,7 +150,7 @@ export class Shard {
   }
 
   health() {
-    return { shard: this.#options.shard, ...countsOf(this.#working) }
+    return { shard: this.#options.shard, isServing: this.isServing, ...countsOf(this.#working) }
   }
 
   tenants(): TenantCounts[] {

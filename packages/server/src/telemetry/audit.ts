@@ -4,7 +4,11 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 import type { ArchiveTelemetry } from '../audit/archive.ts'
 import type { DeliveryTelemetry } from '../audit/delivery.ts'
 
-export type AuditTelemetry = ArchiveTelemetry & DeliveryTelemetry
+export type AuditTelemetry = ArchiveTelemetry &
+  DeliveryTelemetry & {
+    /** Before anything is: the series of each sink begin at 0 (metrics.ts says why). */
+    sending(sinks: readonly string[]): void
+  }
 
 /** @param safely a metric is no reason to fail anybody */
 export function auditTelemetry(registry: Registry, log: Logger, safely: (act: () => void) => void): AuditTelemetry {
@@ -40,6 +44,10 @@ export function auditTelemetry(registry: Registry, log: Logger, safely: (act: ()
   })
   return {
     archived: () => undefined,
+    sending: sinks =>
+      safely(() => {
+        for (const sink of sinks) for (const series of [sent, missed, away]) series.inc({ sink }, 0)
+      }),
     holds: archive => safely(() => bytes.set({ shard: String(archive.shard) }, archive.bytes)),
     failed: failure =>
       safely(() => {

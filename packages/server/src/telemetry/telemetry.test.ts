@@ -15,7 +15,7 @@ const line = { trace: 't', method: 'GET', route: '/x', status: 200, ms: 1 }
 
 test('secrets are not in the log, whatever happening they come with', () => {
   const { collect, text } = collector()
-  const telemetry = createTelemetry(config, () => [], collect)
+  const telemetry = createTelemetry(config, () => null, collect)
   telemetry.happened('x', {
     authorization: 'SECRET',
     lock_id: 'SECRET',
@@ -30,7 +30,7 @@ test('secrets are not in the log, whatever happening they come with', () => {
 })
 
 test('nothing fails because it was counted or logged', () => {
-  const telemetry = createTelemetry(config, () => [], {
+  const telemetry = createTelemetry(config, () => null, {
     write: () => {
       throw new Error('the disk is full')
     },
@@ -47,7 +47,7 @@ test('nothing fails because it was counted or logged', () => {
 
 test('the cause of an error is logged under the request id', () => {
   const { collect, text } = collector()
-  const telemetry = createTelemetry(config, () => [], collect)
+  const telemetry = createTelemetry(config, () => null, collect)
   telemetry.failed('trace-7', new Error('the cause'))
   const entry = JSON.parse(text())
   assert.deepEqual([entry.trace, entry.err.message], ['trace-7', 'the cause'])
@@ -56,7 +56,7 @@ test('the cause of an error is logged under the request id', () => {
 
 test('an order of locks that contradicts an earlier one is counted, and logged with both names', async () => {
   const { collect, text } = collector()
-  const telemetry = createTelemetry(config, () => [], collect)
+  const telemetry = createTelemetry(config, () => null, collect)
   const report = { type: 'lock_order', first: 'accounts/b', second: 'accounts/a', session: 's-1' } as const
   telemetry.shards.report({ instance: 'team', report })
   const { report: type, instance, first, second, session } = JSON.parse(text())

@@ -3,14 +3,21 @@
  * happening. None throws, for nothing may fail because it was counted; none is ever given a secret.
  */
 import { channel } from 'node:diagnostics_channel'
-import type { ErrorCode } from '@holdfast/protocol/errors'
 import { type Logger, pino } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { Config } from '../config/config.ts'
 import type { Entry } from '../locks/model.ts'
 import type { ShardTelemetry } from '../shards/telemetry.ts'
 import { auditTelemetry } from './audit.ts'
-import { countBy, createMetrics, gauges, type ShardHealth } from './metrics.ts'
+import {
+  countBy,
+  createMetrics,
+  endsFromZero,
+  gauges,
+  type Outcome,
+  outcomesFromZero,
+  type ServerHealth,
+} from './metrics.ts'
 import { TenantFigures } from './tenants.ts'
 
 export type RequestLine = {
@@ -22,8 +29,6 @@ export type RequestLine = {
   status: number
   ms: number
 }
-/** How a request to acquire ended: `granted`, or the code of its refusal. */
-export type Outcome = 'granted' | ErrorCode
 /** Takes a line. pino's own waits, at the end of the process, for readers that have gone. */
 export type LogDestination = { write(text: string): unknown }
 export type Telemetry = ReturnType<typeof createTelemetry>
@@ -51,7 +56,8 @@ const turns = channel('holdfast.turn')
 
 export function createTelemetry(
   config: Pick<Config, 'logLevel' | 'logsRequests' | 'serviceName' | 'location' | 'serverName'>,
-  shardsNow: () => readonly ShardHealth[],
+  /** null: it is not open yet. */
+  health: () => ServerHealth | null,
   destination: LogDestination = { write: text => process.stdout.write(text) },
 ) {
   const options = { level: config.logLevel, base: { server: config.serverName }, redact: redacted }
@@ -61,14 +67,13 @@ export function createTelemetry(
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_PRECISION_MS })
   // Gauges whose names end like a counter's: `promtool check metrics` refuses them, and the same is told by kind under the names without `_total`.
   for (const kind of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${kind}_total`)
-  // Plain numbers on the hot path; they become series when somebody looks.
-  const outcomes = new Map<Outcome, number>()
-  const ends = new Map<string, number>()
+  const outcomes = outcomesFromZero()
+  const ends = endsFromZero()
   const metrics = createMetrics(registry)
   countBy(registry, { name: 'holdfast_grants_ended_total', help: 'Grants that ended, by how.', label: 'how' }, ends)
   const acquires = { help: 'Requests to acquire, by how they ended.', label: 'outcome' }
   countBy(registry, { name: 'holdfast_acquires_total', ...acquires }, outcomes)
-  gauges(registry, shardsNow)
+  gauges(registry, health)
   const figures = new Map<string, TenantFigures>()
   const figuresOf = (instance: string) => {
     const known = figures.get(instance)

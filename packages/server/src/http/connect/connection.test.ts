@@ -97,7 +97,7 @@ function greeting(clock: Clock = systemClock) {
     secrets: sessionSecrets('c'),
     clock,
     random: systemRandom,
-    telemetry: createTelemetry(config, () => []),
+    telemetry: createTelemetry(config, () => null),
     watches: new WatchCount(),
     administration: untouched(),
     metricsAreOpen: true,
@@ -127,7 +127,7 @@ function greeting(clock: Clock = systemClock) {
   const connection = new Connection(socket as unknown as WebSocket, doors, arrived) // what it uses of one
   const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
   send({ type: 'hello' })
-  return { asked, socket, connection, send, shards }
+  return { asked, socket, connection, send, shards, telemetry: doors.telemetry }
 }
 
 function connected(clock?: Clock) {
@@ -183,6 +183,16 @@ test('a renewal is answered in time, if only by saying that its outcome is unkno
   assert.deepEqual(unknown(), [2])
   const answered = socket.sent.flatMap(one => (one.type === 'reply' && one.error === undefined ? [one.id] : []))
   assert.deepEqual(answered, [3], 'an answer that came too late confers nothing')
+})
+
+test('an acquire that failed is counted like one that was refused', async () => {
+  const { asked, send, telemetry } = connected()
+  send({ type: 'acquire', id: 1, name: 'a' }, { type: 'acquire_all', id: 2, locks: [{ name: 'b' }] })
+  send({ type: 'release', id: 3, name: 'a', token: 1 })
+  await turn()
+  assert.equal(asked.length, 3)
+  for (const { asking } of asked) asking.fail(new HoldfastError('unavailable', 'The store is away.'))
+  assert.match(await telemetry.exposition(), /^holdfast_acquires_total\{outcome="unavailable"\} 2$/m)
 })
 
 test('a watch that is asked for while the server stops is refused, and the connection goes on', async () => {

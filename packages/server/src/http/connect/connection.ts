@@ -14,6 +14,7 @@ import type { Command } from '../../locks/model.ts'
 import type { Verdict } from '../../policies/port.ts'
 import { unknownOutcome } from '../../shards/callers.ts'
 import type { Answer } from '../../shards/port.ts'
+import type { Outcome } from '../../telemetry/metrics.ts'
 import type { Caller } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { InOrder } from '../in-order.ts'
@@ -347,11 +348,7 @@ export class Connection implements Receiver {
     // It may have been lengthened elsewhere.
     if (answer.ok && 'confers' in answer) this.#ttlMs = Math.max(this.#ttlMs, answer.confers?.ttlMs ?? 0)
     const isSet = request.type === 'acquire_all'
-    if (isSet || request.type === 'acquire') {
-      const outcome = answer.ok ? 'granted' : answer.code
-      const waitedMs = answer.ok && answer.type === 'granted' ? answer.waitedMs : null
-      if (this.#caller) this.#doors.telemetry.acquireDone(this.#caller.instance, outcome, waitedMs)
-    }
+    this.#count(pending, answer.ok ? 'granted' : answer.code, answer)
     if (answer.ok && answer.type === 'granted') this.send(grantedReply(request.id, answer, { isSet }))
     else this.send(replyTo(request.id, answer, { wallMs: this.#doors.clock.wallMs(), sees: this.#sees }))
     if (request.type === 'close' && answer.ok) this.close(closeCodes.normal, 'The session is closed.')
@@ -362,7 +359,17 @@ export class Connection implements Receiver {
     this.#caller !== null && sees(this.#doors, this.#caller, { action: 'lock.read', lock })
 
   failed(pending: Pending, error: HoldfastError): void {
-    if (this.#done(pending)) this.refuse(pending.request.id, failed(error))
+    if (!this.#done(pending)) return
+    const told = failed(error)
+    this.#count(pending, told.code)
+    this.refuse(pending.request.id, told)
+  }
+
+  /** An acquire, by how it ended: also one of which nobody can say what became of it. */
+  #count({ request }: Pending, outcome: Outcome, answer?: Answer): void {
+    if (!this.#caller || (request.type !== 'acquire' && request.type !== 'acquire_all')) return
+    const waitedMs = answer?.ok && answer.type === 'granted' ? answer.waitedMs : null
+    this.#doors.telemetry.acquireDone(this.#caller.instance, outcome, waitedMs)
   }
 
   #late(pending: Pending): void {
