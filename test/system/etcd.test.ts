@@ -1,5 +1,6 @@
 /** One server over real etcd, end to end: what was granted outlives the server, the members, and a store that was full. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -7,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../packages/server/src/clock.ts'
 import { openEtcd } from '../../packages/server/src/engine/etcd/etcd.ts'
 import { Authority } from '../harness/certificates.ts'
-import { type EtcdCluster, type EtcdOptions, startEtcd } from '../harness/etcd.ts'
+import { type EtcdCluster, type EtcdOptions, etcdPrograms, startEtcd } from '../harness/etcd.ts'
 import { temporaryFolder } from '../harness/process.ts'
 import { type Ask, asker, openSession } from '../harness/rest.ts'
 import { type Server, spawnServer, startServer } from '../harness/server.ts'
@@ -219,12 +220,73 @@ test('a server that has seen more than the store has refuses to start on it, and
     const first = await start()
     assert.equal(await first.stop(), 0)
     const path = join(data, 'store.json')
-    const seen = JSON.parse(readFileSync(path, 'utf8')) as { revision: number }
+    const seen = JSON.parse(readFileSync(path, 'utf8')) as { revision: number; epochs: number[] }
     assert.ok(seen.revision > 0)
-    writeFileSync(path, JSON.stringify({ ...seen, revision: seen.revision + 1_000 }))
-    const second = await spawnServer({ data, flags })
-    assert.equal(await second.exited, 1)
-    assert.match(second.output(), /gone back in time.*holdfast cluster restore/s)
+    assert.ok(seen.epochs.length > 0 && seen.epochs.every(epoch => epoch > 0), JSON.stringify(seen))
+    for (const [ahead, why] of [
+      [{ revision: seen.revision + 1_000 }, /gone back in time.*holdfast cluster restore/s],
+      [
+        { epochs: seen.epochs.map(epoch => epoch + 1) },
+        /Shard 0 is in epoch .*put back in time.*holdfast cluster restore/s,
+      ],
+    ] as const) {
+      writeFileSync(path, JSON.stringify({ ...seen, ...ahead }))
+      const second = await spawnServer({ data, flags })
+      assert.equal(await second.exited, 1)
+      assert.match(second.output(), why)
+    }
     rmSync(path)
     await (await start()).stop()
   }))
+
+test('a store that was put back by the tool of etcd, with revisions that go on, is refused: its next owner would give tokens a second time', () =>
+  overEtcd({}, async ({ cluster, start, flags, data }) => {
+    const [member] = cluster.members
+    const acquired = async (server: Server) => {
+      const ask = asker(server.url)
+      const session = await openSession(ask, 60_000)
+      const { body } = await acquire(ask, session, 'deploy')
+      assert.ok(body.token! > 0, JSON.stringify(body))
+      return body.token!
+    }
+    const first = await start()
+    await acquired(first)
+    assert.equal(await first.stop(), 0)
+    const file = join(cluster.folder, 'backup.db')
+    await backUp(member!.url, file)
+    // Another epoch, whose tokens the store will know nothing of.
+    const second = await start()
+    await asker(second.url)('POST', '/v2/locks/deploy/force-release', { reason: 'test', now: true })
+    const token = await acquired(second)
+    assert.equal(await second.stop(), 0)
+    await member!.kill()
+    rmSync(member!.dataDirectory, { recursive: true })
+    const names = [`--name=${member!.name}`, `--initial-cluster=${cluster.initialCluster}`]
+    const place = [`--initial-advertise-peer-urls=${member!.peerUrl}`, `--data-dir=${member!.dataDirectory}`]
+    const bumped = ['--bump-revision=1000000', '--mark-compacted', '--initial-cluster-token=holdfast-test']
+    const args = ['snapshot', 'restore', file, ...names, ...place, ...bumped]
+    const { status, stderr } = spawnSync(etcdPrograms().etcdutl, args, { encoding: 'utf8' })
+    assert.equal(status, 0, stderr)
+    cluster.start(member!)
+    await cluster.ready(member!)
+    const third = await spawnServer({ data, flags })
+    assert.equal(await third.exited, 1)
+    assert.match(third.output(), /is in epoch \d+ and was in \d+: the store has been put back in time/)
+    // Who says that this is meant is told by those who come with what was given out.
+    rmSync(join(data, 'store.json'))
+    const fourth = await start()
+    const ask = asker(fourth.url)
+    await ask('POST', '/v2/locks/deploy/force-release', { reason: 'test', now: true })
+    assert.equal((await ask('POST', '/v2/locks/deploy/validate', { token: token + 1_000 })).status, 409)
+    assert.match(await (await fetch(`${fourth.url}/metrics`)).text(), /^holdfast_unissued_tokens_total 1$/m)
+    assert.equal(await fourth.stop(), 0)
+  }))
+
+/** A snapshot by our own client. */
+async function backUp(url: string, file: string): Promise<void> {
+  const engine = await openEtcd({ urls: [url], clock: systemClock })
+  const pieces: Uint8Array[] = []
+  for await (const { blob } of engine.client.snapshot(url)) pieces.push(blob)
+  writeFileSync(file, Buffer.concat(pieces))
+  await engine.close()
+}

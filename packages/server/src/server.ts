@@ -260,10 +260,12 @@ async function openCluster(options: OpeningOptions, config: Config, authorities:
       peers = new PeerSockets({ here, clock, random, authorities })
       return peers
     },
-    async checkStore({ clusterId: cluster, clusterKey }) {
+    epochsRaised: () => remembered?.note(),
+    async checkStore({ clusterId: cluster, clusterKey, epochs }) {
       // Only this engine is kept by others.
       const store = unsealed(engine) as EtcdEngine
-      const now = () => ({ cluster, store: (store.seen.clusterId ?? 0n).toString(16), revision: store.seen.revision })
+      const id = () => (store.seen.clusterId ?? 0n).toString(16)
+      const now = () => ({ cluster, store: id(), revision: store.seen.revision, epochs: epochs() })
       const directory = resolve(config.dataDirectory)
       const path = join(directory, 'store.json')
       const alarm = (what: string, error: unknown) => options.telemetry?.alarm({ what, error })

@@ -179,8 +179,8 @@ export const coreBugs: readonly Bug[] = [
     rules: ['I3', 'I10'],
     does: 'The value of a lock, which is a resource like any other, takes a write of a holder of the past.',
     file: `${locks}/holding.ts`,
-    find: "if (!grant || grant.session !== command.session) return { ok: false, code: 'stale_token' }",
-    replace: "if (!grant) return { ok: false, code: 'stale_token' }",
+    find: 'if (!grant || grant.session !== command.session) return draft.stale(command.lock, command.token)',
+    replace: 'if (!grant) return draft.stale(command.lock, command.token)',
     test: rowOf('the value of a lock is written by its holder alone, and outlives the grant'),
   },
   {

@@ -78,4 +78,16 @@ export const lateBugs: readonly Bug[] = [
       name: 'what waits at a member that answers nothing is given up as soon as others answer, however long it may take; what only that member can say is waited for',
     },
   },
+  {
+    id: 'epochs-not-remembered',
+    rules: ['O4', 'I2'],
+    does: 'A store that somebody has put back with the tool of etcd, its revisions going on, is taken for the one that was left: the next owner counts from the same epoch, and gives the same tokens.',
+    file: `${server}/assembly/remembered-store.ts`,
+    find: 'if (shard !== -1) {',
+    replace: 'if (shard === -2) {',
+    test: {
+      file: `${server}/assembly/remembered-store.test.ts`,
+      name: 'a store that has gone back, or is another with the same cluster in it, is refused at the next start',
+    },
+  },
 ]

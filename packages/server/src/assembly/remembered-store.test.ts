@@ -18,7 +18,7 @@ async function until(clock: FakeClock, isSo: () => boolean): Promise<void> {
   assert.ok(isSo(), 'it did not come')
 }
 
-const facts: StoreFacts = { cluster: 'c1', store: 'abc', revision: 100 }
+const facts: StoreFacts = { cluster: 'c1', store: 'abc', revision: 100, epochs: [4, 1] }
 
 test('a store that has gone back, or is another with the same cluster in it, is refused at the next start', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-remembered-'))
@@ -38,19 +38,40 @@ test('a store that has gone back, or is another with the same cluster in it, is 
   assert.equal(at({ ...facts, revision: 300 }).check(), 'this')
   assert.throws(() => at({ ...facts, revision: 299 }).check(), StoreWentBack)
   assert.throws(() => at({ ...facts, store: 'def', revision: 400 }).check(), StoreWentBack)
+  // etcd's own restore of an older backup, with revisions that go on (`--bump-revision`): the next owner would give the same tokens again.
+  assert.throws(() => at({ ...facts, revision: 400, epochs: [3, 1] }).check(), /Shard 0 is in epoch 3 and was in 4/)
+  assert.equal(at({ ...facts, revision: 400, epochs: [4, 2] }).check(), 'this')
   // Members that have lost their data began anew: their ids are made of the same plan.
   assert.throws(
-    () => at({ cluster: 'c2', store: 'abc', revision: 3 }).check(),
+    () => at({ ...facts, cluster: 'c2', revision: 3 }).check(),
     /revision 3 \(it was at 300\), and another Holdfast/,
   )
-  assert.throws(() => at({ cluster: 'c2', store: 'abc', revision: 400 }).check(), StoreWentBack)
+  assert.throws(() => at({ ...facts, cluster: 'c2', revision: 400 }).check(), StoreWentBack)
   // A restore of ours.
-  assert.equal(at({ cluster: 'c2', store: 'def', revision: 1 }).check(), 'another')
+  assert.equal(at({ ...facts, cluster: 'c2', store: 'def', revision: 1 }).check(), 'another')
   // Also what a power cut has left.
   for (const text of ['{}', '', '{"cluster":', 'null', '7']) {
     writeFileSync(path, text)
     assert.throws(() => at(facts).check(), /store\.json is damaged; delete it if/, text)
   }
+})
+
+test('an epoch that has come is on the disk soon, and a file of before there were epochs in it is read', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-remembered-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'store.json')
+  const { epochs, ...before } = facts
+  writeFileSync(path, JSON.stringify(before))
+  let now = facts
+  const remembered = new RememberedStore({ path, clock: new FakeClock(), now: () => now, alarm: assert.fail })
+  assert.equal(remembered.check(), 'this')
+  await remembered.start()
+  assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')).epochs, epochs)
+  now = { ...facts, epochs: [5, 1] }
+  remembered.note()
+  // No time goes by in this test.
+  await remembered.stop()
+  assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')).epochs, [5, 1])
 })
 
 test('a data directory that cannot be written ends nothing: that is said once, and it is tried again', async t => {

@@ -19,6 +19,8 @@ export type StoreFacts = {
   /** The store's own id, in hexadecimal. */
   store: string
   revision: number
+  /** The highest of each shard that has been seen, by its number. Tokens are made of them: the same epoch twice would give the same tokens twice. */
+  epochs: readonly number[]
 }
 
 /** The store has gone back, or is another one under the same name. */
@@ -72,7 +74,19 @@ export class RememberedStore {
         `The store is at revision ${now.revision} and was at ${known.revision}: it has gone back in time. ${advice}`,
       )
     }
+    // etcd's own restore can make revisions go on, with what was written at earlier ones.
+    const shard = known.epochs.findIndex((epoch, index) => (now.epochs[index] ?? 0) < epoch)
+    if (shard !== -1) {
+      throw new StoreWentBack(
+        `Shard ${shard} is in epoch ${now.epochs[shard] ?? 0} and was in ${known.epochs[shard]}: the store has been put back in time, though its revisions have gone on. ${advice}`,
+      )
+    }
     return 'this'
+  }
+
+  /** There is something new that must not be forgotten: it is written soon. */
+  note(): void {
+    void this.#writeNext()
   }
 
   /** Writes now, and from time to time. @throws when it cannot be written now: then nothing would be noticed at the next start. */
@@ -127,11 +141,16 @@ export class RememberedStore {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
       throw error
     }
-    const { cluster, store, revision } = fieldsIn(text)
-    if (typeof cluster !== 'string' || typeof store !== 'string' || typeof revision !== 'number')
+    // Before there were epochs in it, there were none.
+    const { cluster, store, revision, epochs = [] } = fieldsIn(text)
+    if (typeof cluster !== 'string' || typeof store !== 'string' || typeof revision !== 'number' || !isNumbers(epochs))
       throw new Error(`${this.#path} is damaged; delete it if the store is known to be the same as ever.`)
-    return { cluster, store, revision }
+    return { cluster, store, revision, epochs }
   }
+}
+
+function isNumbers(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(one => typeof one === 'number')
 }
 
 /** None, if it is something else. */

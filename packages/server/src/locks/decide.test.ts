@@ -6,7 +6,7 @@ import { granted, lastTypes, queued, refused, release, told } from '../../../../
 import { acquireOf, claimOf, World } from '../../../../test/simulation/core-world.ts'
 import { apply } from './apply.ts'
 import { encodeEntry } from './encoding.ts'
-import type { GrantView } from './model.ts'
+import type { Command, GrantView } from './model.ts'
 import { newState } from './state.ts'
 
 const by = 'test'
@@ -200,6 +200,22 @@ test('tokens validate while held, and never again', () => {
   assert.equal(refused(world.do({ type: 'validate', by, lock: 'y', token: grant.token })), 'stale_token')
   world.do(release(grant))
   assert.equal(refused(world.do({ type: 'validate', by, lock: 'x', token: grant.token })), 'stale_token')
+})
+
+test('a token above all that were given out is reported, whatever it is shown for; one of the past is not', () => {
+  const world = new World()
+  const session = world.open()
+  const grant = granted(world.do(acquireOf(session, ['x'])))
+  const unissued = world.state.lastNumber + 1
+  const lock = 'x'
+  for (const token of [unissued, grant.token - 1])
+    for (const command of [
+      { type: 'validate', by, lock, token },
+      { type: 'write_value', by, session, lock, token, value: 'v', request: null },
+      { type: 'release', by, session, grants: [{ lock, token }], request: null },
+    ] satisfies Command[])
+      assert.equal(refused(world.do(command)), 'stale_token', `${command.type} ${token}`)
+  assert.deepEqual(world.reports, Array(3).fill({ type: 'unissued_token', lock, token: unissued }))
 })
 
 test('reentrancy is counted, and only where asked for', () => {

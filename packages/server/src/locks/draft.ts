@@ -88,6 +88,12 @@ export class Draft {
     this.reports.push(report)
   }
 
+  /** The token is not that of a grant in force. One above all that this log has given out tells that the store has been put back in time (SAFETY O4), if nobody made it up. */
+  stale(lock: string, token: number): { ok: false; code: 'stale_token' } {
+    if (token > this.state.lastNumber) this.report({ type: 'unissued_token', lock, token })
+    return { ok: false, code: 'stale_token' }
+  }
+
   number(count = 1): number {
     return nextNumber(this.state, count)
   }

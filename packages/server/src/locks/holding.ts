@@ -78,7 +78,7 @@ function ownGrant(
   if (grant && grant.session === command.session) return grant
   const ending = endingOf(draft.state, command.token)
   if (ending && ending !== 'released' && !grant) return { ok: false, code: 'lock_lost', reason: ending }
-  return { ok: false, code: 'stale_token' }
+  return draft.stale(command.lock, command.token)
 }
 
 export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
@@ -97,7 +97,7 @@ export function writeValue(draft: Draft, command: Of<'write_value'>): Reply {
       : { ok: true, type: 'written', value }
   }
   const grant = grantOf(lock, command.token)
-  if (!grant || grant.session !== command.session) return { ok: false, code: 'stale_token' }
+  if (!grant || grant.session !== command.session) return draft.stale(command.lock, command.token)
   if (draft.isStorageFull) return { ok: false, code: 'storage_full' }
   const over = refuseFull(session, command.request) ?? valueOverQuota(draft, lock?.value ?? null, command.value)
   if (over) return over
@@ -113,5 +113,5 @@ export function validate(draft: Draft, command: Of<'validate'>): Reply {
   const grant = grantOf(draft.state.locks.get(command.lock), command.token)
   return grant
     ? { ok: true, type: 'valid', grant: grantView(draft.state, grant, draft.now) }
-    : { ok: false, code: 'stale_token' }
+    : draft.stale(command.lock, command.token)
 }

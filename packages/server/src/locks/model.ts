@@ -381,8 +381,13 @@ export type Reply =
 /** To one session's connection, beside the log: nothing depends on its arrival. */
 export type Push = { session: string; type: 'expiring'; lock: string; token: number; endsInMs: number }
 
-/** `first` was taken before `second` by some and after it by others: a deadlock in waiting. */
-export type Report = { type: 'lock_order'; first: string; second: string; session: string }
+/**
+ * For those who watch over the service. `lock_order`: `first` was taken before `second` by some and after it by others, a deadlock in waiting.
+ * `unissued_token`: somebody has a token above all that were given out.
+ */
+export type Report =
+  | { type: 'lock_order'; first: string; second: string; session: string }
+  | { type: 'unissued_token'; lock: string; token: number }
 
 export type Decision = {
   reply: Reply

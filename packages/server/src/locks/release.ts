@@ -30,7 +30,7 @@ export function release(draft: Draft, command: Of<'release'>): Reply {
     else {
       const ending = grant ? null : endingOf(draft.state, token)
       // Somebody else's, or never given, or so long ago that nobody knows: nothing more is claimed than that.
-      if (ending === null) return { ok: false, code: 'stale_token' }
+      if (ending === null) return draft.stale(lock, token)
       // Released before: nothing to do, and true. Ended otherwise: the holder must hear it.
       if (ending !== 'released') return lost(draft.state, token)
     }

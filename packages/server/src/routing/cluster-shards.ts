@@ -12,7 +12,14 @@ import { OwnershipLost } from '../shards/log.ts'
 import { Membership } from '../shards/membership.ts'
 import { type Meta, openMeta } from '../shards/meta.ts'
 import { Observer, type View } from '../shards/observer.ts'
-import { handOver, type OwnerRecord, type Ownership, type OwnershipOptions, takeFrom } from '../shards/ownership.ts'
+import {
+  decodeOwner,
+  handOver,
+  type OwnerRecord,
+  type Ownership,
+  type OwnershipOptions,
+  takeFrom,
+} from '../shards/ownership.ts'
 import type { Shards } from '../shards/port.ts'
 import { systemProcesses } from '../shards/processes.ts'
 import { readKnown } from '../shards/reading.ts'
@@ -35,7 +42,9 @@ export type ClusterOptions = OpeningOptions & {
   /** Ways to the other servers; called once the cluster is known. */
   peers(here: Here): Peers
   /** Called when the store has taken a commit of this server, before anything is decided on it. What it throws keeps the server from opening. */
-  checkStore?(meta: Here['meta']): Promise<void>
+  checkStore?(cluster: Here['meta'] & { epochs(): readonly number[] }): Promise<void>
+  /** A shard has come to a higher epoch, here or elsewhere. */
+  epochsRaised?(): void
 }
 
 /** This server, for those who make and take links. */
@@ -66,6 +75,8 @@ class ClusterShards implements OpenedShards {
   readonly #unownedSince = new Map<number, number>()
   readonly #knownSince = new Map<string, number>()
   readonly #brokenUntil = new Map<number, number>()
+  /** The highest that has been seen, by the number of the shard. */
+  #epochs: number[] = []
   /** In their logs is what only a newer version can read. */
   readonly #unreadable = new Set<number>()
   #isClosing = false
@@ -124,12 +135,21 @@ class ClusterShards implements OpenedShards {
     })
     await this.#membership.start()
     try {
-      await this.#options.checkStore?.(this.meta)
+      await this.#readEpochs(shards)
+      await this.#options.checkStore?.({ ...this.meta, epochs: () => this.#epochs })
     } catch (error) {
       await this.#membership.leave()
       throw error
     }
     await this.#observer.start()
+  }
+
+  async #readEpochs(shards: number): Promise<void> {
+    const { engine, clock, config } = this.#options
+    const keys = keysUnder(config.root)
+    const read = (shard: number) => readKnown(clock, () => engine.read(keys.owner(shard)))
+    const pairs = await Promise.all(Array.from({ length: shards }, (_, shard) => read(shard)))
+    this.#epochs = pairs.map(pair => (pair ? decodeOwner(pair).epoch : 0))
   }
 
   submit: Shards['submit'] = (instance, command, asking) => this.#routed.submit(instance, command, asking)
@@ -226,8 +246,16 @@ class ClusterShards implements OpenedShards {
     const unowned = view.owners.flatMap((owner, shard) => (owner && view.members.has(owner.server) ? [] : [shard]))
     keepTimes(this.#unownedSince, unowned, nowMs)
     this.#router?.update(view)
+    this.#noteEpochs(view)
     if (!this.#isClosing) this.#peers?.reach([...view.members.values()].filter(({ server }) => server !== this.server))
     if (!this.#isClosing && !this.#isFatal) this.#follow(view, nowMs)
+  }
+
+  #noteEpochs({ owners }: View): void {
+    const raised = this.#epochs.map((epoch, shard) => Math.max(epoch, owners[shard]?.epoch ?? 0))
+    const isRaised = raised.some((epoch, shard) => epoch !== this.#epochs[shard])
+    this.#epochs = raised
+    if (isRaised) this.#options.epochsRaised?.()
   }
 
   #follow(view: View, nowMs: number): void {

@@ -75,6 +75,11 @@ export function createMetrics(registry: Registry) {
       help: 'Times that a lock was taken while holding another, after others had taken the two the other way round: a deadlock that has not happened yet.',
       registers,
     }),
+    unissued: new Counter({
+      name: 'holdfast_unissued_tokens_total',
+      help: 'Times that somebody came with a token above all that were given out: the store may have been put back in time, or somebody made it up.',
+      registers,
+    }),
     store: new Gauge({
       name: 'holdfast_store_bytes',
       help: 'Room in the store: `used` counts against `quota`, `live` is what is in it.',

@@ -54,6 +54,19 @@ test('the cause of an error is logged under the request id', () => {
   telemetry.close()
 })
 
+test('a token above all that were given out is counted each time, and logged as often as their number has doubled', async () => {
+  const { collect, text } = collector()
+  const telemetry = createTelemetry(config, () => null, collect)
+  const report = { type: 'unissued_token', lock: 'accounts/a', token: 9 } as const
+  for (let time = 0; time < 1_000; time++) telemetry.shards.report({ instance: 'team', report })
+  const lines = text().trim().split('\n')
+  assert.equal(lines.length, 10)
+  const { report: type, instance, lock, token } = JSON.parse(lines[0]!)
+  assert.deepEqual([type, instance, lock, token], ['unissued_token', 'team', 'accounts/a', 9])
+  assert.match(await telemetry.exposition(), /^holdfast_unissued_tokens_total 1000$/m)
+  telemetry.close()
+})
+
 test('an order of locks that contradicts an earlier one is counted, and logged with both names', async () => {
   const { collect, text } = collector()
   const telemetry = createTelemetry(config, () => null, collect)

@@ -151,6 +151,7 @@ function shardTelemetry(
     metrics.holds.observe(entry.heldMs / 1_000)
     own.holds.observe(entry.heldMs / 1_000)
   }
+  let unissued = 0
   return {
     happened: ({ written }) =>
       safely(() => {
@@ -177,10 +178,20 @@ function shardTelemetry(
     commitUnknown: ({ what, attempt, error }) =>
       safely(() => log.warn({ what, attempt, err: error }, 'commit with unknown outcome')),
     dropped: ({ shard, reason, error }) => safely(() => log.error({ shard, reason, err: error }, 'state dropped')),
-    report: ({ instance, report: { type, first, second } }) =>
+    report: ({ instance, report }) =>
       safely(() => {
-        metrics.inversions.inc()
-        log.warn({ report: type, instance, first, second }, 'locks are taken in different orders')
+        const { type } = report
+        if (type === 'lock_order') {
+          metrics.inversions.inc()
+          const { first, second } = report
+          log.warn({ report: type, instance, first, second }, 'locks are taken in different orders')
+          return
+        }
+        metrics.unissued.inc()
+        const { lock, token } = report
+        // Whoever makes tokens up could fill the log: it is told as often as their number has doubled.
+        if (Number.isInteger(Math.log2(++unissued)))
+          log.error({ report: type, instance, lock, token }, 'a token above all that were given out')
       }),
     loopStalled: ({ ms }) =>
       safely(() => {
