@@ -9,8 +9,9 @@
  *   id: a repeat (after a reconnect) does not act twice, is attached to the wait it began, and is answered with what is true now.
  *   `settled` (in any request) says that all ids below it have been answered and will not be repeated; except waits that were told
  *   `queued`, which may go on for hours: a repeat of such an id is found by the waiter or the grant that carries it.
- * - Any message renews the session, and a `reply` confers time: the client may believe from before it handed the request to the
- *   transport. Pushes confer nothing.
+ * - Any message renews the session, and a `reply` with a `ttl_ms` confers time: the client may believe from before it handed the request to
+ *   the transport. Pushes confer nothing. What does nothing in the name of the session (`validate`, `value`, `show`, `queue`, `watch`, `unwatch`,
+ *   what is refused at the door) renews it once in each third of the TTL: after it the session lives for two thirds of it at the least.
  * - `changes` counts the notices and the ends that the client did not ask for. A reply whose `changes` is above what the client has
  *   processed must not extend any belief until a `renew` with its `seen_changes` has brought the list of grants; the next
  *   `renew` then says the new number, which acknowledges it.

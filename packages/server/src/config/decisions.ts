@@ -9,7 +9,7 @@ export const decisionSettings = [
   {
     name: 'trusted_proxies',
     default: '',
-    help: 'Addresses or CIDR blocks of proxies whose X-Forwarded-For is believed, separated by commas.',
+    help: 'Addresses or CIDR blocks of proxies whose X-Forwarded-For, -Proto and -Host are believed, separated by commas.',
   },
   {
     name: 'pdp_url',

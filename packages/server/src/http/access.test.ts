@@ -4,13 +4,11 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import type { LockEvent } from '@holdfast/protocol/events'
 import { WebSocket } from 'ws'
-import { parseBlock } from '../policies/addresses.ts'
 import { person } from '../policies/testing.ts'
 import type { Put } from '../registry/port.ts'
 import type { Conditions, PolicyRecord } from '../registry/records.ts'
 import { instanceRecord, policyRecord } from '../registry/testing.ts'
 import type { Answer, Ask, Json } from '../testing.ts'
-import { addressOf } from './caller.ts'
 import { EventFilter, UNDECIDED_EVENTS_MAX } from './event-filter.ts'
 import { LIST_LOOKS_MAX } from './listing.ts'
 import { type TestDoors, withDoors } from './testing.ts'
@@ -394,30 +392,4 @@ test('the same name in two instances is two locks', async () => {
     },
     { puts, people },
   )
-})
-
-// ---------------------------------------------------------------------------------------------------- addresses
-
-test('the address is the socket’s, or what trusted proxies say, from the last untrusted hop on', () => {
-  const trusted = ['10.0.0.0/8', '2001:db8::/32'].map(text => parseBlock(text)!)
-  for (const [peer, forwarded, expected] of [
-    ['192.0.2.1', '', '192.0.2.1'],
-    ['::ffff:192.0.2.1', '', '192.0.2.1'],
-    ['192.0.2.1', '203.0.113.9', '192.0.2.1'],
-    ['10.0.0.1', '203.0.113.9', '203.0.113.9'],
-    ['::ffff:10.0.0.1', ' 203.0.113.9 ', '203.0.113.9'],
-    ['10.0.0.1', '198.51.100.1, 203.0.113.9', '203.0.113.9'],
-    ['10.0.0.1', '198.51.100.1, 203.0.113.9, 10.0.0.2', '203.0.113.9'],
-    ['10.0.0.1', '10.0.0.3, 10.0.0.2', '10.0.0.3'],
-    ['2001:db8::1', '2001:db9::7', '2001:db9::7'],
-    ['10.0.0.1', '203.0.113.9:51234', '203.0.113.9'],
-    ['10.0.0.1', '203.0.113.9, 10.0.0.2:443', '203.0.113.9'],
-    ['10.0.0.1', '[2001:db9::7]:443', '2001:db9::7'],
-    ['10.0.0.1', '[2001:db9::7]', '2001:db9::7'],
-    ['10.0.0.1', 'unknown', '10.0.0.1'],
-    ['10.0.0.1', '203.0.113.9, unknown, 10.0.0.2', '10.0.0.2'],
-    ['10.0.0.1', '203.0.113.9, ', '10.0.0.1'],
-  ] as const)
-    assert.equal(addressOf({ peer, forwarded }, trusted), expected, `${peer} ${forwarded}`)
-  assert.equal(addressOf({ peer: '10.0.0.1', forwarded: '203.0.113.9' }, []), '10.0.0.1', 'nobody is trusted')
 })

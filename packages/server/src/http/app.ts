@@ -3,26 +3,29 @@
  * the path, path and method, permission, headers and body. Whatever goes wrong on the way leaves as the error container.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ErrorCode, errors, type WireError } from '@holdfast/protocol/errors'
+import type { WireError } from '@holdfast/protocol/errors'
 import { BODY_BYTES_MAX, CONNECTIONS_MAX } from '@holdfast/protocol/limits'
 import { type FastifyError, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { apiVersion } from './api-version.ts'
-import { addBroker, isOfBroker } from './broker/index.ts'
+import { addBroker, brokerPaths, isOfBroker } from './broker/index.ts'
 import { sendRefusal } from './broker/refusal.ts'
 import type { Route } from './call.ts'
 import { identified } from './caller.ts'
+import { isForWebSocket } from './connect/upgrade.ts'
+import { container } from './container.ts'
 import type { Doors } from './doors.ts'
 import { dryRunRefusal } from './dry-run.ts'
 import { turnAwayExhausted } from './exhausted.ts'
 import { addIdentity } from './identity.ts'
 import type { App, Tls } from './listener.ts'
-import { matches, pathOf, withoutSlash } from './names.ts'
+import { matches, originForm, pathOf, withoutSlash } from './names.ts'
 import { noRoute } from './no-route.ts'
 import { preflightHeaders } from './origins.ts'
-import { headersOf, Refused, refuse } from './reply.ts'
+import { headersOf, invalid, Refused, refuse } from './reply.ts'
 import { requestIds } from './request-ids.ts'
 import { addOperations } from './routes.ts'
 import { addService } from './service.ts'
+import { turnAwayUnread } from './unreadable.ts'
 import { parseJson } from './validate.ts'
 import { whenKnown } from './when-known.ts'
 import { wireErrorOf } from './wire-error.ts'
@@ -45,6 +48,10 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
     maxHeaderSize: HEADER_BYTES_MAX,
     connectionsCheckingInterval: SLOW_CHECK_MS,
     headersTimeout: HEADERS_MS_MAX,
+    // Any other is only offered, and what offers it is a request like any.
+    shouldUpgradeCallback: isForWebSocket,
+    // Refused here, in our own words.
+    requireHostHeader: false,
   }
   // Fastify's types tell http and https apart; nothing here does.
   const app = fastify({
@@ -55,8 +62,8 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
     exposeHeadRoutes: false,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    clientErrorHandler: (error: { code: string }, socket: Parameters<typeof turnAway>[1]) =>
-      turnAway(error.code, socket, doors),
+    clientErrorHandler: (error: { code: string }, socket: Parameters<typeof turnAwayUnread>[1]) =>
+      turnAwayUnread(error.code, socket, doors),
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
       void badUrl(doors, error, request, reply),
     routerOptions: { maxParamLength: PATH_BYTES_MAX, querystringParser: () => ({}) },
@@ -64,14 +71,16 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
   app.server.maxConnections = CONNECTIONS_MAX
   lookFirst(app, doors)
   app.decorateRequest('caller', null)
+  const endpoints = [...routes.map(({ operation }) => operation), ...brokerPaths]
   app.addHook('onRequest', (request, reply, done) => {
     const admitted = (refused: Error | undefined) => {
       // A browser asks before it sends; nothing of ours is named by the method.
       const isPreflight = !refused && doors.origins.isPreflight(request.method, request.headers)
       const elsewhere = refused || isPreflight ? null : movedTo(app, routes, request)
       if (elsewhere !== null) return void reply.code(301).header('location', elsewhere).send()
-      if (!isPreflight) return done(refused)
-      void reply.code(204).headers(preflightHeaders).send()
+      if (isPreflight) return void reply.code(204).headers(preflightHeaders).send()
+      // Before a body is read: of what nobody takes it does not matter what it is.
+      done(refused ?? (request.is404 ? noRoute(app, endpoints, { request, reply }) : undefined))
     }
     void whenKnown(admit(doors, request, reply), admitted)
   })
@@ -79,9 +88,7 @@ export function createApp(doors: Doors, routes: readonly Route[], tls: Tls | nul
     report(doors, request, reply)
     done()
   })
-  const endpoints = routes.map(({ operation }) => operation)
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(doors, error, request, reply))
-  app.setNotFoundHandler((request, reply) => sendError(doors, noRoute(endpoints, request, reply), request, reply))
   readBodies(app)
   addOperations(app, doors, routes)
   addService(app, doors)
@@ -96,12 +103,15 @@ function lookFirst(app: App, doors: Doors): void {
   // Of this event there are no other listeners yet.
   const handlers = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
   server.removeAllListeners('request')
-  server.on('request', (request, response) =>
+  // What a client demands beside `100-continue` is refused with the other first checks.
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
+  server.on('request', (request, response) => {
+    request.url = originForm(request.url ?? '')
     doors.intake.take(() => {
       if (!turnAwayExhausted(doors, request, response))
         for (const handle of handlers) handle.call(server, request, response)
-    }),
-  )
+    })
+  })
 }
 
 type Refusal = Error | undefined
@@ -114,6 +124,8 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
     reply.header('x-request-id', request.ids.trace)
     if (request.ids.correlation !== undefined) reply.header('x-correlation-id', request.ids.correlation)
     reply.headers(doors.origins.headersFor(request.headers))
+    const unfit = unfitHead(request.raw)
+    if (unfit) return unfit
     if (doors.origins.isPreflight(request.method, request.headers)) return undefined
     const path = pathOf(request.raw.url ?? '')
     // By the route that it has found, however that was spelled; where there is none, as it was written.
@@ -130,6 +142,14 @@ function admit(doors: Doors, request: FastifyRequest, reply: FastifyReply): Refu
   } catch (error) {
     return errorOf(error)
   }
+}
+
+/** What HTTP/1.1 itself demands of a request, and what of it is not to be had here. */
+function unfitHead({ httpVersion, headers: { host, expect } }: IncomingMessage): Refusal {
+  if (httpVersion !== '1.1') return undefined
+  if (host === undefined) return invalid('header', { name: 'Host', message: '`Host` is missing.' })
+  if (expect === undefined || /^100-continue$/i.test(expect)) return undefined
+  return invalid('header', { name: 'Expect', message: '`Expect` knows `100-continue` only.' })
 }
 
 /** Throws or rejects when nobody is proved, or the instance may not be entered. */
@@ -200,20 +220,12 @@ function movedTo(app: App, routes: readonly Route[], request: FastifyRequest): s
 }
 
 function sendError(doors: Doors, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const wire = wireErrorOf(error)
+  const wire = wireErrorOf(error, request.raw)
   const { trace } = request.ids
   if (wire.code === 'internal') doors.telemetry.failed(trace, error)
-  const { status } = errors[wire.code]
   for (const [name, value] of Object.entries(headersOf(wire, doors.clock.wallMs()))) reply.header(name, value)
-  const container = { trace, errors: [wire] }
-  if (!String(request.headers.accept ?? '').includes('application/problem+json')) {
-    return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(container))
-  }
-  const problem = { type: 'about:blank', title: wire.code, status, detail: wire.message, ...container }
-  return reply
-    .code(status)
-    .header('content-type', 'application/problem+json; charset=utf-8')
-    .send(JSON.stringify(problem))
+  const { status, type, text } = container(request.headers, wire, trace)
+  return reply.code(status).header('content-type', type).send(text)
 }
 
 function report(doors: Doors, request: FastifyRequest, reply: FastifyReply): void {
@@ -227,34 +239,4 @@ function report(doors: Doors, request: FastifyRequest, reply: FastifyReply): voi
     status: reply.statusCode,
     ms: doors.clock.hrtimeMs() - request.beganMs,
   })
-}
-
-const clientErrors: Record<string, { status: string; code: ErrorCode }> = {
-  HPE_HEADER_OVERFLOW: { status: '431 Request Header Fields Too Large', code: 'headers_too_large' },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', code: 'invalid_request' },
-}
-
-/** The socket of a failure that never became a request; of TLS, with what was wrong with the certificate of the client. */
-type Unread = { writable: boolean; authorizationError?: unknown; end(text: string): void; destroy(): void }
-
-/**
- * Node takes what OpenSSL noted of the signature of a client's certificate for a failure of the connection, though a certificate that is not good is
- * let pass here (decision 0095). It cannot be read on, but whoever it is can be told.
- */
-function unreadMessage(nodeCode: string, { authorizationError }: Unread): string {
-  if (/^ERR_O?SSL_/.test(nodeCode) && authorizationError === 'CERT_SIGNATURE_FAILURE')
-    return 'The client certificate names an authority of this service as its issuer, but was not signed by it. Show another, or none beside another credential.'
-  return 'This is not a well-formed HTTP request, or it took too long to arrive.'
-}
-
-/** What cannot be read as HTTP never becomes a request. */
-function turnAway(nodeCode: string, socket: Unread, doors: Doors): void {
-  if (nodeCode === 'ECONNRESET' || !socket.writable) return socket.destroy()
-  const { status, code } = clientErrors[nodeCode] ?? { status: '400 Bad Request', code: 'invalid_request' as const }
-  const { trace } = requestIds({}, doors.random)
-  const message = code === 'invalid_request' ? unreadMessage(nodeCode, socket) : errors[code].summary
-  const body = JSON.stringify({ trace, errors: [{ code, message }] })
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${trace}\r\nconnection: close\r\n\r\n${body}`,
-  )
 }

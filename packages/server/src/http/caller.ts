@@ -5,9 +5,9 @@ import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyRequest } from 'fastify'
 import { certificateOf } from '../auth/certificate.ts'
 import type { Identity, Presented } from '../auth/identity.ts'
-import { addressBits, type Block, isWithin, plainAddress } from '../policies/addresses.ts'
 import type { Doors } from './doors.ts'
 import { endedRefusal, isStale } from './ended.ts'
+import { addressOf } from './forwarded.ts'
 import { foreignOrigin } from './origins.ts'
 import { invalid, Refused, refuse } from './reply.ts'
 import { noteIntruder, noteStranger } from './strangers.ts'
@@ -36,31 +36,6 @@ export function presentedBy(
     address: addressOf({ peer: socket.remoteAddress ?? '', forwarded: String(forwarded ?? '') }, trustedProxies),
     certificate: socket instanceof TLSSocket ? certificateOf(socket) : null,
   }
-}
-
-/**
- * The address of the socket; or, behind proxies that the operator has named, what the first of them says it is. Each appends what it has seen
- * itself, so the list is read from its end, and what stands before an address that is no such proxy can have been written by anybody.
- */
-export function addressOf({ peer, forwarded }: { peer: string; forwarded: string }, trusted: readonly Block[]): string {
-  let address = plainAddress(peer)
-  if (trusted.length === 0 || forwarded === '') return address
-  for (const hop of forwarded.split(',').reverse()) {
-    if (!isWithin(trusted, address)) return address
-    const before = hopOf(hop)
-    // Nothing is known of what came before that proxy.
-    if (before === null) return address
-    address = before
-  }
-  return address
-}
-
-/** Some proxies write the port too, which is another one for each connection: `203.0.113.7:51234`, `[2001:db8::1]:443`. null: it is no address. */
-function hopOf(text: string): string | null {
-  const written = text.trim()
-  const [, v4, v6] = /^(?:([0-9.]+):[0-9]+|\[([^\]]*)\](?::[0-9]+)?)$/.exec(written) ?? []
-  const address = v4 ?? v6 ?? written
-  return addressBits(address) === null ? null : plainAddress(address)
 }
 
 /** The key that a session is opened with, where its subject does not say it: to be noted, so that it ends with that key and not with another. */

@@ -35,7 +35,7 @@ export type Doors = {
   administration: Administration
   /** Ends what is no longer permitted. */
   standing: Standing
-  /** Whose `X-Forwarded-For` is believed. */
+  /** Whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. */
   trustedProxies: readonly Block[]
   secrets: SessionSecrets
   clock: Clock

@@ -17,6 +17,7 @@ import type { OperationFields } from '@holdfast/protocol/operation'
 import { v1 } from '@holdfast/protocol/v1'
 import { v2 } from '@holdfast/protocol/v2'
 import { newestVersion } from './api-version.ts'
+import { container } from './container.ts'
 import type { Doors } from './doors.ts'
 import { headersOf } from './reply.ts'
 import { requestIds } from './request-ids.ts'
@@ -132,17 +133,17 @@ type Early = { request: IncomingMessage; response: ServerResponse; error: WireEr
 function refuseEarly({ clock, random, telemetry }: Doors, { request, response, error, beganMs }: Early): void {
   const { headers } = request
   const { trace, correlation, traceparent } = requestIds(headers, random)
-  const body = JSON.stringify({ trace, errors: [error] })
-  response.writeHead(429, {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
+  const { status, type, text } = container(headers, error, trace)
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(text),
     'x-request-id': trace,
     ...(correlation !== undefined && { 'x-correlation-id': correlation }),
     [newestVersion.header]: newestVersion.version,
     ...headersOf(error, clock.wallMs()),
   })
-  response.end(body)
+  response.end(text)
   const ms = clock.hrtimeMs() - beganMs
   const method = request.method ?? ''
-  telemetry.requestDone({ trace, correlation, traceparent, method, route: 'exhausted', status: 429, ms })
+  telemetry.requestDone({ trace, correlation, traceparent, method, route: 'exhausted', status, ms })
 }

@@ -6,8 +6,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { APIKEY_GRANT, OWN_SCOPE } from '../auth/own-tokens.ts'
 import { presentedBy } from './caller.ts'
 import type { Doors } from './doors.ts'
+import { foundAt } from './forwarded.ts'
 import type { App } from './listener.ts'
-import { refuse } from './reply.ts'
 import { noteStranger } from './strangers.ts'
 
 const SECOND_MS = 1_000
@@ -31,31 +31,11 @@ export function addIdentity(app: App, doors: Doors): void {
     scope.addContentTypeParser(FORM, { parseAs: 'buffer' }, (_request, body, done) => {
       done(null, new URLSearchParams(body.toString()))
     })
-    only(scope, { method: 'POST', url: '/identity/token' }, (request, reply) => exchange(doors, request, reply))
-    only(scope, { method: 'GET', url: '/identity/keys' }, async (_request, reply) =>
-      reply.send(doors.ownTokens.keySet()),
+    scope.post('/identity/token', (request, reply) => exchange(doors, request, reply))
+    scope.get('/identity/keys', async (_request, reply) => reply.send(doors.ownTokens.keySet()))
+    scope.get('/identity/.well-known/openid-configuration', async (request, reply) =>
+      reply.send(configuration(issuerOf(doors, request))),
     )
-    only(scope, { method: 'GET', url: '/identity/.well-known/openid-configuration' }, async (request, reply) =>
-      reply.send(configuration(issuerOf(request))),
-    )
-  })
-}
-
-type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>
-
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
-
-function only(scope: App, { method, url }: { method: 'GET' | 'POST'; url: string }, handler: Handler): void {
-  scope.route({ method, url, handler })
-  scope.route({
-    method: METHODS.filter(other => other !== method),
-    url,
-    // Before a body is read.
-    onRequest: (_request, reply, done) => {
-      reply.header('allow', method)
-      done(refuse('method_not_allowed', `This path knows ${method}.`))
-    },
-    handler: () => undefined,
   })
 }
 
@@ -67,7 +47,7 @@ async function exchange(doors: Doors, request: FastifyRequest, reply: FastifyRep
   const presented = presentedBy(request.raw, doors)
   const apiKey = form.get('apikey') ?? ''
   const { address } = presented
-  const token = await doors.ownTokens.exchange({ apiKey, address, issuer: issuerOf(request) })
+  const token = await doors.ownTokens.exchange({ apiKey, address, issuer: issuerOf(doors, request) })
   if (token === null) {
     noteStranger(doors, { authorization: `Bearer ${apiKey}`, address, certificate: null }, request.ids.trace)
     return refused(request, reply, unknownKey)
@@ -88,9 +68,9 @@ function refused(request: FastifyRequest, reply: FastifyReply, refusal: Refusal)
   return reply.code(400).send({ ...refusal, error_description: refusal.errorMessage, context })
 }
 
-/** Where the caller has found us: discovery must name what was asked. */
-function issuerOf({ protocol, host }: FastifyRequest): string {
-  return `${protocol}://${host}/identity`
+/** Discovery must name what was asked. */
+function issuerOf(doors: Doors, request: FastifyRequest): string {
+  return `${foundAt(request, doors)}/identity`
 }
 
 function configuration(issuer: string): object {

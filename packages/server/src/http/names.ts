@@ -1,6 +1,17 @@
 /** What stands in a URL, decoded exactly: a name may hold slashes, percent signs, dots and any other text. */
 import { invalid, type Refused } from './reply.ts'
 
+/**
+ * The path and query of what a request names. A client that takes this server for a proxy names scheme and host too (RFC 9112, 3.2.2): they are let
+ * go before anything counts the segments.
+ */
+export function originForm(target: string): string {
+  const [whole] = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(target) ?? []
+  if (whole === undefined) return target
+  const rest = target.slice(whole.length)
+  return rest.startsWith('/') ? rest : `/${rest}`
+}
+
 /** The raw path of a request, without query and fragment. */
 export function pathOf(url: string): string {
   const end = url.search(/[?#]/)

@@ -1,6 +1,7 @@
 /** Pages: `start` is opaque to clients; it holds the last name of the page before. */
 import { PAGE_LIMIT_DEFAULT } from '@holdfast/protocol/limits'
 import type { Call } from './call.ts'
+import { foundAt } from './forwarded.ts'
 import { pathOf } from './names.ts'
 import { invalid, type Refused } from './reply.ts'
 
@@ -34,11 +35,10 @@ export function pageOf(
   return page
 }
 
-type Paged = Pick<Call, 'request'> & { query: object }
+type Paged = Pick<Call, 'request' | 'doors'> & { query: object }
 
-function hrefOf({ request, query }: Paged): URL {
-  const host = /^[A-Za-z0-9.:[\]-]{1,255}$/.test(request.host) ? request.host : 'localhost'
-  const url = new URL(`${request.protocol}://${host}`)
+function hrefOf({ request, doors, query }: Paged): URL {
+  const url = new URL(foundAt(request, doors))
   url.pathname = pathOf(request.raw.url ?? '/')
   for (const [name, value] of Object.entries(query)) if (name !== 'start') url.searchParams.set(name, String(value))
   return url

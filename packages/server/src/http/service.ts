@@ -8,7 +8,6 @@ import type { Doors } from './doors.ts'
 import type { App } from './listener.ts'
 import { metrics } from './metrics.ts'
 import { landingPage, referencePage, referenceScript } from './pages-html.ts'
-import { refuse } from './reply.ts'
 
 /** The files of the interactive reference, from the package and not from somebody's network. */
 const referenceFiles: Record<string, string> = {
@@ -40,22 +39,9 @@ export function addService(app: App, doors: Doors): void {
   }
 }
 
-const METHODS = ['GET', 'HEAD'] as const
-const OTHER_METHODS = ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
-
 /** Balancers probe with HEAD: the answer is that to GET, without its body. */
 function offer(app: App, url: string, handler: Handler): void {
-  app.route({ method: [...METHODS], url, handler })
-  app.route({
-    method: [...OTHER_METHODS],
-    url,
-    // Before a body is read.
-    onRequest: (_request, reply, done) => {
-      reply.header('allow', METHODS.join(', '))
-      done(refuse('method_not_allowed', `This path knows ${METHODS.join(', ')}.`))
-    },
-    handler: () => undefined,
-  })
+  app.route({ method: ['GET', 'HEAD'], url, handler })
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<FastifyReply>

@@ -1,4 +1,6 @@
 /** For the tests of this room: the doors before real shards in memory, with whomever a test lets in. */
+import { connect } from 'node:net'
+import { text as textOf } from 'node:stream/consumers'
 import { StoredAudit } from '../audit/audit.ts'
 import type { Identity } from '../auth/identity.ts'
 import { sessionSecrets } from '../auth/secrets.ts'
@@ -58,6 +60,13 @@ export function untouched<Type>(): Type {
   }
   // Whatever it is said to be: nothing of it is to be had.
   return new Proxy(touched, { get: touched, apply: touched }) as Type
+}
+
+/** Exactly these bytes on a socket of their own, and all that comes back until the other end closes it. */
+export async function sent(url: string, text: string): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.write(text)
+  return await textOf(socket)
 }
 
 export async function withDoors(act: (test: TestDoors) => Promise<void>, options: Options = {}): Promise<void> {

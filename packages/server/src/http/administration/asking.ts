@@ -41,7 +41,7 @@ export async function sideOf(call: Asking, action: Action): Promise<Side> {
   return (await isIn(call, { action, lock: null, instance: SERVICE_INSTANCE })) ? 'service' : 'instance'
 }
 
-type Paged = Pick<Call, 'request'> & { query: { limit?: number; start?: string } }
+type Paged = Pick<Call, 'request' | 'doors'> & { query: { limit?: number; start?: string } }
 
 /** A page of `records`, which are in the order of their ids. */
 export function pageOfRecords<Row extends { id: string }>(

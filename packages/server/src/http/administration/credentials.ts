@@ -5,6 +5,7 @@ import * as credentials from '../../administration/credentials.ts'
 import { rolesMisfit } from '../../policies/fitness.ts'
 import { roleIdOf } from '../../policies/roles.ts'
 import { answer, type Call, nowAt, route } from '../call.ts'
+import { foundAt } from '../forwarded.ts'
 import { administrationOf, byOf, isOwnRole, pageOfRecords, refuseGiving, refuseMisfit } from './asking.ts'
 import { wireCredential } from './views.ts'
 
@@ -67,11 +68,10 @@ function named(call: { params: { id: string }; caller: { instance: string } }): 
 }
 
 function newCredential(call: Pick<Call, 'doors' | 'request'>, { record, key }: credentials.Minted) {
-  const { protocol, host } = call.request
   return {
     credential: wireCredential(record, { nowMs: call.doors.clock.wallMs() }),
     api_key: key,
-    url: `${protocol}://${host}`,
+    url: foundAt(call.request, call.doors),
   }
 }
 

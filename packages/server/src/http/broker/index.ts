@@ -6,11 +6,11 @@ import { SERVICE_INSTANCE } from '@holdfast/protocol/operation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Caller, identified } from '../caller.ts'
 import type { Doors } from '../doors.ts'
+import { foundAt } from '../forwarded.ts'
 import type { App } from '../listener.ts'
 import { paramsOf, queryOf } from '../names.ts'
-import { noRoute } from '../no-route.ts'
 import { decide, denial } from '../permission.ts'
-import { invalid } from '../reply.ts'
+import { invalid, refuse } from '../reply.ts'
 import { shutOut } from '../standing.ts'
 import { type Validator, validator } from '../validate.ts'
 import { type Asked, type Endpoint, onBehalfOf } from './asked.ts'
@@ -50,6 +50,11 @@ export const endpoints: readonly Endpoint[] = [
 
 const PREFIX = '/broker'
 
+export const brokerPaths: readonly { method: string; path: string }[] = endpoints.map(({ method, path }) => ({
+  method,
+  path: PREFIX + path,
+}))
+
 /** Whether what is wrong with a request is to be told in OSB's form, before it has a route. */
 export function isOfBroker(url: string): boolean {
   return url.startsWith(`${PREFIX}/`)
@@ -60,8 +65,8 @@ export function addBroker(app: App, doors: Doors): void {
   void app.register(
     async scope => {
       scope.setErrorHandler((error, request, reply) => sendRefusal(doors, error, request, reply))
-      const known = endpoints.map(({ method, path }) => ({ method, path: PREFIX + path }))
-      scope.setNotFoundHandler((request, reply) => sendRefusal(doors, noRoute(known, request, reply), request, reply))
+      // What is not found here is refused before this, and in this form because this is here.
+      scope.setNotFoundHandler((request, reply) => sendRefusal(doors, refuse('not_found'), request, reply))
       for (const endpoint of endpoints) addEndpoint(scope, doors, endpoint)
     },
     { prefix: PREFIX },
@@ -110,7 +115,7 @@ async function prepare(doors: Doors, request: FastifyRequest, { path, action, ne
   const who = onBehalfOf(request)
   const by = { subject: caller.subject, from: caller.address, trace }
   return {
-    ...{ doors, caller, trace, query, url: `${request.protocol}://${request.host}` },
+    ...{ doors, caller, trace, query, url: foundAt(request, doors) },
     by: who === undefined ? by : { ...by, why: `on behalf of ${who}` },
     params: paramsOf(PREFIX + path, url),
   }

@@ -19,7 +19,7 @@ export class BrokerRefusal extends Refused {
 export function sendRefusal(doors: Doors, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error instanceof BrokerRefusal)
     return reply.code(error.status).send({ error: error.error, description: error.message })
-  const { code, message, ...rest } = wireErrorOf(error)
+  const { code, message, ...rest } = wireErrorOf(error, request.raw)
   if (code === 'internal') doors.telemetry.failed(request.ids.trace, error)
   reply.headers(headersOf({ code, ...rest }, doors.clock.wallMs()))
   return reply.code(errors[code].status).send({ error: pascal(code), description: message })

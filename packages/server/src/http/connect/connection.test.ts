@@ -12,7 +12,7 @@ import type { Command, Session } from '../../locks/model.ts'
 import { LocalDecisions } from '../../policies/decisions.ts'
 import { systemRandom } from '../../random.ts'
 import { memoryRegistry } from '../../registry/testing.ts'
-import type { Asking, Shards } from '../../shards/port.ts'
+import type { Answer, Asking, Shards } from '../../shards/port.ts'
 import { FakeClock } from '../../shards/testing.ts'
 import { createTelemetry } from '../../telemetry/telemetry.ts'
 import type { Doors } from '../doors.ts'
@@ -240,6 +240,59 @@ test('what is settled reaches the shard beside other requests, now and then', ()
   assert.deepEqual(settled, [256, 512, 768])
   send({ type: 'renew', id: 1_001, settled: 1_001 })
   assert.deepEqual(asked.at(-1)!.command, { type: 'renew', by: 'root', session: 's-1', settled: 1_001 })
+})
+
+test('what is only read, watched or refused renews the session too, once in each third of its TTL', async () => {
+  const clock = new FakeClock()
+  const { asked, send, shards } = connected(clock)
+  shards.watch = () => {
+    throw new HoldfastError('unavailable', 'The server is stopping.')
+  }
+  const kept = () => asked.filter(({ command }) => command.type === 'renew')
+  const others = [
+    { type: 'validate', name: 'a', token: 1 },
+    { type: 'value', name: 'a' },
+    { type: 'show', name: 'a' },
+    { type: 'queue', name: 'a' },
+    { type: 'watch', prefix: '' },
+    { type: 'unwatch', watch: 1 },
+    { type: 'nonsense' },
+  ]
+  let id = 0
+  const sendAll = () => send(...others.map(message => ({ id: ++id, ...message })))
+  sendAll()
+  await clock.pass(4_999)
+  sendAll()
+  await clock.settle()
+  assert.deepEqual(kept(), [], 'the welcome was not long ago')
+  for (const [index, other] of others.entries()) {
+    await clock.pass(5_000)
+    send({ id: ++id, ...other })
+    sendAll()
+    await clock.settle()
+    assert.equal(kept().length, index + 1, JSON.stringify(other))
+  }
+  assert.deepEqual(kept()[0]?.command, { type: 'renew', by: 'root', session: 's-1' })
+})
+
+test('what is done in the name of the session needs no renewal beside it, unless it never came so far', async () => {
+  const clock = new FakeClock()
+  const { asked, send } = connected(clock)
+  const refused = { ok: false, code: 'lock_held', reason: 'held', held: null } as const
+  const limited = { ok: false, code: 'rate_limited', limit: 'operations', max: 1, retryMs: 1 } as const
+  const acquire = async (id: number, answer: Answer) => {
+    await clock.pass(5_000)
+    send({ type: 'acquire', id, name: 'a', wait_ms: 0 })
+    await clock.settle()
+    asked.at(-1)!.asking.answer(answer)
+  }
+  const types = () => asked.splice(0).map(({ command }) => command.type)
+  await acquire(1, refused)
+  send({ type: 'show', id: 2, name: 'a' })
+  assert.deepEqual(types(), ['acquire', 'show'])
+  await acquire(3, limited)
+  send({ type: 'show', id: 4, name: 'a' })
+  assert.deepEqual(types(), ['acquire', 'renew', 'show'])
 })
 
 test('a command carries what the message said, and what it left out', () => {

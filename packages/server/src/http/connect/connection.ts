@@ -25,6 +25,7 @@ import { shutOut } from '../standing.ts'
 import { validator } from '../validate.ts'
 import { timestamp, wireGrant } from '../views.ts'
 import { whenKnown } from '../when-known.ts'
+import { Beside } from './beside.ts'
 import { checkMessage, misfitError } from './checking.ts'
 import { closeCodes } from './close-codes.ts'
 import { commandOf } from './commands.ts'
@@ -56,8 +57,6 @@ export const MALFORMED_MAX = 100
  * no owner or its store does not answer. It is asked again, and nothing is lost by it.
  */
 export const RENEWAL_MS_MAX = 1_000
-/** How many more ids must be settled before the shard is told, beside renewals. */
-const SETTLED_STEP = 256
 
 const checkHello = validator(hello)
 
@@ -71,6 +70,7 @@ export class Connection implements Receiver {
   readonly #watches: ConnectionWatches
   readonly #pending = new Set<Pending>()
   readonly #renewals: Deadlines<Pending>
+  readonly #beside: Beside
   #caller: Caller | null
   #state: State = 'waiting'
   #session = ''
@@ -83,7 +83,6 @@ export class Connection implements Receiver {
     take: (request, refusal) => this.#decided(request, refusal),
   })
   #malformed = 0
-  #settled = 0
   #stopListening: (() => void) | null = null
   #leave: (() => void) | null = null
   #stopCutting: (() => void) | null = null
@@ -101,6 +100,7 @@ export class Connection implements Receiver {
     )
     this.#watches = new ConnectionWatches(doors, this)
     this.#renewals = new Deadlines({ clock: doors.clock, ms: RENEWAL_MS_MAX, late: pending => this.#late(pending) })
+    this.#beside = new Beside(doors.clock, told => this.#renew(told))
     doors.intake.listen(this, socket)
     socket.on('pong', () => {
       this.isAlive = true
@@ -257,7 +257,7 @@ export class Connection implements Receiver {
 
   #request(message: unknown): void {
     const request = this.#checked(message)
-    if (!request) return
+    if (!request) return this.#beside.heard(this.#ttlMs)
     if (this.#order.waiting < FRAME_MESSAGES_MAX) this.#order.add(request)
     else this.close(closeCodes.policy, 'Too many messages while a permission is being looked up.')
   }
@@ -271,12 +271,16 @@ export class Connection implements Receiver {
   #decided(request: ClientRequest, error: WireError | null): void {
     const caller = this.#caller
     if (!caller || this.#state !== 'open') return
-    if (error) return this.refuse(request.id, error)
+    if (error) {
+      this.#beside.heard(this.#ttlMs)
+      return this.refuse(request.id, error)
+    }
     if (request.type === 'renew' && request.ttl_ms !== undefined) this.#ttlMs = Math.max(this.#ttlMs, request.ttl_ms)
-    this.#settle(request)
+    this.#beside.asked(request, this.#ttlMs)
     if (request.type === 'watch') return this.#watches.open(request, caller)
     if (request.type === 'unwatch') return this.#watches.close(request)
     if (this.#pending.size >= CONNECTION_REQUESTS_MAX) {
+      this.#beside.heard(this.#ttlMs)
       return this.refuse(request.id, {
         code: 'quota_exceeded',
         message: `A connection has at most ${CONNECTION_REQUESTS_MAX} requests in flight.`,
@@ -328,23 +332,17 @@ export class Connection implements Receiver {
     return null
   }
 
-  /** Renewals tell the shard what is settled; a connection that is busy with other things tells it now and then. */
-  #settle(request: ClientRequest): void {
-    const { settled } = request
-    if (settled === undefined || settled < this.#settled + SETTLED_STEP) return
-    this.#settled = settled
-    if (request.type === 'renew' || !this.#caller) return
-    this.#doors.shards.submit(
-      this.#caller.instance,
-      { type: 'renew', by: this.#caller.subject, session: this.#session, settled },
-      unheard,
-    )
+  #renew(told: { settled?: number }): void {
+    if (!this.#caller || this.#state !== 'open') return
+    const { subject: by, instance } = this.#caller
+    this.#doors.shards.submit(instance, { type: 'renew', by, session: this.#session, ...told }, unheard)
   }
 
   /** Called by its requests. */
   answered(pending: Pending, answer: Answer): void {
     if (!this.#done(pending)) return
     const { request } = pending
+    this.#beside.answered(pending, answer, this.#ttlMs)
     // It may have been lengthened elsewhere.
     if (answer.ok && 'confers' in answer) this.#ttlMs = Math.max(this.#ttlMs, answer.confers?.ttlMs ?? 0)
     const isSet = request.type === 'acquire_all'

@@ -1,17 +1,20 @@
 /** `GET /v2/connect`: from a request to a WebSocket, and what all connections share: liveness and the end of the server. */
 import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type ErrorCode, errors, HoldfastError } from '@holdfast/protocol/errors'
 import { FRAME_BYTES_MAX } from '@holdfast/protocol/limits'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type Cancel, every } from '../../clock.ts'
+import { apiVersion } from '../api-version.ts'
 import { callerOf, presentedBy } from '../caller.ts'
 import type { Doors } from '../doors.ts'
 import { dryRunRefusal } from '../dry-run.ts'
+import { originForm } from '../names.ts'
 import { foreignOrigin } from '../origins.ts'
-import { failed, headersOf, Refused } from '../reply.ts'
+import { headersOf, invalid, Refused, refuse } from '../reply.ts'
 import { requestIds } from '../request-ids.ts'
+import { turnAway } from '../turn-away.ts'
 import { whenKnown } from '../when-known.ts'
+import { wireErrorOf } from '../wire-error.ts'
 import { closeCodes } from './close-codes.ts'
 import { Connection } from './connection.ts'
 import type { Arrived } from './greeting.ts'
@@ -22,6 +25,11 @@ const PING_MS = 15_000
 /** Of thousands that are pinged each a system call is made. */
 const SWEPT_AT_ONCE = 256
 
+/** Whether the request is handed to whoever takes upgrades. Clients that would speak HTTP/2 offer theirs with every request, and go on without. */
+export function isForWebSocket({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  return headers.upgrade?.trim().toLowerCase() === 'websocket'
+}
+
 export class Connections {
   readonly #doors: Doors
   readonly #open = new Set<Connection>()
@@ -31,10 +39,23 @@ export class Connections {
     perMessageDeflate: false,
     clientTracking: false,
   })
+  readonly #answers = new WeakMap<IncomingMessage, Answering>()
   readonly #stopSweeping: Cancel
 
   constructor(doors: Doors) {
     this.#doors = doors
+    this.#sockets.on('headers', (lines, request) => {
+      const { trace, headers } = this.#answers.get(request)!
+      for (const [name, value] of Object.entries({ 'x-request-id': trace, ...headers })) lines.push(`${name}: ${value}`)
+    })
+    this.#sockets.on('wsClientError', ({ message }, socket, request) => {
+      const wrong = `The handshake is not one of WebSocket: ${message}.`
+      this.#turnAway(
+        request,
+        socket,
+        invalid('header', { name: /Sec-\S+/.exec(message)?.[0] ?? 'Upgrade', message: wrong }),
+      )
+    })
     this.#stopSweeping = every(doors.clock, PING_MS, () => this.#sweep())
   }
 
@@ -65,16 +86,22 @@ export class Connections {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy())
+    request.url = originForm(request.url ?? '')
     const { peers } = this.#doors
     if (peers && request.url === peers.path) return peers.accept(request, socket, head)
-    const { trace } = requestIds(request.headers, this.#doors.random)
-    const turnedAway = (error: unknown) => turnAwayFor(socket, error, trace)
+    const answering = answerTo(this.#doors, request)
+    const { trace } = answering
+    this.#answers.set(request, answering)
+    const turnedAway = (error: unknown) => this.#turnAway(request, socket, error)
     try {
       const presented = presentedBy(request, this.#doors)
       const named = request.headers['holdfast-instance']
       const greeted = whenKnown(callerOf(this.#doors, presented, { named, trace }), caller => {
-        if (presented.authorization !== undefined && !caller) return turnAway(socket, 'unauthenticated', trace)
-        this.#let(request, { socket, head }, { caller, presented, named, trace })
+        if (presented.authorization !== undefined && !caller) throw refuse('unauthenticated')
+        const refusal = this.#refusal(request, answering)
+        if (refusal) throw refusal
+        const arrived = { caller, presented, named, trace }
+        this.#sockets.handleUpgrade(request, socket, head, websocket => this.#connected(websocket, arrived))
       })
       if (greeted instanceof Promise) greeted.catch(turnedAway)
     } catch (error) {
@@ -82,14 +109,28 @@ export class Connections {
     }
   }
 
-  #let(request: IncomingMessage, { socket, head }: { socket: Duplex; head: Buffer }, arrived: Arrived): void {
-    const { trace } = arrived
-    if ((request.url ?? '').split('?')[0] !== PATH) return turnAway(socket, 'not_found', trace)
-    if (!this.#doors.origins.permits(request.headers)) return turnAway(socket, 'forbidden', trace, foreignOrigin)
-    const dryRun = dryRunRefusal(request.headers)
-    if (dryRun) return turnAwayFor(socket, dryRun, trace)
-    if (this.#doors.draining.isDraining) return turnAway(socket, 'unavailable', trace)
-    this.#sockets.handleUpgrade(request, socket, head, websocket => this.#connected(websocket, arrived))
+  /** Who has come may be known; what is asked for is no connection. */
+  #refusal({ url = '', method, headers }: IncomingMessage, answering: Answering): Refused | undefined {
+    if (url.split('?')[0] !== PATH) return refuse('not_found')
+    if (method !== 'GET') {
+      answering.headers.allow = 'GET'
+      return refuse('method_not_allowed', 'This path knows GET.')
+    }
+    if (!this.#doors.origins.permits(headers)) return refuse('forbidden', foreignOrigin)
+    const refused = dryRunRefusal(headers) ?? answering.refused
+    if (refused) return refused
+    return this.#doors.draining.isDraining ? refuse('unavailable') : undefined
+  }
+
+  /** A refusal before there is a WebSocket: plain HTTP. */
+  #turnAway(request: IncomingMessage, socket: Duplex, error: unknown): void {
+    const { trace, headers } = this.#answers.get(request)!
+    const wire = wireErrorOf(error, request)
+    if (wire.code === 'internal') this.#doors.telemetry.failed(trace, error)
+    // Nobody else reads this socket, so that its other end has gone would not be seen.
+    socket.once('finish', () => socket.destroy())
+    const own = headersOf(wire, this.#doors.clock.wallMs())
+    turnAway(socket, { error: wire, trace, asked: request.headers, headers: { ...headers, ...own } })
   }
 
   #connected(websocket: WebSocket, arrived: Arrived): void {
@@ -130,23 +171,15 @@ export class Connections {
   readonly #waitedOnce = new WeakSet<Connection>()
 }
 
-function turnAwayFor(socket: Duplex, error: unknown, trace: string): void {
-  if (error instanceof Refused) return turnAway(socket, error.wire.code, trace, error.wire.message)
-  if (error instanceof HoldfastError) return turnAway(socket, error.code, trace, failed(error).message)
-  turnAway(socket, 'internal', trace)
-}
+/** What every answer to an upgrade carries, and why there is no such version of the API as it asks for. */
+type Answering = { trace: string; headers: Record<string, string>; refused: Refused | undefined }
 
-/** A refusal before there is a WebSocket: plain HTTP. */
-function turnAway(socket: Duplex, code: ErrorCode, trace: string, message: string = errors[code].summary): void {
-  const body = JSON.stringify({ trace, errors: [{ code, message }] })
-  const headers = {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': String(Buffer.byteLength(body)),
-    'x-request-id': trace,
-    connection: 'close',
-    // None of these is a limit that is counted by the second.
-    ...headersOf({ code }, 0),
-  }
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  socket.end(`HTTP/1.1 ${errors[code].status} ${code}\r\n${lines.join('\r\n')}\r\n\r\n${body}`)
+function answerTo({ random, clock }: Doors, { headers: asked }: IncomingMessage): Answering {
+  const { trace, correlation } = requestIds(asked, random)
+  const version = apiVersion(asked, clock.wallMs())
+  const headers: Record<string, string> = {}
+  if (correlation !== undefined) headers['x-correlation-id'] = correlation
+  if (version instanceof Refused) return { trace, headers, refused: version }
+  headers[version.header.toLowerCase()] = version.version
+  return { trace, headers, refused: undefined }
 }
