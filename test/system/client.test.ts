@@ -331,28 +331,6 @@ test('a watch gives every event in order', async () => {
   assert.deepEqual(types, ['granted', 'released', 'granted', 'value_changed'])
 })
 
-test('navigatorLocks speaks the language of the browser', async () => {
-  const [one, other] = [client(), client()]
-  const held = Promise.withResolvers<void>()
-  const end = Promise.withResolvers<string>()
-  const request = one.navigatorLocks.request('web', lock => {
-    assert.equal(lock?.mode, 'exclusive')
-    held.resolve()
-    return end.promise
-  })
-  await held.promise
-  assert.equal(await other.navigatorLocks.request('web', { ifAvailable: true }, lock => lock), null)
-  const { held: holders } = await other.navigatorLocks.query({ prefix: 'web' })
-  assert.deepEqual(
-    holders.map(({ name, mode }) => [name, mode]),
-    [['web', 'exclusive']],
-  )
-  const stolen = failure(request)
-  await other.navigatorLocks.request('web', { steal: true }, lock => assert.ok(lock))
-  assert.equal(((await stolen) as Error).name, 'AbortError')
-  end.resolve('late')
-})
-
 test('many cycles at once: every one is granted, each token once', async () => {
   const holdfast = client()
   const tokens = new Set<number>()

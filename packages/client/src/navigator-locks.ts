@@ -49,27 +49,32 @@ export class NavigatorLocks {
   }
 
   request<Result>(name: string, callback: Callback<Result>): Promise<Awaited<Result>>
-  request<Result>(name: string, options: WebLockOptions, callback: Callback<Result>): Promise<Awaited<Result>>
+  request<Result>(
+    name: string,
+    options: WebLockOptions | null | undefined,
+    callback: Callback<Result>,
+  ): Promise<Awaited<Result>>
   async request<Result>(
     name: string,
-    ...given: [Callback<Result>] | [WebLockOptions, Callback<Result>]
+    ...[first, second]: [Callback<Result>] | [WebLockOptions | null | undefined, Callback<Result>]
   ): Promise<Awaited<Result>> {
-    const { options, callback } =
-      given.length === 1 ? { options: {}, callback: given[0] } : { options: given[0], callback: given[1] }
-    refuseContradictions(name, options)
-    const lock = await this.#acquire(name, options)
+    const callback = second === undefined ? first : second
+    if (typeof callback !== 'function')
+      throw new TypeError('`request` needs a callback, behind the options if there are any.')
+    const asked = asksFor(name, second === undefined ? {} : first)
+    const lock = await this.#acquire(asked)
     if (!lock) return await callback(null)
     // A theft takes effect at once, by the standard: it does not wait for the callback to stop.
     const running = runHolding(this.#session, lock, held => callback(webLock(held)), { holdsBack: false })
     return await Promise.race([running, rejectWhenLost(lock)])
   }
 
-  #acquire(name: string, options: WebLockOptions): Promise<Lock | null> {
-    const claim = { name, mode: options.mode ?? 'exclusive' }
-    if (options.ifAvailable) return tryAcquire(this.#session, claim, {})
-    const asked: AcquireOptions = options.steal ? { preempt: 'immediate', priority: STEAL_PRIORITY } : {}
-    if (options.signal) asked.signal = options.signal
-    return acquire(this.#session, claim, asked)
+  #acquire({ name, mode, ifAvailable, steal, signal }: Asked): Promise<Lock | null> {
+    const claim = { name, mode }
+    if (ifAvailable) return tryAcquire(this.#session, claim, {})
+    const options: AcquireOptions = steal ? { preempt: 'immediate', priority: STEAL_PRIORITY } : {}
+    if (signal) options.signal = signal
+    return acquire(this.#session, claim, options)
   }
 
   /** Who holds and who waits, of the locks that may be seen. A snapshot lock by lock, not of one moment. */
@@ -114,15 +119,32 @@ function rejectWhenLost(lock: Lock): Promise<never> {
   })
 }
 
-/** As in the standard's first steps of `request`. */
-function refuseContradictions(name: string, options: WebLockOptions): void {
+type Asked = Required<Omit<WebLockOptions, 'signal'>> & { name: string; signal: AbortSignal | undefined }
+
+/** The standard's first steps of `request`: what is given is made into what is meant, and what makes no sense is refused. */
+function asksFor(given: unknown, options: unknown): Asked {
+  if (options !== null && !['undefined', 'object', 'function'].includes(typeof options))
+    throw new TypeError('The options are to be an object.')
+  // What is in them is looked at below.
+  const wanted = (options ?? {}) as Record<keyof WebLockOptions, unknown>
+  const { mode = 'exclusive', signal } = wanted
+  const [ifAvailable, steal] = [Boolean(wanted.ifAvailable), Boolean(wanted.steal)]
+  // As the standard has it: of a number that is its digits, and a symbol has none.
+  const name = `${given}`
+  if (mode !== 'exclusive' && mode !== 'shared') throw new TypeError('`mode` is `exclusive` or `shared`.')
+  if (signal !== undefined && !isSignal(signal)) throw new TypeError('`signal` is not an AbortSignal.')
+  signal?.throwIfAborted()
   const refuse = (message: string) => {
     throw new DOMException(message, 'NotSupportedError')
   }
   if (name.startsWith('-')) refuse('A name must not begin with `-`.')
-  if (options.steal && options.ifAvailable) refuse('`steal` and `ifAvailable` exclude each other.')
-  if (options.steal && (options.mode ?? 'exclusive') !== 'exclusive') refuse('Only an exclusive lock can be stolen.')
-  if (options.signal && (options.steal || options.ifAvailable))
-    refuse('`signal` ends a wait; `steal` and `ifAvailable` do not wait.')
-  options.signal?.throwIfAborted()
+  if (steal && ifAvailable) refuse('`steal` and `ifAvailable` exclude each other.')
+  if (steal && mode !== 'exclusive') refuse('Only an exclusive lock can be stolen.')
+  if (signal && (steal || ifAvailable)) refuse('`signal` ends a wait; `steal` and `ifAvailable` do not wait.')
+  return { name, mode, ifAvailable, steal, signal }
+}
+
+/** Also one of another window. */
+function isSignal(value: unknown): value is AbortSignal {
+  return Object.prototype.toString.call(value) === '[object AbortSignal]'
 }
