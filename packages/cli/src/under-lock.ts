@@ -12,7 +12,7 @@
  * Not promised: anything when this process itself is killed with KILL or stopped; pass HOLDFAST_TOKEN to what the lock protects.
  */
 import type { Lock } from '@holdfast/client'
-import { every, monotonicMs, wallMs } from './clock.ts'
+import { every, leftUntil, type Moment, momentIn, monotonicMs, wallMs } from './clock.ts'
 import { exitCodes } from './exit.ts'
 import { ProcessGroup } from './group.ts'
 import type { Tell } from './holding-events.ts'
@@ -125,7 +125,7 @@ class Guard {
   readonly #ends: (() => void)[]
   readonly #tell: Tell
   /** While nobody has said otherwise: until then the lock was promised to this side. */
-  #promisedUntilMs: number
+  #promisedUntil: Moment
   #isEndedByOthers = false
 
   constructor({ lock, group, fullMs, tell }: { lock: Lock; group: ProcessGroup; fullMs: number; tell: Tell }) {
@@ -133,7 +133,7 @@ class Guard {
     this.#tell = tell
     this.#group = group
     this.#stopMs = stopMsOf(fullMs)
-    this.#promisedUntilMs = monotonicMs() + fullMs
+    this.#promisedUntil = momentIn(fullMs)
     const lookMs = Math.min(LOOK_MS_MAX, this.#stopMs * KILL_PART * KILL_PART)
     this.#ends = [
       every(lookMs, () => this.#look()),
@@ -148,7 +148,7 @@ class Guard {
 
   #look(): void {
     const remainingMs = this.#lock.validForMs()
-    if (remainingMs > 0) this.#promisedUntilMs = monotonicMs() + remainingMs
+    if (remainingMs > 0) this.#promisedUntil = momentIn(remainingMs)
     // Of a lock that was lost at once nothing was ever left, and 0 is not less than a third of that.
     if (remainingMs <= 0 || remainingMs < this.#stopMs)
       this.#stop('lost', 'the lock is about to end, or could not be renewed in time')
@@ -158,7 +158,7 @@ class Guard {
 
   /** Until somebody else may hold the lock. What others ended by a word stays promised while this side has not said that it knows. */
   #leftMs(remainingMs: number): number {
-    return this.#isEndedByOthers ? this.#promisedUntilMs - monotonicMs() : remainingMs
+    return this.#isEndedByOthers ? leftUntil(this.#promisedUntil) : remainingMs
   }
 
   #stop(why: Stop, message: string): void {

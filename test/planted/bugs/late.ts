@@ -90,4 +90,16 @@ export const lateBugs: readonly Bug[] = [
       name: 'a store that has gone back, or is another with the same cluster in it, is refused at the next start',
     },
   },
+  {
+    id: 'run-counts-while-awake',
+    rules: ['I9', 'I1'],
+    does: '`holdfast run` counts what is left of a promise by a clock that stands still while the machine sleeps: what runs under a lock that was ended by others goes on when it wakes.',
+    file: 'packages/cli/src/clock.ts',
+    find: 'return Math.min(monotonic - performance.now(), bootMs - os.uptime() * 1_000)',
+    replace: 'return monotonic - performance.now() + 0 * bootMs',
+    test: {
+      file: 'packages/cli/src/clock.test.ts',
+      name: 'a promise ends by the clock that says more has passed: a machine that sleeps has one that stands still',
+    },
+  },
 ]
