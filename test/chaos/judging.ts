@@ -34,6 +34,9 @@ export type Evidence = {
   promises: readonly (readonly Told[])[]
 }
 
+/** A session with a TTL of its own, since when it was promised, and when it was ended, so late. */
+export type Expiry = { fromMs: number; ttlMs: number; atMs: number; lateMs: number }
+
 export type Judgement = {
   /** By invariant, in the order in which they were found. */
   violations: { invariant: string; what: string }[]
@@ -57,8 +60,8 @@ export type Judgement = {
     /** Turns. */
     answered: number
   }
-  /** How long after its promise was surely over each session that nobody renewed was ended. */
-  latenessMs: number[]
+  /** Of each session that nobody renewed: how long after its promise was surely over it was ended. */
+  expiries: Expiry[]
   acquires: { calledMs: number; returnedMs: number }[]
   counts: Record<string, number>
 }
@@ -87,7 +90,7 @@ export function judge(evidence: Evidence): Judgement {
   judgeResource(evidence, grants, found)
   const linear = judgeLinear(evidence, lines, found)
   const watched = judgeWatchers(evidence, found)
-  const latenessMs = judgeExpiries(evidence, lines, found)
+  const expiries = judgeExpiries(evidence, lines, found)
   const promises = judgePromises(evidence, found)
   return {
     violations,
@@ -105,7 +108,7 @@ export function judge(evidence: Evidence): Judgement {
       undecided: linear.undecided,
       ...promises,
     },
-    latenessMs,
+    expiries,
     acquires: linear.acquires,
     counts: countsOf(evidence.histories),
   }
@@ -280,8 +283,8 @@ function seqOf(seen: Seen | undefined): number {
   return Number(id.split('-').at(-2))
 }
 
-/** I9: nobody is ended before the promise is over; and how long after. */
-function judgeExpiries({ recorded }: Evidence, lines: readonly Line[], found: Found): number[] {
+/** I9: nobody is ended before the promise is over; how long after is for who knows what was done meanwhile. */
+function judgeExpiries({ recorded }: Evidence, lines: readonly Line[], found: Found): Expiry[] {
   const expired = new Map<number, number>()
   for (const { written, atMs } of recorded)
     if (written.entry.record === 'grant' && written.entry.type === 'expired') expired.set(written.entry.token, atMs)
@@ -290,7 +293,7 @@ function judgeExpiries({ recorded }: Evidence, lines: readonly Line[], found: Fo
       entry.record === 'grant' && entry.type === 'granted' ? [[entry.token, atMs]] : [],
     ),
   )
-  const lateness: number[] = []
+  const expiries: Expiry[] = []
   for (const line of lines) {
     if (line.e !== 'idle') continue
     const atMs = expired.get(line.token)
@@ -299,9 +302,9 @@ function judgeExpiries({ recorded }: Evidence, lines: readonly Line[], found: Fo
     if (atMs < line.t + line.ttlMs / RATE_MAX)
       found(() => fail(`I9: ${line.lock} expired ${Math.round(line.t + line.ttlMs - atMs)} ms too early`))
     if ((grants.get(line.token) ?? Number.POSITIVE_INFINITY) < line.t + PROMPT_MS)
-      lateness.push(atMs - line.t - line.ttlMs)
+      expiries.push({ fromMs: line.t, ttlMs: line.ttlMs, atMs, lateMs: atMs - line.t - line.ttlMs })
   }
-  return lateness
+  return expiries
 }
 
 /** Each process tells its own again and again: the last is the sum. */

@@ -57,6 +57,16 @@ const short: [string, RegExp, (run: ReturnType<typeof good>) => void][] = [
   ['no history judged', /no seen/, ({ judgement }) => (judgement.figures.seen = 0)],
   ['a history that was given up', /undecided for 2/, ({ judgement }) => (judgement.figures.undecided = 2)],
   ['no grant after the fault', /Infinity ms/, ({ judgement }) => (judgement.acquires = [])],
+  [
+    'a session that was kept too long though nothing was broken',
+    /ended 1001 ms after its promise; nothing was broken/,
+    ({ judgement }) => judgement.expiries.push({ fromMs: 1_021, ttlMs: 500, atMs: 2_522, lateMs: 1_001 }),
+  ],
+  [
+    'a session that was kept too long after something was broken',
+    /ended 1501 ms after its promise; something was broken/,
+    ({ judgement }) => judgement.expiries.push({ fromMs: 1_020, ttlMs: 500, atMs: 3_021, lateMs: 1_501 }),
+  ],
   ['a server that ended', /server 1 ended by itself: a bug/, ({ rig }) => rig.ended.push(ended('a bug'))],
   ['a server taken for dead', /declared dead/, ({ rig }) => rig.ended.push(ended(dead))],
 ]
@@ -76,6 +86,16 @@ test('a server may end for what the scenario names, and for want of time where t
   assert.equal(whyOf(one('a bug'), disk, { slack: 2 }).length, 1)
   assert.deepEqual(whyOf(one(dead, true)), [])
   assert.equal(whyOf(one('a bug', true)).length, 1)
+})
+
+test('a session may be ended as late as its bound, which is longer where something was broken, and by so much more for a busy machine', () => {
+  const kept = (fromMs: number, lateMs: number) => (run: ReturnType<typeof good>) =>
+    run.judgement.expiries.push({ fromMs, ttlMs: 500, atMs: fromMs + 500 + lateMs, lateMs })
+  assert.deepEqual(whyOf(kept(1_021, 1_000)), [])
+  assert.deepEqual(whyOf(kept(1_020, 1_500)), [])
+  assert.deepEqual(whyOf(kept(1_021, 2_000), scenario, { slack: 2 }), [])
+  assert.deepEqual(whyOf(kept(15_020, 60_000), unbounded), [], 'of such a scenario nothing is said')
+  assert.equal(whyOf(kept(15_021, 1_001), unbounded).length, 1)
 })
 
 test('an operation of unknown outcome fails the scenarios that expect none', () => {

@@ -1,6 +1,6 @@
 /** What one run has come to: figures, and whether it passed. */
 import { declaredDead, unexplained } from './ended.ts'
-import type { Judgement } from './judging.ts'
+import type { Expiry, Judgement } from './judging.ts'
 import type { Fault, Rig } from './rig.ts'
 import type { Played, Scenario } from './scenario.ts'
 
@@ -48,6 +48,32 @@ export function nextGrants(faults: readonly Fault[], acquires: Judgement['acquir
   })
 }
 
+/** Without a fault a session that nobody renews is over at most so long after its promise. */
+const LATE_MS_MAX = 1_000
+/** What a fault has broken may take that long to be whole, where the scenario has no bound of its own. */
+const SETTLED_MS = 15_000
+
+type Course = { faults: readonly Fault[]; boundMs: number | undefined; slack: number }
+
+/**
+ * I9, the other half: nobody is kept for long after the promise is over. Where something was broken meanwhile there is the bound of the scenario, and
+ * a TTL more: a new owner gives each session the whole of its own.
+ */
+export function tooLate(expiries: readonly Expiry[], { faults, boundMs, slack }: Course): string[] {
+  const settledMs = boundMs ?? SETTLED_MS
+  return expiries.flatMap(({ fromMs, ttlMs, atMs, lateMs }) => {
+    const isBroken = faults.some(
+      fault => fault.atMs <= atMs && (fault.healedMs ?? Number.POSITIVE_INFINITY) + settledMs >= fromMs,
+    )
+    const maxMs = isBroken ? (boundMs ?? Number.POSITIVE_INFINITY) + ttlMs : LATE_MS_MAX * slack
+    const what = isBroken ? 'something was broken' : 'nothing was broken'
+    if (lateMs <= maxMs) return []
+    return [
+      `I9: a session was ended ${Math.round(lateMs)} ms after its promise; ${what} meanwhile, and the bound is ${maxMs} ms`,
+    ]
+  })
+}
+
 /** What a run has done, each of which a judge needs something of. */
 type Shown = Readonly<Record<string, number>>
 
@@ -63,7 +89,7 @@ function fallsShort(scenario: Scenario, shown: Shown, { next, unknown }: { next:
 }
 
 export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Result {
-  const { figures, counts, latenessMs, acquires } = judgement
+  const { figures, counts, expiries, acquires } = judgement
   const isCounted = ({ invariant }: { invariant: string }) => scenario.counted?.includes(invariant) === true
   const found = judgement.violations.filter(one => !isCounted(one))
   const nextGrantMs = spreadOf(nextGrants(rig.faults, acquires))
@@ -77,6 +103,7 @@ export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Re
       next: nextGrantMs,
       unknown,
     }),
+    ...tooLate(expiries, { faults: rig.faults, boundMs: scenario.boundMs, slack: rig.options.slack }),
     ...unexplained(rig.ended, endsOf(scenario, rig)).map(({ place, why }) => `server ${place} ended by itself: ${why}`),
   ]
   if (undecided > 0) why.push(`I12: undecided for ${undecided} locks: the search was given up`)
@@ -94,7 +121,7 @@ export function resultOf(scenario: Scenario, rig: Rig, judgement: Judgement): Re
     staleRefused: figures.refused,
     counted: tally(judgement.violations.filter(isCounted).map(({ invariant }) => invariant)),
     nextGrantMs,
-    latenessMs: spreadOf(latenessMs),
+    latenessMs: spreadOf(expiries.map(({ lateMs }) => lateMs)),
     boundMs: scenario.boundMs ?? null,
     violations: tally(found.map(({ invariant }) => invariant)),
     details: {

@@ -30,10 +30,19 @@ const STATES_MAX = 400_000
 
 /** `changes`: all of the log, in its order; without them, what the operations are all that is known of. */
 export function judgeHistory(operations: readonly Operation[], changes?: readonly Change[]): Verdict {
-  const known = operations.filter(({ deed, isOptional }) => deed.does !== 'nothing' && !(changes && isOptional))
-  if (changes && fits(changes, known)) return { ok: true, states: 0, isByLog: true }
+  if (changes && isByLog(operations, changes)) return { ok: true, states: 0, isByLog: true }
+  const known = knownOf(operations, changes !== undefined)
   const all = changes ? withUntold(known, changes) : known
   return all.length === 0 ? { ok: true, states: 0, isByLog: false } : new Search(all).run()
+}
+
+/** Whether the order of the log explains it: that is soon seen. */
+export function isByLog(operations: readonly Operation[], changes: readonly Change[]): boolean {
+  return fits(changes, knownOf(operations, true))
+}
+
+function knownOf(operations: readonly Operation[], hasLog: boolean): Operation[] {
+  return operations.filter(({ deed, isOptional }) => deed.does !== 'nothing' && !(hasLog && isOptional))
 }
 
 /** With what the log has and no client was told of; and what both know of, when both say that it was, if they agree. */

@@ -7,7 +7,7 @@ import type { World } from './world.ts'
 
 export class Watchers {
   readonly #world: World
-  readonly #watchers: { instance: string; seen: Seen[] }[] = []
+  readonly #watchers: { instance: string; client: Client; seen: Seen[] }[] = []
 
   constructor(world: World) {
     this.#world = world
@@ -23,7 +23,7 @@ export class Watchers {
       ...{ schedule, network, servers, chance, freezes, opened },
     })
     const seen: Seen[] = []
-    this.#watchers.push({ instance, seen })
+    this.#watchers.push({ instance, client, seen })
     let lastMs = schedule.nowMs
     // Where nobody decides for ten seconds it does not begin.
     while (seen.length === 0) {
@@ -46,6 +46,11 @@ export class Watchers {
     for (const { instance, seen } of this.#watchers)
       compared += this.#world.events.compare(instance, seen, { isAtRest: true })
     return compared
+  }
+
+  /** They are gone, and say nothing. */
+  leave(): void {
+    for (const { client } of this.#watchers) client.machine.kill()
   }
 
   /** A server that had been frozen may have known nothing of what the watcher had read: it may be reset, wherever the log begins. */

@@ -13,6 +13,7 @@ import { chanceOf } from './chance.ts'
 import { Client } from './clients.ts'
 import { Disturber } from './disturber.ts'
 import { Freezes } from './freezes.ts'
+import { leave, QUIET_MS } from './leaving.ts'
 import { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import { Schedule } from './schedule.ts'
@@ -24,8 +25,6 @@ import { receive, type Stage, work } from './workload.ts'
 const RUN_MS_MAX = 5 * 60_000
 /** After the last fault has been healed, whatever waits has been served within this. */
 const HEAL_MS = 90_000
-/** The longest session is over in this, after a change of owner too. */
-const QUIET_MS = 60_000
 /** Nothing new in the log for so long: it has been read, too. */
 const REST_MS = 1_500
 
@@ -313,17 +312,12 @@ export class World {
     }
   }
 
-  /** Everybody leaves; then nothing is left. */
+  /** Everybody leaves; then nothing is left, and the judges of a whole run say what they have. */
   async #rest(): Promise<void> {
     await this.#passUntilQuiet()
     this.outcomes.watched = this.#watchers.compare()
-    for (const client of this.clients) if (!client.machine.isDead) void client.holdfast.close()
-    const isEmpty = () =>
-      [...this.log.judges.values()].every(
-        ({ grants, waiters, delays }) => grants.size + waiters.size + delays.size === 0,
-      )
-    await this.schedule.run({ untilMs: this.schedule.nowMs + QUIET_MS, isOver: isEmpty })
-    if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
+    this.#watchers.leave()
+    await leave(this)
     this.log.settle()
     this.#histories.judge(check => check(), this.freezes)
     const promises = { promises: this.servers.promised.told, recorded: this.#batches }

@@ -48,6 +48,15 @@ export const simulatedBugs: readonly Bug[] = [
     test: simulator,
   },
   {
+    id: 'sessions-end-late',
+    rules: ['I9'],
+    does: 'A session that nobody renews is looked at long after its promise is over: who waits for what it held waits for nothing.',
+    file: 'packages/server/src/shards/timers.ts',
+    find: '    this.#sessions.add(session.deadlineMs, session)\n',
+    replace: '    this.#sessions.add(session.deadlineMs + 5_000, session)\n',
+    test: simulator,
+  },
+  {
     id: 'watches-always-begin-anew',
     rules: ['I13'],
     does: 'Whoever resumes a watch is reset, though all that happened since is there: what lies between is never read.',
