@@ -53,7 +53,8 @@ let isStopped = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
     isStopped = true
-    for (const { child } of running.values()) child.kill(signal)
+    // npm and its shell pass no signal on to what they have started.
+    for (const { child } of running.values()) if (child.pid) process.kill(-child.pid, signal)
   })
 const progress = setInterval(() => {
   for (const [name, { last }] of running) console.log(`  ${name}: ${last}`)
@@ -80,7 +81,12 @@ function run({ name, args = [], env = {} }: Part): Promise<Done> {
   const beganMs = performance.now()
   console.log(`— npm ${command}`)
   const output = createWriteStream(`${into}/${name}.log`)
-  const child = spawn('npm', words, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('npm', words, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   const state = { child, last: '' }
   running.set(name, state)
   for (const stream of [child.stdout, child.stderr])

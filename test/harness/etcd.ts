@@ -3,6 +3,7 @@
  * comes as a Debian package into the cache folder; that it cannot be had is an error, for without it nothing is shown.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { debian } from './debian.ts'
@@ -108,9 +109,12 @@ export class EtcdMember {
     await gone
   }
 
-  /** SIGSTOP: its sockets stay open, and nothing comes out of them. */
-  pause(): void {
+  /** SIGSTOP: its sockets stay open, and nothing comes out of them once this has resolved. On a busy machine threads go on for some ms after the signal. */
+  async pause(): Promise<void> {
     this.#child?.kill('SIGSTOP')
+    const tasks = `/proc/${this.#child?.pid}/task`
+    const isStopped = (task: string) => / T /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8').replace(/^.*\)/s, ''))
+    while (!readdirSync(tasks).every(isStopped)) await sleep(1)
   }
   resume(): void {
     this.#child?.kill('SIGCONT')

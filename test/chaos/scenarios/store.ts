@@ -51,7 +51,7 @@ export const store: Scenario[] = [
         const { members } = rig.etcd
         const member = rig.chance.isLuckyAt(0.5) ? await rig.etcd.leader() : rig.chance.pick(members)
         await rig.fault('SIGSTOP of an etcd member', async () => {
-          member.pause()
+          await member.pause()
           await sleep(rig.chance.between(500, 4_000))
           member.resume()
         })
