@@ -53,8 +53,9 @@ let isStopped = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
     isStopped = true
-    // npm and its shell pass no signal on to what they have started.
-    for (const { child } of running.values()) if (child.pid) process.kill(-child.pid, signal)
+    // npm and its shell pass no signal on to what they have started; and of that some may be stopped, to see what comes of it.
+    for (const { child } of running.values())
+      for (const one of [signal, 'SIGCONT']) if (child.pid) process.kill(-child.pid, one)
   })
 const progress = setInterval(() => {
   for (const [name, { last }] of running) console.log(`  ${name}: ${last}`)
