@@ -30,8 +30,8 @@ export const moreMax: Bounds = {
 const SIGNAL = 'SIGUSR2'
 const COUNTED_MS_MAX = 15_000
 const LOOK_MS = 50
-/** The longest session, and what it leaves behind. */
-const RESTED_MS_MAX = 30_000
+/** Besides the longest session, which may not have been able to say goodbye, what it leaves behind. */
+const RESTED_MS_MAX = 20_000
 
 /** Has the server collect its garbage, and tell. `path`: where its tap writes. null: it has ended. @throws when it does not tell. */
 async function countsAt(server: Server, path: string): Promise<Counts | null> {
@@ -59,11 +59,13 @@ export function excessOf(before: readonly Counts[], after: Counts, more: Bounds)
 
 export class Resting {
   readonly #more: Bounds
+  readonly #restedMsMax: number
   readonly #atFirst: Counts[] = []
   readonly #members = new Set<string>()
 
-  /** `locksMax`: so many stay, because they are configured or keep a value. */
-  constructor({ locksMax }: { locksMax: number }) {
+  /** `locksMax`: so many stay, because they are configured or keep a value. `ttlMsMax`: the longest of a session. */
+  constructor({ locksMax, ttlMsMax }: { locksMax: number; ttlMsMax: number }) {
+    this.#restedMsMax = ttlMsMax + RESTED_MS_MAX
     this.#more = { ...moreMax, locks: locksMax }
   }
 
@@ -79,7 +81,7 @@ export class Resting {
 
   /** Waits until the server, if it runs, has no more than it may. @throws Violation when it does not come to that. */
   async over(server: Server, path: string): Promise<void> {
-    const untilMs = performance.now() + RESTED_MS_MAX
+    const untilMs = performance.now() + this.#restedMsMax
     for (;;) {
       const counts = await countsAt(server, path)
       if (!counts) return

@@ -12,7 +12,7 @@ import { freePort } from '../harness/process.ts'
 import { type Server, startServer } from '../harness/server.ts'
 import { ownerOf } from '../harness/witness/owner.ts'
 import { type Chance, chanceOf } from '../simulator/chance.ts'
-import { type ClientsOf, clientConfig, INSTANCE } from './client/config.ts'
+import { type ClientsOf, clientConfig, INSTANCE, TTLS_MS } from './client/config.ts'
 import type { ClientConfig } from './client/process.ts'
 import { ClientHandle, Resource } from './clients.ts'
 import { type Ended, hasEndedItself, saidLast, supervised } from './ended.ts'
@@ -108,9 +108,12 @@ export class Rig {
     this.options = options
     this.chance = chanceOf(options.seed, 'nemesis')
     this.links = new Links(options.carry)
-    const { coldLocks = 0, coldValueChars = 0 } = options.client
-    // What was written to them stays.
-    this.#resting = new Resting({ locksMax: LOCKS_CONFIGURED_MAX + (coldValueChars > 0 ? coldLocks : 0) })
+    const { coldLocks = 0, coldValueChars = 0, ttlsMs = TTLS_MS } = options.client
+    this.#resting = new Resting({
+      // What was written to them stays.
+      locksMax: LOCKS_CONFIGURED_MAX + (coldValueChars > 0 ? coldLocks : 0),
+      ttlMsMax: Math.max(...ttlsMs),
+    })
     this.log = new LogWitness(ROOT, written => {
       // Each entry is passed on by itself: its batch need not be kept with all that is in it.
       const batch = { ...written.batch, carried: [], entries: [] }

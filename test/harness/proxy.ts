@@ -12,7 +12,7 @@ export class FaultProxy {
   readonly #pairs = new Set<{ client: Socket; target: Socket }>()
   readonly #swallowed = new Set<Direction>()
   readonly #held = new Set<Direction>()
-  readonly #waiting: { to: Socket; data: Buffer }[] = []
+  readonly #lines = new Set<Line>()
   #delayMs = 0
   #refuses = false
   /** Bytes that have been lost or are held, by direction: to know that a fault has struck. */
@@ -40,7 +40,7 @@ export class FaultProxy {
   hold(...directions: Direction[]): void {
     for (const direction of directions) this.#held.add(direction)
   }
-  /** Every piece, both ways. */
+  /** Every piece that comes from now on, both ways, and none before the one that came before it. */
   delay(ms: number): void {
     this.#delayMs = ms
   }
@@ -56,14 +56,14 @@ export class FaultProxy {
       target.resetAndDestroy()
     }
   }
-  /** No fault any more; what was held arrives. What was swallowed stays lost, so those connections are ended. */
+  /** No fault any more; what was held or delayed arrives. What was swallowed stays lost, so those connections are ended. */
   heal(): void {
     const wasSwallowing = this.#swallowed.size > 0
     this.#swallowed.clear()
     this.#held.clear()
     this.#delayMs = 0
     this.#refuses = false
-    for (const { to, data } of this.#waiting.splice(0)) if (!to.destroyed) to.write(data)
+    for (const line of this.#lines) line.flush()
     if (wasSwallowing) this.reset()
   }
 
@@ -95,14 +95,56 @@ export class FaultProxy {
   }
 
   #carry(from: Socket, to: Socket, direction: Direction): void {
-    from.on('data', (data: Buffer) => {
-      if (this.#swallowed.has(direction)) this.lost[direction] += data.length
-      else if (this.#held.has(direction)) {
-        this.lost[direction] += data.length
-        this.#waiting.push({ to, data })
-      } else if (this.#delayMs > 0) setTimeout(() => !to.destroyed && to.write(data), this.#delayMs)
-      else to.write(data)
+    const line = new Line(to)
+    this.#lines.add(line)
+    from.on('close', () => {
+      this.#lines.delete(line)
+      line.drop()
     })
+    from.on('data', (data: Buffer) => {
+      const isHeld = this.#held.has(direction)
+      if (isHeld || this.#swallowed.has(direction)) this.lost[direction] += data.length
+      if (this.#swallowed.has(direction)) return
+      line.add(data, isHeld ? Number.POSITIVE_INFINITY : this.#delayMs)
+    })
+  }
+}
+
+/** One direction of one connection. What leaves it keeps its order, as it does over TCP: whatever waits, all that came later waits behind it. */
+class Line {
+  readonly #to: Socket
+  readonly #pieces: { data: Buffer; dueMs: number }[] = []
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(to: Socket) {
+    this.#to = to
+  }
+
+  add(data: Buffer, delayMs: number): void {
+    this.#pieces.push({ data, dueMs: performance.now() + delayMs })
+    if (this.#pieces.length === 1) this.#move()
+  }
+
+  /** All of it, now. */
+  flush(): void {
+    for (const piece of this.#pieces) piece.dueMs = 0
+    this.#move()
+  }
+
+  drop(): void {
+    clearTimeout(this.#timer)
+    this.#pieces.length = 0
+  }
+
+  #move(): void {
+    clearTimeout(this.#timer)
+    const nowMs = performance.now()
+    while (this.#pieces[0] && this.#pieces[0].dueMs <= nowMs) {
+      const { data } = this.#pieces.shift()!
+      if (!this.#to.destroyed) this.#to.write(data)
+    }
+    const next = this.#pieces[0]
+    if (next && Number.isFinite(next.dueMs)) this.#timer = setTimeout(() => this.#move(), next.dueMs - nowMs)
   }
 }
 

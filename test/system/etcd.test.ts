@@ -9,6 +9,7 @@ import { systemClock } from '../../packages/server/src/clock.ts'
 import { openEtcd } from '../../packages/server/src/engine/etcd/etcd.ts'
 import { Authority } from '../harness/certificates.ts'
 import { type EtcdCluster, type EtcdOptions, etcdPrograms, startEtcd } from '../harness/etcd.ts'
+import { fill } from '../harness/foreign-data.ts'
 import { temporaryFolder } from '../harness/process.ts'
 import { type Ask, asker, openSession } from '../harness/rest.ts'
 import { type Server, spawnServer, startServer } from '../harness/server.ts'
@@ -123,13 +124,8 @@ test('a store that fills up: acquires are refused, what is held goes on and ends
     const brief = await openSession(ask, 5_000)
     const held = await acquire(ask, session, 'held')
     assert.equal((await acquire(ask, brief, 'brief')).status, 200)
-    // Somebody else's data, written over and over: old revisions take the room.
     const filler = await openEtcd({ urls: cluster.urls, clock: systemClock, quotaBytes: QUOTA_BYTES })
-    const value = Buffer.alloc(128 * 1024)
-    while ((await filler.size()).usedBytes < 0.87 * QUOTA_BYTES) {
-      await filler.commit({ checks: [], writes: [{ key: 'foreign', value }] })
-      await sleep(20)
-    }
+    await fill(filler, 0.87)
     await filler.close()
     await until('refused', async () => {
       const { body } = await acquire(ask, session, 'more')

@@ -3,9 +3,8 @@ import { strict as assert } from 'node:assert'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../packages/server/src/clock.ts'
-import { EngineRefusal } from '../../packages/server/src/engine/engine.ts'
-import { EtcdError } from '../../packages/server/src/engine/etcd/errors.ts'
-import { type EtcdEngine, openEtcd } from '../../packages/server/src/engine/etcd/etcd.ts'
+import { openEtcd } from '../../packages/server/src/engine/etcd/etcd.ts'
+import { fill, fillUp } from '../harness/foreign-data.ts'
 import { asker } from '../harness/rest.ts'
 import { isLong, underFaults } from '../harness/witness/faults.ts'
 import type { Witness } from '../harness/witness/witness.ts'
@@ -77,7 +76,6 @@ async function hangUp(url: string, lock: string): Promise<void> {
 }
 
 const QUOTA_BYTES = 24 * 1024 * 1024
-const FILL_BYTES = 128 * 1024
 const MANY_MS = 90_000
 
 test('the space quota is reached: acquires are refused clearly, what is held goes on, and the room comes back by itself', () =>
@@ -100,7 +98,7 @@ test('the space quota is reached: acquires are refused clearly, what is held goe
       if (!isLong) return void (await filler.close())
       // Further than Holdfast lets it come by itself: now etcd refuses all that writes, the beats of its servers too.
       witness.judge.excuse = ({ code }) => code === 'storage_full' || code === 'unavailable'
-      await fill(filler, 1)
+      await fillUp(filler)
       const full = witness.figures.mark()
       bound('after etcd refused everything: with room again after', {
         ms: await witness.served(full, MANY_MS),
@@ -118,22 +116,6 @@ test('the space quota is reached: acquires are refused clearly, what is held goe
       },
     },
   ))
-
-/** Somebody else's data, written over and over: old revisions take the room. */
-async function fill(filler: EtcdEngine, share: number): Promise<void> {
-  const value = Buffer.alloc(FILL_BYTES)
-  for (;;) {
-    const { usedBytes, quotaBytes } = await filler.size()
-    if (usedBytes >= share * quotaBytes!) return
-    try {
-      await filler.commit({ checks: [], writes: [{ key: 'foreign', value }] })
-    } catch (error) {
-      // A write without a condition has no known outcome then, which is not what is asked here.
-      if (error instanceof EngineRefusal || (error instanceof EtcdError && error.kind === 'no_space')) return
-      throw error
-    }
-  }
-}
 
 async function until(what: string, witness: Witness, isSo: () => boolean): Promise<void> {
   for (let waitedMs = 0; !isSo(); waitedMs += 50) {

@@ -4,6 +4,9 @@ import { sleptSinceBootMs } from './real-time.ts'
 
 export const INSTANCE = 'default'
 
+/** Of the sessions of a process, in turn. */
+export const TTLS_MS = [10_000, 1_500, 4_000, 2_500]
+
 /** What the client processes of a run have in common. */
 export type ClientsOf = Pick<ClientConfig, 'urls' | 'seed' | 'resourcePort'> & { folder: string }
 
@@ -19,7 +22,7 @@ export function clientConfig(
     instance: INSTANCE,
     clients: 4,
     workers: 2,
-    ttlsMs: [10_000, 1_500, 4_000, 2_500],
+    ttlsMs: TTLS_MS,
     paceMs: 40,
     history: `${folder}/client-${index}.jsonl`,
     rate: 1,

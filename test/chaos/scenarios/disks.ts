@@ -2,18 +2,16 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../../../packages/server/src/clock.ts'
-import { EngineRefusal } from '../../../packages/server/src/engine/engine.ts'
-import { EtcdError } from '../../../packages/server/src/engine/etcd/errors.ts'
-import { type EtcdEngine, openEtcd } from '../../../packages/server/src/engine/etcd/etcd.ts'
+import { openEtcd } from '../../../packages/server/src/engine/etcd/etcd.ts'
 import { Violation } from '../../checker/judge.ts'
 import { debian } from '../../harness/debian.ts'
 import type { EtcdMember } from '../../harness/etcd.ts'
+import { fill, fillUp } from '../../harness/foreign-data.ts'
 import type { Scenario } from '../scenario.ts'
 
 const STALL_MS = 9_000
 const DIES_MS_MAX = 10_000
 const QUOTA_BYTES = 24 * 1024 * 1024
-const FILL_BYTES = 128 * 1024
 const ROOM_MS_MAX = 90_000
 const WORKS_MS = 6_000
 /** Elsewhere members need not. */
@@ -80,7 +78,7 @@ export const disks: Scenario[] = [
       try {
         for (const share of [0.87, 1]) {
           const act = async () => {
-            await fill(filler, share)
+            await (share < 1 ? fill(filler, share) : fillUp(filler))
             // Until the servers have seen it.
             await sleep(3_000)
             await rig.granted(ROOM_MS_MAX)
@@ -144,21 +142,5 @@ async function ends(member: EtcdMember): Promise<void> {
   while (member.isRunning) {
     if (performance.now() > untilMs) throw new Violation('void: the member did not mind that its syncs failed')
     await sleep(50)
-  }
-}
-
-/** Somebody else's data, written over and over: old revisions take the room. */
-async function fill(filler: EtcdEngine, share: number): Promise<void> {
-  const value = Buffer.alloc(FILL_BYTES)
-  for (;;) {
-    const { usedBytes, quotaBytes } = await filler.size()
-    if (usedBytes >= share * (quotaBytes ?? QUOTA_BYTES)) return
-    try {
-      await filler.commit({ checks: [], writes: [{ key: 'foreign', value }] })
-    } catch (error) {
-      // A write without a condition has no known outcome then, which is not what is asked here.
-      if (error instanceof EngineRefusal || (error instanceof EtcdError && error.kind === 'no_space')) return
-      throw error
-    }
   }
 }
