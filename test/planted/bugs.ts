@@ -12,6 +12,7 @@ import { coreBugs } from './bugs/core.ts'
 import { crashBugs } from './bugs/crashes.ts'
 import { doorBugs } from './bugs/doors.ts'
 import { engineBugs } from './bugs/engines.ts'
+import { followingBugs } from './bugs/following.ts'
 import { identityBugs } from './bugs/identity.ts'
 import { instanceBugs } from './bugs/instances.ts'
 import { lateBugs } from './bugs/late.ts'
@@ -36,6 +37,7 @@ export const bugs: readonly Bug[] = [
   ...registryBugs,
   ...requestBugs,
   ...clientBugs,
+  ...followingBugs,
   ...commandBugs,
   ...engineBugs,
   ...doorBugs,

@@ -6,6 +6,9 @@ type Learning = {
   learned?(operation: Operation): void
 }
 
+/** `askedMs`: when it was asked for the first time. */
+export type Refusal = { operation: number; why: string; askedMs: number }
+
 /** One operation of a history, from its call on. Until it is known how it ended it may have been done, or not. */
 export class Call {
   readonly #operation: Operation
@@ -15,6 +18,10 @@ export class Call {
     this.#stage = stage
     this.#operation = { deed, calledMs: stage.nowMs(), returnedMs: Number.POSITIVE_INFINITY, isOptional: true }
     history.push(this.#operation)
+  }
+
+  get calledMs(): number {
+    return this.#operation.calledMs
   }
 
   ends(deed: Operation['deed']): void {

@@ -5,7 +5,7 @@
 import type { Belief } from '../checker/beliefs.ts'
 import { Violation } from '../checker/judge.ts'
 import { exclusive } from '../checker/lock-model.ts'
-import { Call } from './call.ts'
+import { Call, type Refusal } from './call.ts'
 import type { Chance } from './chance.ts'
 import { exclusiveLocks, refusalOf } from './claims.ts'
 import { type Freezes, type Reading, readingOf } from './freezes.ts'
@@ -43,7 +43,7 @@ export type CallerStage = Pick<
   begins(instance: string, belief: Belief): void
   holds(instance: string, held: Pick<Belief, 'client' | 'lock' | 'token' | 'restsOnFreeze'>): void
   released(instance: string, held: Pick<Belief, 'client' | 'lock' | 'token'>, askedMs: number): void
-  refused(instance: string, who: string, operation: number, why: string): void
+  refused(instance: string, who: string, refusal: Refusal): void
   protectedWrite(instance: string, lock: { name: string; token: number }): void
 }
 
@@ -117,7 +117,7 @@ export class Caller {
         return this.#granted(name, since, reply.body)
       }
       if (reply && reply.code !== 'unavailable') {
-        this.#refused(operation, reply, { call, attempt })
+        this.#refused(operation, reply, { call, attempt, askedMs: since.trueMs })
         return null
       }
       this.#stage.counted(reply ? 'caller: unknown' : hangUpMs === null ? 'caller: silence' : 'caller: hung up')
@@ -130,7 +130,7 @@ export class Caller {
   #refused(
     operation: number,
     { code, reason }: Extract<RestReply, { ok: false }>,
-    { call, attempt }: { call: Call; attempt: number },
+    { call, attempt, askedMs }: { call: Call; attempt: number; askedMs: number },
   ): void {
     this.#stage.counted(`caller: ${code}`)
     this.#isFull = code === 'storage_full'
@@ -138,7 +138,7 @@ export class Caller {
     if (code === 'lock_held') call.ends(refusalOf(reason, { claim: exclusive, by: operation }))
     // Of earlier attempts nobody knows what comes: one may lie between two servers still, and a refusal is not remembered under the key (SAFETY section 6).
     if (attempt > 1) return this.#stage.counted('caller: refused, an attempt unknown')
-    this.#stage.refused(this.instance, this.name, operation, code)
+    this.#stage.refused(this.instance, this.name, { operation, why: code, askedMs })
   }
 
   #granted(name: string, since: Reading, body: Record<string, unknown>): Held {

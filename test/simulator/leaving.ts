@@ -29,7 +29,10 @@ export async function leave(world: World): Promise<void> {
   if (!isEmpty()) throw new Violation(`I8: something is still held or awaited when everybody has gone`)
 }
 
-/** I9, the other half: where nothing is broken, a session that nobody renews does not last for long after its TTL. */
+/**
+ * I9, the other half: where nothing is broken, a session that nobody renews does not last for long after its TTL. Whoever takes over gives each session
+ * all of its own once more, and that comes even now: the member record of a start that is long gone, written late, is a server that is to have its share.
+ */
 async function passUntilExpired({ schedule, log, plan, outcomes }: World): Promise<void> {
   const sinceMs = schedule.nowMs
   const there = [...log.judges].flatMap(([instance, { sessions }]) =>
@@ -37,9 +40,15 @@ async function passUntilExpired({ schedule, log, plan, outcomes }: World): Promi
   )
   outcomes['left behind'] = there.length
   const lateMs = LATE_MS_MAX + plan.network.slowMsMax
+  const taken = { count: log.counts.takeovers, atMs: sinceMs }
   for (const { instance, id, ttlMs } of there.toSorted((one, other) => one.ttlMs - other.ttlMs)) {
     const isOver = () => log.judges.get(instance)?.sessions.has(id) !== true
-    await schedule.run({ untilMs: sinceMs + ttlMs / RATE_MIN + lateMs, isOver })
+    const hasNews = () => log.counts.takeovers > taken.count
+    for (let isLast = false; !isLast && !isOver(); ) {
+      await schedule.run({ untilMs: taken.atMs + ttlMs / RATE_MIN + lateMs, isOver: () => isOver() || hasNews() })
+      isLast = !hasNews()
+      if (hasNews()) Object.assign(taken, { count: log.counts.takeovers, atMs: schedule.nowMs })
+    }
     if (!isOver())
       throw new Violation(
         `I9: ${id}, with a TTL of ${ttlMs} ms, is there ${schedule.nowMs - sinceMs} ms after its last word`,

@@ -6,7 +6,7 @@ import { LockHeldError } from '../../packages/client/src/errors.ts'
 import type { Lock } from '../../packages/client/src/lock.ts'
 import { Violation } from '../checker/judge.ts'
 import type { Operation } from '../checker/linear.ts'
-import { Call } from './call.ts'
+import { Call, type Refusal } from './call.ts'
 import type { Chance } from './chance.ts'
 import {
   asked,
@@ -45,7 +45,7 @@ export type Stage<Of extends Client = Client> = {
   began(client: Of, lock: Lock): void
   holds(client: Of, lock: Lock): void
   released(client: Of, lock: Lock, askedMs: number): void
-  refused(client: Of, operation: number, why: string): void
+  refused(client: Of, refusal: Refusal): void
   /** A write is on its way to what the lock protects. */
   protectedWrite(client: Of, lock: { name: string; token: number }): void
   history(lock: string, instance: string): { push(operation: Operation): unknown }
@@ -168,7 +168,8 @@ class Worker {
       const isRefused = error instanceof LockHeldError
       if ((options.reentrant || (isWide && error instanceof GivenUp)) && !isRefused) this.#entries().unsure.add(name)
       const isFull = codeOf(error) === 'storage_full'
-      if (isRefused || isFull) this.#stage.refused(this.#client, operation, error.message)
+      if (isRefused || isFull)
+        this.#stage.refused(this.#client, { operation, why: error.message, askedMs: call.calledMs })
       if (isRefused) call.ends(refusalOf(error.details.reason, { claim, by: operation }))
       if (!isRefused && !(error instanceof GivenUp)) throw error
       this.#stage.counted(error instanceof GivenUp ? 'given up' : 'refused')
@@ -192,7 +193,7 @@ class Worker {
       locks = (await this.#client.holdfast.acquireAll(claims.map(asked), { waitMs, metadata: { operation } })).locks
     } catch (error) {
       if (error instanceof LockHeldError) {
-        this.#stage.refused(this.#client, operation, error.message)
+        this.#stage.refused(this.#client, { operation, why: error.message, askedMs: calls[0]!.calledMs })
         this.#stage.counted('refused')
         for (const [index, claim] of claims.entries())
           calls[index]?.ends(refusalOf(error.details.reason, { claim, by: operation, set: operation }))

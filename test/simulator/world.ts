@@ -8,6 +8,7 @@ import { Violation } from '../checker/judge.ts'
 import { LogWitness, type Written } from '../checker/log.ts'
 import { judgePromises } from '../checker/promises.ts'
 import { Events } from '../checker/watching.ts'
+import type { Refusal } from './call.ts'
 import { Caller, type CallerStage } from './callers.ts'
 import { chanceOf } from './chance.ts'
 import { Client } from './clients.ts'
@@ -212,7 +213,7 @@ export class World {
     holds: (client, lock) => this.#holds(client.options.instance, client.beliefIn(lock)),
     released: ({ name: client, options }, { name: lock, token }, askedMs) =>
       this.#released(options.instance, { client, lock, token }, askedMs),
-    refused: ({ name: client, options }, operation, why) => this.#refused(options.instance, { client, operation, why }),
+    refused: ({ name: client, options }, refusal) => this.#refused(options.instance, { client, ...refusal }),
     protectedWrite: ({ options }, { name: lock, token }) => this.#protectedWrite(options.instance, { lock, token }),
     history: (lock, instance) => this.#histories.of(lock, instance),
     counted: what => this.count(what),
@@ -232,7 +233,7 @@ export class World {
     begins: (instance, belief) => this.#begins(instance, belief),
     holds: (instance, held) => this.#holds(instance, held),
     released: (instance, held, askedMs) => this.#released(instance, held, askedMs),
-    refused: (instance, client, operation, why) => this.#refused(instance, { client, operation, why }),
+    refused: (instance, client, refusal) => this.#refused(instance, { client, ...refusal }),
     protectedWrite: (instance, { name, token }) => this.#protectedWrite(instance, { lock: name, token }),
   }
 
@@ -244,8 +245,11 @@ export class World {
     this.#guarded(() => grants.toldReleased({ lock, token }))
   }
 
-  #refused(instance: string, { client, operation, why }: { client: string; operation: number; why: string }): void {
+  #refused(instance: string, { client, operation, why, askedMs }: Refusal & { client: string }): void {
     this.tell(() => `${client} is refused ${operation}: ${why}`)
+    // Such a server may also have said that the session has ended, in which it was asked first; and then it was asked in another.
+    const isDoubtful = this.freezes.isDoubtful({ sentMs: askedMs, heardMs: this.schedule.nowMs })
+    if (isDoubtful) return this.count('refused, and a server had been frozen')
     this.#guarded(() => this.#grantsOf(instance).toldRefused(operation))
   }
 

@@ -192,7 +192,7 @@ export class AcquireRequest extends Request implements Step {
     return this.#isAbandoned || this.#isRefused || (this.#locks?.every(lock => lock.isOver) ?? false)
   }
 
-  get name(): string {
+  override get name(): string {
     return this.body.type === 'acquire' ? this.body.name : this.body.locks.map(claim => claim.name).join(', ')
   }
 
@@ -245,6 +245,11 @@ export class AcquireRequest extends Request implements Step {
     this.#settled()
     this.#outcome.reject(reason)
     this.#session.cancel(this)
+  }
+
+  override late(error: HoldfastError): boolean {
+    this.abandon(error)
+    return true
   }
 
   fail(error: HoldfastError): void {

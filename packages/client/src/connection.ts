@@ -19,11 +19,19 @@ const GREETING_MS_MAX = 5_000
 const GREETING_OF_MANY_MS_MAX = 2_000
 /** Owners change, and servers may not agree at once on who it is. */
 const MOVE_MS_MIN = 10_000
+/** The same after one that was of no use: a server that is not to be had from here costs us nothing then. */
+const MOVE_AGAIN_MS_MIN = 60_000
+/** All clients of an instance hear at once that its owner is another one now. Where they are they are served meanwhile. */
+const MOVE_SPREAD_MS = 20_000
 
 export type ConnectionListener = {
   /** The transport is open: say hello. */
   opened(): void
   received(text: string): void
+  /** Another server takes this connection's place; `opened` follows. Of what was handed over to the one before no answer will come. */
+  moved(): void
+  /** The other server is not to be had: it goes on where it is. */
+  stayed(): void
   /** Nothing that was handed over and not answered is known to have arrived. Another attempt follows by itself. */
   lost(why: string): void
 }
@@ -34,7 +42,12 @@ export class Connection {
   /** Of servers of one service, tried in turn: each knows what the others know. */
   readonly #urls: readonly string[]
   #place = 0
-  #movedAtMs = Number.NEGATIVE_INFINITY
+  #mayMoveAtMs = Number.NEGATIVE_INFINITY
+  /** Where it is about to go. */
+  #next: { transport: Transport; place: number } | null = null
+  #cancelMove: Cancel = () => {}
+  /** It has gone there, and has not been welcomed yet. */
+  #isArriving = false
   /** Why the last attempt or connection ended. */
   lastFailure = ''
   readonly #openTransport: OpenTransport
@@ -86,6 +99,8 @@ export class Connection {
     this.#cancelTimer()
     this.#state = 'open'
     this.#openedAtMs = this.#clock.monotonicMs()
+    if (this.#isArriving) this.#mayMoveAtMs = this.#openedAtMs + MOVE_MS_MIN
+    this.#isArriving = false
   }
 
   /** Gives this transport up and connects again. */
@@ -96,20 +111,61 @@ export class Connection {
     transport.close()
   }
 
-  /** Goes on at this one of the servers, if it may: not twice in a short time, and only if it is one that we were told of at first. */
+  /**
+   * Goes on at this one of the servers, if it may: not twice in a short time, and only if it is one that we were told of at first. What is there
+   * stays until the other is reached, and if it is not. Returns whether that is tried: `moved` or `stayed` follows, if nothing is lost meanwhile.
+   */
   moveTo(url: string): boolean {
-    const place = this.#urls.indexOf(url)
+    this.#stopMoving()
     const nowMs = this.#clock.monotonicMs()
-    const isThere = this.#urls[this.#place % this.#urls.length] === url
-    if (place < 0 || isThere || this.#state !== 'open' || nowMs - this.#movedAtMs < MOVE_MS_MIN) return false
-    this.#movedAtMs = nowMs
-    const transport = this.#transport
-    // No longer current: that it closes is no loss.
-    this.#transport = null
-    transport?.close()
-    this.#place = place
-    this.#connect()
+    if (!this.#isElsewhere(url) || this.#state !== 'open' || nowMs < this.#mayMoveAtMs) return false
+    // Until it is known to have been of use.
+    this.#mayMoveAtMs = nowMs + MOVE_AGAIN_MS_MIN
+    this.#cancelMove = this.#clock.after(GREETING_OF_MANY_MS_MAX, () => this.#stay())
+    const place = this.#urls.indexOf(url)
+    this.#next = { transport: this.#open(url), place }
     return true
+  }
+
+  /** Soon, and not with everybody else who is told the same. null: it is where it should be. */
+  moveSoonTo(url: string | null): void {
+    // Whoever waits for where it goes on is told.
+    if (this.#next) this.#stay()
+    else this.#stopMoving()
+    if (url === null || !this.#isElsewhere(url)) return
+    const waitMs = Math.max(0, this.#mayMoveAtMs - this.#clock.monotonicMs())
+    this.#cancelMove = this.#clock.after(waitMs + this.#random.fraction() * MOVE_SPREAD_MS, () => this.moveTo(url))
+  }
+
+  #isElsewhere(url: string): boolean {
+    return this.#urls.includes(url) && this.#urls[this.#place % this.#urls.length] !== url
+  }
+
+  #stopMoving(): void {
+    this.#cancelMove()
+    const next = this.#next
+    this.#next = null
+    next?.transport.close()
+  }
+
+  #stay(): void {
+    this.#stopMoving()
+    this.#listener.stayed()
+  }
+
+  #move({ transport, place }: { transport: Transport; place: number }): void {
+    this.#cancelMove()
+    this.#next = null
+    const before = this.#transport
+    this.#transport = transport
+    // No longer current: that it closes is no loss.
+    before?.close()
+    this.#place = place
+    this.#isArriving = true
+    this.#state = 'greeting'
+    this.#awaitWelcome()
+    this.#listener.moved()
+    this.#listener.opened()
   }
 
   /** Gives the transport up and stays idle until the next `start`. */
@@ -122,6 +178,7 @@ export class Connection {
   close(): void {
     this.#state = 'closed'
     this.#cancelTimer()
+    this.#stopMoving()
     const transport = this.#transport
     // No longer current: that it closes is no loss.
     this.#transport = null
@@ -130,30 +187,40 @@ export class Connection {
 
   #connect(): void {
     this.#state = 'connecting'
+    this.#awaitWelcome()
+    this.#transport = this.#open(this.#urls[this.#place % this.#urls.length]!)
+  }
+
+  #awaitWelcome(): void {
     this.#cancelTimer()
     const greetingMs = this.#urls.length > 1 ? GREETING_OF_MANY_MS_MAX : GREETING_MS_MAX
     this.#cancelTimer = this.#clock.after(greetingMs, () => this.drop('the server did not answer in time'))
-    let transport: Transport | null = null
-    const isCurrent = () => transport !== null && this.#transport === transport
-    transport = this.#openTransport(this.#urls[this.#place % this.#urls.length]!, {
+  }
+
+  #open(url: string): Transport {
+    const transport = this.#openTransport(url, {
       opened: () => {
-        if (!isCurrent()) return
+        if (this.#next?.transport === transport) return this.#move(this.#next)
+        if (this.#transport !== transport) return
         this.#state = 'greeting'
         this.#listener.opened()
       },
       received: text => {
-        if (isCurrent()) this.#listener.received(text)
+        if (this.#transport === transport) this.#listener.received(text)
       },
       closed: why => {
-        if (isCurrent() && transport) this.#lose(transport, why)
+        if (this.#next?.transport === transport) this.#stay()
+        else this.#lose(transport, why)
       },
     })
-    this.#transport = transport
+    return transport
   }
 
   #lose(transport: Transport, why: string): void {
     if (this.#transport !== transport) return
     const wasStable = this.#state === 'open' && this.#clock.monotonicMs() - this.#openedAtMs >= STABLE_MS
+    this.#stopMoving()
+    this.#isArriving = false
     this.#transport = null
     this.#cancelTimer()
     this.#failures = wasStable ? 0 : this.#failures + 1

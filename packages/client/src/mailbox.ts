@@ -13,8 +13,9 @@
 import { HoldfastError } from '@holdfast/protocol/errors'
 import { FRAME_BYTES_MAX, FRAME_MESSAGES_MAX } from '@holdfast/protocol/limits'
 import type { Clock, Instant } from './clock.ts'
+import { ClosedError } from './errors.ts'
 import type { Random } from './random.ts'
-import type { Request } from './requests.ts'
+import { ReleaseRequest, RenewRequest, type Request } from './requests.ts'
 
 /** A waiting request holds `settled` back by at most this many ids: far fewer than a server remembers. */
 const HELD_BACK_IDS_MAX = 2_048
@@ -36,7 +37,8 @@ export class Mailbox {
   #retries: Request[] = []
   /** Before that none of them is sent. */
   #retryAtMs = 0
-  #isOpen = false
+  /** What is submitted leaves by itself. */
+  isOpen = false
   #isScheduled = false
 
   /** `hand` gives one frame to the transport. */
@@ -83,7 +85,7 @@ export class Mailbox {
   }
 
   #push(request: Request): void {
-    if (!this.#isOpen) return
+    if (!this.isOpen) return
     this.#unsent.push(request)
     // The server decides the first of many while the others are still being asked.
     if (this.#unsent.length >= FRAME_MESSAGES) return this.flush()
@@ -99,16 +101,42 @@ export class Mailbox {
 
   /** The connection can carry requests: all that is unanswered leaves at once. */
   open(): void {
-    this.#isOpen = true
+    this.isOpen = true
     this.#unsent = this.all()
     for (const request of this.#unsent) request.repeat()
     this.flush()
   }
 
   shut(): void {
-    this.#isOpen = false
+    this.isOpen = false
     this.#unsent = []
     this.#retries = []
+  }
+
+  /** Takes out the renewals that have been sent: they were a question to the server of then. All else is asked again. */
+  takeSentRenewals(): RenewRequest[] {
+    const renewals = this.all().filter(request => request instanceof RenewRequest)
+    const sent = renewals.filter(({ sentAt }) => sentAt !== null)
+    for (const { id } of sent) this.take(id)
+    return sent
+  }
+
+  /** The session has ended: what means the same in another one stays, to be asked there. */
+  moveToNewSession(): void {
+    for (const request of this.all()) if (!request.moveToNewSession()) this.take(request.id)
+  }
+
+  failAll(error: HoldfastError): void {
+    for (const request of this.all()) this.take(request.id)?.fail(error)
+  }
+
+  /** Nothing is asked any more. `hasEnded`: the session, by our own word. */
+  close(hasEnded: boolean): void {
+    for (const request of this.all()) {
+      if (request instanceof ReleaseRequest) request.closed(hasEnded)
+      else request.fail(new ClosedError())
+    }
+    this.pending.clear()
   }
 
   /** Takes the request out: it has been answered, or nobody wants the answer. */
@@ -118,13 +146,16 @@ export class Mailbox {
     return request
   }
 
-  /** What has been unanswered for too long. `unwelcomedMs`: the limit for everything as long as nobody has answered at all. */
-  overdue(nowMs: number, unwelcomedMs: number | null): Request[] {
-    return this.all().filter(request => {
+  /** Ends what has been unanswered for too long. `unwelcomedMs`: the limit for everything as long as nobody has answered at all. */
+  endOverdue(nowMs: number, unwelcomedMs: number | null, why: () => HoldfastError): void {
+    for (const request of this.all()) {
       const own = request.timeoutMs()
       const limitMs = unwelcomedMs === null ? own : Math.min(unwelcomedMs, own ?? unwelcomedMs)
-      return limitMs !== null && nowMs - request.madeAtMs > limitMs
-    })
+      const { id } = request
+      const isOverdue = limitMs !== null && nowMs - request.madeAtMs > limitMs
+      // What was done for one of them may have taken out another.
+      if (isOverdue && this.pending.get(id) === request && !request.late(why())) this.take(id)
+    }
   }
 
   /** When the oldest was sent of those that the server should have answered by now: all that do not stand in line. null: there is none. */
@@ -136,7 +167,7 @@ export class Mailbox {
   }
 
   flush(): void {
-    if (!this.#isOpen || this.#unsent.length === 0) return
+    if (!this.isOpen || this.#unsent.length === 0) return
     const requests = this.#unsent.filter(request => this.pending.has(request.id))
     this.#unsent = []
     for (let start = 0; start < requests.length; start += FRAME_MESSAGES_MAX) {

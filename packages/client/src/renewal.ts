@@ -43,6 +43,7 @@ export class Renewal {
   #inFlight = new Set<RenewRequest>()
   /** Who waits for a list. */
   #listeners: ListListener[] = []
+  #isResumed = false
   #acknowledged = 0
   /** The latest ownership that has answered in this session. */
   #epoch = 0
@@ -61,8 +62,14 @@ export class Renewal {
     this.#acknowledged = state.acknowledged
     // Another session may be one of another cluster, which counts for itself.
     if (!state.isResumed) this.#epoch = 0
+    this.#isResumed = state.isResumed
     this.#conferredAtMs = state.at.monotonicMs
     this.#unservedSinceMs = null
+  }
+
+  /** The server that has welcomed us can be asked. A welcome confers nothing; what is held needs a reply. */
+  begin(): void {
+    if (this.#isResumed) this.catchUp()
   }
 
   /** It is asked again; `unavailable` or too often. */
@@ -197,6 +204,12 @@ export class Renewal {
     const request = new RenewRequest(body, ledger.grantsSeen, this.#answered)
     this.#inFlight.add(request)
     return request
+  }
+
+  /** They will not be answered, and nothing is wrong: who waits for a list waits for the next one. */
+  forget(renewals: readonly RenewRequest[]): void {
+    for (const renewal of renewals) this.#inFlight.delete(renewal)
+    if (this.#listeners.length > 0) this.catchUp()
   }
 
   readonly #answered = (

@@ -43,6 +43,17 @@ export abstract class Request {
     return true
   }
 
+  /** Nobody has answered in time. Returns whether it is asked on all the same. */
+  late(error: HoldfastError): boolean {
+    this.fail(error)
+    return false
+  }
+
+  /** The lock that it is about; empty: none, or several. */
+  get name(): string {
+    return 'name' in this.body ? (this.body.name ?? '') : ''
+  }
+
   /** It is sent again, under its id. */
   repeat(): void {}
 
@@ -133,9 +144,10 @@ export class ReleaseRequest extends Request {
   }
 
   /** Nobody waits for the answer any more. */
-  abandon(error: HoldfastError): void {
+  override late(error: HoldfastError): boolean {
     this.#isAbandoned = true
     this.#reject(error)
+    return true
   }
 
   succeed(): void {

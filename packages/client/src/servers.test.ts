@@ -1,9 +1,10 @@
 /** Several servers of one cluster: any will do, and the one that decides is the nearest. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { UnavailableError } from './errors.ts'
 import { baseUrlsOf } from './options.ts'
 import { turn } from './testing/clock.ts'
-import { Script, wireGrant } from './testing/scripted.ts'
+import { Script, type ScriptedConnection, wireGrant } from './testing/scripted.ts'
 
 const urls = ['http://one.test', 'http://two.test', 'http://three.test']
 const socket = (url: string) => `${url.replace('http', 'ws')}/v2/connect`
@@ -14,6 +15,22 @@ async function holding() {
   await script.welcome()
   await script.grant(7)
   return { script, lock: await acquiring }
+}
+
+/** Time goes by in steps of the tick, as it does while something is unanswered. */
+async function ticks(script: Script, ms: number, each: () => Promise<void> = async () => {}): Promise<void> {
+  for (let passedMs = 0; passedMs < ms; passedMs += 250) {
+    await script.clock.advance(250)
+    await each()
+  }
+}
+
+/** Answers every renewal that has been asked for on this connection. */
+async function renewed(connection: ScriptedConnection): Promise<void> {
+  for (const message of connection.received)
+    if (message.type === 'renew')
+      connection.sayWithin({ type: 'reply', id: message.id, ttl_ms: 15_000, changes: 0, epoch: 0 })
+  await turn()
 }
 
 test('a list, or a text with commas; each must be a URL', () => {
@@ -48,20 +65,141 @@ test('a server that does not welcome in time is left for the next', async () => 
   assert.equal(script.connection.url, socket(urls[1]!))
 })
 
-test('the library goes to the server that decides, once, and takes everything with it', async () => {
+test('the library goes to the server that decides, and takes everything with it', async () => {
   const script = new Script({ url: urls })
   const acquiring = script.holdfast.acquire('a')
   await script.welcome({ ownerUrl: urls[2]! })
-  assert.equal(script.connections.length, 2)
-  assert.equal(script.connections[0]!.isClosed, true)
-  assert.equal(script.connections[0]!.count('acquire'), 0)
   assert.equal(script.connection.url, socket(urls[2]!))
-  // By then somebody else decides; it stays all the same.
+  const [first] = script.connections
+  assert.deepEqual([first!.isClosed, first!.count('acquire')], [false, 0], 'it is kept until the other is reached')
+  // By then somebody else decides; it stays for the time being.
   await script.welcome({ ownerUrl: urls[0]!, grants: [] })
+  assert.equal(first!.isClosed, true)
   assert.equal(script.connection.last('hello').session, 's-1.secret')
-  assert.equal(script.connections.length, 2)
   await script.grant(7)
   assert.equal((await acquiring).token, 7)
+  await ticks(script, 19_750, () => renewed(script.connection))
+  assert.equal(script.connections.length, 2)
+  await ticks(script, 250, () => renewed(script.connection))
+  assert.equal(script.connection.url, socket(urls[0]!), 'ten seconds after it came, and ten more by chance')
+})
+
+test('where the one that decides cannot be reached from here, what is there goes on, and it is left in peace', async () => {
+  const script = new Script({ url: urls })
+  const acquiring = script.holdfast.acquire('a')
+  await script.welcome({ ownerUrl: urls[2]! })
+  const [first, second] = script.connections
+  await second!.cut()
+  assert.deepEqual([first!.isClosed, first!.count('hello'), first!.count('acquire')], [false, 1, 1])
+  const { id, name } = first!.last('acquire')
+  await first!.say(script.granted({ id, name, token: 7 }), { type: 'moved', owner_url: urls[1]! })
+  const lock = await acquiring
+  await ticks(script, 69_750, () => renewed(first!))
+  assert.equal(script.connections.length, 2)
+  await ticks(script, 250, () => renewed(first!))
+  assert.equal(script.connection.url, socket(urls[1]!), 'a minute, and ten seconds by chance')
+  assert.equal(lock.isHeld, true)
+})
+
+test('one that does not say whether it is there is waited for no longer than a welcome', async () => {
+  const script = new Script({ url: urls })
+  script.holdfast.acquire('a').catch(() => {})
+  await script.welcome({ ownerUrl: urls[2]! })
+  const [first, second] = script.connections
+  await script.clock.advance(2_000)
+  assert.deepEqual([second!.isClosed, first!.isClosed, first!.count('acquire')], [true, false, 1])
+})
+
+test('where it is told on the way there that yet another one decides, it goes on where it is', async () => {
+  for (const ownerUrl of [undefined, urls[1]!, urls[2]!]) {
+    const script = new Script({ url: urls })
+    script.holdfast.acquire('a').catch(() => {})
+    await script.welcome({ ownerUrl: urls[2]! })
+    const [first, second] = script.connections
+    await first!.say({ type: 'moved', ...(ownerUrl !== undefined && { owner_url: ownerUrl }) })
+    assert.deepEqual([second!.isClosed, first!.isClosed, first!.count('acquire')], [true, false, 1])
+  }
+})
+
+test('one that does not welcome us is left for the next, and not gone to again soon', async () => {
+  const script = new Script({ url: urls })
+  script.holdfast.acquire('a').catch(() => {})
+  await script.welcome({ ownerUrl: urls[2]! })
+  script.connection.open()
+  await script.connection.cut()
+  await script.clock.advance(1)
+  assert.equal(script.connection.url, socket(urls[0]!))
+  await script.welcome({ ownerUrl: urls[2]!, grants: [] })
+  assert.equal(script.connection.count('acquire'), 1)
+  await ticks(script, 60_000, async () => {
+    await renewed(script.connection)
+    await script.connection.say({ type: 'queued', id: script.connection.last('acquire').id, position: 1 })
+  })
+  assert.equal(script.connections.length, 3)
+})
+
+test('when another server comes to decide, the library follows it, and nothing is lost on the way', async () => {
+  const { script, lock } = await holding()
+  const waiting = script.holdfast.acquire('b')
+  const events = script.holdfast.watch({ prefix: '' })
+  await turn()
+  const [first] = script.connections
+  await first!.say({ type: 'reply', id: first!.last('watch').id, cursor: 'c0' })
+  await first!.say({ type: 'moved', owner_url: urls[1]! })
+  await ticks(script, 9_750, () => renewed(script.connection))
+  assert.equal(script.connections.length, 1, 'not at once, and not with all the others')
+  await script.clock.advance(250)
+  assert.equal(script.connection.url, socket(urls[1]!))
+  await turn()
+  const before = script.events.length
+  await script.welcome({ grants: [wireGrant('a', 7, 1)] })
+  const second = script.connection
+  assert.equal(first!.isClosed, true)
+  assert.equal(second.last('acquire').id, first!.last('acquire').id)
+  assert.equal(second.last('watch').after, 'c0')
+  assert.deepEqual(
+    script.events.slice(before).map(({ type }) => type),
+    ['session_resumed'],
+    'nothing went wrong',
+  )
+  await script.grant(8)
+  assert.deepEqual([(await waiting).token, lock.isHeld], [8, true])
+  await events.return?.()
+})
+
+test('it stays when the one that it is at has come to decide by then', async () => {
+  const { script } = await holding()
+  await script.connection.say({ type: 'moved', owner_url: urls[1]! })
+  await script.connection.say({ type: 'moved' })
+  await ticks(script, 25_000, () => renewed(script.connection))
+  assert.equal(script.connections.length, 1)
+})
+
+test('who waits for the list of its grants gets it from the server that it has moved to', async () => {
+  const { script } = await holding()
+  await script.connection.say({ type: 'moved', owner_url: urls[1]! })
+  await ticks(script, 9_750, () => renewed(script.connection))
+  const adopting = script.holdfast.adopt('b')
+  await turn()
+  await script.clock.advance(250)
+  await script.welcome({ grants: [wireGrant('a', 7, 1)] })
+  const { id } = script.connection.last('renew')
+  const grants = [wireGrant('a', 7, 1), wireGrant('b', 9)]
+  await script.connection.say({ type: 'reply', id, ttl_ms: 15_000, changes: 0, epoch: 0, grants })
+  assert.equal((await adopting)?.token, 9)
+})
+
+test('who waits for that list hears of it when the session has ended on the way', async () => {
+  const { script } = await holding()
+  await script.connection.say({ type: 'moved', owner_url: urls[1]! })
+  await ticks(script, 9_750, () => renewed(script.connection))
+  let told: unknown = 'nothing'
+  script.holdfast.adopt('b').catch(error => (told = error))
+  await turn()
+  await script.clock.advance(250)
+  script.connection.open()
+  await script.connection.say({ type: 'reply', id: 0, error: { code: 'not_found', message: 'No such session.' } })
+  assert.ok(told instanceof UnavailableError, String(told))
 })
 
 test('a server that it was not told of is not gone to', async () => {
@@ -113,14 +251,6 @@ test('calls that fail together at a server that is down are all made at the next
   await rest.call('GET', '/v2/4')
   assert.deepEqual(asked, ['two.test'])
 })
-
-/** Time goes by in steps of the tick, as it does while something is unanswered. */
-async function ticks(script: Script, ms: number, each: () => Promise<void> = async () => {}): Promise<void> {
-  for (let passedMs = 0; passedMs < ms; passedMs += 250) {
-    await script.clock.advance(250)
-    await each()
-  }
-}
 
 test('a server that falls silent with something unanswered is asked whether it is there, and left for the next', async () => {
   const { script } = await holding()

@@ -23,15 +23,7 @@ import { type SessionEvent, type SessionOptions, socketUrlOf } from './options.t
 import { handlePush } from './pushes.ts'
 import type { Random } from './random.ts'
 import { type GrantList, Renewal } from './renewal.ts'
-import {
-  type Body,
-  PlainRequest,
-  QuietRequest,
-  ReleaseRequest,
-  RenewRequest,
-  type Request,
-  type SuccessReply,
-} from './requests.ts'
+import { type Body, PlainRequest, QuietRequest, RenewRequest, type Request, type SuccessReply } from './requests.ts'
 import { helloOf, isAskedAgain, isForgottenWait, isSessionGone, outcomeOf, sayGoodbye, unexpected } from './resume.ts'
 import type { Tasks } from './task.ts'
 import type { OpenTransport } from './transport.ts'
@@ -87,6 +79,8 @@ export class Session {
       listener: {
         opened: () => this.#hello(),
         received: text => this.#receive(text),
+        moved: () => this.#connectionMoved(),
+        stayed: () => this.#begin(),
         lost: why => this.#connectionLost(why),
       },
     })
@@ -197,14 +191,18 @@ export class Session {
 
   #connectionLost(why: string): void {
     this.#mailbox.shut()
-    // What has not been sent is sent over the next connection.
-    for (const request of this.#mailbox.all()) {
-      if (request instanceof RenewRequest && request.sentAt !== null)
-        this.#mailbox.take(request.id)?.fail(new UnavailableError(`The connection was lost: ${why}.`))
-    }
+    for (const renewal of this.#mailbox.takeSentRenewals())
+      renewal.fail(new UnavailableError(`The connection was lost: ${why}.`))
     for (const watcher of this.watchers) watcher.lost()
     if (this.#hasBeenWelcomed) this.report({ type: 'disconnected', why })
     this.#alarm.within(this.#tickMs(), this.clock.monotonicMs())
+  }
+
+  /** Nothing went wrong: whoever asked is answered over the new one. */
+  #connectionMoved(): void {
+    this.#mailbox.shut()
+    this.#renewal.forget(this.#mailbox.takeSentRenewals())
+    for (const watcher of this.watchers) watcher.lost()
   }
 
   #receive(text: string): void {
@@ -251,6 +249,8 @@ export class Session {
       case 'ended':
         this.watches.get(message.watch)?.(message)
         return
+      case 'moved':
+        return this.#connection.moveSoonTo(message.owner_url === undefined ? null : socketUrlOf(message.owner_url))
       case 'going_away':
         return this.#connection.drop('the server is going away')
     }
@@ -268,10 +268,18 @@ export class Session {
     else this.ledger.belief.restart(message.ttl_ms, message.changes)
     this.#renewal.restart({ acknowledged: isResumed ? 0 : message.changes, at: sentAt, isResumed })
     this.report({ type: isResumed ? 'session_resumed' : 'session_opened', session: this.#id, server: message.server })
-    if (message.owner_url !== undefined && this.#connection.moveTo(socketUrlOf(message.owner_url))) return
+    const ownerUrl = message.owner_url === undefined ? null : socketUrlOf(message.owner_url)
+    // Nothing is asked here that would have to be asked there again.
+    if (ownerUrl !== null && this.#connection.moveTo(ownerUrl)) return
+    this.#connection.moveSoonTo(ownerUrl)
+    this.#begin()
+  }
+
+  /** Where it is to be: it has been welcomed here. */
+  #begin(): void {
+    if (this.#mailbox.isOpen) return
     this.#mailbox.open()
-    // A welcome confers nothing; what is held needs a reply.
-    if (isResumed) this.#renewal.catchUp()
+    this.#renewal.begin()
     for (const watcher of this.watchers) watcher.opened()
   }
 
@@ -292,7 +300,7 @@ export class Session {
     this.#refusal = error
     if (outcome === 'not now') return this.#connection.drop(error.message)
     this.#connection.rest(error.message)
-    for (const request of this.#mailbox.all()) this.#mailbox.take(request.id)?.fail(error)
+    this.#mailbox.failAll(error)
     for (const watcher of this.watchers) watcher.refused(error)
   }
 
@@ -322,9 +330,7 @@ export class Session {
       if (request.moveToNewSession()) this.submit(request)
       return
     }
-    const name =
-      request instanceof AcquireRequest ? request.name : 'name' in request.body ? (request.body.name ?? '') : ''
-    request.fail(errorOf(wire, name))
+    request.fail(errorOf(wire, request.name))
   }
 
   #renewalFailed(error: HoldfastError): void {
@@ -337,9 +343,7 @@ export class Session {
     this.#id = ''
     void this.ledger.loseAll(code === 'unauthenticated' ? 'unauthenticated' : 'expired')
     this.#mailbox.shut()
-    for (const request of this.#mailbox.all()) {
-      if (!request.moveToNewSession()) this.#mailbox.take(request.id)
-    }
+    this.#mailbox.moveToNewSession()
     this.report({ type: 'session_ended', why })
     this.#connection.drop(`the session has ended: ${why}`)
   }
@@ -369,11 +373,8 @@ export class Session {
 
   #endOverdue(nowMs: number): void {
     const limitMs = this.#hasBeenWelcomed ? null : this.#options.connectTimeoutMs
-    for (const request of this.#mailbox.overdue(nowMs, limitMs)) {
-      const error = this.#refusal ?? new UnavailableError(this.#connection.whyUnanswered(this.#options.url))
-      if (request instanceof AcquireRequest || request instanceof ReleaseRequest) request.abandon(error)
-      else this.#mailbox.take(request.id)?.fail(error)
-    }
+    const unanswered = () => new UnavailableError(this.#connection.whyUnanswered(this.#options.url))
+    this.#mailbox.endOverdue(nowMs, limitMs, () => this.#refusal ?? unanswered())
   }
 
   // ------------------------------------------------------------------------------------------------ the end
@@ -389,11 +390,7 @@ export class Session {
     this.#isClosed = true
     this.#alarm.stop()
     this.#connection.close()
-    for (const request of this.#mailbox.all()) {
-      if (request instanceof ReleaseRequest) request.closed(hasEnded)
-      else request.fail(new ClosedError())
-    }
-    this.#mailbox.pending.clear()
+    this.#mailbox.close(hasEnded)
     for (const watcher of this.watchers) watcher.lost()
   }
 }

@@ -93,5 +93,6 @@ export const serverMessage = Type.Union([
   s.closed({ type: Type.Literal('event'), watch: requestNumber, event: s.lockEvent }),
   s.closed({ type: Type.Literal('reset'), watch: requestNumber, cursor: s.cursor }),
   s.closed({ type: Type.Literal('ended'), watch: requestNumber, error: s.wireError }),
+  s.closed({ type: Type.Literal('moved'), owner_url: s.optional(Type.String()) }),
   s.closed({ type: Type.Literal('going_away') }),
 ])

@@ -144,6 +144,8 @@ export type ServerMessage =
   | { type: 'reset'; watch: number; cursor: string }
   /** The watch is over: it is permitted no more, or (`unavailable`) it has to be resumed. */
   | { type: 'ended'; watch: number; error: WireError }
+  /** Another server has come to decide for this client's locks. `owner_url`: where it listens; absent: it is this one. */
+  | { type: 'moved'; owner_url?: string }
   /** The server is about to stop: reconnect and resume. */
   | { type: 'going_away' }
 

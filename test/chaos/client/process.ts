@@ -156,7 +156,7 @@ class ClientProcess {
     began: (client, lock) => client.began(lock),
     holds: () => undefined,
     released: (_client, { name: lock, token }) => this.#history.tell({ e: 'released', lock, token }),
-    refused: (_client, operation) => this.#history.tell({ e: 'refused', operation }),
+    refused: (_client, { operation }) => this.#history.tell({ e: 'refused', operation }),
     protectedWrite: (_client, lock) => this.#protectedWrite(lock),
     history: lock => ({ push: operation => this.#called(lock, operation) }),
     learned: operation => {

@@ -132,6 +132,33 @@ test('pushes reach the session through any server, before and after a change of 
   }
 })
 
+test('a session hears on each of its connections that another server has come to decide, and when it is back', async () => {
+  const cluster = await Cluster.start(3)
+  const [first, second] = cluster.servers
+  const instance = cluster.instances(8).find(name => first!.shards.ownerUrl(name) === '2')!
+  const session = await first!.session(60_000, instance)
+  const heard = [first!, second!].map(({ shards }) => {
+    const owners: (string | null)[] = []
+    shards.listen(instance, session, ({ type }) => type === 'moved' && owners.push(shards.ownerUrl(instance)))
+    return owners
+  })
+  await cluster.pass(4_000)
+  assert.deepEqual(heard, [[], []], 'it knew that when it came')
+  cluster.kill(2)
+  await cluster.pass(4_000)
+  const taker = heard[0]![0] === null ? '0' : '1'
+  assert.deepEqual(
+    heard,
+    ['0', '1'].map(own => [own === taker ? null : taker]),
+  )
+  cluster.restart(2)
+  await cluster.pass(10_000)
+  assert.deepEqual(
+    heard.map(owners => owners.slice(1)),
+    [['2'], ['2']],
+  )
+})
+
 test('who asks the same from two connections hears it on both; of too many the first hears no more, and does not ask again', async () => {
   const cluster = await Cluster.start(3)
   const [first, second] = cluster.servers
@@ -164,8 +191,8 @@ test('all connections of a session hear its pushes, over a change of owner too, 
     const heard = { stale: 0, live: 0 }
     // In one order and in the other.
     const [one, other] = number % 2 === 0 ? [first, second] : [second, first]
-    const stale = one!.shards.listen(instance, session, () => heard.stale++)
-    other!.shards.listen(instance, session, () => heard.live++)
+    const stale = one!.shards.listen(instance, session, ({ type }) => type === 'lost' && heard.stale++)
+    other!.shards.listen(instance, session, ({ type }) => type === 'lost' && heard.live++)
     const lose = async (lock: string) => {
       await first!.grant(session, lock, instance)
       const forced = { type: 'force_release', by: 'op', lock, token: null, reason: 'test', now: true } as const

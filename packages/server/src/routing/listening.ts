@@ -23,12 +23,19 @@ export class Listening {
     this.#push = listening.push
   }
 
-  attach(): void {
+  /** Somebody decides, and it may be another one than before. */
+  follow(): void {
+    if (this.attach()) this.#push({ type: 'moved' })
+  }
+
+  /** Whether it listens to another server now. */
+  attach(): boolean {
     const peer = this.#routes.peerOf(this.shard)
-    if (!peer || peer === this.#peer) return
+    if (!peer || peer === this.#peer) return false
     this.#stop?.()
     this.#peer = peer
     this.#stop = peer.listen(this.#instance, this.#session, this.#push).stop
+    return true
   }
 
   stop(): void {

@@ -71,7 +71,7 @@ export class Router implements Routes {
       const peer = this.peerOf(shard)
       if (peer === this.#peers[shard]) continue
       this.#peers[shard] = peer
-      for (const listening of listeners) listening.attach()
+      for (const listening of listeners) listening.follow()
     }
     for (const parked of [...this.#parked]) this.#retry(parked)
   }

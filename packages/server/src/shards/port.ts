@@ -48,6 +48,8 @@ export type SessionPush =
   /** Another session has handed this one its grant. */
   | { type: 'received'; lock: string; token: number; changes: number }
   | Omit<Push, 'session'>
+  /** Another server decides for the session now, or this one does (`ownerUrl` says which). */
+  | { type: 'moved' }
 
 /** A batch of a shard's log that has become durable, without what the cleaner carried into it. */
 export type Logged = {

@@ -12,7 +12,7 @@ import type { Command, Session } from '../../locks/model.ts'
 import { LocalDecisions } from '../../policies/decisions.ts'
 import { systemRandom } from '../../random.ts'
 import { memoryRegistry } from '../../registry/testing.ts'
-import type { Answer, Asking, Shards } from '../../shards/port.ts'
+import type { Answer, Asking, SessionPush, Shards } from '../../shards/port.ts'
 import { FakeClock } from '../../shards/testing.ts'
 import { createTelemetry } from '../../telemetry/telemetry.ts'
 import type { Doors } from '../doors.ts'
@@ -48,6 +48,8 @@ type Asked = { command: Command; asking: Asking; isDetached: boolean }
 /** Shards that answer when the test says so: a store that stalls. */
 function stalled() {
   const asked: Asked[] = []
+  const pushes: ((push: SessionPush) => void)[] = []
+  const owner: { url: string | null } = { url: null }
   const shards = {
     submit(_instance: string, command: Command, asking: Asking) {
       const one = { command, asking, isDetached: false }
@@ -58,10 +60,13 @@ function stalled() {
         },
       }
     },
-    listen: () => ({ stop() {} }),
-    ownerUrl: () => null,
+    listen(_instance: string, _session: string, push: (push: SessionPush) => void) {
+      pushes.push(push)
+      return { stop() {} }
+    },
+    ownerUrl: () => owner.url,
   } as unknown as Shards // of the port, what a connection uses here
-  return { asked, shards }
+  return { asked, shards, pushes, owner }
 }
 
 const session: Session = {
@@ -83,7 +88,7 @@ afterEach(() => {
 
 /** Its `hello` has been sent, and not been answered. */
 function greeting(clock: Clock = systemClock) {
-  const { asked, shards } = stalled()
+  const { asked, shards, pushes, owner } = stalled()
   const config = { logLevel: 'silent', logsRequests: false, serviceName: 's', location: 'l', serverName: 'n' } as const
   const registry = memoryRegistry()
   const doors: Doors = {
@@ -127,7 +132,7 @@ function greeting(clock: Clock = systemClock) {
   const connection = new Connection(socket as unknown as WebSocket, doors, arrived) // what it uses of one
   const send = (...messages: object[]) => socket.emit('message', Buffer.from(JSON.stringify(messages)), false)
   send({ type: 'hello' })
-  return { asked, socket, connection, send, shards, telemetry: doors.telemetry }
+  return { asked, socket, connection, send, shards, pushes, owner, telemetry: doors.telemetry }
 }
 
 function connected(clock?: Clock) {
@@ -137,6 +142,21 @@ function connected(clock?: Clock) {
 }
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
+
+test('when another server comes to decide, the client is told where it listens', async () => {
+  const { socket, pushes, owner } = connected()
+  const told = async () => {
+    await turn()
+    return socket.sent.at(-1)
+  }
+  assert.equal((await told())?.type, 'welcome')
+  owner.url = 'https://two.test'
+  pushes[0]!({ type: 'moved' })
+  assert.deepEqual(await told(), { type: 'moved', owner_url: 'https://two.test' })
+  owner.url = null
+  pushes[0]!({ type: 'moved' })
+  assert.deepEqual(await told(), { type: 'moved' })
+})
 
 test('a connection has as many requests in flight as it may, and not one more', async () => {
   // Time stands still: none of so many may be told that it has waited for too long.

@@ -230,7 +230,8 @@ export class Connection implements Receiver {
       isPermitted: () => this.#stands(answer.type === 'renewed' ? 'session.renew' : 'session.open'),
       end: reason => this.close(closeCodes.ended, reason),
     })
-    this.#stopListening = shards.listen(instance, this.#session, push => this.send(wirePush(push))).stop
+    const ownerOf = () => shards.ownerUrl(instance)
+    this.#stopListening = shards.listen(instance, this.#session, push => this.send(wirePush(push, ownerOf))).stop
     const message: ServerMessage = {
       type: 'welcome',
       session: { id: this.#session, secret: secrets.secretOf(instance, this.#session) },
@@ -239,7 +240,7 @@ export class Connection implements Receiver {
       server_time: timestamp(clock.wallMs()),
       server: serverId,
     }
-    const ownerUrl = shards.ownerUrl(instance)
+    const ownerUrl = ownerOf()
     if (ownerUrl !== null) message.owner_url = ownerUrl
     if (answer.type === 'renewed') message.grants = (answer.grants ?? []).map(wireGrant)
     this.send(message)

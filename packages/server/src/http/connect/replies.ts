@@ -74,7 +74,12 @@ export function grantedReply(
   return { type: 'reply', id, grant: wireGrant(first), waited_ms: answer.waitedMs, ttl_ms: ttlMs, changes }
 }
 
-export function wirePush(push: SessionPush): ServerMessage {
+/** `ownerUrl`: of whoever decides now; null: this server. */
+export function wirePush(push: SessionPush, ownerUrl: () => string | null): ServerMessage {
+  if (push.type === 'moved') {
+    const url = ownerUrl()
+    return { type: 'moved', ...(url !== null && { owner_url: url }) }
+  }
   const { lock: name, token } = push
   switch (push.type) {
     case 'preempting':
