@@ -158,17 +158,18 @@ class Worker {
       return holdfast.semaphore(name, limit > 0 ? { limit } : {}).acquire({ ...options, permits })
     }
     const call = this.#begin(name)
+    const isAlone = !this.#entries().asking.get(name)
     const answered = asks(this.#entries(), this.#stage, [name])
     try {
       const lock = await ask()
-      this.#believes(lock, call)
+      // Else it may have entered what another was granted long before, and has not heard of yet.
+      this.#believes(lock, isAlone ? call : undefined)
       return lock
     } catch (error) {
       if (!(error instanceof GivenUp) && !isOfTheService(error)) throw error
       const isRefused = error instanceof LockHeldError
       if ((options.reentrant || (isWide && error instanceof GivenUp)) && !isRefused) this.#entries().unsure.add(name)
-      const isFull = codeOf(error) === 'storage_full'
-      if (isRefused || isFull)
+      if (isRefused || codeOf(error) === 'storage_full')
         this.#stage.refused(this.#client, { operation, why: error.message, askedMs: call.calledMs })
       if (isRefused) call.ends(refusalOf(error.details.reason, { claim, by: operation }))
       if (!isRefused && !(error instanceof GivenUp)) throw error
@@ -284,7 +285,6 @@ class Worker {
     this.#stage.began(this.#client, lock)
   }
 
-  /** A request that may enter the lock is on its way, until what is returned is called. */
   #entries(): Entries {
     return entriesOf(this.#client.session)
   }

@@ -193,8 +193,8 @@ test('a store whose quota is smaller than was said shows how large it is by its 
       await fill(engine)
       const { usedBytes, quotaBytes } = await engine.size()
       assert.equal(usedBytes, quotaBytes)
-      // On a busy machine the file takes more than was written.
-      assert.ok(usedBytes > 0.8 * QUOTA_BYTES && usedBytes < 2 * QUOTA_BYTES, `${usedBytes}`)
+      // On a busy machine the file takes more than was written; on a fast one much is written until etcd looks.
+      assert.ok(usedBytes > 0.8 * QUOTA_BYTES && usedBytes < 8 * QUOTA_BYTES, `${usedBytes}`)
       await tendUntil(engine, async () => !(await isFull(engine)))
       const after = await engine.size()
       assert.ok(after.usedBytes < after.quotaBytes! / 2, `${after.usedBytes} of ${after.quotaBytes}`)
