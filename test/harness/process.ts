@@ -13,10 +13,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
  */
 const PORTS = { from: 10_100, to: 32_000 }
 
-/** Nobody listens on it now, and whoever is given one at the same time is hardly given the same. */
+/** Each process has its own of them for a while: one that looks whether a port is free takes it for that moment from whoever has been given it. */
+const PORTS_OF_PROCESS = 100
+let portsGiven = randomInt(PORTS_OF_PROCESS)
+
+/** Nobody listens on it now, and another process is hardly given the same. */
 export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(PORTS.from, PORTS.to)
+  const places = Math.floor((PORTS.to - PORTS.from) / PORTS_OF_PROCESS)
+  const from = PORTS.from + (process.pid % places) * PORTS_OF_PROCESS
+  for (let tries = 0; tries < PORTS_OF_PROCESS; tries++) {
+    const port = from + (portsGiven++ % PORTS_OF_PROCESS)
     const server = createServer()
     const isFree = await new Promise<boolean>(resolve => {
       server.once('error', () => resolve(false))
@@ -26,6 +32,7 @@ export async function freePort(): Promise<number> {
     await new Promise(resolve => server.close(resolve))
     return port
   }
+  throw new Error(`all ports from ${from} to ${from + PORTS_OF_PROCESS - 1} are taken`)
 }
 
 export function temporaryFolder(name: string): { path: string; remove(): void } {
